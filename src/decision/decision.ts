@@ -1,0 +1,73 @@
+/**
+ * The one function that makes a decision. It takes a verdict, so nobody can decide without having looked, and it
+ * awaits nothing, so nothing can land in between.
+ */
+import type { VerifiedCredential } from '../credential/credential.ts';
+import type { RevocationVerdict } from '../revocation/verdict.ts';
+import type { PolicyAnswer } from './policy-engine.ts';
+
+/** The closed list of API.md. A test compares it with README. */
+export const REASONS = [
+  'permitted',
+  'policy_denied',
+  'policy_undefined',
+  'policy_error',
+  'revoked',
+  'locked',
+  'cutoff',
+  'expired',
+  'not_yet_valid',
+  'invalid_credential',
+  'unknown_issuer',
+  'inactive',
+  'introspection_unavailable',
+  'subject_mismatch',
+  'no_credential',
+  'fenced',
+] as const;
+
+export type Reason = (typeof REASONS)[number];
+
+export interface Decision {
+  readonly effect: 'allow' | 'deny' | 'indeterminate';
+  readonly reason: Reason;
+  readonly detail?: string;
+  readonly revocation?: string;
+  readonly policyReason?: string;
+  readonly obligations?: unknown;
+  /** Whose decision it is: the credential it was made on, where there was one. */
+  readonly credential?: VerifiedCredential;
+}
+
+/** What `verdict` alone settles: everything but `clear` does. */
+export function decideByVerdict(verdict: RevocationVerdict): Decision | undefined {
+  switch (verdict.state) {
+    case 'clear':
+      return undefined;
+    case 'revoked':
+      return { effect: 'deny', reason: verdict.by.reason, revocation: verdict.by.id };
+    case 'unknown':
+      return { effect: 'indeterminate', reason: 'fenced' };
+  }
+}
+
+/** Verdict and policy answer -> decision. Only a clear verdict and an explicit `true` allow. */
+export function decide(verdict: RevocationVerdict, answer: PolicyAnswer): Decision {
+  const settled = decideByVerdict(verdict);
+  if (settled !== undefined) return settled;
+  switch (answer.kind) {
+    case 'undefined':
+      return { effect: 'deny', reason: 'policy_undefined' };
+    case 'error':
+      return { effect: 'deny', reason: 'policy_error', detail: answer.detail };
+    case 'answer': {
+      const said = {
+        ...(answer.reason === undefined ? {} : { policyReason: answer.reason }),
+        ...(answer.obligations === undefined ? {} : { obligations: answer.obligations }),
+      };
+      return answer.allow
+        ? { effect: 'allow', reason: 'permitted', ...said }
+        : { effect: 'deny', reason: 'policy_denied', ...said };
+    }
+  }
+}

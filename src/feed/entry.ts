@@ -1,0 +1,190 @@
+/**
+ * What the feed carries: facts, as canonical JSON (RFC 8785), each signed by the replica that appended it (the
+ * `replica` and `epoch` entries by the log key). A sealed entry keeps the exact text that was signed and hashed.
+ */
+import * as z from 'zod';
+import { parseBase64Url, sha1Hex, toBase64Url } from '../kernel/digest.ts';
+import { WritError } from '../kernel/error.ts';
+import { canonicalJson } from '../kernel/json.ts';
+import type { PublicKey, SigningKey } from '../kernel/key.ts';
+import type { Position } from './position.ts';
+import { parsePosition, renderPosition } from './position.ts';
+
+/** The kinds of selectors, as API.md names them; each resolves to one handle (credential/handle.ts). */
+export const SELECTOR_KINDS = [
+  'token',
+  'jti',
+  'session',
+  'key',
+  'jkt',
+  'certificate',
+  'apikey',
+  'subject',
+  'client',
+  'actor',
+  'issuer',
+  'spiffe',
+  'claim',
+  'all',
+] as const;
+
+/**
+ * One handle that is dead. `value` is absent for `all` and `issuer`; for `token` it is the handle's digest, never
+ * the token. `cutoffS` (epoch seconds, inclusive) is there exactly for the kinds that take one. `untilS` is when
+ * the entry may leave the active set; absent means never.
+ */
+const target = z.strictObject({
+  kind: z.enum(SELECTOR_KINDS),
+  issuer: z.string().optional(),
+  name: z.string().optional(),
+  value: z.string().optional(),
+  cutoffS: z.int().min(0).max(0xffff_fffe).optional(),
+  untilS: z.int().min(0).max(0xffff_fffe).optional(),
+});
+
+const head = {
+  v: z.literal(1),
+  id: z.string().min(1).max(64),
+  /** RFC 3339 by the appender's wall clock; for people, never compared between machines. */
+  at: z.iso.datetime({ precision: 3 }),
+  /** The incarnation that appended it. */
+  by: z.string().min(1).max(64),
+  sig: z.string(),
+};
+
+const revocation = z.strictObject({
+  ...head,
+  kind: z.literal('revocation'),
+  targets: z.array(target).min(1).max(1000),
+  reason: z.string().optional(),
+  ticket: z.string().optional(),
+  /** Who asked: `admin`, or `iss|sub` of the caller. */
+  caller: z.string(),
+  /** SHA-256 of the canonical request, so that an Idempotency-Key under another body is noticed. */
+  body: z.string(),
+});
+
+const replica = z.strictObject({
+  ...head,
+  kind: z.literal('replica'),
+  event: z.enum(['joined', 'left', 'forgotten']),
+  replica: z.string(),
+  incarnation: z.string(),
+  /** The replica's public key, base64url: who may sign entries and acknowledgements as `incarnation`. */
+  key: z.string(),
+  /** The incarnation whose data directory this one continues. */
+  succeeds: z.string().optional(),
+});
+
+const epoch = z.strictObject({
+  ...head,
+  kind: z.literal('epoch'),
+  epochId: z.string(),
+  /** The lifetime of the store this epoch is bound to; `replId` where the store has one. */
+  runId: z.string(),
+  replId: z.string().optional(),
+  rule: z.enum(['bootstrap', 'new-fleet', 'witness', 'roster', 'accept-amnesia']),
+  reason: z.string().optional(),
+  base: z
+    .strictObject({ epochId: z.string(), head: z.string(), chain: z.string(), checkpoint: z.string() })
+    .optional(),
+});
+
+const outcome = z.strictObject({
+  ...head,
+  kind: z.literal('outcome'),
+  revocation: z.string(),
+  state: z.enum(['enforced', 'partial']),
+  matched: z.int().min(0),
+  killed: z.int().min(0),
+  unconfirmed: z.int().min(0),
+  /** SHA-256 (hex) of the receipt's text. */
+  receipt: z.string(),
+});
+
+const schema = z.discriminatedUnion('kind', [revocation, replica, epoch, outcome]);
+
+export type Target = z.infer<typeof target>;
+export type Entry = z.infer<typeof schema>;
+export type EntryKind = Entry['kind'];
+export type RevocationEntry = z.infer<typeof revocation>;
+export type ReplicaEntry = z.infer<typeof replica>;
+export type EpochEntry = z.infer<typeof epoch>;
+export type OutcomeEntry = z.infer<typeof outcome>;
+
+type WithoutSignature<T> = T extends unknown ? Omit<T, 'sig'> : never;
+export type UnsignedEntry = WithoutSignature<Entry>;
+
+/** An entry and the exact canonical text of it, signature included. */
+export interface SealedEntry {
+  readonly text: string;
+  readonly entry: Entry;
+}
+
+/** One line of the feed, the journal and an export. `chain` is the running SHA-1 up to and with this entry. */
+export interface FeedLine {
+  readonly position: Position;
+  readonly chain: string;
+  readonly sealed: SealedEntry;
+}
+
+/** Signs `entry` over its canonical text. */
+export function sealEntry(entry: UnsignedEntry, key: SigningKey): SealedEntry {
+  const sig = toBase64Url(key.sign(canonicalJson(entry)));
+  const signed = { ...entry, sig };
+  return { text: canonicalJson(signed), entry: signed };
+}
+
+/** Parses one entry's text; PROOF_INVALID when it is not canonical or not of a kind known here. Verifies nothing. */
+export function parseEntry(text: string): SealedEntry {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new WritError('PROOF_INVALID', 'entry is not JSON', { cause });
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw new WritError('PROOF_INVALID', 'entry is of no known shape');
+  if (canonicalJson(parsed.data) !== text) throw new WritError('PROOF_INVALID', 'entry is not canonical');
+  return { text, entry: parsed.data };
+}
+
+/** True when `key` signed the entry. */
+export function isSignedBy(sealed: SealedEntry, key: PublicKey): boolean {
+  const { sig, ...unsigned } = sealed.entry;
+  const signature = parseBase64Url(sig);
+  return signature !== undefined && key.verify(canonicalJson(unsigned), signature);
+}
+
+/** True for the kinds that only the log key may sign: they admit keys and epochs. */
+export function isLogSigned(entry: Entry): boolean {
+  return entry.kind === 'replica' || entry.kind === 'epoch';
+}
+
+/** The chain value before the first entry of an epoch. */
+export const CHAIN_START = '0'.repeat(40);
+
+/** The running SHA-1 after `text`. For noticing divergence; the evidence is the Merkle tree. */
+export function nextChain(chain: string, text: string): string {
+  return sha1Hex(chain + text);
+}
+
+/** What the Merkle tree hashes for a line: canonical `{entry, position}` (evidence/merkle.ts adds the prefix). */
+export function leafText(line: Pick<FeedLine, 'position' | 'sealed'>): string {
+  return `{"entry":${line.sealed.text},"position":"${renderPosition(line.position)}"}`;
+}
+
+/** One line of a journal or an export, without the newline. Canonical. */
+export function renderLine(line: FeedLine): string {
+  return `{"chain":"${line.chain}","entry":${line.sealed.text},"position":"${renderPosition(line.position)}"}`;
+}
+
+const LINE = /^\{"chain":"([0-9a-f]{40})","entry":(\{.*\}),"position":"(\d{1,15}-\d{1,15})"\}$/;
+
+/** Parses one line; PROOF_INVALID unless it is byte for byte what renderLine makes. Checks no chain, no signature. */
+export function parseLine(text: string): FeedLine {
+  const match = LINE.exec(text);
+  if (match === null) throw new WritError('PROOF_INVALID', 'line is of no known shape');
+  const [, chain = '', entry = '', position = ''] = match;
+  return { chain, sealed: parseEntry(entry), position: parsePosition(position) };
+}

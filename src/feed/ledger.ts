@@ -1,0 +1,13 @@
+/**
+ * The port to the entries a replica keeps on its own disk: what an export, a receipt and a restart read. On the
+ * journal store it is the journal itself; beside a shared store it is `dataDir/ledger/`, the same lines.
+ */
+import type { FeedLine } from './entry.ts';
+import type { Position } from './position.ts';
+
+export interface Ledger {
+  /** Keeps what was applied; durable when it resolves. Nothing to do where the store already keeps it on this disk. */
+  keep(lines: readonly FeedLine[]): Promise<void>;
+  /** Lines after `after`, oldest first, at most `limit`. */
+  read(after: Position, limit: number): Promise<readonly FeedLine[]>;
+}

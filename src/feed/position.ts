@@ -1,0 +1,32 @@
+/**
+ * A place in the feed: `epoch-sequence`, totally ordered. The epoch number is the unix second at which the epoch
+ * was opened; sequences start at 1 and have no gaps. Positions are compared within one epoch id only.
+ */
+import { WritError } from '../kernel/error.ts';
+
+export interface Position {
+  readonly epoch: number;
+  readonly sequence: number;
+}
+
+/** Before everything. */
+export const ORIGIN: Position = { epoch: 0, sequence: 0 };
+
+const POSITION = /^(0|[1-9]\d{0,14})-(0|[1-9]\d{0,14})$/;
+
+/** `812-90213` -> Position; BAD_REQUEST for anything else. */
+export function parsePosition(text: string): Position {
+  const match = POSITION.exec(text);
+  if (match === null)
+    throw new WritError('BAD_REQUEST', 'a position is epoch-sequence', { field: 'position' });
+  return { epoch: Number(match[1]), sequence: Number(match[2]) };
+}
+
+export function renderPosition(position: Position): string {
+  return `${position.epoch}-${position.sequence}`;
+}
+
+/** Negative when `left` comes first, 0 when they are the same place. */
+export function comparePositions(left: Position, right: Position): number {
+  return left.epoch - right.epoch || left.sequence - right.sequence;
+}

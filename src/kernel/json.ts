@@ -1,0 +1,91 @@
+/**
+ * JSON in and out. Out: RFC 8785, the only form that is signed or hashed. In: text from outside is measured
+ * before it is parsed, so that depth, duplicate members and prototype names are refused while they are bytes.
+ */
+import canonicalize from 'canonicalize';
+import { WritError } from './error.ts';
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [member: string]: Json };
+export type JsonObject = { readonly [member: string]: Json };
+
+/** The canonical text of `value` (RFC 8785). Throws INTERNAL for what JSON cannot hold. */
+export function canonicalJson(value: unknown): string {
+  const text = canonicalize(value);
+  if (text === undefined || !text.isWellFormed())
+    throw new WritError('INTERNAL', 'value has no canonical JSON');
+  return text;
+}
+
+export interface JsonLimits {
+  readonly depthMax: number;
+  /** Refuse an object that names a member twice, or names `__proto__`, `constructor` or `prototype`. */
+  readonly strictMembers: boolean;
+}
+
+/** Parses `text`; BAD_REQUEST when it is no JSON, too deep, or (strict) has a member twice. Quotes nothing of it. */
+export function parseJson(text: string, limits: JsonLimits): Json {
+  measureJson(text, limits);
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    throw new WritError('BAD_REQUEST', 'body is not JSON');
+  }
+}
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+const UNSAFE_MEMBERS = new Set(['__proto__', 'constructor', 'prototype']);
+
+/** One pass over the text. It only has to be right for valid JSON: JSON.parse refuses the rest. */
+function measureJson(text: string, limits: JsonLimits): void {
+  const members: (Set<string> | undefined)[] = [];
+  for (let at = 0; at < text.length; at++) {
+    const char = text.charCodeAt(at);
+    if (char === 0x22) {
+      const end = endOfString(text, at);
+      const seen = members[members.length - 1];
+      if (limits.strictMembers && seen !== undefined && isMemberName(text, end))
+        noteMember(text.slice(at, end + 1), seen);
+      at = end;
+    } else if (char === 0x7b || char === 0x5b) {
+      if (members.length >= limits.depthMax)
+        throw new WritError('BAD_REQUEST', `JSON is deeper than ${limits.depthMax}`);
+      members.push(char === 0x7b ? new Set() : undefined);
+    } else if (char === 0x7d || char === 0x5d) {
+      members.pop();
+    }
+  }
+}
+
+function noteMember(quoted: string, seen: Set<string>): void {
+  let name: string;
+  try {
+    name = JSON.parse(quoted) as string;
+  } catch {
+    throw new WritError('BAD_REQUEST', 'body is not JSON');
+  }
+  if (seen.has(name)) throw new WritError('BAD_REQUEST', 'JSON names a member twice');
+  if (UNSAFE_MEMBERS.has(name)) throw new WritError('BAD_REQUEST', 'JSON names a member that is refused');
+  seen.add(name);
+}
+
+/** Index of the closing quote of the string that opens at `at`, or the last index when it never closes. */
+function endOfString(text: string, at: number): number {
+  for (let i = at + 1; i < text.length; i++) {
+    const char = text.charCodeAt(i);
+    if (char === 0x5c) i++;
+    else if (char === 0x22) return i;
+  }
+  return text.length - 1;
+}
+
+/** A string is a member's name when the next character that is not white space is a colon. */
+function isMemberName(text: string, end: number): boolean {
+  for (let i = end + 1; i < text.length; i++) {
+    const char = text.charCodeAt(i);
+    if (char !== 0x20 && char !== 0x09 && char !== 0x0a && char !== 0x0d) return char === 0x3a;
+  }
+  return false;
+}
