@@ -10,7 +10,14 @@ export type CredentialScheme = 'Bearer' | 'DPoP' | 'ApiKey' | 'mTLS';
 /** Presented, unverified. Made by parse-credential.ts; never logged, never kept after verification. */
 export interface Credential {
   readonly scheme: CredentialScheme;
+  /** Empty for `mTLS` alone. */
   readonly token: string;
+  /** The DPoP proof (RFC 9449), and the request it must be about, as the caller's client saw it. */
+  readonly proof?: string;
+  readonly method?: string;
+  readonly uri?: string;
+  /** PEM of the client's certificate (RFC 8705). Whoever fills it in vouches that the TLS peer proved its key. */
+  readonly certificate?: string;
 }
 
 /** One link of an RFC 8693 `act` chain; the first is the current actor. `issuer` is the token's when the link has none. */

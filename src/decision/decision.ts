@@ -71,3 +71,9 @@ export function decide(verdict: RevocationVerdict, answer: PolicyAnswer): Decisi
     }
   }
 }
+
+/** True for a policy value that a caller could take for a yes: anything but false, null and `{allow: not true}`. */
+export function isPermissive(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null && 'allow' in value) return value.allow === true;
+  return value !== false && value !== null;
+}

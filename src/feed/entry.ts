@@ -145,8 +145,17 @@ export function parseEntry(text: string): SealedEntry {
   }
   const parsed = schema.safeParse(value);
   if (!parsed.success) throw new WritError('PROOF_INVALID', 'entry is of no known shape');
-  if (canonicalJson(parsed.data) !== text) throw new WritError('PROOF_INVALID', 'entry is not canonical');
+  if (!isCanonical(parsed.data, text)) throw new WritError('PROOF_INVALID', 'entry is not canonical');
   return { text, entry: parsed.data };
+}
+
+function isCanonical(entry: Entry, text: string): boolean {
+  try {
+    return canonicalJson(entry) === text;
+  } catch {
+    // A lone surrogate has no canonical form (RFC 8785 section 3.2.2.2).
+    return false;
+  }
 }
 
 /** True when `key` signed the entry. */
@@ -179,12 +188,27 @@ export function renderLine(line: FeedLine): string {
   return `{"chain":"${line.chain}","entry":${line.sealed.text},"position":"${renderPosition(line.position)}"}`;
 }
 
-const LINE = /^\{"chain":"([0-9a-f]{40})","entry":(\{.*\}),"position":"(\d{1,15}-\d{1,15})"\}$/;
+// Flag s: canonical JSON leaves U+2028 and U+2029 as they are, and without it a dot matches neither.
+const LINE =
+  /^\{"chain":"([0-9a-f]{40})","entry":(\{.*\}),"position":"((?:0|[1-9]\d{0,14})-(?:0|[1-9]\d{0,14}))"\}$/s;
+
+/** The three parts of a line, the entry as its text. */
+export interface LineParts {
+  readonly chain: string;
+  readonly text: string;
+  readonly position: Position;
+}
+
+/** Takes a line apart without looking into the entry; PROOF_INVALID when it is not of renderLine's shape. */
+export function splitLine(line: string): LineParts {
+  const match = LINE.exec(line);
+  if (match === null) throw new WritError('PROOF_INVALID', 'line is of no known shape');
+  const [, chain, text, position] = match as unknown as [string, string, string, string];
+  return { chain, text, position: parsePosition(position) };
+}
 
 /** Parses one line; PROOF_INVALID unless it is byte for byte what renderLine makes. Checks no chain, no signature. */
-export function parseLine(text: string): FeedLine {
-  const match = LINE.exec(text);
-  if (match === null) throw new WritError('PROOF_INVALID', 'line is of no known shape');
-  const [, chain = '', entry = '', position = ''] = match;
-  return { chain, sealed: parseEntry(entry), position: parsePosition(position) };
+export function parseLine(line: string): FeedLine {
+  const { chain, text, position } = splitLine(line);
+  return { chain, sealed: parseEntry(text), position };
 }

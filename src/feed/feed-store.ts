@@ -5,7 +5,8 @@
  * ONE atomic step; appending is another; a store runs them one at a time. So a lease granted after an append
  * carries that entry, and a lease granted before it is over `leaseOverMs` after the append replied.
  *
- * Adapters reject with WritError only: STORE_UNREACHABLE (nothing happened), APPEND_UNCERTAIN (it may have).
+ * Adapters reject with WritError only: STORE_UNREACHABLE (nothing was appended), APPEND_UNCERTAIN (it may have
+ * been), STORE_BROKEN (nothing was, and nothing will be until this process restarts: give the lease up at once).
  * Each call has a deadline of the adapter's own.
  */
 import type { FeedLine, SealedEntry } from './entry.ts';
@@ -24,13 +25,20 @@ export interface StoreFacts {
 
 export interface RenewRequest {
   readonly incarnation: string;
+  /** The epoch this incarnation goes by, as a roster or a `closed` named it; its cursor may still be in an earlier one. */
   readonly epochId: string;
-  /** Up to where this incarnation has applied and fsynced. */
+  /**
+   * Up to where this incarnation has applied and fsynced: a line the store holds and the chain there, or ORIGIN
+   * and CHAIN_START for everything the store holds, earlier epochs first.
+   */
   readonly position: Position;
   readonly chain: string;
-  /** Nonces sent since the last answered renewal, this one's last: a lost reply is forgiven, a clone is not. */
+  /**
+   * The nonce of the last answered renewal (if there was one), then those sent since, this one's last. The store
+   * finds the nonce it took last among them: a lost reply is forgiven, a clone is not.
+   */
   readonly nonces: readonly string[];
-  /** This incarnation's latest signed acknowledgement (compact JWS); kept in its row. */
+  /** This incarnation's latest signed acknowledgement (compact JWS); kept in its row until a newer one comes. */
   readonly acknowledgement: string | undefined;
   /** Most lines to return. */
   readonly limit: number;
@@ -45,18 +53,21 @@ export interface LeaseRow {
 }
 
 export type RenewReply =
-  /** The right to say yes, with the last page of what is newer than the cursor. */
+  /** The right to say yes, with the last page of what is newer than the cursor, and every row after this grant. */
   | {
       readonly kind: 'lease';
       readonly lines: readonly FeedLine[];
       readonly head: Position;
       readonly rows: readonly LeaseRow[];
     }
-  /** A page; no lease yet: ask again from its last line. */
+  /** A page; no lease yet: ask again from its last line. Empty when a later renewal has superseded this one. */
   | { readonly kind: 'more'; readonly lines: readonly FeedLine[]; readonly head: Position }
-  /** No epoch is open, or not the one that was named. `epochId` is the one that is, if any. */
+  /** No epoch is open, or not the one that was named. `epochId` is the one that is open, if any. */
   | { readonly kind: 'closed'; readonly epochId: string | undefined }
-  /** This incarnation may hold no lease: it is cloned, forgotten, not (yet) admitted, or its history is not the store's. */
+  /**
+   * This incarnation may hold no lease. For good: `cloned`, `forgotten` (or left). Until something changes: `unknown`
+   * (no `joined` entry), `awaiting` (nobody with a lease has acknowledged it), `diverged` (no such line here).
+   */
   | { readonly kind: 'stale'; readonly reason: 'cloned' | 'forgotten' | 'unknown' | 'awaiting' | 'diverged' };
 
 export interface AppendReply {
@@ -70,7 +81,10 @@ export interface AppendReply {
 
 /** One reading of the lease table; `line` is the line at `at`, if it is held. */
 export interface Roster {
+  /** The open epoch. */
   readonly epochId: string | undefined;
+  /** Where none is open, the newest one the store still holds: what openEpoch has to name. */
+  readonly closedEpochId: string | undefined;
   readonly runId: string;
   readonly head: Position;
   readonly rows: readonly LeaseRow[];
@@ -87,33 +101,40 @@ export interface EpochReport {
 }
 
 export interface OpenEpochRequest {
-  /** Compare-and-set: the epoch this one follows, as the opener last saw it; undefined when there was none. */
+  /** Compare-and-set: the newest epoch the store holds, open or closed, as its roster said; undefined for none. */
   readonly closedEpochId: string | undefined;
   readonly runId: string;
   /** Its number is the larger of this (unix seconds) and one more than any the store knows. */
   readonly epochS: number;
-  /** The signed `epoch` entry, first of the new epoch. */
+  /** The signed `epoch` entry, first of the new epoch; its `runId` is the one above. */
   readonly sealed: SealedEntry;
 }
 
 export type OpenEpochReply =
   | { readonly kind: 'opened'; readonly position: Position; readonly chain: string }
-  /** Somebody was first, or the store's run is another: read the roster and begin again. */
+  /** Somebody was first (it may have been this very request, its reply lost), or the run is another: read the roster. */
   | { readonly kind: 'lost' };
 
 export interface FeedStore {
   /** Opens once; everything else needs it. DATA_DIR_LOCKED, JOURNAL_CORRUPT or STORE_UNREACHABLE when it cannot be. */
   open(): Promise<StoreFacts>;
   renew(request: RenewRequest): Promise<RenewReply>;
-  /** Idempotent by entry id. EPOCH_CLOSED when `epochId` is not the open one. */
+  /**
+   * Idempotent by entry id within the open epoch: what a closed one holds and is appended again is written again,
+   * so that the reply always names a place in the open one. EPOCH_CLOSED when `epochId` is not the open one. Never
+   * an `epoch` entry.
+   */
   append(epochId: string, sealed: SealedEntry): Promise<AppendReply>;
   /** Resolves when the feed may have grown past `after`, or at the latest when `signal` aborts. A hint only: never safety. */
   wake(after: Position, signal: AbortSignal): Promise<void>;
   roster(at?: Position): Promise<Roster>;
+  /** Keeps the report if it names this run, and returns all that were kept about its closed epoch. */
   report(report: EpochReport): Promise<readonly EpochReport[]>;
+  /** Clears the lease table and the reports. APPEND_UNCERTAIN when the fate is unknown: the roster tells. */
   openEpoch(request: OpenEpochRequest): Promise<OpenEpochReply>;
   /** The newest snapshot's chunks, or undefined when there is none (the journal needs none: it replays). */
   readSnapshot(): Promise<Snapshot | undefined>;
+  /** Keeps it if it is the newest. A store that never trims may decline by resolving: then nobody can read one. */
   writeSnapshot(snapshot: Snapshot): Promise<void>;
   close(): Promise<void>;
 }

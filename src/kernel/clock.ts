@@ -29,11 +29,20 @@ export function renderInstant(wallMs: number): string {
   return new Date(wallMs).toISOString();
 }
 
-const RFC3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/;
+const RFC3339 = /^(\d{4}-\d\d-\d\d)[Tt](?!24)\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/;
 
-/** RFC 3339 -> milliseconds since 1970, or undefined when it is not one. */
+/** RFC 3339 -> milliseconds since 1970, or undefined when it is not one. A leap second (`:60`) is not taken. */
 export function parseInstant(text: string): number | undefined {
-  if (!RFC3339.test(text)) return undefined;
+  const date = RFC3339.exec(text)?.[1];
+  if (date === undefined) return undefined;
   const wallMs = Date.parse(text.toUpperCase());
-  return Number.isNaN(wallMs) ? undefined : wallMs;
+  // Date.parse takes 30 February and says 1 March: a cutoff must be what was written, or nothing.
+  if (Number.isNaN(wallMs) || !renderInstant(Date.parse(date)).startsWith(date)) return undefined;
+  return wallMs;
+}
+
+/** Waiting, as an argument: tests move it by hand. */
+export interface Timer {
+  /** Resolves after `ms`, or at once when `signal` aborts. Never rejects. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
 }

@@ -27,6 +27,7 @@ export const ERROR_CODES = {
   POLICY_INVALID: { status: 500, title: 'the policy bundle was refused' },
   PROOF_INVALID: { status: 422, title: 'the proof does not verify' },
   SELECTOR_INVALID: { status: 422, title: 'the selector can match nothing' },
+  STORE_BROKEN: { status: 503, title: 'the feed store can no longer be trusted' },
   STORE_UNREACHABLE: { status: 503, title: 'the feed store did not answer' },
   UNAUTHENTICATED: { status: 401, title: 'a credential is needed' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'the content type is not supported' },

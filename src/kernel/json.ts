@@ -10,10 +10,21 @@ export type JsonObject = { readonly [member: string]: Json };
 
 /** The canonical text of `value` (RFC 8785). Throws INTERNAL for what JSON cannot hold. */
 export function canonicalJson(value: unknown): string {
-  const text = canonicalize(value);
-  if (text === undefined || !text.isWellFormed())
+  const text = canonicalText(value);
+  if (text === undefined || (text.includes('\\ud') && LONE_SURROGATE.test(text)))
     throw new WritError('INTERNAL', 'value has no canonical JSON');
   return text;
+}
+
+/** JSON.stringify escapes only half a pair like this; RFC 8785 section 3.2.2.2 wants it refused. */
+const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud/;
+
+function canonicalText(value: unknown): string | undefined {
+  try {
+    return canonicalize(value);
+  } catch (cause) {
+    throw new WritError('INTERNAL', 'value has no canonical JSON', { cause });
+  }
 }
 
 export interface JsonLimits {
@@ -22,14 +33,36 @@ export interface JsonLimits {
   readonly strictMembers: boolean;
 }
 
-/** Parses `text`; BAD_REQUEST when it is no JSON, too deep, or (strict) has a member twice. Quotes nothing of it. */
+/**
+ * Parses `text`; BAD_REQUEST when it is no JSON, too deep, (strict) has a member twice, or holds what would not
+ * come out again as it went in: half a surrogate pair, a number beyond a double (RFC 7493). Quotes nothing of it.
+ */
 export function parseJson(text: string, limits: JsonLimits): Json {
   measureJson(text, limits);
+  let value: Json;
   try {
-    return JSON.parse(text) as Json;
+    value = JSON.parse(text) as Json;
   } catch {
     throw new WritError('BAD_REQUEST', 'body is not JSON');
   }
+  if (mayBeInexact(text) && !isExact(value))
+    throw new WritError('BAD_REQUEST', 'JSON holds a text or number that has no exact form');
+  return value;
+}
+
+/** An escaped surrogate, a long exponent, a very long number: rare, so only then is the value walked. */
+const SUSPECT = /\\u[dD][89a-fA-F]|[eE]\+?\d{3}|\d{200}/;
+
+function mayBeInexact(text: string): boolean {
+  return SUSPECT.test(text) || !text.isWellFormed();
+}
+
+/** As deep as measureJson let it be. */
+function isExact(value: Json): boolean {
+  if (typeof value === 'string') return value.isWellFormed();
+  if (typeof value === 'number') return Number.isFinite(value);
+  if (typeof value !== 'object' || value === null) return true;
+  return Object.entries(value).every(([member, inner]) => isExact(member) && isExact(inner));
 }
 
 export function isJsonObject(value: unknown): value is JsonObject {

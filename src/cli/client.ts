@@ -1,0 +1,75 @@
+/** Talks to a running Writ over TCP or a Unix socket. Every call has a deadline; an answer is status, headers and text. */
+import { readFile } from 'node:fs/promises';
+import { request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import type { Json, JsonObject } from '../kernel/json.ts';
+import { isJsonObject } from '../kernel/json.ts';
+
+export interface Endpoint {
+  /** `http://…`, `https://…` or `unix:/path`. */
+  readonly url: string;
+  readonly token: string | undefined;
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly text: string;
+}
+
+/** The server could not be asked at all, or its answer made no sense. The message is for people. */
+export class ClientError extends Error {
+  override readonly name = 'ClientError';
+}
+
+const DEADLINE_MS = 40_000;
+
+/** One request. ClientError when no answer comes. */
+export function call(endpoint: Endpoint, method: string, path: string, body?: JsonObject, headers: Record<string, string> = {}): Promise<Reply> {
+  const answered = Promise.withResolvers<Reply>();
+  const payload = body === undefined ? undefined : JSON.stringify(body);
+  const req = openRequest(endpoint.url, path, {
+    method,
+    signal: AbortSignal.timeout(DEADLINE_MS),
+    headers: {
+      ...(endpoint.token === undefined ? {} : { authorization: `Bearer ${endpoint.token}` }),
+      ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
+      ...headers,
+    },
+  });
+  req.on('response', (res) => {
+    const chunks: Buffer[] = [];
+    res.on('data', (chunk: Buffer) => chunks.push(chunk));
+    res.on('end', () => answered.resolve({ status: res.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }));
+    res.on('error', (error) => answered.reject(new ClientError(`the answer of ${endpoint.url} broke off: ${error.message}`)));
+  });
+  req.on('error', (error) => answered.reject(new ClientError(`${endpoint.url} does not answer: ${error.message}`)));
+  req.end(payload);
+  return answered.promise;
+}
+
+function openRequest(url: string, path: string, options: Parameters<typeof requestHttp>[1] & object): ReturnType<typeof requestHttp> {
+  if (url.startsWith('unix:')) return requestHttp({ ...options, socketPath: url.slice(5), path });
+  const target = new URL(path, url);
+  return target.protocol === 'https:' ? requestHttps(target, options) : requestHttp(target, options);
+}
+
+/** The JSON object of a reply; ClientError when it is none. */
+export function objectOf(reply: Reply): JsonObject {
+  let value: Json;
+  try {
+    value = JSON.parse(reply.text) as Json;
+  } catch {
+    throw new ClientError(`the server answered ${reply.status} without JSON`);
+  }
+  if (isJsonObject(value)) return value;
+  throw new ClientError(`the server answered ${reply.status} with unexpected JSON`);
+}
+
+/** The admin token in `file`; ClientError when it cannot be read. */
+export async function readToken(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch {
+    throw new ClientError(`no token can be read from ${file}: name it with --token-file, or start the server first`);
+  }
+}

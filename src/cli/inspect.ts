@@ -1,0 +1,175 @@
+/** Commands that ask a running server: check, sessions, replicas, revocations, status, epoch, token. */
+import type { Command } from 'commander';
+import type { JsonObject } from '../kernel/json.ts';
+import { isJsonObject } from '../kernel/json.ts';
+import type { CliPorts } from './ports.ts';
+import type { Endpoint } from './client.ts';
+import { call, objectOf } from './client.ts';
+import type { ExitCode } from './exit.ts';
+import { EXIT } from './exit.ts';
+import type { ServerOptions } from './server-options.ts';
+import { controlEndpoint, dataEndpoint, diagnosticsEndpoint, withServerOptions } from './server-options.ts';
+import { explain, showList, showObject } from './show.ts';
+import { cell } from './terminal.ts';
+
+interface CheckOptions extends ServerOptions {
+  readonly token?: string;
+  readonly subject?: string;
+  readonly action: string;
+  readonly resource: string;
+}
+
+export function addInspect(program: Command, ports: CliPorts): void {
+  addLists(program, ports);
+  addCheck(program, ports);
+  addStatus(program, ports);
+  addEpoch(program, ports);
+  addToken(program, ports);
+}
+
+function addLists(program: Command, ports: CliPorts): void {
+  const lists = [
+    { name: 'sessions', path: '/v1/sessions', columns: ['session', 'kind', 'subject', 'openedAt', 'expiresAt', 'kill'] },
+    { name: 'replicas', path: '/v1/replicas', columns: ['replica', 'state', 'position', 'lag', 'freshForMs', 'incarnation'] },
+    { name: 'revocations', path: '/v1/revocations', columns: ['id', 'position', 'at', 'targets', 'caller', 'reason', 'ticket'] },
+  ] as const;
+  for (const { name, path, columns } of lists) {
+    const command = program.command(name).description(`list the ${name}`);
+    withServerOptions(command).action((options: ServerOptions) =>
+      ports.run(async () => {
+        const reply = await call(await controlEndpoint(options, ports.around), 'GET', path);
+        if (reply.status !== 200) return explain(ports, objectOf(reply), reply.status);
+        showList(ports, options, objectOf(reply), name, columns);
+        return EXIT.done;
+      }),
+    );
+  }
+}
+
+function addCheck(program: Command, ports: CliPorts): void {
+  const command = program
+    .command('check')
+    .description('ask for one decision')
+    .option('--token <->', 'the credential, from standard input (-)')
+    .option('--subject <type:id>', 'the subject (default: the one the token names)')
+    .requiredOption('--action <name>')
+    .requiredOption('--resource <type:id>');
+  withServerOptions(command).action((options: CheckOptions) => ports.run(() => check(options, ports)));
+}
+
+async function check(options: CheckOptions, ports: CliPorts): Promise<ExitCode> {
+  if (options.token !== undefined && options.token !== '-') {
+    ports.terminal.problem('a token is read from standard input, never from the arguments: --token -');
+    return EXIT.usage;
+  }
+  const token = options.token === undefined ? undefined : (await ports.terminal.read()).trim();
+  const subject = options.subject === undefined ? subjectOf(token) : entityOf(options.subject);
+  const resource = entityOf(options.resource);
+  if (subject === undefined || resource === undefined) {
+    ports.terminal.problem('--subject and --resource are type:id; --subject may be left out with a JWT');
+    return EXIT.usage;
+  }
+  const context: JsonObject = token === undefined ? {} : { credential: { scheme: 'Bearer', token } };
+  const body = { subject, action: { name: options.action }, resource, context };
+  const reply = await call(dataEndpoint(options, ports.around), 'POST', '/access/v1/evaluation', body);
+  if (reply.status !== 200) {
+    ports.terminal.problem(`${reply.status}: ${cell(reply.text)}`);
+    return EXIT.error;
+  }
+  const answer = objectOf(reply);
+  showObject(ports, options, answer);
+  if (answer['decision'] === true) return EXIT.done;
+  const reason = isJsonObject(answer['context']) ? answer['context']['reason'] : undefined;
+  return reason === 'fenced' || reason === 'introspection_unavailable' ? EXIT.unknown : EXIT.denied;
+}
+
+function entityOf(text: string): JsonObject | undefined {
+  const colon = text.indexOf(':');
+  return colon < 1 || colon === text.length - 1 ? undefined : { type: text.slice(0, colon), id: text.slice(colon + 1) };
+}
+
+/** The subject a JWT names, unverified: the server verifies, and refuses what does not fit. */
+function subjectOf(token: string | undefined): JsonObject | undefined {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(token?.split('.')[1] ?? '', 'base64url').toString('utf8'));
+    return isJsonObject(claims) && typeof claims['sub'] === 'string' ? { type: 'identity', id: claims['sub'] } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function addStatus(program: Command, ports: CliPorts): void {
+  const command = program.command('status').description('is all well? one line for each check');
+  withServerOptions(command).action((options: ServerOptions) =>
+    ports.run(async () => {
+      const reply = await call(diagnosticsEndpoint(options, ports.around), 'GET', '/readyz');
+      const body = objectOf(reply);
+      if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(JSON.stringify(body));
+      else {
+        ports.terminal.out(cell(body['status']));
+        showList(ports, options, body, 'checks', ['name', 'ok', 'detail']);
+      }
+      return reply.status === 200 ? EXIT.done : EXIT.unknown;
+    }),
+  );
+}
+
+interface EpochOptions extends ServerOptions {
+  readonly newFleet?: boolean;
+  readonly acceptAmnesia?: boolean;
+  readonly reason?: string;
+}
+
+function addEpoch(program: Command, ports: CliPorts): void {
+  const epoch = program.command('epoch').description('the feed as a whole');
+  const command = epoch
+    .command('open')
+    .description('open an epoch on a store that has none')
+    .option('--new-fleet', 'this store has never held anything')
+    .option('--accept-amnesia', 'what it held is lost, and that is accepted')
+    .option('--reason <text>', 'stands in every receipt since');
+  withServerOptions(command).action((options: EpochOptions) =>
+    ports.run(async () => {
+      if ((options.newFleet === true) === (options.acceptAmnesia === true)) {
+        ports.terminal.problem('one of --new-fleet and --accept-amnesia');
+        return EXIT.usage;
+      }
+      const rule = options.newFleet === true ? 'new-fleet' : 'accept-amnesia';
+      const body = options.reason === undefined ? { rule } : { rule, reason: options.reason };
+      return show(await controlEndpoint(options, ports.around), '/v1/epoch', body, options, ports);
+    }),
+  );
+}
+
+interface TokenOptions extends ServerOptions {
+  readonly sub: string;
+  readonly scope?: string;
+  readonly ttl?: string;
+}
+
+function addToken(program: Command, ports: CliPorts): void {
+  const command = program
+    .command('token')
+    .description('mint a token from the dev issuer (servers started with --dev only)')
+    .requiredOption('--sub <subject>')
+    .option('--scope <scope>')
+    .option('--ttl <seconds>', 'how long it lives', '3600');
+  withServerOptions(command).action((options: TokenOptions) =>
+    ports.run(async () => {
+      const { sub, scope, ttl = '3600' } = options;
+      const body = { sub, ttlS: Number(ttl), ...(scope === undefined ? {} : { scope }) };
+      const reply = await call(await controlEndpoint(options, ports.around), 'POST', '/v1/dev/tokens', body);
+      if (reply.status !== 201) return explain(ports, objectOf(reply), reply.status);
+      const minted = objectOf(reply);
+      ports.terminal.out(options.json === true ? JSON.stringify(minted) : String(minted['token']));
+      return EXIT.done;
+    }),
+  );
+}
+
+async function show(endpoint: Endpoint, path: string, body: JsonObject, options: ServerOptions, ports: CliPorts): Promise<ExitCode> {
+  const reply = await call(endpoint, 'POST', path, body);
+  if (reply.status >= 400) return explain(ports, objectOf(reply), reply.status);
+  showObject(ports, options, objectOf(reply));
+  return EXIT.done;
+}

@@ -1,0 +1,66 @@
+/** `writ keys`, `writ key fleet`, `writ receipt`, `writ ledger`, `writ checkpoint`: what a stranger is handed to check. */
+import type { Command } from 'commander';
+import { toBase64Url } from '../kernel/digest.ts';
+import { isJsonObject } from '../kernel/json.ts';
+import type { CliPorts } from './ports.ts';
+import { call, objectOf } from './client.ts';
+import { EXIT } from './exit.ts';
+import type { ServerOptions } from './server-options.ts';
+import { controlEndpoint, withServerOptions } from './server-options.ts';
+import { explain } from './show.ts';
+import { cell } from './terminal.ts';
+
+export function addKeys(program: Command, ports: CliPorts): void {
+  addText(program, ports, 'receipt', 'print the receipt of a revocation', (id) => `/v1/receipts/${encodeURIComponent(id)}`, '<id>');
+  addText(program, ports, 'ledger', 'export the ledger as JSON lines', () => '/v1/ledger');
+  addText(program, ports, 'checkpoint', 'print the signed checkpoint', () => '/v1/checkpoint');
+  const keys = program.command('keys').description('print the public keys that receipts and ledgers are checked with');
+  withServerOptions(keys).action((options: ServerOptions) =>
+    ports.run(async () => {
+      const reply = await call(await controlEndpoint(options, ports.around), 'GET', '/v1/keys');
+      const body = objectOf(reply);
+      if (reply.status !== 200) return explain(ports, body, reply.status);
+      if (options.json === true) ports.terminal.out(JSON.stringify(body));
+      else ports.terminal.out([String(body['log']), ...replicaLines(body['replicas'])].join('\n'));
+      return EXIT.done;
+    }),
+  );
+  program
+    .command('key')
+    .description('make keys')
+    .command('fleet')
+    .description('print a new fleet key: one line for fleetKeyFile, the same on every replica')
+    .action(() =>
+      ports.run(async () => {
+        ports.terminal.out(toBase64Url(crypto.getRandomValues(new Uint8Array(32))));
+        return EXIT.done;
+      }),
+    );
+}
+
+function addText(
+  program: Command,
+  ports: CliPorts,
+  name: string,
+  description: string,
+  path: (id: string) => string,
+  argument?: string,
+): void {
+  const command = program.command(name).description(description);
+  if (argument !== undefined) command.argument(argument);
+  withServerOptions(command).action(async (...given: unknown[]) =>
+    ports.run(async () => {
+      const [id, options] = (argument === undefined ? ['', given[0]] : given) as [string, ServerOptions];
+      const reply = await call(await controlEndpoint(options, ports.around), 'GET', path(id));
+      if (reply.status !== 200) return explain(ports, objectOf(reply), reply.status);
+      ports.terminal.out(reply.text.replace(/\n$/, ''));
+      return EXIT.done;
+    }),
+  );
+}
+
+/** Comments in the key file: a receipt carries the replicas' certificates itself. */
+function replicaLines(replicas: unknown): string[] {
+  if (!Array.isArray(replicas)) return [];
+  return replicas.filter(isJsonObject).map(({ replica, incarnation, key }) => `# ${cell(replica)} ${cell(incarnation)} ${cell(key)}`);
+}

@@ -1,0 +1,45 @@
+/** `writ serve` and `writ config check`. Serving is compose.ts's work; it gets there through a port. */
+import type { Command } from 'commander';
+import type { Config, Problem } from '../config/config.ts';
+import { renderProblems } from '../config/config.ts';
+import type { CliPorts } from './ports.ts';
+import type { ExitCode } from './exit.ts';
+import { EXIT } from './exit.ts';
+import type { ConfigOptions } from './server-options.ts';
+import { readConfig, withConfigOptions } from './server-options.ts';
+
+export interface ServePorts {
+  /** Serves until the process is told to end; resolves when everything is closed. */
+  readonly serve: (config: Config, warnings: readonly Problem[]) => Promise<void>;
+}
+
+export function addServe(program: Command, ports: CliPorts, { serve }: ServePorts): void {
+  const command = program
+    .command('serve')
+    .description('run a replica')
+    .option('--dev', 'embedded journal, built-in dev issuer, an empty store opens by itself');
+  withConfigOptions(command).action((options: ConfigOptions) =>
+    ports.run(async () => {
+      const result = readConfig(options, ports.around);
+      if (!result.ok) return explainConfig(ports, result.problems);
+      await serve(result.config, result.warnings);
+      return EXIT.done;
+    }),
+  );
+  const config = program.command('config').description('the configuration');
+  const check = config.command('check').description('report every problem at once').argument('[file]');
+  withConfigOptions(check).action((file: string | undefined, options: ConfigOptions) =>
+    ports.run(async () => {
+      const result = readConfig(file === undefined ? options : { ...options, config: file }, ports.around);
+      if (!result.ok) return explainConfig(ports, result.problems);
+      if (result.warnings.length > 0) ports.terminal.problem(renderProblems(result.warnings));
+      ports.terminal.out('the configuration is valid');
+      return EXIT.done;
+    }),
+  );
+}
+
+function explainConfig(ports: CliPorts, problems: readonly Problem[]): ExitCode {
+  ports.terminal.problem(renderProblems(problems));
+  return EXIT.error;
+}

@@ -1,0 +1,109 @@
+/** How a command finds its server: `--url` and `--token-file`, else the configuration (API.md, Start). */
+import { readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { Config, Listener } from '../config/config.ts';
+import { parseConfig, renderProblems } from '../config/config.ts';
+import { WritError } from '../kernel/error.ts';
+import type { Endpoint } from './client.ts';
+import { readToken } from './client.ts';
+
+/** What the process was started with; nothing below main.ts reads it from anywhere else. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly hostName: string;
+  /** Four random characters for the default replica name. */
+  readonly suffix: string;
+}
+
+export interface ConfigOptions {
+  readonly config?: string;
+  readonly set?: readonly string[];
+  readonly dev?: boolean;
+}
+
+export interface ServerOptions extends ConfigOptions {
+  readonly url?: string;
+  readonly dataUrl?: string;
+  readonly tokenFile?: string;
+  readonly json?: boolean;
+}
+
+/** Adds the options that every command which reads the configuration has. */
+export function withConfigOptions(command: Command): Command {
+  return command
+    .option('--config <file>', 'configuration file (default: WRIT_CONFIG, else ./writ.yaml if it is there)')
+    .option('--set <key=value...>', 'set one key over file and environment');
+}
+
+/** Adds the options that every command which talks to a server has. */
+export function withServerOptions(command: Command): Command {
+  return withConfigOptions(command)
+    .option('--url <url>', 'control plane of the server (default: from the configuration)')
+    .option('--data-url <url>', 'data plane of the server (default: from the configuration)')
+    .option('--token-file <file>', 'file with the admin token or an OAuth token')
+    .option('--json', 'answer as JSON, for programs');
+}
+
+/** The configuration and its file's name; `problems` when it is invalid. CONFIG_INVALID when the file cannot be read. */
+export function readConfig(options: ConfigOptions, around: Surroundings): ReturnType<typeof parseConfig> {
+  const fileName = options.config ?? around.env['WRIT_CONFIG'] ?? defaultFile(around.cwd);
+  return parseConfig({
+    ...(fileName === undefined ? {} : { fileName, fileText: readConfigFile(resolve(around.cwd, fileName)) }),
+    env: around.env,
+    sets: options.set ?? [],
+    dev: options.dev ?? false,
+    cwd: around.cwd,
+    replicaDefault: `${around.hostName}-${around.suffix}`,
+  });
+}
+
+/** The configuration; CONFIG_INVALID with every problem in its message. */
+export function requireConfig(options: ConfigOptions, around: Surroundings): Config {
+  const result = readConfig(options, around);
+  if (result.ok) return result.config;
+  throw new WritError('CONFIG_INVALID', `the configuration has problems:\n${renderProblems(result.problems)}`);
+}
+
+/** The control plane's address and a token for it. */
+export async function controlEndpoint(options: ServerOptions, around: Surroundings): Promise<Endpoint> {
+  const config = needsConfig(options) ? requireConfig(options, around) : undefined;
+  const url = options.url ?? around.env['WRIT_URL'] ?? urlOf(config?.listen.control);
+  const tokenFile = options.tokenFile ?? around.env['WRIT_TOKEN_FILE'] ?? join(config?.dataDir ?? '.', 'admin-token');
+  return { url, token: await readToken(resolve(around.cwd, tokenFile)) };
+}
+
+/** The data plane's address; it asks for no credential of the caller's own. */
+export function dataEndpoint(options: ServerOptions, around: Surroundings): Endpoint {
+  return { url: options.dataUrl ?? urlOf(requireConfig(options, around).listen.data), token: undefined };
+}
+
+export function diagnosticsEndpoint(options: ServerOptions, around: Surroundings): Endpoint {
+  return { url: urlOf(requireConfig(options, around).listen.diagnostics), token: undefined };
+}
+
+function needsConfig(options: ServerOptions): boolean {
+  return options.url === undefined || options.tokenFile === undefined;
+}
+
+function urlOf(listener: Listener | undefined): string {
+  if (listener === undefined) throw new WritError('CONFIG_INVALID', 'no server address is known');
+  const { address, tls } = listener;
+  if ('path' in address) return `unix:${address.path}`;
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  return `${tls === undefined ? 'http' : 'https'}://${host}:${address.port}`;
+}
+
+function defaultFile(cwd: string): string | undefined {
+  return existsSync(join(cwd, 'writ.yaml')) ? 'writ.yaml' : undefined;
+}
+
+function readConfigFile(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new WritError('CONFIG_INVALID', `the configuration file ${file} cannot be read`, { cause });
+  }
+}

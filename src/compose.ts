@@ -1,0 +1,271 @@
+/**
+ * Builds every object once, in opening order, inside a Lifetime. No logic: what depends on what, and nothing else.
+ * The order is a promise: no listener opens before the view is loaded, so nothing is allowed on an empty one.
+ */
+import { readFile } from 'node:fs/promises';
+import type { Config, IssuerConfig } from './config/config.ts';
+import type { Issuer } from './credential/issuer.ts';
+import { keyUseOf } from './credential/issuer.ts';
+import { Fingerprinter } from './credential/handle.ts';
+import { JwtVerifier } from './credential/verifier.ts';
+import { openDevIssuer } from './edges/idp/dev-issuer.ts';
+import { createJwksFile } from './edges/idp/jwks-file.ts';
+import { createJwksUrl } from './edges/idp/jwks-url.ts';
+import { JournalFeedStore } from './edges/journal/journal-feed-store.ts';
+import { openPolicyEngine } from './edges/opa/engine.ts';
+import { openClock } from './edges/system/clock.ts';
+import { makeDataDir } from './edges/system/files.ts';
+import {
+  fingerprintKeyOf,
+  loadAdminToken,
+  loadFleetKey,
+  loadReplicaKey,
+  logKeyOf,
+} from './edges/system/key-files.ts';
+import { systemRandom } from './edges/system/random.ts';
+import { ReceiptFiles } from './edges/system/receipt-files.ts';
+import { SessionFile } from './edges/system/session-file.ts';
+import { systemTimer } from './edges/system/timer.ts';
+import type { CrashPoint } from './feed/crash-point.ts';
+import { Cursor } from './feed/cursor.ts';
+import { EPS_MS, Lease } from './feed/lease.ts';
+import { Members } from './feed/members.ts';
+import { Appender } from './flows/append.ts';
+import { Authoriser } from './flows/authorise.ts';
+import { LeaseTable } from './flows/barrier.ts';
+import { Checker } from './flows/check.ts';
+import { Effects } from './flows/effects.ts';
+import { Follower } from './flows/follow.ts';
+import type { Identity } from './flows/identity.ts';
+import { Joiner } from './flows/join.ts';
+import { SessionKeeper } from './flows/keep-session.ts';
+import { News } from './flows/news.ts';
+import { Replica } from './flows/replica.ts';
+import { Renewer } from './flows/renew.ts';
+import { Revoker } from './flows/revoke.ts';
+import { Tree } from './flows/tree.ts';
+import { controlPlane } from './http/control-plane.ts';
+import { dataPlane } from './http/data-plane.ts';
+import { DecisionIds } from './http/decision-answer.ts';
+import { devMint } from './http/dev-mint.ts';
+import { diagnostics } from './http/diagnostics.ts';
+import { Inspection } from './http/inspection.ts';
+import type { OpenServer } from './http/server.ts';
+import { openServer } from './http/server.ts';
+import type { Clock } from './kernel/clock.ts';
+import { deriveKey } from './kernel/digest.ts';
+import { Lifetime } from './kernel/lifetime.ts';
+import type { Log } from './kernel/log.ts';
+import { newId } from './kernel/random.ts';
+import { LastAccepts } from './revocation/last-accepts.ts';
+import { parseSelectors } from './revocation/selector.ts';
+import { RevocationView } from './revocation/view.ts';
+import { SessionRegistry } from './session/registry.ts';
+
+/** What a running Writ is to main.ts and to tests. */
+export interface Writ {
+  readonly urls: { readonly data: string; readonly control: string; readonly diagnostics: string };
+  readonly adminToken: string;
+  /** Stops answering, says goodbye to the feed, closes everything in reverse. Rejects when the grace was overrun. */
+  close(): Promise<void>;
+}
+
+export interface ComposeOptions {
+  readonly config: Config;
+  readonly log: Log;
+  /** Tests kill the process there; nobody else gives one. */
+  readonly crashPoint?: CrashPoint;
+}
+
+const GRACE_MS = 5_000;
+const SHIPPED_BUNDLE = new URL('../policies/bundle.tar.gz', import.meta.url);
+
+/** Opens everything. Rejects with a WritError when something cannot be opened; what was opened is closed again. */
+export async function compose(options: ComposeOptions): Promise<Writ> {
+  const lifetime = new Lifetime();
+  try {
+    return await open(options, lifetime);
+  } catch (error) {
+    await lifetime.close(GRACE_MS).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function open({ config, log, crashPoint = () => undefined }: ComposeOptions, lifetime: Lifetime): Promise<Writ> {
+  const { dataDir, leaseMs } = config;
+  const random = systemRandom;
+  const timer = systemTimer;
+  await makeDataDir(dataDir);
+  const store = new JournalFeedStore({ dataDir, random, crashPoint });
+  const facts = await store.open();
+  lifetime.own('journal', () => store.close());
+  if (facts.cutTail !== undefined) log.warn('a torn tail of the journal was cut', { count: facts.cutTail.bytes });
+
+  const openedClock = await openClock({ dataDir, onProblem: (detail) => log.warn('the clock has a problem', { detail }) });
+  lifetime.own('clock', () => openedClock.close());
+  const { clock } = openedClock;
+  const fleetKey = await loadFleetKey({ file: config.fleetKeyFile, dataDir });
+  const adminToken = await loadAdminToken(dataDir);
+  const identity: Identity = {
+    fleet: config.fleet,
+    replica: config.replica,
+    incarnation: newId('inc', random),
+    key: await loadReplicaKey(dataDir),
+    logKey: logKeyOf(fleetKey),
+  };
+  const fingerprinter = new Fingerprinter(fingerprintKeyOf(fleetKey));
+  const policy = await openPolicyEngine({
+    bundle: await readFile(config.policy.bundle ?? SHIPPED_BUNDLE),
+    entrypoint: config.policy.entrypoint,
+    clock,
+  });
+
+  const dev = config.dev ? await openDevIssuer({ dataDir, audiences: [config.devAudience], clock, random }) : undefined;
+  const openWith = (one: IssuerConfig): Issuer => openIssuer(one, clock, log);
+  const verifierOf = (issuers: readonly Issuer[]) =>
+    new JwtVerifier({
+      issuers,
+      fingerprinter,
+      clockSkewS: config.clockSkewMs / 1000,
+      credentialLifeMaxS: config.credentialLifeMaxMs / 1000,
+      revocationClaims: config.revocationClaims,
+    });
+  const issuers = [...config.issuers.map(openWith), ...(dev === undefined ? [] : [dev.issuer])];
+  const verifier = verifierOf(issuers);
+
+  const term = { leaseMs, epsMs: EPS_MS };
+  const cursor = new Cursor();
+  const members = new Members();
+  const lease = new Lease(term);
+  const news = new News();
+  const view = new RevocationView(fingerprinter);
+  const lastAccepts = new LastAccepts();
+  const tree = new Tree(identity);
+  const table = new LeaseTable(term, members);
+  const sessionFile = new SessionFile(dataDir, fingerprinter, log);
+  lifetime.own('session file', () => sessionFile.close());
+  const sessions = new SessionRegistry(sessionFile);
+  sessions.onChange(() => news.notify());
+  for (const record of sessionFile.restored) sessions.restore(record, clock.now().monoMs + leaseMs);
+  const effects = new Effects(lastAccepts, sessions);
+  const feed = { identity, store, cursor, lease, clock };
+  const appender = new Appender(feed);
+  const follower = new Follower({ ...feed, members, view, tree, effects, sessions, ledger: store, log, crashPoint });
+  const joiner = new Joiner({ ...feed, ledger: store, members, follower, appender, tree, random, log, bootstrap: config.bootstrap });
+  const renewer = new Renewer({ ...feed, follower, leaseMs, table, tree, effects, sessions, timer, random, log, news });
+  const closing = new AbortController();
+  const checker = new Checker({
+    verifier,
+    fingerprinter,
+    view,
+    lease,
+    policy,
+    lastAccepts,
+    clock,
+    clockSkewS: config.clockSkewMs / 1000,
+  });
+  const revoker = new Revoker({
+    ...feed,
+    members,
+    table,
+    tree,
+    appender,
+    receipts: new ReceiptFiles(dataDir),
+    term,
+    exclusive: facts.exclusive,
+    barrier: config.barrier,
+    weakened: config.bootstrap ? ['an empty store opens by itself (bootstrap)'] : [],
+    timer,
+    random,
+    news,
+    log,
+    ledger: store,
+    view,
+    sessions,
+    lastAccepts,
+    effects,
+    idempotencyHmacKey: deriveKey(fleetKey, 'writ idempotency'),
+    crashPoint,
+    closing: closing.signal,
+  });
+  const keeper = new SessionKeeper({ checker, sessions, clock, random });
+  const replica = new Replica({ joiner, renewer, appender, lease, identity, random, timer, log, leaseMs, cursor, clock, policy });
+
+  // Everything on this disk is applied before anyone can ask: a view that is not loaded denies nothing.
+  await joiner.replay();
+  await replica.start();
+  lifetime.own('replica', () => replica.stop());
+  lifetime.own('waiting flows', () => closing.abort());
+
+  const servers: OpenServer[] = [];
+  const serve = async (name: string, ...args: Parameters<typeof openServer>): Promise<OpenServer> => {
+    const server = await openServer(...args);
+    lifetime.own(name, () => server.close());
+    log.info('listening', { listener: name, address: server.url });
+    servers.push(server);
+    return server;
+  };
+  const authoriser = new Authoriser({
+    adminToken,
+    verifier: verifierOf(config.control.issuers.map(openWith)),
+    scopes: config.control.scopes,
+    view,
+    lease,
+    policy,
+    clock,
+  });
+  const inspection = new Inspection({ ...feed, view, sessions, members, table, tree, ledger: store, leaseMs, revoker });
+  const parseTargets = (what: { selector?: unknown; selectors?: unknown }) =>
+    parseSelectors(what, {
+      nowMs: clock.now().wallMs,
+      clockSkewS: config.clockSkewMs / 1000,
+      credentialLifeMaxS: config.credentialLifeMaxMs / 1000,
+      leaseS: leaseMs / 1000,
+      revocationClaims: config.revocationClaims,
+      handleOfToken: (token) => verifier.handleOfToken(token),
+    });
+  const { listen } = config;
+  const readiness = () => replica.readiness({ skewBackMs: clock.skewBackMs, issuersWithoutKeys: issuersWithoutKeys(issuers), targets: view.size });
+  const diagnosed = await serve('diagnostics', listen.diagnostics, diagnostics({ readiness, log }));
+  const mint = dev === undefined ? undefined : devMint(dev, config.devAudience);
+  const control = await serve(
+    'control',
+    listen.control,
+    controlPlane({ authoriser, checker, revoker, joiner, inspection, parseTargets, mint, log }),
+  );
+  let publicUrl = config.publicUrl;
+  const data = await serve(
+    'data',
+    listen.data,
+    dataPlane({
+      checker,
+      keeper,
+      sessions,
+      policy,
+      decisionEntrypoint: config.policy.entrypoint,
+      cursor,
+      ids: new DecisionIds(random.bytes(16)),
+      publicUrl: () => publicUrl ?? '',
+      log,
+    }),
+  );
+  publicUrl ??= data.url;
+  return {
+    urls: { data: data.url, control: control.url, diagnostics: diagnosed.url },
+    adminToken,
+    close: () => lifetime.close(GRACE_MS),
+  };
+}
+
+function openIssuer(config: IssuerConfig, clock: Clock, log: Log): Issuer {
+  const { issuer, audiences, algorithms, tokenType, jwks } = config;
+  const shared = { issuer, use: keyUseOf(tokenType), clock, log };
+  const keys = 'url' in jwks ? createJwksUrl({ ...shared, url: jwks.url }) : createJwksFile({ ...shared, file: jwks.file });
+  // Fetched before the first request needs them; one that fails is asked again when a credential comes.
+  void keys.refresh();
+  return { issuer, audiences, algorithms, tokenType, keys };
+}
+
+function issuersWithoutKeys(issuers: readonly Issuer[]): string[] {
+  return issuers.filter(({ keys }) => !keys.isAvailable()).map(({ issuer }) => issuer);
+}

@@ -1,0 +1,42 @@
+/** What a policy reads (API.md, "Policy input"). The raw credential is not part of it; verified claims are. */
+import type { VerifiedCredential } from '../credential/credential.ts';
+import type { Json, JsonObject } from '../kernel/json.ts';
+import type { AccessRequest } from './request.ts';
+
+/** `input` for the decision entrypoint. `nowS`: epoch seconds. Grants come with a later release: nobody has one yet. */
+export function policyInput(
+  request: AccessRequest,
+  credential: VerifiedCredential | undefined,
+  nowS: number,
+): JsonObject {
+  const { subject, action, resource, context } = request;
+  return {
+    subject: subject as unknown as Json,
+    action: action as unknown as Json,
+    resource: resource as unknown as Json,
+    context,
+    ...(credential === undefined ? {} : { credential: credentialInput(credential) }),
+    grants: [],
+    now: nowS,
+  };
+}
+
+/** The verified credential as a policy sees it; made once and kept with the credential. */
+export function credentialInput(credential: VerifiedCredential): JsonObject {
+  let input = inputs.get(credential);
+  if (input === undefined) {
+    const { kind, issuer, scheme, claims, actors, confirmation } = credential;
+    input = {
+      kind,
+      issuer,
+      scheme,
+      claims,
+      actors: actors.map((actor) => ({ issuer: actor.issuer, subject: actor.subject })),
+      ...(confirmation === undefined ? {} : { confirmation }),
+    };
+    inputs.set(credential, input);
+  }
+  return input;
+}
+
+const inputs = new WeakMap<VerifiedCredential, JsonObject>();

@@ -1,0 +1,99 @@
+/**
+ * A queue of lines before a sink that may be slow, stuck or gone. Taking a line never waits and never throws: what
+ * does not fit is dropped and counted, because a stopped reader of the log must not stop decisions (THREATS 5.4).
+ */
+
+/** Writes all of `chunk`, then calls `done` once; with an error when not all of it was written. Never throws. */
+export type WriteChunk = (chunk: Uint8Array, done: (error?: Error | null) => void) => void;
+
+export interface BoundedWriterOptions {
+  /** What may wait, in bytes: the line that would exceed it is dropped. */
+  readonly pendingBytesMax: number;
+  /** Called when everything was written and lines had been dropped before, with their number. */
+  readonly onRecovered: (droppedLines: number) => void;
+}
+
+const CHUNK_LINES_MAX = 64;
+
+export class BoundedWriter {
+  readonly #writeChunk: WriteChunk;
+  readonly #options: BoundedWriterOptions;
+  readonly #idle: (() => void)[] = [];
+  #queue: string[] = [];
+  #pendingBytes = 0;
+  #isWriting = false;
+  #isTorn = false;
+  #droppedLines = 0;
+  #unreportedLines = 0;
+
+  constructor(writeChunk: WriteChunk, options: BoundedWriterOptions) {
+    this.#writeChunk = writeChunk;
+    this.#options = options;
+  }
+
+  get droppedLines(): number {
+    return this.#droppedLines;
+  }
+
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** Takes one line with its newline. */
+  write(line: string): void {
+    const bytes = Buffer.byteLength(line);
+    if (this.#pendingBytes + bytes > this.#options.pendingBytesMax) {
+      this.#drop(1);
+      return;
+    }
+    this.#pendingBytes += bytes;
+    this.#queue.push(line);
+    this.#pump();
+  }
+
+  /** Resolves when all that was taken is written or lost, or after `graceMs`. */
+  async drain(graceMs: number): Promise<void> {
+    if (this.#pendingBytes === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, graceMs);
+      this.#idle.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  /** One chunk is on its way at a time, so that order holds and a stuck sink holds one chunk. */
+  #pump(): void {
+    if (this.#isWriting || this.#queue.length === 0) return;
+    const lines = this.#queue.splice(0, CHUNK_LINES_MAX);
+    const text = lines.join('');
+    this.#isWriting = true;
+    // After a write that failed half-way the next line starts on a line of its own.
+    this.#writeChunk(Buffer.from(this.#isTorn ? `\n${text}` : text), (error) => {
+      const isLost = error !== undefined && error !== null;
+      this.#isWriting = false;
+      this.#isTorn = isLost;
+      this.#pendingBytes -= Buffer.byteLength(text);
+      if (isLost) this.#drop(lines.length);
+      this.#settle(isLost);
+    });
+  }
+
+  #settle(isLost: boolean): void {
+    if (this.#pendingBytes > 0) {
+      this.#pump();
+      return;
+    }
+    for (const resolve of this.#idle.splice(0)) resolve();
+    if (isLost || this.#unreportedLines === 0) return;
+    const dropped = this.#unreportedLines;
+    this.#unreportedLines = 0;
+    this.#options.onRecovered(dropped);
+  }
+
+  #drop(lines: number): void {
+    this.#droppedLines += lines;
+    this.#unreportedLines += lines;
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * One incarnation's signed word: applied up to here, caches purged, and what each revocation reached. Made by
+ * flows/renew.ts, believed by the barrier and by receipts only after `verifyAcknowledgement` has returned it.
+ */
+import * as z from 'zod';
+import { WritError, isWritError } from '../kernel/error.ts';
+import type { SigningKey } from '../kernel/key.ts';
+import { demand } from './demand.ts';
+import { count, id, instant, name, position, sha1, sha256 } from './field.ts';
+import type { KeyLookup } from './statement.ts';
+import { readStatement, signStatement } from './statement.ts';
+
+const TYP = 'writ-acknowledgement+jws';
+
+/** What one revocation has reached here. An outcome that is omitted means that nothing matched or was ever seen. */
+const outcome = z
+  .strictObject({
+    revocation: id,
+    /** Sessions: each is killed (confirmed dead), pending or unconfirmed. */
+    matched: count,
+    killed: count,
+    pending: count,
+    unconfirmed: count,
+    /** Accepts after the revocation was applied here: 0, and said even when it is not. */
+    lateAccepts: count,
+    lastAcceptAt: instant.optional(),
+    /** The first of the unconfirmed, named by the digest of their id. */
+    silent: z
+      .array(z.strictObject({ session: name, kind: name }))
+      .max(100)
+      .optional(),
+  })
+  .refine(({ matched, killed, pending, unconfirmed }) => matched === killed + pending + unconfirmed)
+  .refine(({ unconfirmed, silent = [] }) => silent.length <= unconfirmed);
+
+const acknowledgement = z.strictObject({
+  v: z.literal(1),
+  replica: name,
+  incarnation: id,
+  epochId: id,
+  /** Applied and durable up to here. */
+  position,
+  chain: sha1,
+  /** Leaf hash of the entry at `position`. */
+  leaf: sha256,
+  at: instant,
+  cachesPurged: z.literal(true),
+  outcomes: z
+    .array(outcome)
+    .refine((outcomes) => new Set(outcomes.map(({ revocation }) => revocation)).size === outcomes.length),
+});
+
+export type AcknowledgedOutcome = z.infer<typeof outcome>;
+export type Acknowledgement = z.infer<typeof acknowledgement>;
+
+/** Signs as `said.incarnation`. INTERNAL for one that contradicts itself: a false word is worse than none. */
+export function signAcknowledgement(said: Acknowledgement, key: SigningKey): string {
+  if (!acknowledgement.safeParse(said).success)
+    throw new WritError('INTERNAL', 'acknowledgement contradicts itself');
+  return signStatement(TYP, said.incarnation, said, key);
+}
+
+/** The acknowledgement in `text`, or undefined: what does not verify is none. `keyOf` names who was admitted. */
+export function verifyAcknowledgement(text: string, keyOf: KeyLookup): Acknowledgement | undefined {
+  try {
+    const { kid, payload } = readStatement(text, TYP, keyOf);
+    const { success, data } = acknowledgement.safeParse(payload);
+    demand(success && data.incarnation === kid, 'acknowledgement is of no known shape');
+    return data;
+  } catch (error) {
+    if (isWritError(error, 'PROOF_INVALID')) return undefined;
+    throw error;
+  }
+}

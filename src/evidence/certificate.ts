@@ -1,0 +1,31 @@
+/**
+ * Who may sign as an incarnation: the `joined` entry that the log key signed is its certificate. Receipts and
+ * exports carry it, so that a stranger needs no key but the log's.
+ */
+import type { ReplicaEntry } from '../feed/entry.ts';
+import { isSignedBy, parseEntry } from '../feed/entry.ts';
+import type { PublicKey } from '../kernel/key.ts';
+import { parsePublicKey } from '../kernel/key.ts';
+import { demand, demandReadable } from './demand.ts';
+
+export interface Certificate {
+  readonly replica: string;
+  readonly incarnation: string;
+  readonly key: PublicKey;
+}
+
+/** Parses and verifies the canonical text of a `joined` entry; PROOF_INVALID unless `log` signed it. */
+export function verifyCertificate(text: string, log: PublicKey): Certificate {
+  const sealed = demandReadable(() => parseEntry(text), 'certificate is no canonical entry');
+  const { entry } = sealed;
+  demand(entry.kind === 'replica' && entry.event === 'joined', 'certificate admits nobody');
+  demand(isSignedBy(sealed, log), 'certificate is not signed by the log key');
+  return certificateOf(entry);
+}
+
+/** What a `joined` entry certifies, once the log key's signature has been checked. PROOF_INVALID without a key in it. */
+export function certificateOf({ replica, incarnation, key: x }: ReplicaEntry): Certificate {
+  const key = parsePublicKey(x);
+  demand(key !== undefined, 'certificate names no Ed25519 key');
+  return { replica, incarnation, key };
+}

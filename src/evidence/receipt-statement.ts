@@ -1,0 +1,48 @@
+/** What the coordinator of a revocation signs. receipt.ts makes and verifies it; receipt-judgement.ts judges it. */
+import * as z from 'zod';
+import { PEP_TIMEOUT_MS } from '../feed/lease.ts';
+import { count, id, instant, name, position, sha256 } from './field.ts';
+
+export const RECEIPT_TYP = 'writ-receipt+jws';
+
+const replica = z.strictObject({
+  replica: name,
+  incarnation: id,
+  state: z.enum(['acknowledged', 'fenced', 'left', 'outstanding']),
+  /** Of `acknowledged`: what its acknowledgement says. */
+  at: instant.optional(),
+  /** Of `fenced`: when its lease was over at the latest. */
+  notLaterThan: instant.optional(),
+});
+
+export const receiptStatement = z.strictObject({
+  v: z.literal(1),
+  fleet: name,
+  /** Id of the entry. */
+  revocation: id,
+  position,
+  epochId: id,
+  /** Leaf hash of the entry. */
+  leaf: sha256,
+  state: z.enum(['enforced', 'partial']),
+  closure: z.enum(['CLOSED', 'PARTIAL']),
+  /** How it was known that no replica accepts any more (DESIGN 3.3). */
+  rule: z.enum(['acknowledged', 'wait']),
+  /** After `appendedAt`, whatever happens; every such bound includes what an enforcement point may take. */
+  boundMs: z.int().min(PEP_TIMEOUT_MS),
+  appendedAt: instant,
+  enforcedAt: instant.optional(),
+  replicas: z.array(replica),
+  sessions: z.strictObject({ matched: count, killed: count, unconfirmed: count }),
+  /** From `appendedAt` to the last accept that any replica saw; 0 where none was seen after it. */
+  revocationWindowMs: count,
+  /** Accepts by a replica that had applied it. */
+  lateAccepts: count,
+  /** Something it names was accepted before. */
+  seen: z.boolean(),
+  /** Promises that the store or the configuration makes weaker than they read. */
+  weakened: z.array(z.string()),
+  notCovered: z.array(z.string()),
+});
+
+export type ReceiptStatement = z.infer<typeof receiptStatement>;

@@ -1,0 +1,161 @@
+/**
+ * The portable proof of what a revocation reached: made once, when flows/enforce.ts closes it, and verified by
+ * anyone with the log's public key. It must never verify unless every byte of it is vouched for.
+ */
+import type { RevocationEntry, SealedEntry, Target } from '../feed/entry.ts';
+import { isSignedBy, parseEntry } from '../feed/entry.ts';
+import type { Position } from '../feed/position.ts';
+import { parsePosition } from '../feed/position.ts';
+import { sha256Hex } from '../kernel/digest.ts';
+import { WritError } from '../kernel/error.ts';
+import type { PublicKey, SigningKey } from '../kernel/key.ts';
+import type { Acknowledgement } from './acknowledgement.ts';
+import { verifyAcknowledgement } from './acknowledgement.ts';
+import type { Certificate } from './certificate.ts';
+import { verifyCertificate } from './certificate.ts';
+import type { VerifiedCheckpoint } from './checkpoint.ts';
+import { verifyCheckpoint } from './checkpoint.ts';
+import { demand, demandReadable } from './demand.ts';
+import type { Keyring } from './keyring.ts';
+import { logName } from './keyring.ts';
+import { leafHash, verifyInclusion } from './merkle.ts';
+import { judgeTestimony } from './receipt-judgement.ts';
+import type { ReceiptStatement } from './receipt-statement.ts';
+import { RECEIPT_TYP, receiptStatement } from './receipt-statement.ts';
+import type { ReceiptText } from './receipt-text.ts';
+import { parseReceipt, renderReceipt } from './receipt-text.ts';
+import type { KeyLookup } from './statement.ts';
+import { readStatement, signStatement } from './statement.ts';
+import { parseText } from './text.ts';
+
+export type { ReceiptStatement } from './receipt-statement.ts';
+
+export interface ReceiptParts {
+  readonly proof: { readonly index: number; readonly hashes: readonly Uint8Array[] };
+  /** The log's signed note, of the tree that `proof` leads to. */
+  readonly checkpoint: string;
+  /** Leaf text of the entry (feed/entry.ts). */
+  readonly entry: string;
+  readonly statement: ReceiptStatement;
+  /** The coordinator. */
+  readonly signer: { readonly incarnation: string; readonly key: SigningKey };
+  /** Of exactly the replicas that the statement lists as acknowledged, in any order. */
+  readonly acknowledgements: readonly string[];
+  /** Of exactly the entry's appender, the coordinator and those who acknowledged; in any order, each once. */
+  readonly certificates: readonly string[];
+}
+
+/** What a receipt proves, for people. */
+export interface ReceiptFacts extends ReceiptStatement {
+  readonly id: string;
+  readonly targets: readonly Target[];
+  readonly coordinator: { readonly replica: string; readonly incarnation: string };
+  /** The tree that holds the entry, and its size when it was signed. */
+  readonly origin: string;
+  readonly treeSize: number;
+  /** What the ledger's `outcome` entry names. */
+  readonly digest: string;
+}
+
+/** Signs the statement and renders the receipt. INTERNAL when the statement is of no known shape. */
+export function buildReceipt(parts: ReceiptParts): string {
+  const { proof, checkpoint, entry, statement, signer, acknowledgements, certificates } = parts;
+  if (!receiptStatement.safeParse(statement).success) {
+    throw new WritError('INTERNAL', 'receipt statement is of no known shape');
+  }
+  return renderReceipt({
+    proof: { ...proof, checkpoint },
+    entry,
+    statement: signStatement(RECEIPT_TYP, signer.incarnation, statement, signer.key),
+    acknowledgements,
+    certificates,
+  });
+}
+
+/** SHA-256 of a receipt, in hex, as the ledger's `outcome` entry names it. */
+export function receiptDigest(text: string): string {
+  return sha256Hex(text);
+}
+
+/**
+ * Verifies all of a receipt, offline. PROOF_INVALID with what does not hold; otherwise what it proves. Bytes rather
+ * than text where there are bytes: decoding them is part of the proof.
+ */
+export function verifyReceipt(receipt: string | Uint8Array, keyring: Keyring): ReceiptFacts {
+  const text = parseText(receipt);
+  const parts = parseReceipt(text);
+  const checkpoint = verifyCheckpoint(parts.proof.checkpoint, keyring);
+  // A signature that nobody here can check would be bytes that anybody may alter.
+  demand(checkpoint.signatureLines === 1, 'checkpoint of a receipt has one signature, that of the log');
+  const logged = verifyLogged(parts, checkpoint);
+  const certificates = verifyCertificates(parts.certificates, checkpoint.log.key);
+  const keyOf: KeyLookup = (incarnation) => certificates.get(incarnation)?.key;
+  const { by, id, targets } = verifyRevocation(logged.sealed, keyOf);
+  const { kid, statement } = verifyStatement(parts.statement, keyOf);
+  demand(logName(statement.fleet) === checkpoint.log.name, 'statement is about another fleet');
+  const acknowledgements = parts.acknowledgements.map((one) => verifyAcknowledged(one, keyOf));
+  const signers = new Set([by, kid, ...acknowledgements.map(({ incarnation }) => incarnation)]);
+  demand(signers.size === certificates.size, 'receipt has a certificate of one who signed nothing here');
+  const subject = { id, position: logged.position, leaf: logged.leaf };
+  const own = judgeTestimony({ subject, statement, coordinator: kid, acknowledgements, certificates });
+  return {
+    ...statement,
+    id,
+    targets,
+    coordinator: { replica: own.replica, incarnation: kid },
+    origin: checkpoint.origin,
+    treeSize: checkpoint.size,
+    digest: receiptDigest(text),
+  };
+}
+
+const LEAF = /^\{"entry":(\{.*\}),"position":"(\d{1,15}-\d{1,15})"\}$/s;
+
+interface Logged {
+  readonly sealed: SealedEntry;
+  readonly position: Position;
+  /** Leaf hash, hex. */
+  readonly leaf: string;
+}
+
+/** The entry, once the log's signed root is known to hold it at the place that it names. */
+function verifyLogged({ entry, proof }: ReceiptText, checkpoint: VerifiedCheckpoint): Logged {
+  const [, sealedText = '', positionText = ''] = LEAF.exec(entry) ?? [];
+  const sealed = demandReadable(() => parseEntry(sealedText), 'entry is not canonical');
+  const position = demandReadable(() => parsePosition(positionText), 'entry has no position');
+  const { origin, size, root, log } = checkpoint;
+  demand(origin === `${log.name}/${position.epoch}`, 'entry is of another epoch than the checkpoint');
+  demand(proof.index === position.sequence - 1, 'entry has another position than the proof');
+  const leaf = leafHash(entry);
+  const { index, hashes } = proof;
+  demand(verifyInclusion({ leaf, index, size, hashes }, root), 'entry is not in the tree of the checkpoint');
+  return { sealed, position, leaf: Buffer.from(leaf).toString('hex') };
+}
+
+function verifyCertificates(texts: readonly string[], log: PublicKey): Map<string, Certificate> {
+  const certificates = texts.map((text) => verifyCertificate(text, log));
+  const byIncarnation = new Map(certificates.map((one) => [one.incarnation, one]));
+  demand(byIncarnation.size === texts.length, 'receipt certifies an incarnation twice');
+  return byIncarnation;
+}
+
+function verifyRevocation(sealed: SealedEntry, keyOf: KeyLookup): RevocationEntry {
+  const { entry } = sealed;
+  demand(entry.kind === 'revocation', 'entry is no revocation');
+  const key = keyOf(entry.by);
+  demand(key !== undefined && isSignedBy(sealed, key), 'entry is not signed by one who was admitted');
+  return entry;
+}
+
+function verifyStatement(text: string, keyOf: KeyLookup): { kid: string; statement: ReceiptStatement } {
+  const { kid, payload } = readStatement(text, RECEIPT_TYP, keyOf);
+  const { success, data } = receiptStatement.safeParse(payload);
+  demand(success, 'statement is of no known shape');
+  return { kid, statement: data };
+}
+
+function verifyAcknowledged(text: string, keyOf: KeyLookup): Acknowledgement {
+  const acknowledgement = verifyAcknowledgement(text, keyOf);
+  demand(acknowledgement !== undefined, 'an acknowledgement does not verify');
+  return acknowledgement;
+}

@@ -1,0 +1,154 @@
+/**
+ * The store's side of leases: who is admitted, which row a renewal moves, what it is answered (DESIGN 3.2). Pure; the
+ * journal and the memory store call it inside their one atomic step, and functions.lua says the same. It knows no clock.
+ */
+import type { FeedLine, ReplicaEntry } from './entry.ts';
+import type { LeaseRow, RenewReply, RenewRequest } from './feed-store.ts';
+import type { Position } from './position.ts';
+import { ORIGIN, comparePositions } from './position.ts';
+
+/** What the store read for one renewal. Nothing may become visible between this reading and `renew`. */
+export interface FeedPage {
+  /** The chain at the request's position; undefined when the store holds no line there. */
+  readonly cursorChain: string | undefined;
+  /** What is newer than the cursor, oldest first. */
+  readonly lines: readonly FeedLine[];
+  /** True when nothing is newer than `lines`. */
+  readonly isLast: boolean;
+  readonly head: Position;
+}
+
+interface Admission {
+  readonly joinedAt: Position;
+  readonly succeeds: string | undefined;
+  /** Left or forgotten: no lease ever again. */
+  readonly isGone: boolean;
+}
+
+interface Row {
+  renewals: number;
+  acknowledgement: string | undefined;
+  position: Position;
+  /** Nonces that were taken or superseded, the one taken last at the end. */
+  nonces: readonly string[];
+  isCloned: boolean;
+}
+
+export class LeaseTable {
+  #openEpochId: string | undefined;
+  readonly #admissions = new Map<string, Admission>();
+  readonly #rows = new Map<string, Row>();
+
+  get openEpochId(): string | undefined {
+    return this.#openEpochId;
+  }
+
+  /** Folds a line that became visible. Admissions outlive epochs, as the history does; rows do not. */
+  note(line: FeedLine): void {
+    const { entry } = line.sealed;
+    if (entry.kind === 'epoch') {
+      this.#openEpochId = entry.epochId;
+      this.#rows.clear();
+    } else if (entry.kind === 'replica') {
+      this.#admit(entry, line.position);
+    }
+  }
+
+  /** The store's run is no longer the one its epoch is bound to: until another epoch is noted, nothing is granted. */
+  closeEpoch(): void {
+    this.#openEpochId = undefined;
+  }
+
+  /** Everyone who may have held a lease in this epoch. */
+  rows(): readonly LeaseRow[] {
+    const holders = [...this.#rows].filter(([, row]) => row.renewals > 0);
+    return holders.map(([incarnation, { renewals, acknowledgement }]) => ({
+      incarnation,
+      renewals,
+      acknowledgement,
+    }));
+  }
+
+  /** Grants or refuses, and moves the row. One step: the caller has read `page` and awaited nothing since. */
+  renew(request: RenewRequest, page: FeedPage): RenewReply {
+    const { incarnation, epochId } = request;
+    if (epochId !== this.#openEpochId) return { kind: 'closed', epochId: this.#openEpochId };
+    const admission = this.#admissions.get(incarnation);
+    if (admission === undefined) return { kind: 'stale', reason: 'unknown' };
+    if (admission.isGone) return { kind: 'stale', reason: 'forgotten' };
+    const row = this.#rowOf(incarnation);
+    if (isSuperseded(row, request.nonces)) return { kind: 'more', lines: [], head: page.head };
+    if (isCloned(row, request.nonces)) return { kind: 'stale', reason: 'cloned' };
+    if (page.cursorChain !== request.chain) return { kind: 'stale', reason: 'diverged' };
+    row.position = request.position;
+    row.acknowledgement = request.acknowledgement ?? row.acknowledgement;
+    return this.#grant(row, admission, page);
+  }
+
+  #grant(row: Row, admission: Admission, page: FeedPage): RenewReply {
+    const { lines, head } = page;
+    if (!page.isLast) return { kind: 'more', lines, head };
+    if (!this.#mayHold(row, admission)) {
+      // Who waits catches up meanwhile.
+      return lines.length > 0 ? { kind: 'more', lines, head } : { kind: 'stale', reason: 'awaiting' };
+    }
+    row.renewals += 1;
+    return { kind: 'lease', lines, head, rows: this.rows() };
+  }
+
+  #admit(entry: ReplicaEntry, at: Position): void {
+    const known = this.#admissions.get(entry.incarnation);
+    if (entry.event !== 'joined') {
+      this.#rows.delete(entry.incarnation);
+      this.#admissions.set(entry.incarnation, { joinedAt: at, succeeds: undefined, isGone: true });
+    } else if (known?.isGone !== true) {
+      this.#admissions.set(entry.incarnation, { joinedAt: at, succeeds: entry.succeeds, isGone: false });
+    }
+  }
+
+  #rowOf(incarnation: string): Row {
+    const known = this.#rows.get(incarnation);
+    if (known !== undefined) return known;
+    const row: Row = {
+      renewals: 0,
+      acknowledgement: undefined,
+      position: ORIGIN,
+      nonces: [],
+      isCloned: false,
+    };
+    this.#rows.set(incarnation, row);
+    return row;
+  }
+
+  /**
+   * No enforcer may be unknown to everyone else: were the only one who enforced something unknown, the others could
+   * open the next epoch without it (THREATS 10.6).
+   */
+  #mayHold(row: Row, { joinedAt, succeeds }: Admission): boolean {
+    if (row.renewals > 0) return true;
+    const holders = [...this.#rows].filter(([, other]) => other.renewals > 0);
+    return (
+      holders.length === 0 ||
+      holders.some(
+        ([holder, { position }]) => holder === succeeds || comparePositions(position, joinedAt) >= 0,
+      )
+    );
+  }
+}
+
+/** How many nonces a row remembers: a request that is late by more renewals than this is taken for a clone's. */
+const NONCES_KEPT = 64;
+
+/** True for a request that was given up and overtaken by its own successor, or that the network delivered twice. */
+function isSuperseded(row: Row, nonces: readonly string[]): boolean {
+  const nonce = nonces.at(-1);
+  return !row.isCloned && (nonce === undefined || row.nonces.includes(nonce));
+}
+
+/** Takes the request's nonces. True, for good, once a request does not know the nonce taken last: there are two. */
+function isCloned(row: Row, nonces: readonly string[]): boolean {
+  const taken = row.nonces.at(-1);
+  if (taken !== undefined && !nonces.includes(taken)) row.isCloned = true;
+  if (!row.isCloned) row.nonces = [...new Set([...row.nonces, ...nonces])].slice(-NONCES_KEPT);
+  return row.isCloned;
+}

@@ -1,0 +1,61 @@
+/** Seals an entry as this incarnation and appends it to the open epoch. The one way out of this process into the feed. */
+import type { Cursor } from '../feed/cursor.ts';
+import type { SealedEntry, UnsignedEntry } from '../feed/entry.ts';
+import { isLogSigned, sealEntry } from '../feed/entry.ts';
+import type { AppendReply, FeedStore } from '../feed/feed-store.ts';
+import type { Lease } from '../feed/lease.ts';
+import type { Clock, Instant } from '../kernel/clock.ts';
+import { renderInstant } from '../kernel/clock.ts';
+import { WritError } from '../kernel/error.ts';
+import type { Identity } from './identity.ts';
+
+export interface AppendPorts {
+  readonly identity: Identity;
+  readonly store: FeedStore;
+  readonly cursor: Cursor;
+  readonly lease: Lease;
+  readonly clock: Clock;
+}
+
+/** An entry that the store has; `at` is when it said so, and every bound counts from there. */
+export interface Appended extends AppendReply {
+  readonly sealed: SealedEntry;
+  readonly at: Instant;
+}
+
+type Facts<T> = T extends unknown ? Omit<T, 'v' | 'at' | 'by'> : never;
+
+export class Appender {
+  readonly #ports: AppendPorts;
+
+  constructor(ports: AppendPorts) {
+    this.#ports = ports;
+  }
+
+  seal(facts: Facts<UnsignedEntry>): SealedEntry {
+    const { identity, clock } = this.#ports;
+    const entry = {
+      ...facts,
+      v: 1,
+      at: renderInstant(clock.now().wallMs),
+      by: identity.incarnation,
+    } as UnsignedEntry;
+    return sealEntry(entry, isLogSigned(entry as SealedEntry['entry']) ? identity.logKey : identity.key);
+  }
+
+  /** EPOCH_CLOSED before an epoch is open, FENCED without a lease; otherwise as the store says. */
+  async append(sealed: SealedEntry): Promise<Appended> {
+    const { cursor, lease, clock } = this.#ports;
+    if (cursor.epochId === undefined)
+      throw new WritError('EPOCH_CLOSED', 'no epoch is open', { retryAfterS: 1 });
+    if (!lease.isFresh(clock.now()))
+      throw new WritError('FENCED', 'this replica holds no lease', { retryAfterS: 1 });
+    return this.appendUnfenced(cursor.epochId, sealed);
+  }
+
+  /** For the entries that come before any lease: the one that admits this incarnation. */
+  async appendUnfenced(epochId: string, sealed: SealedEntry): Promise<Appended> {
+    const reply = await this.#ports.store.append(epochId, sealed);
+    return { ...reply, sealed, at: this.#ports.clock.now() };
+  }
+}

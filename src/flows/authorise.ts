@@ -1,0 +1,118 @@
+/**
+ * Who may command the control plane: the admin token everything, OAuth callers what their scopes say and, where the
+ * bundle has `writ/control/allow`, what that rule says too. A revoked caller commands nothing.
+ */
+import type { Capability } from '../config/config.ts';
+import type { Credential, CredentialVerifier, VerifiedCredential } from '../credential/credential.ts';
+import { credentialInput } from '../decision/policy-input.ts';
+import type { PolicyEngine } from '../decision/policy-engine.ts';
+import type { Lease } from '../feed/lease.ts';
+import type { Clock } from '../kernel/clock.ts';
+import { epochS } from '../kernel/clock.ts';
+import { isSameSecret } from '../kernel/digest.ts';
+import { WritError } from '../kernel/error.ts';
+import type { Json } from '../kernel/json.ts';
+import type { RevocationCapability } from '../revocation/capability.ts';
+import { isCovered } from '../revocation/capability.ts';
+import type { RevocationView } from '../revocation/view.ts';
+
+export interface Caller {
+  /** `admin`, or `iss|sub`: in entries and in the log. */
+  readonly id: string;
+  /** Undefined: the admin token, which may do everything. */
+  readonly credential: VerifiedCredential | undefined;
+  readonly capabilities: ReadonlySet<Capability>;
+}
+
+/** What a route needs. */
+export type Need =
+  { readonly act: 'read' | 'administer' } | { readonly act: 'revoke'; readonly what: RevocationCapability };
+
+export interface AuthorisePorts {
+  readonly adminToken: string;
+  readonly verifier: CredentialVerifier;
+  /** OAuth scope word -> what it allows. */
+  readonly scopes: Readonly<Record<string, Capability>>;
+  readonly view: RevocationView;
+  readonly lease: Lease;
+  readonly policy: PolicyEngine;
+  readonly clock: Clock;
+}
+
+const CONTROL_ENTRYPOINT = 'writ/control/allow';
+
+export class Authoriser {
+  readonly #ports: AuthorisePorts;
+
+  constructor(ports: AuthorisePorts) {
+    this.#ports = ports;
+  }
+
+  /** UNAUTHENTICATED for a credential that is none; FENCED when it cannot be known whether it is revoked. */
+  async authenticate(credential: Credential): Promise<Caller> {
+    const { adminToken, verifier, view, lease, clock } = this.#ports;
+    if (credential.scheme === 'Bearer' && isSameSecret(credential.token, adminToken)) return ADMIN;
+    const verification = await verifier.verify(credential, clock.now().wallMs);
+    if (!verification.ok)
+      throw new WritError('UNAUTHENTICATED', `the credential was refused: ${verification.reason}`);
+    const verified = verification.credential;
+    const verdict = view.verdict(verified.handles, verified.issuedAtS);
+    if (verdict.state === 'revoked')
+      throw new WritError('UNAUTHENTICATED', 'the credential was refused: revoked');
+    if (!lease.isFresh(clock.now()))
+      throw new WritError('FENCED', 'this replica holds no lease', { retryAfterS: 1 });
+    return {
+      id: `${verified.issuer}|${verified.subject}`,
+      credential: verified,
+      capabilities: this.#capabilitiesOf(verified.claims['scope']),
+    };
+  }
+
+  /** FORBIDDEN unless `caller` may. `facts`: what the policy's rule reads beside the caller. */
+  authorise(caller: Caller, need: Need, facts: Readonly<Record<string, Json>> = {}): void {
+    if (caller.credential === undefined) return;
+    if (!isAllowed(caller.capabilities, need))
+      throw new WritError('FORBIDDEN', `the caller has no scope for this: ${nameOf(need)}`);
+    const { policy, clock } = this.#ports;
+    if (!policy.hasEntrypoint(CONTROL_ENTRYPOINT)) return;
+    const input = {
+      caller: credentialInput(caller.credential),
+      need: nameOf(need),
+      ...facts,
+      now: epochS(clock.now()),
+    };
+    const answer = policy.evaluate(CONTROL_ENTRYPOINT, input);
+    if (answer.kind !== 'value' || answer.value !== true)
+      throw new WritError('FORBIDDEN', 'policy does not allow this');
+  }
+
+  #capabilitiesOf(scope: Json | undefined): ReadonlySet<Capability> {
+    const words = typeof scope === 'string' ? scope.split(' ') : [];
+    return new Set(
+      words.flatMap((word) =>
+        Object.hasOwn(this.#ports.scopes, word) ? (this.#ports.scopes[word] ?? []) : [],
+      ),
+    );
+  }
+}
+
+const ADMIN: Caller = { id: 'admin', credential: undefined, capabilities: new Set() };
+
+function isAllowed(held: ReadonlySet<Capability>, need: Need): boolean {
+  switch (need.act) {
+    case 'administer':
+      return false;
+    case 'read':
+      return held.has('read');
+    case 'revoke':
+      return [...held].some(
+        (capability) =>
+          capability.startsWith('revoke:') &&
+          isCovered(capability.slice(7) as RevocationCapability, need.what),
+      );
+  }
+}
+
+function nameOf(need: Need): string {
+  return need.act === 'revoke' ? `revoke:${need.what}` : need.act;
+}

@@ -1,0 +1,164 @@
+/**
+ * The barrier (DESIGN 3.3): when may `enforced` be said? Judged by the coordinator's own clock and memory, from
+ * readings of the lease table that were sent after the append replied; never by the store's table alone.
+ */
+import type { Acknowledgement } from '../evidence/acknowledgement.ts';
+import { verifyAcknowledgement } from '../evidence/acknowledgement.ts';
+import type { LeaseRow } from '../feed/feed-store.ts';
+import type { LeaseTerm } from '../feed/lease.ts';
+import { enforcedByWaitMs, leaseOverMs } from '../feed/lease.ts';
+import type { Members } from '../feed/members.ts';
+import type { Position } from '../feed/position.ts';
+import { comparePositions, parsePosition } from '../feed/position.ts';
+import type { Instant } from '../kernel/clock.ts';
+
+/** What this coordinator remembers of one row: its counter, and since when it has not moved. */
+interface Watched {
+  readonly renewals: number;
+  /** Receipt of the first reading that showed this counter. */
+  readonly since: Instant;
+  readonly acknowledgement: Acknowledgement | undefined;
+  readonly text: string | undefined;
+}
+
+export type ReplicaState = 'acknowledged' | 'fenced' | 'left' | 'outstanding';
+
+export interface ReplicaStanding {
+  readonly replica: string;
+  readonly incarnation: string;
+  readonly state: ReplicaState;
+  readonly acknowledgement: Acknowledgement | undefined;
+  /** The signed text of the acknowledgement. */
+  readonly text: string | undefined;
+  /** When it was surely over, at the latest; only for `fenced`. */
+  readonly notLaterThan: Instant | undefined;
+}
+
+export interface BarrierQuestion {
+  readonly position: Position;
+  readonly epochId: string;
+  readonly appendedAt: Instant;
+  /** True when no store but this process's own can grant leases: a young table is then the whole table. */
+  readonly exclusive: boolean;
+  /** `wait`: only the clock may say it. */
+  readonly mode: 'acknowledged' | 'wait';
+}
+
+export interface BarrierAnswer {
+  readonly standings: readonly ReplicaStanding[];
+  /** The rule by which no replica accepts any more; undefined while that cannot be said. */
+  readonly rule: 'acknowledged' | 'wait' | undefined;
+}
+
+export class LeaseTable {
+  readonly #term: LeaseTerm;
+  readonly #members: Members;
+  #rows = new Map<string, Watched>();
+  #epochId: string | undefined;
+  #watchedSince: Instant | undefined;
+
+  constructor(term: LeaseTerm, members: Members) {
+    this.#term = term;
+    this.#members = members;
+  }
+
+  /** Takes in one reading that was received at `at`. Rows that are missing from it are remembered. */
+  observe(epochId: string | undefined, rows: readonly LeaseRow[], at: Instant): void {
+    if (epochId !== this.#epochId) {
+      this.#epochId = epochId;
+      this.#rows = new Map();
+      this.#watchedSince = at;
+    }
+    for (const row of rows)
+      this.#rows.set(row.incarnation, this.#watch(row, this.#rows.get(row.incarnation), at));
+  }
+
+  /** Every incarnation this coordinator has seen a row of, with its last verified word. For people. */
+  rows(): readonly {
+    readonly incarnation: string;
+    readonly acknowledgement: Acknowledgement | undefined;
+    readonly since: Instant;
+  }[] {
+    return [...this.#rows].map(([incarnation, { acknowledgement, since }]) => ({
+      incarnation,
+      acknowledgement,
+      since,
+    }));
+  }
+
+  /** Judges from what has been observed. The caller has observed a reading that was sent after the append replied. */
+  judge(question: BarrierQuestion, now: Instant): BarrierAnswer {
+    const byWait = waitedMs(question.appendedAt, now) >= enforcedByWaitMs(this.#term);
+    const standings = [...this.#rows].map(([incarnation, row]) =>
+      this.#stand(incarnation, row, question, now),
+    );
+    if (byWait)
+      return { standings: standings.map((one) => overByClock(one, question, this.#term)), rule: 'wait' };
+    const isAllOver = standings.length > 0 && standings.every(({ state }) => state !== 'outstanding');
+    const isWatched = question.exclusive || this.#isWatchedFor(leaseOverMs(this.#term), now);
+    return {
+      standings,
+      rule: question.mode === 'acknowledged' && isAllOver && isWatched ? 'acknowledged' : undefined,
+    };
+  }
+
+  #watch(row: LeaseRow, known: Watched | undefined, at: Instant): Watched {
+    const since = known?.renewals === row.renewals ? known.since : at;
+    if (known !== undefined && known.text === row.acknowledgement)
+      return { ...known, renewals: row.renewals, since };
+    const acknowledgement =
+      row.acknowledgement === undefined
+        ? undefined
+        : verifyAcknowledgement(row.acknowledgement, (incarnation) => this.#members.keyOf(incarnation));
+    // One incarnation cannot speak for another, and a statement that does not verify is none.
+    const isItsOwn = acknowledgement?.incarnation === row.incarnation;
+    return {
+      renewals: row.renewals,
+      since,
+      acknowledgement: isItsOwn ? acknowledgement : undefined,
+      text: isItsOwn ? row.acknowledgement : undefined,
+    };
+  }
+
+  #stand(incarnation: string, row: Watched, question: BarrierQuestion, now: Instant): ReplicaStanding {
+    const member = this.#members.lookup(incarnation);
+    const acknowledged = covers(row.acknowledgement, question);
+    const isQuiet = waitedMs(row.since, now) >= leaseOverMs(this.#term);
+    return {
+      replica: member?.replica ?? incarnation,
+      incarnation,
+      state: acknowledged
+        ? 'acknowledged'
+        : member?.state === 'left'
+          ? 'left'
+          : isQuiet
+            ? 'fenced'
+            : 'outstanding',
+      acknowledgement: acknowledged ? row.acknowledgement : undefined,
+      text: acknowledged ? row.text : undefined,
+      notLaterThan: !acknowledged && isQuiet ? now : undefined,
+    };
+  }
+
+  #isWatchedFor(ms: number, now: Instant): boolean {
+    return this.#watchedSince !== undefined && waitedMs(this.#watchedSince, now) >= ms;
+  }
+}
+
+/** A waiter counts by the monotonic clock alone: a wall clock that is set forward must not shorten a wait. */
+function waitedMs(from: Instant, now: Instant): number {
+  return now.monoMs - from.monoMs;
+}
+
+function covers(acknowledgement: Acknowledgement | undefined, question: BarrierQuestion): boolean {
+  if (acknowledgement?.epochId !== question.epochId) return false;
+  return comparePositions(parsePosition(acknowledgement.position), question.position) >= 0;
+}
+
+/** After the wait every lease that was granted before the append is over, whoever held it. */
+function overByClock(standing: ReplicaStanding, question: BarrierQuestion, term: LeaseTerm): ReplicaStanding {
+  if (standing.state !== 'outstanding') return standing;
+  const { monoMs, wallMs } = question.appendedAt;
+  const overMs = leaseOverMs(term);
+  return { ...standing, state: 'fenced', notLaterThan: { monoMs: monoMs + overMs, wallMs: wallMs + overMs } };
+}

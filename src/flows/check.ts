@@ -1,0 +1,168 @@
+/**
+ * One request: credential -> verified credential -> [ verdict -> policy -> decision ] -> answer. There is no await
+ * inside the brackets, so nothing can land between the look-up and the decision; after every await the look-up is
+ * made again. Freshness is computed from the clock here, each time.
+ */
+import type {
+  Credential,
+  CredentialVerifier,
+  Verification,
+  VerifiedCredential,
+} from '../credential/credential.ts';
+import { bareSubjectHandles } from '../credential/handles.ts';
+import type { Fingerprinter, HandleSet } from '../credential/handle.ts';
+import type { Decision } from '../decision/decision.ts';
+import { decide, decideByVerdict, isPermissive } from '../decision/decision.ts';
+import type { PolicyEngine, PolicyValue } from '../decision/policy-engine.ts';
+import { credentialInput, policyInput } from '../decision/policy-input.ts';
+import type { AccessRequest } from '../decision/request.ts';
+import type { Lease } from '../feed/lease.ts';
+import type { Clock, Instant } from '../kernel/clock.ts';
+import { epochS, parseInstant } from '../kernel/clock.ts';
+import type { Json, JsonObject } from '../kernel/json.ts';
+import { isJsonObject } from '../kernel/json.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import type { LastAccepts } from '../revocation/last-accepts.ts';
+import type { RevocationVerdict } from '../revocation/verdict.ts';
+import type { RevocationView } from '../revocation/view.ts';
+
+export interface CheckPorts {
+  readonly verifier: CredentialVerifier;
+  readonly fingerprinter: Fingerprinter;
+  readonly view: RevocationView;
+  readonly lease: Lease;
+  readonly policy: PolicyEngine;
+  readonly lastAccepts: LastAccepts;
+  readonly clock: Clock;
+  readonly clockSkewS: number;
+}
+
+/** What the OPA Data API may answer: a refusal, or whatever the entrypoint says. */
+export type DataAnswer =
+  { readonly refused: Decision } | { readonly refused: undefined; readonly value: PolicyValue };
+
+/** Whose word it is: handles to look up, and when it was issued. */
+interface Presented {
+  readonly handles: HandleSet;
+  readonly issuedAtS: number | undefined;
+}
+
+export class Checker {
+  readonly #ports: CheckPorts;
+  readonly #bare = new Map<string, HandleSet>();
+
+  constructor(ports: CheckPorts) {
+    this.#ports = ports;
+  }
+
+  /** Decides `request`. Synchronous when its credential was verified before. Never rejects for what a caller sent. */
+  check(request: AccessRequest): Decision | Promise<Decision> {
+    const verification = this.verify(request.credential);
+    return verification instanceof Promise
+      ? verification.then((settled) => this.judge(request, settled))
+      : this.judge(request, verification);
+  }
+
+  /** The first half, for callers that have something to do between the halves (sessions register there). */
+  verify(credential: Credential | undefined): Verification | undefined | Promise<Verification> {
+    return credential && this.#ports.verifier.verify(credential, this.#ports.clock.now().wallMs);
+  }
+
+  /** The brackets. `verification` is undefined for a subject that was asserted without a credential. */
+  judge(request: AccessRequest, verification: Verification | undefined): Decision {
+    const now = this.#ports.clock.now();
+    if (verification?.ok === false) return this.#refuse(verification, now);
+    const credential = verification?.credential;
+    const presented = credential ?? this.#bareSubject(request.subject.id, request.context, now);
+    const verdict = this.#verdict(presented, now);
+    const settled = decideByVerdict(verdict) ?? mismatch(credential, request.subject.id);
+    if (settled !== undefined) return withCredential(settled, credential);
+    const answer = this.#ports.policy.decide(policyInput(request, credential, epochS(now)));
+    const decision = decide(verdict, answer);
+    if (decision.effect === 'allow') this.#accept(presented, now);
+    return withCredential(decision, credential);
+  }
+
+  /** The OPA Data API: what `input` presents is judged first, and nothing refused ever gets a value. */
+  async evaluate(
+    entrypoint: string,
+    input: JsonObject,
+    credential: Credential | undefined,
+  ): Promise<DataAnswer> {
+    const verification = await this.verify(credential);
+    const now = this.#ports.clock.now();
+    if (verification?.ok === false) return { refused: this.#refuse(verification, now) };
+    const verified = verification?.credential;
+    const subjectId = isJsonObject(input['subject']) ? input['subject']['id'] : undefined;
+    const context = isJsonObject(input['context']) ? input['context'] : {};
+    const presented =
+      verified ?? this.#bareSubject(typeof subjectId === 'string' ? subjectId : '', context, now);
+    const refused = decideByVerdict(this.#verdict(presented, now)) ?? mismatch(verified, subjectId);
+    if (refused !== undefined) return { refused };
+    const { credential: _raw, ...asserted } = input;
+    const seen = verified === undefined ? asserted : { ...asserted, credential: credentialInput(verified) };
+    const value = this.#ports.policy.evaluate(entrypoint, seen);
+    if (value.kind === 'value' && isPermissive(value.value)) this.#accept(presented, now);
+    return { refused: undefined, value };
+  }
+
+  /** Whole milliseconds for which an answer given now may be relied on; 0 when fenced. */
+  freshForMs(): number {
+    return Math.floor(this.#ports.lease.freshForMs(this.#ports.clock.now()));
+  }
+
+  /** The view first: a fenced replica that knows something is revoked says `revoked`; everything else is unknown. */
+  #verdict({ handles, issuedAtS }: Presented, now: Instant): RevocationVerdict {
+    const verdict = this.#ports.view.verdict(handles, issuedAtS);
+    return verdict.state === 'clear' && !this.#ports.lease.isFresh(now) ? UNKNOWN : verdict;
+  }
+
+  #refuse(verification: Extract<Verification, { ok: false }>, now: Instant): Decision {
+    if (!this.#ports.lease.isFresh(now)) return { effect: 'indeterminate', reason: 'fenced' };
+    const { reason, detail } = verification;
+    if (reason === 'overloaded' || detail === 'keys_unavailable') {
+      return { effect: 'indeterminate', reason: 'introspection_unavailable', detail };
+    }
+    return { effect: 'deny', reason, detail };
+  }
+
+  #accept({ handles, issuedAtS }: Presented, now: Instant): void {
+    this.#ports.lastAccepts.record(handles, issuedAtS, now.wallMs);
+  }
+
+  #bareSubject(id: string, context: JsonObject, now: Instant): Presented {
+    let handles = this.#bare.get(id);
+    if (handles === undefined) {
+      handles = this.#ports.fingerprinter.print(bareSubjectHandles(id));
+      if (this.#bare.size >= LIMITS.bareSubjectsMax) this.#bare.clear();
+      this.#bare.set(id, handles);
+    }
+    return {
+      handles,
+      issuedAtS: authenticatedAtS(context['authenticatedAt'], epochS(now) + this.#ports.clockSkewS),
+    };
+  }
+}
+
+const UNKNOWN: RevocationVerdict = { state: 'unknown' };
+
+function mismatch(
+  credential: VerifiedCredential | undefined,
+  subjectId: Json | undefined,
+): Decision | undefined {
+  if (credential === undefined || subjectId === undefined || subjectId === credential.subject)
+    return undefined;
+  return { effect: 'deny', reason: 'subject_mismatch' };
+}
+
+function withCredential(decision: Decision, credential: VerifiedCredential | undefined): Decision {
+  return credential === undefined ? decision : { ...decision, credential };
+}
+
+/** `context.authenticatedAt` stands for `iat`: RFC 3339 or epoch seconds. One in the future is no answer to a cutoff. */
+function authenticatedAtS(value: Json | undefined, latestS: number): number | undefined {
+  const atMs =
+    typeof value === 'string' ? parseInstant(value) : typeof value === 'number' ? value * 1000 : undefined;
+  const atS = atMs === undefined ? undefined : Math.floor(atMs / 1000);
+  return atS !== undefined && atS <= latestS ? atS : undefined;
+}

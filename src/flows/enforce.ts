@@ -1,0 +1,308 @@
+/**
+ * From "the store has it" to "nobody accepts it any more", for one revocation: wait for the barrier, judge the
+ * sessions by signed acknowledgements, read once more, write the receipt. It goes on when the caller hangs up:
+ * evidence has a lifetime of its own.
+ */
+import type { AcknowledgedOutcome } from '../evidence/acknowledgement.ts';
+import type { ReceiptStatement } from '../evidence/receipt.ts';
+import { buildReceipt, receiptDigest } from '../evidence/receipt.ts';
+import type { Cursor } from '../feed/cursor.ts';
+import { leafText } from '../feed/entry.ts';
+import type { FeedStore, Roster } from '../feed/feed-store.ts';
+import type { LeaseTerm } from '../feed/lease.ts';
+import { enforcedByWaitMs } from '../feed/lease.ts';
+import type { Members } from '../feed/members.ts';
+import type { Position } from '../feed/position.ts';
+import { comparePositions, renderPosition } from '../feed/position.ts';
+import type { Clock, Instant, Timer } from '../kernel/clock.ts';
+import { parseInstant, renderInstant } from '../kernel/clock.ts';
+import { sha256Hex } from '../kernel/digest.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import type { Log } from '../kernel/log.ts';
+import type { Random } from '../kernel/random.ts';
+import { newId } from '../kernel/random.ts';
+import type { Appended, Appender } from './append.ts';
+import type { BarrierAnswer, LeaseTable, ReplicaStanding } from './barrier.ts';
+import type { Identity } from './identity.ts';
+import type { News } from './news.ts';
+import type { Tree } from './tree.ts';
+
+/** Where receipts are kept: durable when `write` resolves. */
+export interface ReceiptStore {
+  write(id: string, text: string): Promise<void>;
+  read(id: string): Promise<string | undefined>;
+}
+
+export interface EnforcePorts {
+  readonly identity: Identity;
+  readonly store: FeedStore;
+  readonly cursor: Cursor;
+  readonly members: Members;
+  readonly table: LeaseTable;
+  readonly tree: Tree;
+  readonly appender: Appender;
+  readonly receipts: ReceiptStore;
+  readonly term: LeaseTerm;
+  readonly exclusive: boolean;
+  readonly barrier: 'acknowledged' | 'wait';
+  /** What the store or the configuration makes weaker, for the receipt. */
+  readonly weakened: readonly string[];
+  readonly clock: Clock;
+  readonly timer: Timer;
+  readonly random: Random;
+  readonly news: News;
+  readonly log: Log;
+}
+
+/** What is known of one revocation's way, as of the last look. */
+export interface Enforcement {
+  readonly state: 'accepted' | 'durable' | 'partial' | 'enforced';
+  readonly closure: 'CLOSED' | 'PARTIAL' | 'UNKNOWN';
+  readonly enforcedAtMs: number | undefined;
+  readonly standings: readonly ReplicaStanding[];
+  readonly sessions: SessionTotals;
+  readonly revocationWindowMs: number;
+  readonly lateAccepts: number;
+  readonly seen: boolean;
+  readonly hasReceipt: boolean;
+}
+
+export interface SessionTotals {
+  readonly matched: number;
+  readonly killed: number;
+  readonly pending: number;
+  readonly unconfirmed: number;
+  readonly silent: readonly { readonly session: string; readonly kind: string }[];
+}
+
+/** What no receipt of this release speaks for, in every one of them. */
+export const NOT_COVERED = ['systems that accept the credential without asking Writ'] as const;
+
+export class Enforcing {
+  readonly #ports: EnforcePorts;
+  #appended: Appended;
+  readonly #changed: News;
+  #now: Enforcement;
+
+  constructor(ports: EnforcePorts, appended: Appended, changed: News) {
+    this.#ports = ports;
+    this.#appended = appended;
+    this.#changed = changed;
+    this.#now = { ...BEGUN, standings: [] };
+  }
+
+  get id(): string {
+    return this.#appended.sealed.entry.id;
+  }
+
+  get position(): Position {
+    return this.#appended.position;
+  }
+
+  get current(): Enforcement {
+    return this.#now;
+  }
+
+  get appendedAtMs(): number {
+    return this.#appended.at.wallMs;
+  }
+
+  get boundMs(): number {
+    return enforcedByWaitMs(this.#ports.term);
+  }
+
+  /** Runs until it is enforced, until all is settled but proof is missing, or until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { news, timer } = this.#ports;
+    while (!signal.aborted) {
+      const changed = news.next();
+      await this.look();
+      if (this.#now.hasReceipt) return;
+      const woken = new AbortController();
+      await Promise.race([changed, timer.sleep(LOOK_AGAIN_MS, AbortSignal.any([signal, woken.signal]))]);
+      woken.abort();
+    }
+  }
+
+  /**
+   * One look: a reading sent after the append replied, a judgement, and where that suffices the final reading.
+   * Rejects as the store does; looking again is harmless, and how a late proof turns partial into enforced.
+   */
+  async look(): Promise<void> {
+    const { store, cursor, table, clock, exclusive, barrier } = this.#ports;
+    // The coordinator is on the roster: it has applied and fsynced the entry before it judges anyone.
+    if (this.#now.state === 'enforced' || comparePositions(cursor.position, this.#appended.position) < 0)
+      return;
+    const reading = await store.roster(this.#appended.position);
+    if (!this.#isSameHistory(reading)) return this.#repeat();
+    table.observe(reading.epochId, reading.rows, clock.now());
+    const question = {
+      position: this.#appended.position,
+      epochId: this.#appended.epochId,
+      appendedAt: this.#appended.at,
+      exclusive,
+      mode: barrier,
+    };
+    const answer = table.judge(question, clock.now());
+    this.#note(answer);
+    const { pending, unconfirmed } = this.#now.sessions;
+    if (answer.rule === undefined || pending > 0) return;
+    if (unconfirmed > 0) {
+      if (!this.#now.hasReceipt) await this.#close('partial', answer.rule, clock.now());
+      return;
+    }
+    // Last of all: the history must still be the one that the append named. Nothing follows this reading.
+    const last = await store.roster(this.#appended.position);
+    if (!this.#isSameHistory(last)) return this.#repeat();
+    return this.#close('enforced', answer.rule, clock.now());
+  }
+
+  #isSameHistory(reading: Roster): boolean {
+    return (
+      reading.epochId === this.#appended.epochId &&
+      reading.runId === this.#appended.runId &&
+      reading.line?.chain === this.#appended.chain &&
+      reading.line.sealed.entry.id === this.id
+    );
+  }
+
+  /** The history the append named is gone: it is appended again in the new one, and its clock starts again. */
+  async #repeat(): Promise<void> {
+    const { cursor, appender, log } = this.#ports;
+    this.#now = { ...this.#now, state: 'accepted', closure: 'UNKNOWN' };
+    if (cursor.epochId === this.#appended.epochId) return;
+    log.error('the feed lost the history of a revocation: it is appended again', { revocation: this.id });
+    this.#appended = await appender.append(this.#appended.sealed);
+    this.#now = { ...this.#now, state: 'durable' };
+  }
+
+  #note(answer: BarrierAnswer): void {
+    const outcomes = answer.standings.flatMap(({ acknowledgement }) =>
+      this.#outcomeIn(acknowledgement?.outcomes ?? []),
+    );
+    const lastMs = Math.max(0, ...outcomes.map(({ lastAcceptAt = '' }) => parseInstant(lastAcceptAt) ?? 0));
+    this.#now = {
+      ...this.#now,
+      closure: 'PARTIAL',
+      standings: answer.standings,
+      sessions: {
+        matched: sum(outcomes, 'matched'),
+        killed: sum(outcomes, 'killed'),
+        pending: sum(outcomes, 'pending'),
+        unconfirmed: sum(outcomes, 'unconfirmed'),
+        silent: outcomes.flatMap(({ silent = [] }) => silent),
+      },
+      revocationWindowMs: Math.max(0, Math.ceil(lastMs - this.#appended.at.wallMs)),
+      lateAccepts: sum(outcomes, 'lateAccepts'),
+      seen: lastMs > 0,
+    };
+    this.#changed.notify();
+  }
+
+  #outcomeIn(outcomes: readonly AcknowledgedOutcome[]): AcknowledgedOutcome[] {
+    return outcomes.filter(({ revocation }) => revocation === this.id);
+  }
+
+  /** Writes the receipt, then the `outcome` entry that names its digest, then says so. */
+  async #close(state: 'enforced' | 'partial', rule: 'acknowledged' | 'wait', now: Instant): Promise<void> {
+    const { receipts, appender, random } = this.#ports;
+    const id = this.id;
+    const closed = { ...this.#now, state, closure: state === 'enforced' ? 'CLOSED' : 'PARTIAL' } as const;
+    const enforcedAtMs = state === 'enforced' ? now.wallMs : undefined;
+    const receipt = this.#receipt({ ...closed, enforcedAtMs }, rule);
+    if (receipt === undefined) return this.#repeat();
+    await receipts.write(id, receipt);
+    const { matched, killed, unconfirmed } = closed.sessions;
+    const facts = {
+      revocation: id,
+      state,
+      matched,
+      killed,
+      unconfirmed,
+      receipt: receiptDigest(receipt),
+    } as const;
+    await appender.append(appender.seal({ id: newId('ent', random), kind: 'outcome', ...facts }));
+    this.#now = { ...closed, enforcedAtMs, hasReceipt: true };
+    this.#changed.notify();
+  }
+
+  #receipt(known: Enforcement, rule: 'acknowledged' | 'wait'): string | undefined {
+    const { tree, members, identity } = this.#ports;
+    const proof = tree.proof(this.#appended.position);
+    if (proof === undefined) return undefined;
+    const acknowledgements = known.standings.flatMap(({ text }) => (text === undefined ? [] : [text]));
+    const signers = [
+      this.#appended.sealed.entry.by,
+      identity.incarnation,
+      ...known.standings.filter(({ text }) => text !== undefined).map(({ incarnation }) => incarnation),
+    ];
+    const certificates = [...new Set(signers)].flatMap((signer) => members.lookup(signer)?.certificate ?? []);
+    return buildReceipt({
+      proof,
+      checkpoint: tree.checkpoint(),
+      entry: leafText(this.#appended),
+      statement: this.#statement(known, rule),
+      signer: { incarnation: identity.incarnation, key: identity.key },
+      acknowledgements,
+      certificates,
+    });
+  }
+
+  #statement(known: Enforcement, rule: 'acknowledged' | 'wait'): ReceiptStatement {
+    const { matched, killed, unconfirmed } = known.sessions;
+    return {
+      v: 1,
+      fleet: this.#ports.identity.fleet,
+      revocation: this.id,
+      position: renderPosition(this.#appended.position),
+      epochId: this.#appended.epochId,
+      leaf: sha256Hex(`\0${leafText(this.#appended)}`),
+      state: known.state === 'enforced' ? 'enforced' : 'partial',
+      closure: known.closure === 'CLOSED' ? 'CLOSED' : 'PARTIAL',
+      rule,
+      boundMs: this.boundMs,
+      appendedAt: renderInstant(this.#appended.at.wallMs),
+      ...(known.enforcedAtMs === undefined ? {} : { enforcedAt: renderInstant(known.enforcedAtMs) }),
+      replicas: known.standings.map(renderStanding),
+      sessions: { matched, killed, unconfirmed },
+      revocationWindowMs: known.revocationWindowMs,
+      lateAccepts: known.lateAccepts,
+      seen: known.seen,
+      weakened: [...this.#ports.weakened],
+      notCovered: [...NOT_COVERED],
+    };
+  }
+}
+
+const BEGUN: Omit<Enforcement, 'standings'> = {
+  state: 'durable',
+  closure: 'UNKNOWN',
+  enforcedAtMs: undefined,
+  sessions: { matched: 0, killed: 0, pending: 0, unconfirmed: 0, silent: [] },
+  revocationWindowMs: 0,
+  lateAccepts: 0,
+  seen: false,
+  hasReceipt: false,
+};
+
+/** How long a look may be old when no news comes: rows fall quiet without a word. */
+const LOOK_AGAIN_MS = 50;
+
+function sum(
+  outcomes: readonly AcknowledgedOutcome[],
+  field: 'matched' | 'killed' | 'pending' | 'unconfirmed' | 'lateAccepts',
+): number {
+  return outcomes.reduce((total, outcome) => total + outcome[field], 0);
+}
+
+/** One replica's line in answers and receipts. */
+export function renderStanding(standing: ReplicaStanding): ReceiptStatement['replicas'][number] {
+  const { replica, incarnation, state, acknowledgement, notLaterThan } = standing;
+  return {
+    replica,
+    incarnation,
+    state,
+    ...(acknowledgement === undefined ? {} : { at: acknowledgement.at }),
+    ...(notLaterThan === undefined ? {} : { notLaterThan: renderInstant(notLaterThan.wallMs) }),
+  };
+}

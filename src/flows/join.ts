@@ -1,0 +1,113 @@
+/**
+ * How a replica comes into the feed: replay its own ledger, find or open an epoch, say `joined`. Until that is
+ * done it holds no lease and answers `fenced`. Called at start, and again whenever the epoch it knew is closed.
+ */
+import type { Cursor } from '../feed/cursor.ts';
+import type { EpochEntry } from '../feed/entry.ts';
+import type { FeedStore } from '../feed/feed-store.ts';
+import { renderPosition } from '../feed/position.ts';
+import type { Ledger } from '../feed/ledger.ts';
+import type { Members } from '../feed/members.ts';
+import type { Clock } from '../kernel/clock.ts';
+import { epochS } from '../kernel/clock.ts';
+import { WritError } from '../kernel/error.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import type { Log } from '../kernel/log.ts';
+import type { Random } from '../kernel/random.ts';
+import { newId } from '../kernel/random.ts';
+import type { Appender } from './append.ts';
+import type { Follower } from './follow.ts';
+import type { Identity } from './identity.ts';
+import type { Tree } from './tree.ts';
+
+export interface JoinPorts {
+  readonly identity: Identity;
+  readonly store: FeedStore;
+  readonly ledger: Ledger;
+  readonly cursor: Cursor;
+  readonly members: Members;
+  readonly follower: Follower;
+  readonly appender: Appender;
+  readonly tree: Tree;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** An empty store may open by itself (API.md, `bootstrap`). */
+  readonly bootstrap: boolean;
+}
+
+export type OpenRule = Extract<EpochEntry['rule'], 'bootstrap' | 'new-fleet' | 'accept-amnesia'>;
+
+export class Joiner {
+  readonly #ports: JoinPorts;
+  #joinedEpochId: string | undefined;
+
+  constructor(ports: JoinPorts) {
+    this.#ports = ports;
+  }
+
+  /** Applies everything on this replica's own disk. */
+  async replay(): Promise<void> {
+    const { ledger, cursor, follower } = this.#ports;
+    for (;;) {
+      const lines = await ledger.read(cursor.position, LIMITS.pageEntriesMax);
+      if (lines.length === 0) return;
+      follower.replay(lines);
+    }
+  }
+
+  /** Joins the open epoch and returns its id; undefined when there is none, and an operator is needed. */
+  async join(): Promise<string | undefined> {
+    const { store, cursor, bootstrap } = this.#ports;
+    let epochId = (await store.roster()).epochId;
+    // An empty store and one that lost its data look the same, unless this disk remembers: then it is the latter.
+    if (epochId === undefined && bootstrap && cursor.epochId === undefined)
+      epochId = await this.open('bootstrap');
+    if (epochId !== undefined && this.#joinedEpochId !== epochId) await this.#announce(epochId);
+    return epochId;
+  }
+
+  /** Opens a new epoch by `rule` and returns its id. ALREADY_OPEN when there is one, or somebody was first. */
+  async open(rule: OpenRule, reason?: string): Promise<string> {
+    const { store, appender, clock, random, log } = this.#ports;
+    const { epochId: current, closedEpochId, runId } = await store.roster();
+    if (current !== undefined) throw new WritError('ALREADY_OPEN', 'an epoch is open');
+    const epochId = newId('ep', random);
+    const said = reason === undefined ? {} : { reason };
+    const sealed = appender.seal({ id: newId('ent', random), kind: 'epoch', epochId, runId, rule, ...said });
+    const reply = await store.openEpoch({
+      closedEpochId: undefined,
+      runId,
+      epochS: epochS(clock.now()),
+      sealed,
+    });
+    if (reply.kind === 'lost') throw new WritError('ALREADY_OPEN', 'another replica opened the epoch');
+    log.warn('an epoch was opened', { kind: rule, epoch: epochId });
+    return epochId;
+  }
+
+  /** The epoch this replica knew, and how far: what the new one continues. */
+  #base(): Pick<EpochEntry, 'base'> {
+    const { cursor, tree } = this.#ports;
+    if (cursor.epochId === undefined) return {};
+    const { epochId, position, chain } = cursor;
+    return { base: { epochId, head: renderPosition(position), chain, checkpoint: tree.checkpoint() } };
+  }
+
+  async #announce(epochId: string): Promise<void> {
+    const { identity, appender, members, random } = this.#ports;
+    const before = members.predecessorOf(identity.key.public.x);
+    const isOther = before !== undefined && before.incarnation !== identity.incarnation;
+    const sealed = appender.seal({
+      id: newId('ent', random),
+      kind: 'replica',
+      event: 'joined',
+      replica: identity.replica,
+      incarnation: identity.incarnation,
+      key: identity.key.public.x,
+      ...(isOther ? { succeeds: before.incarnation } : {}),
+    });
+    await appender.appendUnfenced(epochId, sealed);
+    this.#joinedEpochId = epochId;
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * Keeps the lease. One renewal is in flight at a time; what it brings is applied, made durable and killed before
+ * the lease that came with it is adopted, and the next renewal acknowledges it. `sentAt` is taken before the
+ * request is written: a lease counted from the answer would outlive the promise by the round trip.
+ */
+import { signAcknowledgement } from '../evidence/acknowledgement.ts';
+import type { Cursor } from '../feed/cursor.ts';
+import type { FeedStore, RenewReply } from '../feed/feed-store.ts';
+import type { Lease } from '../feed/lease.ts';
+import { renderPosition } from '../feed/position.ts';
+import type { Clock, Instant, Timer } from '../kernel/clock.ts';
+import { renderInstant } from '../kernel/clock.ts';
+import { toBase64Url } from '../kernel/digest.ts';
+import { isWritError } from '../kernel/error.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import type { Log } from '../kernel/log.ts';
+import type { Random } from '../kernel/random.ts';
+import type { SessionRegistry } from '../session/registry.ts';
+import type { LeaseTable } from './barrier.ts';
+import type { Effects } from './effects.ts';
+import type { Follower } from './follow.ts';
+import type { Identity } from './identity.ts';
+import type { News } from './news.ts';
+import type { Tree } from './tree.ts';
+
+export interface RenewPorts {
+  readonly identity: Identity;
+  readonly store: FeedStore;
+  readonly cursor: Cursor;
+  readonly follower: Follower;
+  readonly lease: Lease;
+  readonly leaseMs: number;
+  readonly table: LeaseTable;
+  readonly tree: Tree;
+  readonly effects: Effects;
+  readonly sessions: SessionRegistry;
+  readonly clock: Clock;
+  readonly timer: Timer;
+  readonly random: Random;
+  readonly log: Log;
+  readonly news: News;
+}
+
+/** What the last renewal said, for readiness: `lease` is the only good one. */
+export type RenewState = RenewReply['kind'] | 'unreachable' | 'diverged' | 'starting';
+
+export class Renewer {
+  readonly #ports: RenewPorts;
+  #nonces: string[] = [];
+  #acknowledgement: string | undefined;
+  #acknowledged = '';
+  #state: RenewState = 'starting';
+  #epochId = '';
+
+  constructor(ports: RenewPorts) {
+    this.#ports = ports;
+  }
+
+  get state(): RenewState {
+    return this.#state;
+  }
+
+  /** Which epoch to hold leases of; the cursor may still be in an earlier one. */
+  follow(epochId: string): void {
+    this.#epochId = epochId;
+  }
+
+  /** Renews while there is something to be had at once: at start, before anyone is answered. */
+  async renewUntilSettled(): Promise<void> {
+    while (await this.renewOnce());
+  }
+
+  /**
+   * Renews every sixth of the lease, and at once when the feed grew or an outcome changed: until `signal` aborts, or
+   * the epoch is closed and has to be joined anew.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const { timer, leaseMs, store, cursor } = this.#ports;
+    while (!signal.aborted && this.#state !== 'closed') {
+      const changed = this.#ports.news.next();
+      const isOwing = await this.renewOnce();
+      if (isOwing) continue;
+      const woken = new AbortController();
+      const until = AbortSignal.any([signal, woken.signal]);
+      const woke = this.#isReachable() ? store.wake(cursor.position, until) : Promise.race([]);
+      await Promise.race([timer.sleep(leaseMs / 6, until), woke, changed]);
+      woken.abort();
+    }
+  }
+
+  /**
+   * One renewal. True when another is owed at once: a page is missing, or what was applied is not yet acknowledged.
+   * Never rejects: what goes wrong shows in `state`, in the log, and in a lease that runs out.
+   */
+  async renewOnce(): Promise<boolean> {
+    const { clock, store, lease } = this.#ports;
+    const before = this.#state;
+    try {
+      const request = this.#request();
+      const sentAt = clock.now();
+      const reply = await store.renew(request);
+      // The answered one stays: the store finds the nonce it took last among those a request names.
+      this.#nonces = this.#nonces.slice(-1);
+      await this.#take(reply, sentAt);
+    } catch (error) {
+      this.#state = isWritError(error, 'PROOF_INVALID') ? 'diverged' : 'unreachable';
+      // A store that cannot be written, or a history that is not ours: nothing more is allowed on the old lease.
+      if (isWritError(error, 'PROOF_INVALID', 'STORE_BROKEN')) lease.drop();
+      if (before !== this.#state)
+        this.#ports.log.error('no lease was renewed', { reason: this.#state, code: codeOf(error) });
+    }
+    this.#endWhatIsOver();
+    if (before !== this.#state)
+      this.#ports.log.info('the state of the lease changed', { state: this.#state });
+    return (
+      this.#state === 'more' || (this.#state === 'lease' && this.#acknowledgedText() !== this.#acknowledged)
+    );
+  }
+
+  async #take(reply: RenewReply, sentAt: Instant): Promise<void> {
+    const { follower, lease, table, cursor, clock, news } = this.#ports;
+    if (reply.kind === 'closed' || reply.kind === 'stale') {
+      lease.drop();
+      this.#state = reply.kind;
+      return;
+    }
+    if (reply.lines.length > 0) await follower.apply(reply.lines);
+    if (reply.kind === 'lease') {
+      lease.adopt(sentAt);
+      table.observe(cursor.epochId, reply.rows, clock.now());
+    }
+    this.#state = reply.kind;
+    news.notify();
+  }
+
+  #request(): Parameters<FeedStore['renew']>[0] {
+    const { identity, cursor, random } = this.#ports;
+    this.#acknowledge();
+    this.#nonces = [...this.#nonces, toBase64Url(random.bytes(12))].slice(-NONCES_MAX);
+    return {
+      incarnation: identity.incarnation,
+      epochId: this.#epochId,
+      position: cursor.position,
+      chain: cursor.chain,
+      nonces: this.#nonces,
+      acknowledgement: this.#acknowledgement,
+      limit: LIMITS.pageEntriesMax,
+    };
+  }
+
+  /** Signs what has been applied and what it reached, when that has changed since the last signature. */
+  #acknowledge(): void {
+    const { identity, cursor, tree, effects, clock } = this.#ports;
+    const text = this.#acknowledgedText();
+    if (text === this.#acknowledged || cursor.epochId === undefined) return;
+    this.#acknowledged = text;
+    const now = clock.now();
+    this.#acknowledgement = signAcknowledgement(
+      {
+        v: 1,
+        replica: identity.replica,
+        incarnation: identity.incarnation,
+        epochId: cursor.epochId,
+        position: renderPosition(cursor.position),
+        chain: cursor.chain,
+        leaf: tree.lastLeafHex,
+        at: renderInstant(now.wallMs),
+        cachesPurged: true,
+        outcomes: effects.outcomes(now),
+      },
+      identity.key,
+    );
+  }
+
+  #acknowledgedText(): string {
+    const { cursor, effects, clock } = this.#ports;
+    return JSON.stringify([renderPosition(cursor.position), effects.outcomes(clock.now())]);
+  }
+
+  /** Sessions that must not go on: those whose credential expired, and all of them when this replica is fenced. */
+  #endWhatIsOver(): void {
+    const { sessions, clock, lease, cursor } = this.#ports;
+    const now = clock.now();
+    const position = renderPosition(cursor.position);
+    sessions.killWhere(
+      ({ expiresAtS }) => (expiresAtS ?? Infinity) * 1000 <= now.wallMs,
+      { reason: 'expired', position },
+      now,
+    );
+    if (!lease.isFresh(now)) sessions.killWhere(() => true, { reason: 'fenced', position }, now);
+    sessions.sweep(now);
+  }
+
+  #isReachable(): boolean {
+    return this.#state === 'lease' || this.#state === 'more';
+  }
+}
+
+/** Renewals whose answers were lost in a row; older ones have long been superseded at the store. */
+const NONCES_MAX = 16;
+
+function codeOf(error: unknown): string {
+  return isWritError(error) ? error.code : 'INTERNAL';
+}

@@ -1,0 +1,130 @@
+/**
+ * One replica's life in the feed: join, renew until told to stop, leave. Joining again when the epoch it knew is
+ * closed is part of it; answering meanwhile is not: without a lease every answer is `fenced`.
+ */
+import type { PolicyEngine } from '../decision/policy-engine.ts';
+import type { Cursor } from '../feed/cursor.ts';
+import type { Lease } from '../feed/lease.ts';
+import { renderPosition } from '../feed/position.ts';
+import type { Clock, Timer } from '../kernel/clock.ts';
+import { isWritError } from '../kernel/error.ts';
+import type { Log } from '../kernel/log.ts';
+import type { Random } from '../kernel/random.ts';
+import { newId } from '../kernel/random.ts';
+import type { Appender } from './append.ts';
+import type { Identity } from './identity.ts';
+import type { Joiner } from './join.ts';
+import type { Renewer } from './renew.ts';
+
+export interface ReplicaPorts {
+  readonly joiner: Joiner;
+  readonly renewer: Renewer;
+  readonly appender: Appender;
+  readonly lease: Lease;
+  readonly identity: Identity;
+  readonly cursor: Cursor;
+  readonly policy: PolicyEngine;
+  readonly random: Random;
+  readonly timer: Timer;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly leaseMs: number;
+}
+
+/** One line of `/readyz`. */
+export interface Readiness {
+  readonly name: 'policy' | 'keys' | 'store' | 'epoch' | 'lease' | 'view';
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+export interface OutsideFacts {
+  /** By how much the machine's clock is behind what was already seen. */
+  readonly skewBackMs: number;
+  /** Issuers whose keys cannot be had now. */
+  readonly issuersWithoutKeys: readonly string[];
+  readonly targets: number;
+}
+
+export class Replica {
+  readonly #ports: ReplicaPorts;
+  readonly #leaving = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+  #isJoined = false;
+
+  constructor(ports: ReplicaPorts) {
+    this.#ports = ports;
+  }
+
+  /** Joins, if it can be done at once, and goes on by itself from there until `stop`. */
+  async start(): Promise<void> {
+    if (!(await this.#join())) this.#ports.log.warn('no epoch is open: writ epoch open --new-fleet, once');
+    this.#running = this.#run();
+  }
+
+  /** Fences itself first, then says `left`: from that entry on nobody waits for this incarnation. */
+  async stop(): Promise<void> {
+    const { lease, cursor, appender, identity, random, log } = this.#ports;
+    this.#leaving.abort();
+    await this.#running;
+    lease.drop();
+    if (!this.#isJoined || cursor.epochId === undefined) return;
+    const { replica, incarnation, key } = identity;
+    const facts = { kind: 'replica', event: 'left', replica, incarnation, key: key.public.x } as const;
+    try {
+      await appender.appendUnfenced(cursor.epochId, appender.seal({ id: newId('ent', random), ...facts }));
+    } catch (error) {
+      // Not said is safe: the others wait until this incarnation's lease is surely over.
+      log.warn('leaving could not be said', { code: isWritError(error) ? error.code : 'INTERNAL' });
+    }
+  }
+
+  /** What `/readyz` says: every line must be good before this replica may say yes. */
+  readiness({ skewBackMs, issuersWithoutKeys, targets }: OutsideFacts): readonly Readiness[] {
+    const { policy, renewer, cursor, lease, clock } = this.#ports;
+    const freshForMs = Math.floor(lease.freshForMs(clock.now()));
+    const clockNote = skewBackMs > 0 ? `; the clock is ${Math.ceil(skewBackMs / 1000)} s behind what was seen` : '';
+    return [
+      { name: 'policy', ok: true, detail: policy.revision.digest },
+      {
+        name: 'keys',
+        ok: issuersWithoutKeys.length === 0,
+        detail: issuersWithoutKeys.length === 0 ? 'every issuer has keys' : `no keys: ${issuersWithoutKeys.join(', ')}`,
+      },
+      { name: 'store', ok: renewer.state === 'lease', detail: renewer.state },
+      {
+        name: 'epoch',
+        ok: cursor.epochId !== undefined,
+        detail: cursor.epochId ?? 'none is open: writ epoch open --new-fleet, once',
+      },
+      { name: 'lease', ok: freshForMs > 0, detail: freshForMs > 0 ? `fresh for ${freshForMs} ms` : 'fenced' },
+      { name: 'view', ok: true, detail: `${renderPosition(cursor.position)}, ${targets} revoked targets${clockNote}` },
+    ];
+  }
+
+  async #run(): Promise<void> {
+    const { renewer, timer, leaseMs } = this.#ports;
+    const { signal } = this.#leaving;
+    while (!signal.aborted) {
+      if (this.#isJoined) await renewer.run(signal);
+      this.#isJoined = false;
+      if (!signal.aborted && !(await this.#join())) await timer.sleep(leaseMs / 6, signal);
+    }
+  }
+
+  /** False when no epoch is open, or the store does not answer: tried again. */
+  async #join(): Promise<boolean> {
+    const { joiner, renewer, log } = this.#ports;
+    try {
+      const epochId = await joiner.join();
+      this.#isJoined = epochId !== undefined;
+      if (epochId !== undefined) {
+        renewer.follow(epochId);
+        await renewer.renewUntilSettled();
+      }
+    } catch (error) {
+      log.error('the feed could not be joined', { code: isWritError(error) ? error.code : 'INTERNAL' });
+    }
+    return this.#isJoined;
+  }
+}

@@ -1,0 +1,318 @@
+/**
+ * A responder's order becomes a fact: seal, append, and follow it until the asked-for word is true. The caller's
+ * patience is bounded; the enforcement is not the caller's and goes on (GET continues from there).
+ */
+import { keyringOf } from '../evidence/keyring.ts';
+import type { ReceiptFacts, ReceiptStatement } from '../evidence/receipt.ts';
+import { receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
+import type { FeedLine, RevocationEntry, Target } from '../feed/entry.ts';
+import type { Ledger } from '../feed/ledger.ts';
+import type { Position } from '../feed/position.ts';
+import { comparePositions, parsePosition } from '../feed/position.ts';
+import type { CrashPoint } from '../feed/crash-point.ts';
+import { parseInstant } from '../kernel/clock.ts';
+import { hmacSha256, lengthPrefixed, sha256Hex, toBase64Url } from '../kernel/digest.ts';
+import { WritError, isWritError } from '../kernel/error.ts';
+import { canonicalJson } from '../kernel/json.ts';
+import type { Log } from '../kernel/log.ts';
+import { newId } from '../kernel/random.ts';
+import type { LastAccepts } from '../revocation/last-accepts.ts';
+import type { RevocationView } from '../revocation/view.ts';
+import type { SessionRegistry } from '../session/registry.ts';
+import type { Appended } from './append.ts';
+import type { EnforcePorts, Enforcement } from './enforce.ts';
+import { Enforcing, renderStanding } from './enforce.ts';
+import type { Effects } from './effects.ts';
+import { News } from './news.ts';
+
+export type WaitFor = 'accepted' | 'durable' | 'enforced';
+
+export interface RevocationOrder {
+  readonly targets: readonly Target[];
+  readonly reason: string | undefined;
+  readonly ticket: string | undefined;
+  /** `admin`, or `iss|sub`. */
+  readonly caller: string;
+  /** What was asked, as it came: the same key under another request is a conflict. */
+  readonly request: unknown;
+  readonly idempotencyKey: string | undefined;
+  readonly wait: WaitFor;
+  readonly waitMs: number;
+}
+
+/** One revocation as answers show it. */
+export interface RevocationStatus extends Omit<Enforcement, 'standings'> {
+  readonly id: string;
+  readonly position: Position;
+  readonly appendedAtMs: number;
+  readonly boundMs: number;
+  readonly replicas: readonly ReceiptStatement['replicas'][number][];
+  /** True when the asked-for word is reached. */
+  readonly isReached: boolean;
+}
+
+/** What would die: nothing is appended. */
+export interface DryRun {
+  readonly targets: number;
+  readonly sessions: number;
+  readonly seen: boolean;
+  readonly lastAcceptMs: number | undefined;
+}
+
+export interface RevokePorts extends EnforcePorts {
+  readonly ledger: Ledger;
+  readonly view: RevocationView;
+  readonly sessions: SessionRegistry;
+  readonly lastAccepts: LastAccepts;
+  readonly effects: Effects;
+  readonly idempotencyHmacKey: Uint8Array;
+  readonly crashPoint: CrashPoint;
+  /** Aborted when the process closes. */
+  readonly closing: AbortSignal;
+}
+
+/** Enforcements that are followed in memory; a settled one is answered from the ledger and its receipt. */
+const FOLLOWED_MAX = 10_000;
+
+const STRENGTH = { accepted: 0, durable: 1, partial: 1, enforced: 2 } as const;
+
+/** How soon an enforcement that the store interrupted is taken up again. */
+const RETRY_MS = 250;
+
+interface Followed {
+  readonly enforcing: Enforcing;
+  readonly changed: News;
+  /** Accepted here before it was appended: an early answer knows this much. */
+  readonly seen: boolean;
+}
+
+export class Revoker {
+  readonly #ports: RevokePorts;
+  readonly #followed = new Map<string, Followed>();
+
+  constructor(ports: RevokePorts) {
+    this.#ports = ports;
+  }
+
+  /** What `targets` would reach on this replica, now. */
+  dryRun(targets: readonly Target[]): DryRun {
+    const { view, sessions, lastAccepts } = this.#ports;
+    const dead = view.deadHandles(targets);
+    const lastAcceptMs = dead.reduce(
+      (last, { hi, lo }) => Math.max(last, lastAccepts.seen(hi, lo)?.lastMs ?? 0),
+      0,
+    );
+    return {
+      targets: targets.length,
+      sessions: sessions.match(dead).length,
+      seen: lastAcceptMs > 0,
+      lastAcceptMs: lastAcceptMs > 0 ? lastAcceptMs : undefined,
+    };
+  }
+
+  /**
+   * Appends and waits for the asked-for word, at most `waitMs`. FENCED, EPOCH_CLOSED, STORE_UNREACHABLE: nothing was
+   * appended. APPEND_UNCERTAIN: repeat it with the same Idempotency-Key. IDEMPOTENCY_CONFLICT: that key, another body.
+   */
+  async revoke(order: RevocationOrder): Promise<RevocationStatus> {
+    const id = this.#idOf(order);
+    const body = sha256Hex(canonicalJson(order.request));
+    const before = (await this.#entryOf(id)) ?? (await this.#append(id, body, order));
+    if (before.body !== body) {
+      throw new WritError('IDEMPOTENCY_CONFLICT', 'the Idempotency-Key was used with another body');
+    }
+    const status = await this.#waitFor(id, order);
+    this.#ports.crashPoint('answer.before');
+    return status;
+  }
+
+  /** One revocation as it stands; NOT_FOUND when this replica has not applied it. */
+  async status(id: string, wait: WaitFor = 'enforced'): Promise<RevocationStatus> {
+    const settled = this.#followed.has(id) ? undefined : await this.#settled(id);
+    if (settled !== undefined) return settled;
+    const followed = await this.#resume(id);
+    // A proof that came late turns partial into enforced: whoever asks makes it look again.
+    if (followed.enforcing.current.state === 'partial')
+      await followed.enforcing.look().catch(() => undefined);
+    return render(followed, wait);
+  }
+
+  /** The receipt's text; NOT_FOUND before there is one, PROOF_INVALID when it is not the one the ledger names. */
+  async receipt(id: string): Promise<string> {
+    const text = await this.#ports.receipts.read(id);
+    const named = this.#ports.effects.outcome(id)?.receipt;
+    if (text === undefined || named === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
+    if (receiptDigest(text) !== named)
+      throw new WritError('PROOF_INVALID', 'the receipt is not the one the ledger names');
+    return text;
+  }
+
+  async #append(id: string, body: string, order: RevocationOrder): Promise<RevocationEntry> {
+    const { appender } = this.#ports;
+    const { seen } = this.dryRun(order.targets);
+    const sealed = appender.seal(entryFacts(id, body, order));
+    const appended = await appender.append(sealed);
+    if (!appended.duplicate) {
+      this.#follow(appended, seen);
+      return sealed.entry as RevocationEntry;
+    }
+    await this.#untilApplied(appended.position, order.waitMs);
+    const entry = await this.#entryOf(id);
+    if (entry === undefined)
+      throw new WritError('APPEND_UNCERTAIN', 'the entry has not come back yet', { retryAfterS: 1 });
+    return entry;
+  }
+
+  async #untilApplied(position: Position, waitMs: number): Promise<void> {
+    const { cursor, news, timer, closing } = this.#ports;
+    const over = timer.sleep(waitMs, closing);
+    let isOver = false;
+    void over.then(() => (isOver = true));
+    while (!isOver && comparePositions(cursor.position, position) < 0)
+      await Promise.race([news.next(), over]);
+  }
+
+  async #waitFor(id: string, order: RevocationOrder): Promise<RevocationStatus> {
+    const settled = this.#followed.has(id) ? undefined : await this.#settled(id);
+    if (settled !== undefined) return settled;
+    const followed = await this.#resume(id);
+    const patience = new AbortController();
+    const over = this.#ports.timer.sleep(
+      order.waitMs,
+      AbortSignal.any([patience.signal, this.#ports.closing]),
+    );
+    let isOver = false;
+    void over.then(() => (isOver = true));
+    for (;;) {
+      const next = followed.changed.next();
+      const status = render(followed, order.wait);
+      if (status.isReached || status.hasReceipt || isOver) {
+        patience.abort();
+        return status;
+      }
+      await Promise.race([next, over]);
+    }
+  }
+
+  #follow(appended: Appended, seen: boolean): Followed {
+    const changed = new News();
+    const followed = { enforcing: new Enforcing(this.#ports, appended, changed), changed, seen };
+    this.#followed.set(appended.sealed.entry.id, followed);
+    if (this.#followed.size > FOLLOWED_MAX) this.#unfollowSettled();
+    void this.#run(followed.enforcing);
+    return followed;
+  }
+
+  /** The caller may hang up; this goes on, through a store that is away for a while. */
+  async #run(enforcing: Enforcing): Promise<void> {
+    const { closing, timer, log } = this.#ports;
+    while (!closing.aborted) {
+      try {
+        await enforcing.run(closing);
+        return;
+      } catch (error) {
+        const code = isWritError(error) ? error.code : 'INTERNAL';
+        log.warn('enforcement waits for the store', { revocation: enforcing.id, code });
+        await timer.sleep(RETRY_MS, closing);
+      }
+    }
+  }
+
+  /** The enforcement of a revocation of an earlier run begins again: its clock restarts, its entry does not. */
+  async #resume(id: string): Promise<Followed> {
+    const { store, clock } = this.#ports;
+    const line = await this.#lineOf(id);
+    const { epochId = '', runId } = await store.roster();
+    const appended = { ...line, epochId, runId, duplicate: true, at: clock.now() };
+    return this.#followed.get(id) ?? this.#follow(appended, false);
+  }
+
+  /** What the receipt of an enforced revocation says, verified; undefined while it is not enforced. */
+  async #settled(id: string): Promise<RevocationStatus | undefined> {
+    const { effects, identity, view, lastAccepts } = this.#ports;
+    if (effects.outcome(id)?.state !== 'enforced') return undefined;
+    const facts = verifyReceipt(await this.receipt(id), keyringOf(identity.fleet, identity.logKey.public));
+    const late = view.deadHandles(facts.targets).map(({ hi, lo }) => lastAccepts.late(hi, lo).count);
+    return statusOfReceipt(facts, Math.max(facts.lateAccepts, ...late));
+  }
+
+  async #lineOf(id: string): Promise<FeedLine> {
+    const { view, ledger } = this.#ports;
+    const position = view.record(id)?.position;
+    if (position === undefined) throw new WritError('NOT_FOUND', 'no such revocation');
+    const [line] = await ledger.read({ ...position, sequence: position.sequence - 1 }, 1);
+    if (line === undefined) throw new WritError('NOT_FOUND', 'no such revocation');
+    return line;
+  }
+
+  async #entryOf(id: string): Promise<RevocationEntry | undefined> {
+    if (this.#ports.view.record(id) === undefined) return undefined;
+    const { entry } = (await this.#lineOf(id)).sealed;
+    return entry.kind === 'revocation' ? entry : undefined;
+  }
+
+  /** The same caller with the same key names the same entry, on every replica. */
+  #idOf({ caller, idempotencyKey }: RevocationOrder): string {
+    const { random, idempotencyHmacKey } = this.#ports;
+    if (idempotencyKey === undefined) return newId('rev', random);
+    return `rev_${toBase64Url(hmacSha256(idempotencyHmacKey, lengthPrefixed([caller, idempotencyKey])).subarray(0, 16))}`;
+  }
+
+  #unfollowSettled(): void {
+    const settled = this.#followed
+      .entries()
+      .find(([, { enforcing }]) => enforcing.current.state === 'enforced');
+    if (settled !== undefined) this.#followed.delete(settled[0]);
+  }
+}
+
+function entryFacts(
+  id: string,
+  body: string,
+  order: RevocationOrder,
+): Omit<RevocationEntry, 'v' | 'at' | 'by' | 'sig'> {
+  const { targets, reason, ticket, caller } = order;
+  return {
+    id,
+    kind: 'revocation',
+    targets: [...targets],
+    ...(reason === undefined ? {} : { reason }),
+    ...(ticket === undefined ? {} : { ticket }),
+    caller,
+    body,
+  };
+}
+
+function render({ enforcing, seen }: Followed, wait: WaitFor): RevocationStatus {
+  const { current, id, position, appendedAtMs, boundMs } = enforcing;
+  const isReached = STRENGTH[current.state] >= STRENGTH[wait];
+  return {
+    ...current,
+    seen: current.seen || seen,
+    replicas: current.standings.map(renderStanding),
+    id,
+    position,
+    appendedAtMs,
+    boundMs,
+    isReached,
+  };
+}
+
+function statusOfReceipt(facts: ReceiptFacts, lateAccepts: number): RevocationStatus {
+  return {
+    id: facts.id,
+    position: parsePosition(facts.position),
+    state: facts.state,
+    closure: facts.closure,
+    appendedAtMs: parseInstant(facts.appendedAt) ?? 0,
+    enforcedAtMs: parseInstant(facts.enforcedAt ?? ''),
+    boundMs: facts.boundMs,
+    replicas: facts.replicas,
+    sessions: { ...facts.sessions, pending: 0, silent: [] },
+    revocationWindowMs: facts.revocationWindowMs,
+    lateAccepts,
+    seen: facts.seen,
+    hasReceipt: true,
+    isReached: true,
+  };
+}

@@ -1,0 +1,59 @@
+/** The ledger's Merkle tree as this replica computes it while applying: one tree per epoch (DESIGN sections 6 and 9). */
+import { signCheckpoint } from '../evidence/checkpoint.ts';
+import { MerkleTree, leafHash } from '../evidence/merkle.ts';
+import type { FeedLine } from '../feed/entry.ts';
+import { leafText } from '../feed/entry.ts';
+import type { Position } from '../feed/position.ts';
+import type { Identity } from './identity.ts';
+
+export class Tree {
+  readonly #identity: Identity;
+  #merkle = new MerkleTree();
+  #epoch = 0;
+  #lastLeaf: Uint8Array = leafHash('');
+
+  constructor(identity: Identity) {
+    this.#identity = identity;
+  }
+
+  append(line: FeedLine, opensEpoch: boolean): void {
+    if (opensEpoch) {
+      this.#merkle = new MerkleTree();
+      this.#epoch = line.position.epoch;
+    }
+    this.#lastLeaf = leafHash(leafText(line));
+    this.#merkle.append(this.#lastLeaf);
+  }
+
+  get size(): number {
+    return this.#merkle.size;
+  }
+
+  /** Hash of the leaf that was applied last, in hex. */
+  get lastLeafHex(): string {
+    return Buffer.from(this.#lastLeaf).toString('hex');
+  }
+
+  /** The signed note over everything applied in this epoch. */
+  checkpoint(): string {
+    const { fleet, logKey } = this.#identity;
+    const origin = `writ/${fleet}/${this.#epoch}`;
+    return signCheckpoint(
+      { origin, size: this.#merkle.size, root: this.#merkle.root() },
+      `writ/${fleet}`,
+      logKey,
+    );
+  }
+
+  /** Inclusion proof of the entry at `position` in the tree as it is now; undefined outside this epoch. */
+  proof(position: Position): { readonly index: number; readonly hashes: readonly Uint8Array[] } | undefined {
+    const index = position.sequence - 1;
+    if (position.epoch !== this.#epoch || index >= this.#merkle.size) return undefined;
+    return { index, hashes: this.#merkle.inclusionProof(index, this.#merkle.size) };
+  }
+
+  /** The compact range before `size`, for an export that begins later than the epoch. */
+  frontier(size: number): readonly Uint8Array[] {
+    return this.#merkle.frontier(size);
+  }
+}

@@ -1,0 +1,57 @@
+/** Answers as values: a handler returns one, `send` writes it. Nothing here is cached by anyone. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { WritError } from '../kernel/error.ts';
+import { ERROR_CODES, WritError as Failure, isWritError } from '../kernel/error.ts';
+
+export interface Answer {
+  readonly status: number;
+  /** Sent as JSON unless it is a `text`. */
+  readonly body?: unknown;
+  readonly text?: string;
+  readonly type?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Writes `answer`. `X-Request-ID` is echoed (AuthZEN 1.0 section 10.1.3). */
+export function send(req: IncomingMessage, res: ServerResponse, answer: Answer): void {
+  if (res.headersSent || res.destroyed) return;
+  const payload = answer.text ?? (answer.body === undefined ? '' : JSON.stringify(answer.body));
+  const headers: Record<string, string | number> = {
+    'cache-control': 'no-store',
+    'content-length': Buffer.byteLength(payload),
+    ...answer.headers,
+  };
+  if (payload !== '') headers['content-type'] = answer.type ?? 'application/json';
+  const requestId = req.headers['x-request-id'];
+  if (typeof requestId === 'string') headers['x-request-id'] = requestId;
+  res.writeHead(answer.status, headers);
+  res.end(req.method === 'HEAD' ? undefined : payload);
+}
+
+/** RFC 9457, for our own routes. Carries the stable code, the field at fault, and nothing of what was sent. */
+export function problemAnswer(error: WritError): Answer {
+  const { status, title } = ERROR_CODES[error.code];
+  return {
+    status,
+    type: 'application/problem+json',
+    body: {
+      type: `urn:writ:error:${error.code}`,
+      title,
+      status,
+      code: error.code,
+      detail: error.message,
+      ...(error.field === undefined ? {} : { field: error.field }),
+    },
+    headers: {
+      ...(error.retryAfterS === undefined ? {} : { 'retry-after': String(error.retryAfterS) }),
+      ...(error.code === 'UNAUTHENTICATED' ? { 'www-authenticate': 'Bearer realm="writ"' } : {}),
+    },
+  };
+}
+
+/** Anything thrown as a WritError: what was not foreseen is INTERNAL, and its message stays inside. */
+export function asWritError(error: unknown): WritError {
+  return isWritError(error)
+    ? error
+    : new Failure('INTERNAL', 'something unforeseen happened', { cause: error });
+}

@@ -1,0 +1,232 @@
+/**
+ * The control plane: what responders, auditors and operators command. Every route needs a caller; what a caller may
+ * do is flows/authorise.ts. Not hot, so Express; each handler parses, flows and renders.
+ */
+import type { Express, NextFunction, Request, RequestHandler, Response } from 'express';
+import express from 'express';
+import { parseAuthorization } from '../credential/parse-credential.ts';
+import type { Target } from '../feed/entry.ts';
+import type { Authoriser, Caller, Need } from '../flows/authorise.ts';
+import type { Checker } from '../flows/check.ts';
+import type { Joiner } from '../flows/join.ts';
+import type { Revoker } from '../flows/revoke.ts';
+import { WritError } from '../kernel/error.ts';
+import type { JsonObject } from '../kernel/json.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import type { Log } from '../kernel/log.ts';
+import { requiredCapability } from '../revocation/capability.ts';
+import type { Answer } from './answer.ts';
+import { asWritError, problemAnswer, send } from './answer.ts';
+import { parseObject, readBody, requireJson } from './body.ts';
+import type { Inspection } from './inspection.ts';
+import { parseRevocationBody, renderStatus, statusCodeOf } from './revocation-body.ts';
+
+export interface ControlPlanePorts {
+  readonly authoriser: Authoriser;
+  readonly checker: Checker;
+  readonly revoker: Revoker;
+  readonly joiner: Joiner;
+  readonly inspection: Inspection;
+  /** Body -> targets, at this moment. SELECTOR_INVALID or BAD_REQUEST. */
+  readonly parseTargets: (what: { selector?: unknown; selectors?: unknown }) => readonly Target[];
+  /** The dev issuer's mint; undefined without `--dev`. */
+  readonly mint: ((body: JsonObject) => Promise<Answer['body']>) | undefined;
+  readonly log: Log;
+}
+
+export function controlPlane(ports: ControlPlanePorts): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('case sensitive routing', true);
+  app.set('strict routing', true);
+  const plane = new ControlPlane(ports);
+  for (const { path, ...methods } of plane.routes()) {
+    const route = app.route(path);
+    for (const [method, handler] of Object.entries(methods) as [Method, RequestHandler][])
+      route[method](handler);
+    route.all((_req, res) => {
+      const allow = Object.keys(methods).join(', ').toUpperCase();
+      res.set('allow', allow);
+      throw new WritError('METHOD_NOT_ALLOWED', `allowed here: ${allow}`);
+    });
+  }
+  app.use(() => {
+    throw new WritError('NOT_FOUND', 'no such route');
+  });
+  app.use((thrown: unknown, req: Request, res: Response, _next: NextFunction) => {
+    fail(thrown, req, res, ports.log);
+  });
+  return app;
+}
+
+type Method = 'get' | 'post' | 'delete';
+type ControlRoute = { readonly path: string } & Partial<Record<Method, RequestHandler>>;
+
+class ControlPlane {
+  readonly #ports: ControlPlanePorts;
+
+  constructor(ports: ControlPlanePorts) {
+    this.#ports = ports;
+  }
+
+  routes(): ControlRoute[] {
+    const { inspection, mint } = this.#ports;
+    const read = (answer: (req: Request) => Answer | Promise<Answer>) => this.#route({ act: 'read' }, answer);
+    return [
+      {
+        path: '/v1/revocations',
+        post: this.#revoke(),
+        get: read((req) => inspection.revocations(queryOf(req))),
+      },
+      { path: '/v1/revocations/:id', get: read((req) => this.#status(idOf(req))) },
+      { path: '/v1/receipts/:id', get: read((req) => this.#receipt(idOf(req))) },
+      { path: '/v1/sessions', get: read((req) => inspection.sessions(queryOf(req))) },
+      { path: '/v1/replicas', get: read(() => inspection.replicas()) },
+      { path: '/v1/checkpoint', get: read(() => inspection.checkpoint()) },
+      { path: '/v1/keys', get: read(() => inspection.keys()) },
+      { path: '/v1/ledger', get: this.#ledger() },
+      { path: '/v1/epoch', post: this.#route({ act: 'administer' }, (req) => this.#openEpoch(req)) },
+      ...(mint === undefined
+        ? []
+        : [
+            {
+              path: '/v1/dev/tokens',
+              post: this.#route({ act: 'administer' }, (req) => mintFrom(req, mint)),
+            },
+          ]),
+    ];
+  }
+
+  #route(need: Need, answer: (req: Request) => Answer | Promise<Answer>): RequestHandler {
+    return async (req, res) => {
+      const caller = await this.#caller(req);
+      this.#ports.authoriser.authorise(caller, need);
+      send(req, res, await answer(req));
+    };
+  }
+
+  #revoke(): RequestHandler {
+    return async (req, res) => {
+      const caller = await this.#caller(req);
+      const request = await bodyOf(req);
+      const { what, dryRun, ...order } = parseRevocationBody(request);
+      const targets = this.#ports.parseTargets(what);
+      const need = { act: 'revoke', what: requiredCapability(targets) } as const;
+      this.#ports.authoriser.authorise(caller, need, { kinds: targets.map(({ kind }) => kind) });
+      if (dryRun) return send(req, res, this.#ports.inspection.dryRun(targets));
+      const idempotencyKey = idempotencyKeyOf(req);
+      const status = await this.#ports.revoker.revoke({
+        ...order,
+        targets,
+        request,
+        idempotencyKey,
+        caller: caller.id,
+      });
+      return send(req, res, { status: statusCodeOf(status), body: renderStatus(status) });
+    };
+  }
+
+  #ledger(): RequestHandler {
+    return async (req, res) => {
+      const caller = await this.#caller(req);
+      this.#ports.authoriser.authorise(caller, { act: 'read' });
+      await this.#ports.inspection.streamLedger(queryOf(req), res);
+    };
+  }
+
+  async #status(id: string): Promise<Answer> {
+    return { status: 200, body: renderStatus(await this.#ports.revoker.status(id)) };
+  }
+
+  async #receipt(id: string): Promise<Answer> {
+    return { status: 200, text: await this.#ports.revoker.receipt(id), type: 'text/plain; charset=utf-8' };
+  }
+
+  async #openEpoch(req: Request): Promise<Answer> {
+    const { rule, reason } = parseEpochBody(await bodyOf(req));
+    const epochId = await this.#ports.joiner.open(rule, reason);
+    await this.#ports.joiner.join();
+    return { status: 201, body: { epochId, rule } };
+  }
+
+  async #caller(req: Request): Promise<Caller> {
+    const parsed = parseAuthorization(req.rawHeaders);
+    if ('reason' in parsed) {
+      const isAbsent = parsed.reason === 'no_credential';
+      throw new WritError(
+        'UNAUTHENTICATED',
+        isAbsent ? 'a credential is needed' : 'the credential is malformed',
+      );
+    }
+    return this.#ports.authoriser.authenticate(parsed);
+  }
+}
+
+async function bodyOf(req: Request): Promise<JsonObject> {
+  requireJson(req);
+  return parseObject(await readBody(req, LIMITS.controlBodyBytesMax), true);
+}
+
+async function mintFrom(req: Request, mint: (body: JsonObject) => Promise<Answer['body']>): Promise<Answer> {
+  return { status: 201, body: await mint(await bodyOf(req)) };
+}
+
+function idOf(req: Request): string {
+  const { id } = req.params;
+  return typeof id === 'string' ? id : '';
+}
+
+/** One value for each name: a parameter that is there twice is refused. */
+function queryOf(req: Request): ReadonlyMap<string, string> {
+  const { searchParams } = new URL(req.url, 'http://localhost');
+  const query = new Map<string, string>();
+  for (const [name, value] of searchParams) {
+    if (query.has(name)) throw new WritError('BAD_REQUEST', 'a query parameter is there twice');
+    query.set(name, value);
+  }
+  return query;
+}
+
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
+
+function idempotencyKeyOf(req: Request): string | undefined {
+  const { 'idempotency-key': keys } = req.headersDistinct;
+  if (keys === undefined) return undefined;
+  const [key = ''] = keys;
+  if (keys.length === 1 && IDEMPOTENCY_KEY.test(key)) return key;
+  throw new WritError('BAD_REQUEST', 'Idempotency-Key is one header of 1 to 255 visible characters', {
+    field: 'Idempotency-Key',
+  });
+}
+
+function parseEpochBody(body: JsonObject): { rule: 'new-fleet' | 'accept-amnesia'; reason?: string } {
+  const { rule, reason, ...rest } = body;
+  if (Object.keys(rest).length > 0) throw new WritError('BAD_REQUEST', 'members are rule and reason');
+  if (rule !== 'new-fleet' && rule !== 'accept-amnesia') {
+    throw new WritError('BAD_REQUEST', 'rule is new-fleet or accept-amnesia', { field: 'rule' });
+  }
+  if (reason !== undefined && (typeof reason !== 'string' || reason.length > LIMITS.reasonCharsMax)) {
+    throw new WritError('BAD_REQUEST', 'reason must be a short text', { field: 'reason' });
+  }
+  if (rule === 'accept-amnesia' && (reason ?? '') === '') {
+    throw new WritError('BAD_REQUEST', 'accepting amnesia needs a reason: it is in every receipt since', {
+      field: 'reason',
+    });
+  }
+  return reason === undefined ? { rule } : { rule, reason };
+}
+
+function fail(thrown: unknown, req: Request, res: Response, log: Log): void {
+  const error =
+    thrown instanceof URIError ? new WritError('BAD_REQUEST', 'the path is malformed') : asWritError(thrown);
+  if (error.code === 'INTERNAL') {
+    log.error('a request failed unforeseen', {
+      code: error.code,
+      detail: error.cause instanceof Error ? error.cause.name : 'unknown',
+    });
+  }
+  const answer = problemAnswer(error);
+  const isCut = error.code === 'BODY_TOO_LARGE';
+  send(req, res, isCut ? { ...answer, headers: { ...answer.headers, connection: 'close' } } : answer);
+}

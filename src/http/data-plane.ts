@@ -1,0 +1,184 @@
+/**
+ * The data plane: what services and gateways ask before they grant access. Hot, so node:http without a framework.
+ * A handler has three lines: parse, flow, render. Nothing here decides anything.
+ */
+import type { RequestListener } from 'node:http';
+import type { Decision } from '../decision/decision.ts';
+import type { PolicyEngine } from '../decision/policy-engine.ts';
+import type { Cursor } from '../feed/cursor.ts';
+import { renderPosition } from '../feed/position.ts';
+import type { Checker } from '../flows/check.ts';
+import type { SessionKeeper } from '../flows/keep-session.ts';
+import type { WritError } from '../kernel/error.ts';
+import { ERROR_CODES, WritError as Failure } from '../kernel/error.ts';
+
+import { isJsonObject } from '../kernel/json.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import type { Log } from '../kernel/log.ts';
+import type { SessionRegistry } from '../session/registry.ts';
+import { parseCredential } from '../credential/parse-credential.ts';
+import type { ParsedRequest } from './access-request.ts';
+import { parseAccessRequest } from './access-request.ts';
+import type { Answer } from './answer.ts';
+import { parseObject } from './body.ts';
+import type { DecisionFacts, DecisionIds } from './decision-answer.ts';
+import { renderDecision, statusAnswer } from './decision-answer.ts';
+import { evaluateAll } from './evaluations.ts';
+import type { Call, Route } from './router.ts';
+import { createRouter } from './router.ts';
+import { sessionRoutes } from './session-routes.ts';
+
+export interface DataPlanePorts {
+  readonly checker: Checker;
+  readonly keeper: SessionKeeper;
+  readonly sessions: SessionRegistry;
+  readonly policy: PolicyEngine;
+  /** The entrypoint that `/v1/data/<path>` answers with an object when it refuses. */
+  readonly decisionEntrypoint: string;
+  readonly cursor: Cursor;
+  readonly ids: DecisionIds;
+  /** What AuthZEN's metadata says; undefined: the address asked. */
+  readonly publicUrl: () => string;
+  readonly log: Log;
+}
+
+export function dataPlane(ports: DataPlanePorts): RequestListener {
+  const plane = new DataPlane(ports);
+  return createRouter(
+    [...plane.routes(), ...sessionRoutes(ports, (decision) => plane.render(decision))],
+    ports.log,
+  );
+}
+
+class DataPlane {
+  readonly #ports: DataPlanePorts;
+
+  constructor(ports: DataPlanePorts) {
+    this.#ports = ports;
+  }
+
+  routes(): Route[] {
+    const authzen = { method: 'POST', renderError: authzenError } as const;
+    return [
+      {
+        ...authzen,
+        path: '/access/v1/evaluation',
+        bodyBytesMax: LIMITS.dataBodyBytesMax,
+        handle: (call) => this.#evaluation(call),
+      },
+      {
+        ...authzen,
+        path: '/access/v1/evaluations',
+        bodyBytesMax: LIMITS.evaluationsBodyBytesMax,
+        handle: (call) => this.#evaluations(call),
+      },
+      { method: 'GET', path: '/.well-known/authzen-configuration', handle: () => this.#metadata() },
+      {
+        method: 'POST',
+        path: '/v1/check',
+        bodyBytesMax: LIMITS.dataBodyBytesMax,
+        handle: (call) => this.#check(call),
+      },
+      {
+        method: 'POST',
+        path: '/v1/data/*',
+        bodyBytesMax: LIMITS.dataBodyBytesMax,
+        renderError: opaError,
+        handle: (call) => this.#data(call),
+      },
+    ];
+  }
+
+  /** A decision as every door of this plane shows it. */
+  render(decision: Decision): Record<string, unknown> {
+    return renderDecision(decision, this.#ports.ids.next(), this.#facts());
+  }
+
+  #evaluation({ body }: Call): Answer | Promise<Answer> {
+    const parsed = parseAccessRequest(parseObject(body, false));
+    return then(this.#decide(parsed), (decision) => ({ status: 200, body: this.render(decision) }));
+  }
+
+  async #evaluations({ body }: Call): Promise<Answer> {
+    const answer = await evaluateAll(
+      parseObject(body, false),
+      (parsed) => this.#decide(parsed),
+      (one) => this.render(one),
+    );
+    return { status: 200, body: answer };
+  }
+
+  #check({ body }: Call): Answer | Promise<Answer> {
+    const parsed = parseAccessRequest(parseObject(body, false));
+    return then(this.#decide(parsed), (decision) => statusAnswer(decision, this.render(decision)));
+  }
+
+  #metadata(): Answer {
+    const base = this.#ports.publicUrl();
+    return {
+      status: 200,
+      body: {
+        policy_decision_point: base,
+        access_evaluation_endpoint: `${base}/access/v1/evaluation`,
+        access_evaluations_endpoint: `${base}/access/v1/evaluations`,
+      },
+    };
+  }
+
+  /** OPA's Data API: `{}` is undefined. What is refused never gets a value, only a reason. */
+  async #data({ body, params: [path = ''] }: Call): Promise<Answer> {
+    const { input = {} } = parseObject(body, false);
+    if (!isJsonObject(input)) throw new Failure('BAD_REQUEST', 'input must be an object', { field: 'input' });
+    const { credential: presented } = input;
+    const credential = presented === undefined ? undefined : parseCredential(presented);
+    if (credential !== undefined && 'reason' in credential) return this.#refuseData(path, credential.reason);
+    const answer = await this.#ports.checker.evaluate(path, input, credential);
+    if (answer.refused !== undefined) return this.#refuseData(path, answer.refused.reason);
+    const { value } = answer;
+    if (value.kind === 'error') return this.#refuseData(path, 'policy_error');
+    return { status: 200, body: value.kind === 'undefined' ? {} : { result: value.value } };
+  }
+
+  #refuseData(path: string, reason: string): Answer {
+    const body = path === this.#ports.decisionEntrypoint ? { result: { allow: false, reason } } : {};
+    return { status: 200, body, headers: { 'x-writ-reason': reason } };
+  }
+
+  #decide({ request, malformed }: ParsedRequest): Decision | Promise<Decision> {
+    if (malformed === undefined) return this.#ports.checker.check(request);
+    return this.#ports.checker.judge(request, {
+      ok: false,
+      reason: 'invalid_credential',
+      detail: malformed.detail,
+    });
+  }
+
+  #facts(): DecisionFacts {
+    const { cursor, policy, checker } = this.#ports;
+    return {
+      position: renderPosition(cursor.position),
+      policy: policy.revision.digest,
+      freshForMs: checker.freshForMs(),
+    };
+  }
+}
+
+/** Like `await`, but what is already there is answered in the same turn. */
+function then<T, U>(value: T | Promise<T>, next: (value: T) => U): U | Promise<U> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+/** AuthZEN's native error body: a string (section 10.1.2). */
+function authzenError(error: WritError): Answer {
+  const { status } = ERROR_CODES[error.code];
+  return { status, body: error.message };
+}
+
+/** OPA's native error body. */
+function opaError(error: WritError): Answer {
+  const { status } = ERROR_CODES[error.code];
+  return {
+    status,
+    body: { code: status < 500 ? 'invalid_parameter' : 'internal_error', message: error.message },
+  };
+}

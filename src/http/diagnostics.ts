@@ -1,0 +1,39 @@
+/** Probes (Kubernetes' words). `/livez` asks the process only; `/readyz` is 200 exactly when this replica may say yes. */
+import type { RequestListener } from 'node:http';
+import type { Log } from '../kernel/log.ts';
+import type { Answer } from './answer.ts';
+import type { Route } from './router.ts';
+import { createRouter } from './router.ts';
+
+export interface ReadinessCheck {
+  readonly name: 'policy' | 'keys' | 'store' | 'epoch' | 'lease' | 'view';
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+export interface DiagnosticsPorts {
+  readonly readiness: () => readonly ReadinessCheck[];
+  readonly log: Log;
+}
+
+export function diagnostics({ readiness, log }: DiagnosticsPorts): RequestListener {
+  let hasStarted = false;
+  const ready = (): Answer => {
+    const checks = readiness();
+    const isReady = checks.every(({ ok }) => ok);
+    hasStarted ||= isReady;
+    return { status: isReady ? 200 : 503, body: { status: isReady ? 'ready' : 'not ready', checks } };
+  };
+  const started = (): Answer => {
+    const { body } = ready();
+    return hasStarted ? { status: 200, body: { status: 'started' } } : { status: 503, body };
+  };
+  const live = (): Answer => ({ status: 200, body: { status: 'live' } });
+  const routes: Route[] = [
+    { method: 'GET', path: '/livez', handle: live },
+    { method: 'GET', path: '/healthz', handle: live },
+    { method: 'GET', path: '/readyz', handle: ready },
+    { method: 'GET', path: '/startupz', handle: started },
+  ];
+  return createRouter(routes, log);
+}

@@ -1,0 +1,211 @@
+/** What the control plane shows of this replica: revocations, sessions, replicas, keys, the ledger. Reads only. */
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { ExportFrontier } from '../evidence/ledger-audit.ts';
+import { renderCheckpointLine } from '../evidence/ledger-export.ts';
+import { noteKeyOf, renderNoteKey } from '../evidence/note.ts';
+import type { Cursor } from '../feed/cursor.ts';
+import type { Target } from '../feed/entry.ts';
+import { renderLine } from '../feed/entry.ts';
+import type { Ledger } from '../feed/ledger.ts';
+import type { Lease } from '../feed/lease.ts';
+import type { Members } from '../feed/members.ts';
+import type { Position } from '../feed/position.ts';
+import { ORIGIN, comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
+import type { LeaseTable } from '../flows/barrier.ts';
+import type { Identity } from '../flows/identity.ts';
+import type { Revoker } from '../flows/revoke.ts';
+import type { Tree } from '../flows/tree.ts';
+import type { Clock } from '../kernel/clock.ts';
+import { renderInstant } from '../kernel/clock.ts';
+import { WritError } from '../kernel/error.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import type { RevocationView } from '../revocation/view.ts';
+import type { SessionRegistry } from '../session/registry.ts';
+import type { Session } from '../session/session.ts';
+import type { Answer } from './answer.ts';
+
+export interface InspectionPorts {
+  readonly identity: Identity;
+  readonly view: RevocationView;
+  readonly sessions: SessionRegistry;
+  readonly members: Members;
+  readonly table: LeaseTable;
+  readonly tree: Tree;
+  readonly ledger: Ledger;
+  readonly cursor: Cursor;
+  readonly lease: Lease;
+  readonly leaseMs: number;
+  readonly revoker: Revoker;
+  readonly clock: Clock;
+}
+
+type Query = ReadonlyMap<string, string>;
+
+export class Inspection {
+  readonly #ports: InspectionPorts;
+
+  constructor(ports: InspectionPorts) {
+    this.#ports = ports;
+  }
+
+  dryRun(targets: readonly Target[]): Answer {
+    const { targets: count, sessions, seen, lastAcceptMs } = this.#ports.revoker.dryRun(targets);
+    const lastAcceptAt = lastAcceptMs === undefined ? {} : { lastAcceptAt: renderInstant(lastAcceptMs) };
+    return {
+      status: 200,
+      body: { dryRun: true, targets: count, sessions: { matched: sessions }, seen, ...lastAcceptAt },
+    };
+  }
+
+  /** `after` (a position) and `limit` page through them, oldest first. */
+  revocations(query: Query): Answer {
+    const limit = limitOf(query, LIMITS.revocationsListedMax);
+    const after = query.has('after') ? parsePosition(query.get('after') ?? '') : undefined;
+    requireKnown(query, ['after', 'limit']);
+    const records = this.#ports.view.records(after === undefined ? { limit } : { after, limit });
+    return {
+      status: 200,
+      body: {
+        revocations: records.map(({ position, targetsCount, body: _body, ...record }) => ({
+          ...record,
+          position: renderPosition(position),
+          targets: targetsCount,
+        })),
+      },
+    };
+  }
+
+  sessions(query: Query): Answer {
+    requireKnown(query, ['limit']);
+    const sessions = this.#ports.sessions.list(limitOf(query, LIMITS.revocationsListedMax));
+    return { status: 200, body: { sessions: sessions.map(renderSession), total: this.#ports.sessions.size } };
+  }
+
+  replicas(): Answer {
+    const { members, table, identity, cursor, lease, leaseMs, clock } = this.#ports;
+    const now = clock.now();
+    const rows = new Map(table.rows().map((row) => [row.incarnation, row]));
+    const shown = members
+      .list()
+      .filter(({ state, incarnation }) => state === 'joined' || rows.has(incarnation));
+    const replicas = shown.map(({ replica, incarnation, state }) => {
+      const isSelf = incarnation === identity.incarnation;
+      const row = rows.get(incarnation);
+      const position = isSelf ? renderPosition(cursor.position) : row?.acknowledgement?.position;
+      const isLive = isSelf
+        ? lease.isFresh(now)
+        : row !== undefined && now.monoMs - row.since.monoMs < leaseMs;
+      return {
+        replica,
+        incarnation,
+        self: isSelf,
+        state: state !== 'joined' ? state : isLive ? 'live' : 'fenced',
+        ...(position === undefined ? {} : { position, lag: lagOf(cursor.position, position) }),
+        ...(isSelf ? { freshForMs: Math.floor(lease.freshForMs(now)) } : {}),
+      };
+    });
+    return { status: 200, body: { replicas } };
+  }
+
+  checkpoint(): Answer {
+    return { status: 200, text: this.#ports.tree.checkpoint(), type: 'text/plain; charset=utf-8' };
+  }
+
+  /** The log's verifier key, which is all a stranger needs, and the replicas' for people. */
+  keys(): Answer {
+    const { identity, members } = this.#ports;
+    const log = renderNoteKey(noteKeyOf(`writ/${identity.fleet}`, identity.logKey.public));
+    const replicas = members
+      .list()
+      .map(({ replica, incarnation, key }) => ({ replica, incarnation, key: key.x }));
+    return { status: 200, body: { log, replicas } };
+  }
+
+  /**
+   * The ledger as JSON lines from `from` (a position; the first line held by default), and last the signed
+   * checkpoint over exactly what came before it. What is appended meanwhile is not part of this export.
+   */
+  async streamLedger(query: Query, res: ServerResponse): Promise<void> {
+    requireKnown(query, ['from']);
+    const from = query.has('from') ? parsePosition(query.get('from') ?? '') : ORIGIN;
+    const { cursor, tree } = this.#ports;
+    const head = cursor.position;
+    const checkpoint = tree.checkpoint();
+    const after = { epoch: from.epoch, sequence: Math.max(0, from.sequence - 1) };
+    const last = renderCheckpointLine(checkpoint, await this.#frontier(after, head));
+    res.writeHead(200, { 'content-type': 'application/jsonl', 'cache-control': 'no-store' });
+    await this.#writeLines(after, head, res);
+    res.end(`${last}\n`);
+  }
+
+  /** What a stranger needs to get from a tree of the first lines to the signed root, when those are not exported. */
+  async #frontier(after: Position, head: Position): Promise<ExportFrontier | undefined> {
+    if (after.epoch !== head.epoch || after.sequence === 0) return undefined;
+    const size = Math.min(after.sequence, head.sequence);
+    const [line] = await this.#ports.ledger.read({ epoch: head.epoch, sequence: size - 1 }, 1);
+    return line === undefined ? undefined : { size, chain: line.chain, hashes: this.#ports.tree.frontier(size) };
+  }
+
+  async #writeLines(after: Position, head: Position, res: ServerResponse): Promise<void> {
+    let at = after;
+    while (comparePositions(at, head) < 0 && !res.destroyed) {
+      const page = await this.#ports.ledger.read(at, LIMITS.pageEntriesMax);
+      const lines = page.filter(({ position }) => comparePositions(position, head) <= 0);
+      const last = lines.at(-1);
+      if (last === undefined) return;
+      at = last.position;
+      if (!res.write(lines.map((line) => `${renderLine(line)}\n`).join(''))) await drained(res);
+    }
+  }
+}
+
+/** Resolves when the reader has taken what was written, or is gone. */
+async function drained(res: ServerResponse): Promise<void> {
+  const gone = new AbortController();
+  const onClose = (): void => gone.abort();
+  res.once('close', onClose);
+  await once(res, 'drain', { signal: gone.signal }).catch(() => undefined);
+  res.off('close', onClose);
+}
+
+function renderSession({
+  ref,
+  kind,
+  subject,
+  selfEnds,
+  openedAtMs,
+  expiresAtS,
+  kill,
+}: Session): Record<string, unknown> {
+  return {
+    session: ref,
+    kind,
+    subject,
+    selfEnds,
+    openedAt: renderInstant(openedAtMs),
+    ...(expiresAtS === undefined ? {} : { expiresAt: renderInstant(expiresAtS * 1000) }),
+    ...(kill === undefined
+      ? {}
+      : { kill: { reason: kill.reason, revocation: kill.revocation, at: renderInstant(kill.at.wallMs) } }),
+  };
+}
+
+/** Entries behind; within one epoch only. */
+function lagOf(head: Position, position: string): number {
+  const at = parsePosition(position);
+  return at.epoch === head.epoch ? head.sequence - at.sequence : head.sequence;
+}
+
+function limitOf(query: Query, max: number): number {
+  const text = query.get('limit') ?? '100';
+  const limit = /^\d{1,6}$/.test(text) ? Number(text) : 0;
+  if (limit >= 1 && limit <= max) return limit;
+  throw new WritError('BAD_REQUEST', `limit is 1 to ${max}`, { field: 'limit' });
+}
+
+function requireKnown(query: Query, known: readonly string[]): void {
+  for (const name of query.keys()) {
+    if (!known.includes(name)) throw new WritError('BAD_REQUEST', `parameters are ${known.join(', ')}`);
+  }
+}

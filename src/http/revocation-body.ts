@@ -1,0 +1,93 @@
+/** The control plane's bodies: revocations in, statuses out (API.md, Revoke). */
+import * as z from 'zod';
+import type { RevocationStatus, WaitFor } from '../flows/revoke.ts';
+import { renderPosition } from '../feed/position.ts';
+import { renderInstant } from '../kernel/clock.ts';
+import { WritError } from '../kernel/error.ts';
+import type { JsonObject } from '../kernel/json.ts';
+import { LIMITS } from '../kernel/limits.ts';
+
+const schema = z.strictObject({
+  selector: z.unknown().optional(),
+  selectors: z.unknown().optional(),
+  reason: z.string().min(1).max(LIMITS.reasonCharsMax).optional(),
+  ticket: z.string().min(1).max(LIMITS.reasonCharsMax).optional(),
+  wait: z.enum(['accepted', 'durable', 'enforced']).default('enforced'),
+  waitMs: z.int().min(0).max(LIMITS.waitMsMax).default(LIMITS.waitMsDefault),
+  dryRun: z.boolean().default(false),
+});
+
+export interface RevocationBody {
+  /** `selector` or `selectors`, as they came: revocation/selector.ts parses them. */
+  readonly what: { readonly selector?: unknown; readonly selectors?: unknown };
+  readonly reason: string | undefined;
+  readonly ticket: string | undefined;
+  readonly wait: WaitFor;
+  readonly waitMs: number;
+  readonly dryRun: boolean;
+}
+
+/** BAD_REQUEST with the field at fault; what was sent is not quoted. */
+export function parseRevocationBody(body: JsonObject): RevocationBody {
+  const parsed = schema.safeParse(body);
+  if (!parsed.success) throw badRequest(parsed.error);
+  const { selector, selectors, reason, ticket, wait, waitMs, dryRun } = parsed.data;
+  const what = {
+    ...('selector' in body ? { selector } : {}),
+    ...('selectors' in body ? { selectors } : {}),
+  };
+  return { what, reason, ticket, wait, waitMs, dryRun };
+}
+
+/** The first thing a schema found, in our words. */
+export function badRequest(error: z.ZodError): WritError {
+  const [issue] = error.issues;
+  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
+  const field = [...(issue?.path ?? []), ...(unknown === undefined ? [] : [unknown])].join('.');
+  const said = unknown === undefined ? sentenceOf(issue) : 'is not a member here';
+  return new WritError(
+    'BAD_REQUEST',
+    field === '' ? said : `${field} ${said}`,
+    field === '' ? {} : { field },
+  );
+}
+
+function sentenceOf(issue: z.core.$ZodIssue | undefined): string {
+  switch (issue?.code) {
+    case 'invalid_type':
+      return `must be ${issue.expected === 'int' ? 'an integer' : `of type ${issue.expected}`}`;
+    case 'invalid_value':
+      return `must be one of ${issue.values.map(String).join(', ')}`;
+    case 'too_big':
+      return `must be at most ${String(issue.maximum)}${issue.origin === 'string' ? ' characters' : ''}`;
+    case 'too_small':
+      return `must be at least ${String(issue.minimum)}${issue.origin === 'string' ? ' characters' : ''}`;
+    default:
+      return 'is not of the right form';
+  }
+}
+
+/** 201 when the asked-for word was reached, else 202 (API.md). */
+export function statusCodeOf(status: RevocationStatus): 201 | 202 {
+  return status.isReached ? 201 : 202;
+}
+
+export function renderStatus(status: RevocationStatus): Record<string, unknown> {
+  const { id, position, state, closure, appendedAtMs, enforcedAtMs, boundMs, replicas, sessions } = status;
+  const { matched, killed, unconfirmed, silent } = sessions;
+  return {
+    id,
+    position: renderPosition(position),
+    state,
+    closure,
+    appendedAt: renderInstant(appendedAtMs),
+    ...(enforcedAtMs === undefined ? {} : { enforcedAt: renderInstant(enforcedAtMs) }),
+    boundMs,
+    replicas,
+    sessions: { matched, killed, unconfirmed, ...(silent.length === 0 ? {} : { silent }) },
+    revocationWindowMs: status.revocationWindowMs,
+    lateAccepts: status.lateAccepts,
+    seen: status.seen,
+    ...(status.hasReceipt ? { receipt: `/v1/receipts/${id}` } : {}),
+  };
+}

@@ -1,0 +1,115 @@
+/** Opens one listener with every limit written out. What connects before, slower or larger than allowed is cut. */
+import { readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { unlink } from 'node:fs/promises';
+import type { RequestListener, Server } from 'node:http';
+import { createServer } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Listener } from '../config/config.ts';
+import { LIMITS } from '../kernel/limits.ts';
+
+export interface OpenServer {
+  /** `http://127.0.0.1:8181`, `https://…`, or `unix:/path`. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+const SERVER_OPTIONS = {
+  maxHeaderSize: LIMITS.headerBytesMax,
+  headersTimeout: LIMITS.headersMs,
+  requestTimeout: LIMITS.requestMs,
+  keepAliveTimeout: LIMITS.keepAliveMs,
+  connectionsCheckingInterval: 1_000,
+  insecureHTTPParser: false,
+  requireHostHeader: true,
+  joinDuplicateHeaders: false,
+} as const;
+
+/** Listens; rejects with the system's error when the address cannot be had. */
+export async function openServer(listener: Listener, handler: RequestListener): Promise<OpenServer> {
+  const { server, stopWatching } = createFor(listener, handler);
+  server.maxConnections = LIMITS.connectionsMax;
+  server.on('clientError', refuseClient);
+  await listen(server, listener);
+  return {
+    url: urlOf(server, listener),
+    close: async () => {
+      stopWatching();
+      await closeServer(server);
+    },
+  };
+}
+
+function createFor(
+  listener: Listener,
+  handler: RequestListener,
+): { server: Server | TlsServer; stopWatching: () => void } {
+  const { tls } = listener;
+  if (tls === undefined)
+    return { server: createServer(SERVER_OPTIONS, handler), stopWatching: () => undefined };
+  const files = () => ({
+    cert: readFileSync(tls.certFile),
+    key: readFileSync(tls.keyFile),
+    ...(tls.clientCaFile === undefined ? {} : { ca: readFileSync(tls.clientCaFile) }),
+  });
+  const client = tls.clientCaFile === undefined ? {} : { requestCert: true, rejectUnauthorized: true };
+  const server = createTlsServer(
+    { ...SERVER_OPTIONS, ...files(), ...client, minVersion: 'TLSv1.2' },
+    handler,
+  );
+  // A renewed certificate is picked up without a restart; a half-written one leaves the old in force.
+  const reload = (): void => {
+    try {
+      server.setSecureContext(files());
+    } catch {
+      return;
+    }
+  };
+  watchFile(tls.certFile, { interval: 5_000, persistent: false }, reload);
+  return { server, stopWatching: () => unwatchFile(tls.certFile, reload) };
+}
+
+async function listen(server: Server | TlsServer, { address }: Listener): Promise<void> {
+  if ('path' in address) await unlink(address.path).catch(() => undefined);
+  const listening = Promise.withResolvers<void>();
+  server.once('error', listening.reject);
+  const at = 'path' in address ? { path: address.path } : { host: address.host, port: address.port };
+  server.listen(at, listening.resolve);
+  await listening.promise;
+  server.off('error', listening.reject);
+}
+
+function urlOf(server: Server | TlsServer, { address, tls }: Listener): string {
+  if ('path' in address) return `unix:${address.path}`;
+  const bound = server.address() as AddressInfo;
+  const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
+  return `${tls === undefined ? 'http' : 'https'}://${host}:${bound.port}`;
+}
+
+/** Stops accepting, lets running requests end for a moment, then cuts what is left (event streams never end). */
+async function closeServer(server: Server | TlsServer): Promise<void> {
+  const closed = Promise.withResolvers<void>();
+  server.close(() => closed.resolve());
+  server.closeIdleConnections();
+  const cut = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
+  await closed.promise;
+  clearTimeout(cut);
+}
+
+const CLOSE_MS = 500;
+
+/** What is not HTTP, or too slow, or has too large a header: the status that says so, and the connection ends. */
+function refuseClient(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const status =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? '431 Request Header Fields Too Large'
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? '408 Request Timeout'
+        : '400 Bad Request';
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+}

@@ -1,0 +1,130 @@
+/**
+ * Live sessions on the data plane. The id is the capability: whoever has it may listen, ping, confirm and end. It is
+ * never logged. A kill is one event on the stream; the holder's confirmation is what makes it count.
+ */
+import type { Decision } from '../decision/decision.ts';
+import type { KillEvent, SessionHandle } from '../session/session.ts';
+import type { SessionRegistry } from '../session/registry.ts';
+import { killEventOf } from '../flows/keep-session.ts';
+import type { SessionKeeper, SessionOrder } from '../flows/keep-session.ts';
+import type { Checker } from '../flows/check.ts';
+import { WritError } from '../kernel/error.ts';
+import type { JsonObject } from '../kernel/json.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import { parseCredential } from '../credential/parse-credential.ts';
+import { parseAction, parseContext, parseResource, parseSubject } from './access-request.ts';
+import type { Answer } from './answer.ts';
+import { parseObject } from './body.ts';
+import type { Call, Route } from './router.ts';
+
+export interface SessionPorts {
+  readonly keeper: SessionKeeper;
+  readonly sessions: SessionRegistry;
+  readonly checker: Checker;
+}
+
+/** A comment this often keeps proxies from cutting a quiet stream. */
+const COMMENT_MS = 15_000;
+
+export function sessionRoutes(
+  ports: SessionPorts,
+  render: (decision: Decision) => Record<string, unknown>,
+): Route[] {
+  const { keeper } = ports;
+  return [
+    {
+      method: 'POST',
+      path: '/v1/sessions',
+      bodyBytesMax: LIMITS.dataBodyBytesMax,
+      handle: ({ body }) => open(ports, parseObject(body, false), render),
+    },
+    { method: 'GET', path: '/v1/sessions/:id/events', handle: (call) => stream(ports, call) },
+    { method: 'POST', path: '/v1/sessions/:id/ping', handle: ({ params: [id = ''] }) => ping(keeper, id) },
+    { method: 'POST', path: '/v1/sessions/:id/closed', handle: ({ params: [id = ''] }) => end(keeper, id) },
+    { method: 'DELETE', path: '/v1/sessions/:id', handle: ({ params: [id = ''] }) => end(keeper, id) },
+  ];
+}
+
+async function open(
+  { keeper, checker }: SessionPorts,
+  body: JsonObject,
+  render: (decision: Decision) => Record<string, unknown>,
+): Promise<Answer> {
+  const presented = body['credential'] === undefined ? undefined : parseCredential(body['credential']);
+  if (presented !== undefined && 'reason' in presented) {
+    const { detail } = presented;
+    const request = { subject: { type: '', id: '' }, ...parseRest(body), credential: undefined };
+    return refusal(checker.judge(request, { ok: false, reason: 'invalid_credential', detail }), render);
+  }
+  const subject = body['subject'] === undefined ? undefined : parseSubject(body['subject']);
+  const order: SessionOrder = {
+    kind: parseKind(body['kind']),
+    selfEnds: parseSelfEnds(body['selfEnds']),
+    request: { ...parseRest(body), subject, credential: presented },
+  };
+  const { id, decision } = await keeper.open(order);
+  if (id === undefined) return refusal(decision, render);
+  return { status: 201, body: { id, events: `/v1/sessions/${id}/events`, freshForMs: checker.freshForMs() } };
+}
+
+function parseRest(body: JsonObject): Pick<SessionOrder['request'], 'action' | 'resource' | 'context'> {
+  return {
+    action: parseAction(body['action']),
+    resource: parseResource(body['resource']),
+    context: parseContext(body['context']).context,
+  };
+}
+
+/** 403 for a deny; 503 where asking again makes sense. */
+function refusal(decision: Decision, render: (decision: Decision) => Record<string, unknown>): Answer {
+  const body = render(decision);
+  if (decision.effect === 'deny') return { status: 403, body };
+  return { status: 503, body, headers: { 'retry-after': '1' } };
+}
+
+const KIND = /^[a-z0-9-]{1,32}$/;
+
+function parseKind(value: unknown): string {
+  if (typeof value === 'string' && KIND.test(value)) return value;
+  throw new WritError('BAD_REQUEST', 'kind must be 1 to 32 of a-z, 0-9 and -', { field: 'kind' });
+}
+
+function parseSelfEnds(value: unknown): boolean {
+  if (value === undefined) return false;
+  if (typeof value === 'boolean') return value;
+  throw new WritError('BAD_REQUEST', 'selfEnds must be a boolean', { field: 'selfEnds' });
+}
+
+function ping(keeper: SessionKeeper, id: string): Answer {
+  const { freshForMs, kill } = keeper.ping(id);
+  return { status: 200, body: kill === undefined ? { freshForMs } : { freshForMs, kill } };
+}
+
+function end(keeper: SessionKeeper, id: string): Answer {
+  keeper.closed(id);
+  return { status: 204 };
+}
+
+/** Server-sent events (HTML Living Standard, 9.2). One `kill`, after which the stream has nothing more to say. */
+function stream({ keeper, sessions }: SessionPorts, { req, res, params: [id = ''] }: Call): undefined {
+  const { ref } = keeper.find(id);
+  res.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  });
+  res.write(': open\n\n');
+  const comment = setInterval(() => res.write(': open\n\n'), COMMENT_MS);
+  const handle: SessionHandle = {
+    kill: (event: KillEvent) => {
+      res.end(`event: kill\ndata: ${JSON.stringify(killEventOf(event))}\n\n`);
+    },
+  };
+  res.on('close', () => {
+    clearInterval(comment);
+    sessions.detach(ref, handle);
+  });
+  req.socket.setNoDelay(true);
+  sessions.attach(ref, handle);
+  return undefined;
+}

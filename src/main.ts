@@ -1,0 +1,63 @@
+/** argv and environment -> command -> exit. The only file that exits the process. */
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { text } from 'node:stream/consumers';
+import { runCommand } from './cli/command.ts';
+import type { Config, Problem } from './config/config.ts';
+import { compose } from './compose.ts';
+import { readBundleFiles } from './edges/opa/bundle.ts';
+import { openPolicyEngine } from './edges/opa/engine.ts';
+import { systemRandom } from './edges/system/random.ts';
+import { waitForStop } from './edges/system/signals.ts';
+import { openLog } from './edges/telemetry/log.ts';
+import { standardSink } from './edges/telemetry/sink.ts';
+import { toBase64Url } from './kernel/digest.ts';
+import { asWritError } from './http/answer.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+
+const LOG_GRACE_MS = 1_000;
+
+async function serve(config: Config, warnings: readonly Problem[]): Promise<void> {
+  const { log, close } = openLog({ sink: standardSink(1) });
+  try {
+    for (const { key, message } of warnings) log.warn('the configuration weakens a promise', { key, detail: message });
+    const writ = await compose({ config, log });
+    log.info('ready', { fleet: config.fleet, replica: config.replica, version });
+    const signal = await waitForStop();
+    log.info('stopping', { signal });
+    await writ.close();
+  } finally {
+    await close(LOG_GRACE_MS);
+  }
+}
+
+process.on('unhandledRejection', (error) => {
+  // Nothing may be in an unknown state and go on saying yes.
+  process.stderr.write(`INTERNAL: ${asWritError(error).message}\n`);
+  process.exit(1);
+});
+
+const code = await runCommand(process.argv.slice(2), {
+  version,
+  terminal: {
+    isTerminal: process.stdout.isTTY,
+    out: (line) => process.stdout.write(`${line}\n`),
+    problem: (line) => process.stderr.write(`${line}\n`),
+    read: () => text(process.stdin),
+  },
+  around: {
+    env: process.env,
+    cwd: process.cwd(),
+    hostName: hostname(),
+    suffix: toBase64Url(systemRandom.bytes(3)).toLowerCase().replace(/[^a-z0-9]/g, 'x'),
+  },
+  serve: { serve },
+  policy: {
+    env: process.env,
+    openEngine: openPolicyEngine,
+    readFiles: (bundle) => readBundleFiles(bundle),
+    print: (line) => process.stdout.write(`${line}\n`),
+  },
+});
+process.exit(code);

@@ -1,0 +1,187 @@
+/**
+ * What the view remembers of each revocation entry, however many targets it has: enough to name it in an answer
+ * and to list it. Called by RevocationView only. A record must outlive every index entry that refers to it.
+ *
+ * Records leave by mark and sweep: each round of the index's sweep marks the records that index entries still refer
+ * to, and one that has ended and was not marked in a whole round is let go (the ledger keeps the entry itself).
+ */
+import type { RevocationEntry } from '../feed/entry.ts';
+import type { Position } from '../feed/position.ts';
+import { comparePositions } from '../feed/position.ts';
+import { WritError } from '../kernel/error.ts';
+import { LIMITS } from '../kernel/limits.ts';
+
+export interface RevocationRecord {
+  readonly id: string;
+  /** The latest place of the entry: one that was written again in a later epoch is found there. */
+  readonly position: Position;
+  /** RFC 3339, by the appender's clock. */
+  readonly at: string;
+  readonly caller: string;
+  /** SHA-256 of the canonical request. */
+  readonly body: string;
+  readonly targetsCount: number;
+  readonly reason?: string;
+  readonly ticket?: string;
+}
+
+export interface ListOptions {
+  /** Oldest first, from the one that follows this position on. Without it: newest first. */
+  readonly after?: Position | undefined;
+  readonly limit: number;
+}
+
+interface Kept {
+  record: RevocationRecord;
+  readonly ref: number;
+  /** Epoch seconds; Infinity: never. */
+  endS: number;
+  /** The last round in which something referred to it. */
+  round: number;
+  isGone: boolean;
+}
+
+export class RevocationRecords {
+  readonly #byId = new Map<string, Kept>();
+  readonly #byRef = new Map<number, Kept>();
+  /** By position when `#isOrdered`; those that are gone are taken out when they are many. */
+  #order: Kept[] = [];
+  #isOrdered = true;
+  #gone = 0;
+  #nextRef = 0;
+  #round = 0;
+  #aging = this.#byRef.values();
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  /** Remembers an entry (again), with the latest end of its targets. Returns the number that refers to it. */
+  keep(entry: RevocationEntry, position: Position, targetsEndS: number): number {
+    const endS = Math.max(targetsEndS, (Date.parse(entry.at) + LIMITS.idempotencyMs) / 1000);
+    const known = this.#byId.get(entry.id);
+    if (known !== undefined) {
+      known.endS = Math.max(known.endS, endS);
+      known.round = this.#round;
+      if (comparePositions(known.record.position, position) < 0) this.#move(known, position);
+      return known.ref;
+    }
+    const kept = {
+      record: recordOf(entry, position),
+      ref: this.#nextRef++,
+      endS,
+      round: this.#round,
+      isGone: false,
+    };
+    this.#byId.set(entry.id, kept);
+    this.#byRef.set(kept.ref, kept);
+    this.#append(kept);
+    return kept.ref;
+  }
+
+  lookup(id: string): RevocationRecord | undefined {
+    return this.#byId.get(id)?.record;
+  }
+
+  /** The record an index entry refers to. INTERNAL when there is none: a record never goes before its references. */
+  at(ref: number): RevocationRecord {
+    return this.#kept(ref).record;
+  }
+
+  /** At most `limit` records in the order of their positions. */
+  list({ after, limit }: ListOptions): readonly RevocationRecord[] {
+    this.#sort();
+    if (after === undefined) return pick(this.#order.toReversed(), limit);
+    return pick(this.#order.slice(firstAfter(this.#order, after)), limit);
+  }
+
+  /** An index entry still refers to `ref`. */
+  mark(ref: number): void {
+    this.#kept(ref).round = this.#round;
+  }
+
+  /** Every index entry was seen once since the last call: those that refer to a record have marked it. */
+  nextRound(): void {
+    this.#round++;
+  }
+
+  /** Looks at up to `count` records and lets go what ended before `nowS` and was not marked in the last whole round. */
+  age(nowS: number, count: number): void {
+    for (let i = 0; i < count; i++) {
+      const { value, done } = this.#aging.next();
+      if (done === true) {
+        this.#aging = this.#byRef.values();
+        return;
+      }
+      if (value.endS < nowS && value.round < this.#round - 1) this.#forget(value);
+    }
+  }
+
+  #kept(ref: number): Kept {
+    const kept = this.#byRef.get(ref);
+    if (kept === undefined) throw new WritError('INTERNAL', 'an index entry refers to no revocation');
+    return kept;
+  }
+
+  #append(kept: Kept): void {
+    const last = this.#order.at(-1);
+    if (last !== undefined && comparePositions(last.record.position, kept.record.position) > 0)
+      this.#isOrdered = false;
+    this.#order.push(kept);
+  }
+
+  #move(kept: Kept, position: Position): void {
+    kept.record = { ...kept.record, position };
+    this.#isOrdered = this.#order.at(-1) === kept && this.#isOrdered;
+  }
+
+  #forget(kept: Kept): void {
+    this.#byId.delete(kept.record.id);
+    this.#byRef.delete(kept.ref);
+    kept.isGone = true;
+    this.#gone++;
+    if (this.#gone * 2 < this.#order.length) return;
+    this.#order = this.#order.filter(({ isGone }) => !isGone);
+    this.#gone = 0;
+  }
+
+  #sort(): void {
+    if (this.#isOrdered) return;
+    this.#order.sort((left, right) => comparePositions(left.record.position, right.record.position));
+    this.#isOrdered = true;
+  }
+}
+
+function recordOf(entry: RevocationEntry, position: Position): RevocationRecord {
+  const { id, at, caller, body, targets, reason, ticket } = entry;
+  return {
+    id,
+    position,
+    at,
+    caller,
+    body,
+    targetsCount: targets.length,
+    ...(reason === undefined ? {} : { reason }),
+    ...(ticket === undefined ? {} : { ticket }),
+  };
+}
+
+/** Index of the first one whose position is after `position`. */
+function firstAfter(order: readonly Kept[], position: Position): number {
+  let low = 0;
+  let high = order.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (comparePositions((order[middle] as Kept).record.position, position) > 0) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+function pick(kept: Iterable<Kept>, limit: number): readonly RevocationRecord[] {
+  return Iterator.from(kept)
+    .filter(({ isGone }) => !isGone)
+    .map(({ record }) => record)
+    .take(limit)
+    .toArray();
+}

@@ -1,0 +1,155 @@
+/**
+ * A replica's fold of the feed's revocations: what is dead, and which revocation says so. Fed by the follower,
+ * asked at every decision. It knows no lease, no expiry and no policy, so it never says `unknown`, and nothing in
+ * it ever makes what was dead alive before its end.
+ *
+ * Entries merge by union, so any order, any number of times and any mixture of sources ends in the same state. One
+ * record is kept for each entry and 16 or 20 bytes for each handle, never an object for each target.
+ */
+import type { Fingerprinter, HandleSet } from '../credential/handle.ts';
+import { handlesOfTarget } from '../credential/handle.ts';
+import type { FeedLine, Target } from '../feed/entry.ts';
+import type { Position } from '../feed/position.ts';
+import { renderPosition } from '../feed/position.ts';
+import type { DeadHandle } from './cutoff.ts';
+import { isDeadUnder } from './cutoff.ts';
+import type { ListOptions, RevocationRecord } from './records.ts';
+import { RevocationRecords } from './records.ts';
+import { endOfHandleS } from './retention.ts';
+import type { TableRecord } from './table.ts';
+import { FingerprintTable, NEVER_S, SHARDS } from './table.ts';
+import type { RevocationVerdict } from './verdict.ts';
+import { word } from './word.ts';
+
+/** What one entry made dead: all that a kill, a purge and the watch for late accepts need. */
+export interface AppliedRevocation {
+  readonly id: string;
+  readonly position: Position;
+  /** Of the strictest of its targets. */
+  readonly reason: 'revoked' | 'cutoff';
+  /** Every handle of every target. */
+  readonly dead: readonly DeadHandle[];
+}
+
+interface EndingHandle extends DeadHandle {
+  readonly untilS: number;
+}
+
+const CLEAR: RevocationVerdict = { state: 'clear' };
+
+export class RevocationView {
+  readonly #fingerprinter: Fingerprinter;
+  readonly #plain = new FingerprintTable('plain');
+  readonly #cutoffs = new FingerprintTable('cutoff');
+  readonly #records = new RevocationRecords();
+  #sweptShard = 0;
+
+  constructor(fingerprinter: Fingerprinter) {
+    this.#fingerprinter = fingerprinter;
+  }
+
+  /** Handles in the index. */
+  get size(): number {
+    return this.#plain.size + this.#cutoffs.size;
+  }
+
+  /** Bytes of memory behind the index, records not counted. */
+  get bytes(): number {
+    return this.#plain.bytes + this.#cutoffs.bytes;
+  }
+
+  /** Takes in a `revocation` entry; undefined for any other kind. Idempotent: a second time says the same again. */
+  apply(line: FeedLine): AppliedRevocation | undefined {
+    const { entry } = line.sealed;
+    if (entry.kind !== 'revocation') return undefined;
+    const dead = this.#endingHandles(entry.targets);
+    const endS = dead.reduce((latest, { untilS }) => Math.max(latest, untilS), 0);
+    const ref = this.#records.keep(entry, line.position, endS === NEVER_S ? Number.POSITIVE_INFINITY : endS);
+    for (const { hi, lo, cutoffS, untilS } of dead) {
+      const table = cutoffS === undefined ? this.#plain : this.#cutoffs;
+      table.merge(hi, lo, { untilS, ref, cutoffS: cutoffS ?? NEVER_S });
+    }
+    const reason = dead.some(({ cutoffS }) => cutoffS === undefined) ? 'revoked' : 'cutoff';
+    return { id: entry.id, position: line.position, reason, dead };
+  }
+
+  /** What `targets` would make dead. Nothing is changed. */
+  deadHandles(targets: readonly Target[]): readonly DeadHandle[] {
+    return this.#endingHandles(targets);
+  }
+
+  /**
+   * Whether any of `handles` is dead for a credential issued at `issuedAtS` (undefined: dead under any cutoff).
+   * `clear` or `revoked`, never `unknown`. Of several, one without a cutoff is named before one with, and of those
+   * the strictest. Synchronous, and allocates nothing while no handle is in the index.
+   */
+  verdict(handles: HandleSet, issuedAtS: number | undefined): RevocationVerdict {
+    const plain = this.#firstPlain(handles);
+    if (plain !== undefined) return this.#revoked(plain, 'revoked');
+    const cutoff = this.#strictestCutoff(handles, issuedAtS);
+    return cutoff === undefined ? CLEAR : this.#revoked(cutoff, 'cutoff');
+  }
+
+  /** The record of an entry that was applied and has not left. */
+  record(id: string): RevocationRecord | undefined {
+    return this.#records.lookup(id);
+  }
+
+  records(options: ListOptions): readonly RevocationRecord[] {
+    return this.#records.list(options);
+  }
+
+  /**
+   * One slice of letting go what ended before `nowS`, by the clock that never goes back: one shard of 1,024 and as
+   * large a part of the records. Call it from a timer; 1,024 calls are a round. A record goes once the index entries
+   * of its targets are gone, it is older than an Idempotency-Key lives, and a whole round found no reference to it.
+   */
+  sweep(nowS: number): void {
+    const mark = (ref: number): void => this.#records.mark(ref);
+    this.#plain.sweep(nowS, this.#sweptShard, mark);
+    this.#cutoffs.sweep(nowS, this.#sweptShard, mark);
+    this.#records.age(nowS, Math.ceil(this.#records.size / SHARDS) + 1);
+    this.#sweptShard = (this.#sweptShard + 1) % SHARDS;
+    if (this.#sweptShard === 0) this.#records.nextRound();
+  }
+
+  #firstPlain({ prints, cutoffFrom }: HandleSet): TableRecord | undefined {
+    for (let i = 0; i < cutoffFrom; i++) {
+      const found = this.#plain.lookup(word(prints, 2 * i), word(prints, 2 * i + 1));
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  #strictestCutoff(
+    { prints, cutoffFrom }: HandleSet,
+    issuedAtS: number | undefined,
+  ): TableRecord | undefined {
+    let strictest: TableRecord | undefined;
+    for (let at = 2 * cutoffFrom; at < prints.length; at += 2) {
+      const found = this.#cutoffs.lookup(word(prints, at), word(prints, at + 1));
+      if (found === undefined || !isDeadUnder(found.cutoffS, issuedAtS)) continue;
+      if (strictest === undefined || found.cutoffS > strictest.cutoffS) strictest = found;
+    }
+    return strictest;
+  }
+
+  #revoked({ ref }: TableRecord, reason: 'revoked' | 'cutoff'): RevocationVerdict {
+    const { id, position } = this.#records.at(ref);
+    return { state: 'revoked', by: { id, reason, position: renderPosition(position) } };
+  }
+
+  #endingHandles(targets: readonly Target[]): readonly EndingHandle[] {
+    const dead: EndingHandle[] = [];
+    for (const target of targets) {
+      const { handles, prints, cutoffFrom } = this.#fingerprinter.print(handlesOfTarget(target));
+      handles.forEach(({ kind }, i) => {
+        // A cutoff that is missing where there should be one leaves nothing alive.
+        const cutoffS = i < cutoffFrom ? undefined : (target.cutoffS ?? NEVER_S);
+        const untilS = endOfHandleS(kind, target.untilS);
+        dead.push({ hi: word(prints, 2 * i), lo: word(prints, 2 * i + 1), cutoffS, untilS });
+      });
+    }
+    return dead;
+  }
+}

@@ -1,0 +1,255 @@
+/**
+ * Which live sessions exist, indexed by every handle of the credential each stands on. A kill tells the holder and
+ * then waits for proof: a session that was told is not dead until its holder says so or its own lease is over.
+ *
+ * Order: register, check, run. A revocation that lands between check and run finds the session registered.
+ */
+import type { Instant } from '../kernel/clock.ts';
+import { WritError } from '../kernel/error.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import type { KillTally } from './kill-tally.ts';
+import { NOTHING_KILLED } from './kill-tally.ts';
+import type {
+  KillEvent,
+  Session,
+  SessionHandle,
+  SessionRecord,
+  SessionRef,
+  SessionStore,
+} from './session.ts';
+
+/** One dead handle as the index applied it: fingerprint, and the cutoff for the kinds that have one. */
+export interface DeadHandle {
+  readonly hi: number;
+  readonly lo: number;
+  readonly cutoffS: number | undefined;
+}
+
+interface Live extends SessionRecord {
+  kill: (KillEvent & { readonly at: Instant }) | undefined;
+  holderLeaseEndsMs: number;
+  handle: SessionHandle | undefined;
+  /** The kills (by revocation id) whose tallies count this session. */
+  readonly claimedBy: Set<string>;
+}
+
+interface Claim {
+  matched: number;
+  killed: number;
+  /** Told, never confirmed, and let go long after their credential ended: unconfirmed for good. */
+  lost: number;
+  readonly open: Set<Live>;
+}
+
+export class SessionRegistry {
+  readonly #store: SessionStore;
+  readonly #live = new Map<SessionRef, Live>();
+  readonly #byHandle = new Map<bigint, Set<Live>>();
+  readonly #claims = new Map<string, Claim>();
+  #onChange: () => void = () => undefined;
+
+  constructor(store: SessionStore) {
+    this.#store = store;
+  }
+
+  /** Called whenever a tally may have changed. */
+  onChange(listener: () => void): void {
+    this.#onChange = listener;
+  }
+
+  get size(): number {
+    return this.#live.size;
+  }
+
+  /** Registers in memory, so that a kill finds it from now on. OVERLOADED beyond the limit. `holderLeaseEndsMs`: monotonic. */
+  register(record: SessionRecord, holderLeaseEndsMs: number): void {
+    if (this.#live.size >= LIMITS.sessionsMax) {
+      throw new WritError('OVERLOADED', 'too many live sessions', { retryAfterS: 1 });
+    }
+    this.#index(record, holderLeaseEndsMs);
+  }
+
+  /** Puts a registered session on disk, before anyone is told its id: a restart must be able to kill it. */
+  keep(record: SessionRecord): void {
+    try {
+      this.#store.opened(record);
+    } catch (error) {
+      this.end(record.ref);
+      throw error;
+    }
+  }
+
+  /** Takes over a session that a run before this one registered. Its holder's lease ended with that run's, or will by then. */
+  restore(record: SessionRecord, holderLeaseEndsMs: number): void {
+    this.#index(record, holderLeaseEndsMs);
+  }
+
+  lookup(ref: SessionRef): Session | undefined {
+    return this.#live.get(ref);
+  }
+
+  list(limit: number): readonly Session[] {
+    return this.#live.values().take(limit).toArray();
+  }
+
+  /** The holder listens from now on. One that was killed before hears it at once. */
+  attach(ref: SessionRef, handle: SessionHandle): void {
+    const live = this.#live.get(ref);
+    if (live === undefined) return;
+    live.handle = handle;
+    if (live.kill !== undefined) handle.kill(live.kill);
+  }
+
+  detach(ref: SessionRef, handle: SessionHandle): void {
+    const live = this.#live.get(ref);
+    if (live?.handle === handle) live.handle = undefined;
+  }
+
+  /** A ping was answered with `freshForMs` at `nowMonoMs`: the holder counts from its sending, so it ends no later. */
+  extend(ref: SessionRef, nowMonoMs: number, freshForMs: number): void {
+    const live = this.#live.get(ref);
+    if (live !== undefined) live.holderLeaseEndsMs = Math.max(live.holderLeaseEndsMs, nowMonoMs + freshForMs);
+  }
+
+  /** The holder's word that the session is over, killed or not. False for one that is not there. */
+  end(ref: SessionRef): boolean {
+    const live = this.#live.get(ref);
+    if (live === undefined) return false;
+    this.#remove(live, 'killed');
+    return true;
+  }
+
+  /** Sessions that a dead handle reaches. Nothing is changed: this is also what a dry run asks. */
+  match(dead: readonly DeadHandle[]): readonly Session[] {
+    const found = new Set<Live>();
+    for (const { hi, lo, cutoffS } of dead) {
+      for (const live of this.#byHandle.get(keyOf(hi, lo)) ?? []) {
+        if (cutoffS === undefined || live.issuedAtS === undefined || live.issuedAtS <= cutoffS)
+          found.add(live);
+      }
+    }
+    return [...found];
+  }
+
+  /** Kills what `dead` reaches and counts it under `claim` (a revocation id). A second call under it adds. */
+  kill(claim: string, dead: readonly DeadHandle[], event: KillEvent, at: Instant): number {
+    const matched = this.match(dead) as readonly Live[];
+    if (matched.length === 0) return 0;
+    const tally = this.#claims.get(claim) ?? { matched: 0, killed: 0, lost: 0, open: new Set<Live>() };
+    this.#claims.set(claim, tally);
+    for (const live of matched) {
+      if (live.claimedBy.has(claim)) continue;
+      live.claimedBy.add(claim);
+      tally.open.add(live);
+      tally.matched += 1;
+      tell(live, event, at);
+    }
+    this.#onChange();
+    return matched.length;
+  }
+
+  /** Kills every session that `isDoomed`, under no revocation: expiry, a fenced replica, a changed decision. */
+  killWhere(isDoomed: (session: Session) => boolean, event: KillEvent, at: Instant): number {
+    const doomed = this.#live
+      .values()
+      .filter((live) => live.kill === undefined && isDoomed(live))
+      .toArray();
+    for (const live of doomed) tell(live, event, at);
+    return doomed.length;
+  }
+
+  /** What the kill under `claim` has reached at `now`. */
+  tally(claim: string, now: Instant): KillTally {
+    this.sweep(now);
+    const counted = this.#claims.get(claim);
+    if (counted === undefined) return NOTHING_KILLED;
+    const silent = [...counted.open].filter((live) => isSilent(live, now));
+    return {
+      matched: counted.matched,
+      killed: counted.killed,
+      pending: counted.open.size - silent.length,
+      unconfirmed: silent.length + counted.lost,
+      silent: silent.slice(0, 100).map(({ ref, kind }) => ({ ref, kind })),
+    };
+  }
+
+  /** Ids of the kills that matched anything, oldest first. */
+  claims(): readonly string[] {
+    return [...this.#claims.keys()];
+  }
+
+  /** Forgets the tally of a kill that is settled and kept elsewhere (its receipt). */
+  forgetClaim(claim: string): void {
+    this.#claims.delete(claim);
+  }
+
+  /**
+   * Removes what is surely over: a killed session whose holder promised to end it and whose lease has run out
+   * (proof enough), and a silent one long after its credential ended (no proof: it stays counted as unconfirmed).
+   */
+  sweep(now: Instant): void {
+    for (const live of this.#live.values().toArray()) {
+      if (live.kill === undefined) continue;
+      if (live.selfEnds && now.monoMs >= live.holderLeaseEndsMs) this.#remove(live, 'killed');
+      else if (isForgettable(live, now)) this.#remove(live, 'lost');
+    }
+  }
+
+  #index(record: SessionRecord, holderLeaseEndsMs: number): void {
+    const live: Live = {
+      ...record,
+      kill: undefined,
+      holderLeaseEndsMs,
+      handle: undefined,
+      claimedBy: new Set(),
+    };
+    this.#live.set(record.ref, live);
+    for (const key of keysOf(record)) {
+      const bucket = this.#byHandle.get(key);
+      if (bucket === undefined) this.#byHandle.set(key, new Set([live]));
+      else bucket.add(live);
+    }
+  }
+
+  #remove(live: Live, as: 'killed' | 'lost'): void {
+    this.#live.delete(live.ref);
+    for (const key of keysOf(live)) {
+      const bucket = this.#byHandle.get(key);
+      bucket?.delete(live);
+      if (bucket?.size === 0) this.#byHandle.delete(key);
+    }
+    for (const claim of live.claimedBy) {
+      const counted = this.#claims.get(claim);
+      if (counted?.open.delete(live) === true) counted[as] += 1;
+    }
+    this.#store.ended(live.ref);
+    this.#onChange();
+  }
+}
+
+function tell(live: Live, event: KillEvent, at: Instant): void {
+  if (live.kill !== undefined) return;
+  live.kill = { ...event, at };
+  live.handle?.kill(event);
+}
+
+function isSilent(live: Live, now: Instant): boolean {
+  if (live.kill === undefined) return false;
+  // A holder that promised to end by itself is waited for until its lease is over: then `sweep` counts it dead.
+  if (live.selfEnds && now.monoMs < live.holderLeaseEndsMs) return false;
+  return now.monoMs - live.kill.at.monoMs >= LIMITS.killConfirmMs;
+}
+
+function isForgettable(live: Live, now: Instant): boolean {
+  const endedMs = (live.expiresAtS ?? Number.POSITIVE_INFINITY) * 1000;
+  return isSilent(live, now) && now.wallMs > endedMs + LIMITS.silentSessionKeptMs;
+}
+
+function keyOf(hi: number, lo: number): bigint {
+  return (BigInt(hi) << 32n) | BigInt(lo);
+}
+
+function keysOf(record: SessionRecord): bigint[] {
+  const { prints, handles } = record.handles;
+  return handles.map((_, i) => keyOf(prints[2 * i] ?? 0, prints[2 * i + 1] ?? 0));
+}

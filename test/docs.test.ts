@@ -1,0 +1,55 @@
+/** Documentation is a list that is compared with the source, both ways (STYLE.md, habit 15). */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { REASONS } from '../src/decision/decision.ts';
+import { ERROR_CODES } from '../src/kernel/error.ts';
+
+const reference = readFileSync(fileURLToPath(new URL('../docs/reference.md', import.meta.url)), 'utf8');
+
+/** The first cells of the tables under a heading, without backquotes. */
+function firstCells(heading: string): string[] {
+  const section = reference.split(/^## /m).find((one) => one.startsWith(heading)) ?? '';
+  return [...section.matchAll(/^\| `([^`]+)` \|/gm)].map((match) => match[1] ?? '');
+}
+
+function source(file: string): string {
+  return readFileSync(fileURLToPath(new URL(`../src/${file}`, import.meta.url)), 'utf8');
+}
+
+/** `{ method: 'GET', path: '/x' }` of the node:http doors, spread over lines or not. */
+function routesOf(file: string): string[] {
+  const text = source(file);
+  const routes = [...text.matchAll(/method: '([A-Z]+)',\s*path: '([^']+)'/g)].map(([, method = '', path = '']) => `${method} ${path}`);
+  const authzen = [...text.matchAll(/\.\.\.authzen,\s*path: '([^']+)'/g)].map(([, path = '']) => `POST ${path}`);
+  return [...authzen, ...routes];
+}
+
+/** `{ path: '/x', post: …, get: … }` of the Express door, spread over lines or not. */
+function expressRoutesOf(file: string): string[] {
+  const [, ...routes] = source(file).split(/\{\s*path: /);
+  return routes.flatMap((route) => {
+    const path = /^'([^']+)'/.exec(route)?.[1] ?? '';
+    const methods = route.slice(0, route.indexOf('\n    ];') < 0 ? undefined : route.indexOf('\n    ];'));
+    return [...methods.matchAll(/\b(get|post|delete): /g)].map(([, method = '']) => `${method.toUpperCase()} ${path}`);
+  });
+}
+
+describe('docs/reference.md', () => {
+  it('lists exactly the routes there are', () => {
+    const actual = [
+      ...['http/data-plane.ts', 'http/session-routes.ts', 'http/diagnostics.ts'].flatMap(routesOf),
+      ...expressRoutesOf('http/control-plane.ts'),
+    ];
+    expect(firstCells('Routes').toSorted()).toEqual(actual.toSorted());
+  });
+
+  it('lists exactly the reasons there are, in order', () => {
+    expect(firstCells('Reasons')).toEqual([...REASONS]);
+  });
+
+  it('lists exactly the error codes there are, with their status and title', () => {
+    const rows = [...reference.matchAll(/^\| `([A-Z_]+)` \| (\d+) \| (.+) \|$/gm)].map(([, code, status, title]) => [code, Number(status), title]);
+    expect(rows).toEqual(Object.entries(ERROR_CODES).map(([code, { status, title }]) => [code, status, title]));
+  });
+});

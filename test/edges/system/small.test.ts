@@ -1,0 +1,59 @@
+/** The smallest files of edges/system, which have a line or two each. */
+import { EventEmitter } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import { systemRandom } from '../../../src/edges/system/random.ts';
+import { waitForStop } from '../../../src/edges/system/signals.ts';
+import { systemTimer } from '../../../src/edges/system/timer.ts';
+
+describe('systemRandom', () => {
+  it('gives as many bytes as were asked for, and others each time', () => {
+    expect(systemRandom.bytes(32)).toHaveLength(32);
+    expect(systemRandom.bytes(0)).toHaveLength(0);
+    expect(systemRandom.bytes(32)).not.toEqual(systemRandom.bytes(32));
+  });
+});
+
+describe('systemTimer', () => {
+  const { signal } = new AbortController();
+
+  it('sleeps as long as it was asked to', async () => {
+    const startedAt = performance.now();
+    await systemTimer.sleep(20, signal);
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(19);
+  });
+
+  it('wakes at once, without rejecting, when it is told to or was already', async () => {
+    const abort = new AbortController();
+    const sleeping = systemTimer.sleep(60_000, abort.signal);
+    abort.abort();
+    await sleeping;
+    await systemTimer.sleep(60_000, abort.signal);
+  });
+});
+
+describe('waitForStop', () => {
+  it.each(['SIGTERM', 'SIGINT'] as const)('is over at the first %s', async (signal) => {
+    const source = new EventEmitter();
+    const stopped = waitForStop(source);
+    source.emit(signal);
+    expect(await stopped).toBe(signal);
+  });
+
+  it('leaves no listener behind, so that a second signal ends the process', async () => {
+    const source = new EventEmitter();
+    const stopped = waitForStop(source);
+    expect(source.eventNames()).toEqual(['SIGTERM', 'SIGINT']);
+    source.emit('SIGINT');
+    await stopped;
+    expect(source.eventNames()).toEqual([]);
+  });
+
+  it('waits for the signals of the process itself by default', async () => {
+    const before = process.listenerCount('SIGTERM');
+    const stopped = waitForStop();
+    expect(process.listenerCount('SIGTERM')).toBe(before + 1);
+    process.emit('SIGTERM');
+    expect(await stopped).toBe('SIGTERM');
+    expect(process.listenerCount('SIGTERM')).toBe(before);
+  });
+});

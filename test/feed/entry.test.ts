@@ -1,0 +1,156 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { FeedLine } from '../../src/feed/entry.ts';
+import {
+  CHAIN_START,
+  isLogSigned,
+  isSignedBy,
+  leafText,
+  nextChain,
+  parseEntry,
+  parseLine,
+  renderLine,
+  sealEntry,
+  splitLine,
+} from '../../src/feed/entry.ts';
+import { sha1Hex, toBase64Url } from '../../src/kernel/digest.ts';
+import { LOG_KEY, REPLICA_KEY, epoch, outcome, replica, revocation } from '../support/feed-entries.ts';
+
+const PROOF_INVALID = expect.objectContaining({ code: 'PROOF_INVALID' }) as Error;
+const sealed = revocation('rev_1');
+const all = [
+  sealed,
+  replica('joined', 'inc_a', { succeeds: 'inc_0' }),
+  epoch('ep_1', 'run_1'),
+  outcome('rev_1'),
+];
+
+function lineOf(entry = sealed, position = { epoch: 812, sequence: 2 }): FeedLine {
+  return { position, chain: nextChain(CHAIN_START, entry.text), sealed: entry };
+}
+
+/** The text of `sealed` with one replacement. */
+function altered(from: string, to: string): string {
+  expect(sealed.text).toContain(from);
+  return sealed.text.replace(from, to);
+}
+
+describe('an entry', () => {
+  it.each(all)('is sealed as canonical text that parses back to itself', (one) => {
+    expect(parseEntry(one.text)).toEqual(one);
+    const members = Object.keys(JSON.parse(one.text) as object);
+    expect(members).toEqual(members.toSorted());
+  });
+
+  it('is signed over its canonical text without the signature', () => {
+    const { sig, ...unsigned } = sealed.entry;
+    expect(isSignedBy(sealed, REPLICA_KEY.public)).toBe(true);
+    expect(isSignedBy(sealed, LOG_KEY.public)).toBe(false);
+    expect(sealEntry(unsigned, REPLICA_KEY).entry.sig).toBe(sig);
+  });
+
+  it.each([
+    ['another body', altered('"caller":"admin"', '"caller":"other"')],
+    ['no signature', altered(sealed.entry.sig, '')],
+    ['what is no base64url', altered(sealed.entry.sig, '!'.repeat(86))],
+    ['a signature that is too short', altered(sealed.entry.sig, toBase64Url(new Uint8Array(63)))],
+  ])('with %s is not signed', (_, text) => {
+    expect(isSignedBy(parseEntry(text), REPLICA_KEY.public)).toBe(false);
+  });
+
+  it.each([
+    ['what is no JSON', sealed.text.slice(1)],
+    ['another version', altered('"v":1', '"v":2')],
+    ['an unknown kind', altered('"kind":"revocation"', '"kind":"pardon"')],
+    ['an unknown member', altered('"caller"', '"callee":"x","caller"')],
+    ['a missing member', altered('"caller":"admin",', '')],
+    ['an unknown selector', altered('"kind":"jti"', '"kind":"shoe"')],
+    ['no targets', sealed.text.replace(/"targets":\[.*\],/, '"targets":[],')],
+    ['a time without milliseconds', altered('05:00:00.000Z', '05:00:00Z')],
+    ['white space', altered('{"at"', '{ "at"')],
+    ['members in another order', altered('"v":1}', '"v":1}').replace(/^\{(.*),"v":1\}$/, '{"v":1,$1}')],
+    ['a member twice', altered('"v":1}', '"v":1,"v":1}')],
+    ['a number spelt otherwise', altered('"v":1}', '"v":1.0}')],
+    ['a character that is escaped needlessly', altered('"admin"', '"\\u0061dmin"')],
+    ['a surrogate that stands alone', altered('"admin"', '"\\ud800"')],
+    ['nothing', ''],
+    ['an array', '[]'],
+  ])('is not %s', (_, text) => {
+    expect(() => parseEntry(text)).toThrow(PROOF_INVALID);
+  });
+
+  it('names the kinds that only the log key may sign', () => {
+    expect(all.filter(({ entry }) => isLogSigned(entry)).map(({ entry }) => entry.kind)).toEqual([
+      'replica',
+      'epoch',
+    ]);
+  });
+});
+
+describe('the chain', () => {
+  it('is the SHA-1 of the value before and the text', () => {
+    expect(CHAIN_START).toBe('0'.repeat(40));
+    expect(nextChain(CHAIN_START, 'x')).toBe(sha1Hex(`${CHAIN_START}x`));
+    expect(nextChain(CHAIN_START, 'x')).not.toBe(nextChain(nextChain(CHAIN_START, 'x'), 'x'));
+  });
+});
+
+describe('a line', () => {
+  it('is canonical JSON of chain, entry and position', () => {
+    const line = lineOf();
+    const text = renderLine(line);
+    expect(JSON.parse(text)).toEqual({ chain: line.chain, entry: sealed.entry, position: '812-2' });
+    expect(parseLine(text)).toEqual(line);
+    expect(leafText(line)).toBe(`{"entry":${sealed.text},"position":"812-2"}`);
+  });
+
+  it('survives every text a reason can hold', () => {
+    // U+2028 and U+2029 stay as they are in canonical JSON, and a regular expression's dot matches neither.
+    const odd = [
+      'a',
+      '"',
+      '\\',
+      '\n',
+      '\r',
+      '\0',
+      '\u0085',
+      '\u2028',
+      '\u2029',
+      '\ufffd',
+      'é',
+      '漢',
+      '😀',
+      '"},"position":"1-1"}',
+    ];
+    const texts = fc.array(fc.constantFrom(...odd)).map((parts) => parts.join(''));
+    fc.assert(
+      fc.property(texts, (reason) => {
+        const text = renderLine(lineOf(revocation('rev_1', { reason })));
+        return !/[\n\r]/.test(text) && renderLine(parseLine(text)) === text;
+      }),
+    );
+  });
+
+  const text = renderLine(lineOf());
+
+  it.each([
+    ['nothing', ''],
+    ['an entry alone', sealed.text],
+    ['text with something behind it', `${text} `],
+    ['text with a newline', `${text}\n`],
+    ['text with something before it', ` ${text}`],
+    ['a chain in capitals', text.replace(/"chain":"[0-9a-f]+"/, `"chain":"${'A'.repeat(40)}"`)],
+    ['a chain that is too short', text.replace(/"chain":"[0-9a-f]+"/, `"chain":"${'a'.repeat(39)}"`)],
+    ['a position with a leading zero', text.replace('"812-2"', '"812-02"')],
+    ['a position that is none', text.replace('"812-2"', '"812"')],
+    ['an entry that is none', text.replace(sealed.text, '{}')],
+  ])('is not %s', (_, wrong) => {
+    expect(() => parseLine(wrong)).toThrow(PROOF_INVALID);
+  });
+
+  it('is taken apart without looking into the entry', () => {
+    const { chain } = lineOf();
+    expect(splitLine(text)).toEqual({ chain, text: sealed.text, position: { epoch: 812, sequence: 2 } });
+    expect(splitLine(text.replace(sealed.text, '{whatever}')).text).toBe('{whatever}');
+  });
+});

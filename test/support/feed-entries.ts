@@ -1,0 +1,62 @@
+/** Real, signed entries for tests of stores and of what stands on them. Ids are given or counted, never random. */
+import type { EpochEntry, ReplicaEntry, SealedEntry, Target } from '../../src/feed/entry.ts';
+import { sealEntry } from '../../src/feed/entry.ts';
+import { signingKeyOf } from '../../src/kernel/key.ts';
+
+export const LOG_KEY = signingKeyOf(new Uint8Array(32).fill(1));
+export const REPLICA_KEY = signingKeyOf(new Uint8Array(32).fill(2));
+
+const AT = '2026-11-24T05:00:00.000Z';
+
+export function revocation(id: string, options: { targets?: Target[]; reason?: string } = {}): SealedEntry {
+  const { targets = [{ kind: 'jti', issuer: 'https://issuer.example', value: id }], reason } = options;
+  const said = reason === undefined ? {} : { reason };
+  const facts = { kind: 'revocation', targets, caller: 'admin', body: 'b'.repeat(64) } as const;
+  return sealEntry({ v: 1, id, at: AT, by: 'inc_a', ...facts, ...said }, REPLICA_KEY);
+}
+
+/** An entry of `targets` targets, as a bulk revocation makes it. */
+export function bulkRevocation(id: string, targets: number): SealedEntry {
+  const kind = 'jti';
+  const list = Array.from({ length: targets }, (_, index) => ({
+    kind,
+    issuer: 'https://issuer.example',
+    value: `${id}-${index}`,
+  }));
+  return revocation(id, { targets: list as Target[] });
+}
+
+export function outcome(revocationId: string): SealedEntry {
+  const facts = {
+    kind: 'outcome',
+    revocation: revocationId,
+    state: 'enforced',
+    matched: 0,
+    killed: 0,
+  } as const;
+  const rest = { unconfirmed: 0, receipt: 'f'.repeat(64) };
+  return sealEntry({ v: 1, id: `out_${revocationId}`, at: AT, by: 'inc_a', ...facts, ...rest }, REPLICA_KEY);
+}
+
+export function replica(
+  event: ReplicaEntry['event'],
+  incarnation: string,
+  options: { succeeds?: string; id?: string } = {},
+): SealedEntry {
+  const { succeeds, id = `${event}_${incarnation}` } = options;
+  const follows = succeeds === undefined ? {} : { succeeds };
+  const facts = { kind: 'replica', event, replica: 'a', incarnation, key: REPLICA_KEY.public.x } as const;
+  return sealEntry({ v: 1, id, at: AT, by: incarnation, ...facts, ...follows }, LOG_KEY);
+}
+
+export function epoch(
+  epochId: string,
+  runId: string,
+  options: { rule?: EpochEntry['rule'] } = {},
+): SealedEntry {
+  const { rule = 'bootstrap' } = options;
+  return sealEntry(
+    { v: 1, id: `ent_${epochId}`, at: AT, by: 'inc_a', kind: 'epoch', epochId, runId, rule },
+    LOG_KEY,
+  );
+}

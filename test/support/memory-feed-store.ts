@@ -1,0 +1,346 @@
+/**
+ * The feed store of tests: one server in memory that runs commands one at a time, and any number of connections to
+ * it. It loses, holds and repeats what a network would, restarts, forgets, and comes back from an older copy. It has
+ * no timers and no randomness of its own: a run is repeated by repeating its fates.
+ */
+import type { FeedLine, SealedEntry } from '../../src/feed/entry.ts';
+import { CHAIN_START, nextChain } from '../../src/feed/entry.ts';
+import type {
+  AppendReply,
+  EpochReport,
+  FeedStore,
+  OpenEpochReply,
+  OpenEpochRequest,
+  RenewReply,
+  RenewRequest,
+  Roster,
+  Snapshot,
+  StoreFacts,
+} from '../../src/feed/feed-store.ts';
+import { LeaseTable } from '../../src/feed/lease-table.ts';
+import type { Position } from '../../src/feed/position.ts';
+import { ORIGIN, comparePositions } from '../../src/feed/position.ts';
+import { ReportTable } from '../../src/feed/report-table.ts';
+import { WritError } from '../../src/kernel/error.ts';
+
+/** What becomes of one command on its way. */
+export type Fate =
+  | 'deliver'
+  /** It never arrives; the caller's deadline passes at once. */
+  | 'lose-request'
+  /** It is carried out; the caller's deadline passes at once. */
+  | 'lose-reply'
+  /** The caller's deadline passes at once; it is carried out when it is released. */
+  | 'delay-request'
+  /** It is carried out when it is released; the caller waits. */
+  | 'hold-request'
+  /** It is carried out; the caller gets the reply when it is released. */
+  | 'hold-reply'
+  /** It is carried out twice; the caller gets the second reply. */
+  | 'duplicate';
+
+export type Command =
+  'open' | 'renew' | 'append' | 'roster' | 'report' | 'openEpoch' | 'readSnapshot' | 'writeSnapshot';
+
+export interface MemoryServerOptions {
+  readonly durability?: StoreFacts['durability'];
+  readonly exclusive?: boolean;
+  /** Names the runs: `run-1`, `run-2`, … */
+  readonly name?: string;
+}
+
+export class MemoryFeedServer {
+  readonly #options: MemoryServerOptions;
+  readonly #held: (() => void)[] = [];
+  readonly #wakers = new Set<() => void>();
+  #runs = 0;
+  #runId = '';
+  #lines: FeedLine[] = [];
+  #newestEpochId: string | undefined;
+  #isOpen = false;
+  #leases = new LeaseTable();
+  #reports = new ReportTable();
+  #snapshot: Snapshot | undefined;
+  isReachable = true;
+
+  constructor(options: MemoryServerOptions = {}) {
+    this.#options = options;
+    this.#begin();
+  }
+
+  get runId(): string {
+    return this.#runId;
+  }
+
+  get lines(): readonly FeedLine[] {
+    return this.#lines;
+  }
+
+  get head(): Position {
+    return this.#lines.at(-1)?.position ?? ORIGIN;
+  }
+
+  /** How many requests and replies are held. */
+  get held(): number {
+    return this.#held.length;
+  }
+
+  /** Lets the oldest `count` held requests and replies go on, in the order in which they were held. */
+  release(count = this.#held.length): void {
+    for (const go of this.#held.splice(0, count)) go();
+  }
+
+  hold(go: () => void): void {
+    this.#held.push(go);
+  }
+
+  /** The process restarts and kept its disk, or only the first `keepLines` lines of it: its epoch is closed. */
+  restart(keepLines = this.#lines.length): void {
+    const kept = this.#lines.slice(0, keepLines);
+    const isWhole = kept.length === this.#lines.length;
+    this.#begin();
+    if (isWhole) this.#leases.closeEpoch();
+    else this.#load(kept);
+  }
+
+  /** FLUSHALL, a lost disk: nothing is left. */
+  forget(): void {
+    this.#begin();
+    this.#load([]);
+    this.#snapshot = undefined;
+  }
+
+  facts(): StoreFacts {
+    const { exclusive = false, durability = 'durable' } = this.#options;
+    return { runId: this.#runId, exclusive, durability };
+  }
+
+  renew(request: RenewRequest): RenewReply {
+    const { position, limit } = request;
+    const newer = this.#lines.filter((line) => comparePositions(line.position, position) > 0);
+    const lines = newer.slice(0, limit);
+    const isLast = lines.length === newer.length;
+    return this.#leases.renew(request, {
+      cursorChain: this.#chainAt(position),
+      lines,
+      isLast,
+      head: this.head,
+    });
+  }
+
+  append(epochId: string, sealed: SealedEntry): AppendReply {
+    const { epoch, sequence } = this.head;
+    if (sealed.entry.kind === 'epoch') throw new WritError('INTERNAL', 'an epoch is opened, not appended');
+    if (!this.#isOpen || epochId !== this.#newestEpochId)
+      throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
+    const known = this.#lines.find(
+      (line) => line.position.epoch === epoch && line.sealed.entry.id === sealed.entry.id,
+    );
+    const line =
+      known ?? this.#put(sealed, { epoch, sequence: sequence + 1 }, this.#lines.at(-1)?.chain ?? CHAIN_START);
+    const { position, chain } = line;
+    return { position, chain, epochId, runId: this.#runId, duplicate: known !== undefined };
+  }
+
+  openEpoch({ closedEpochId, runId, epochS, sealed }: OpenEpochRequest): OpenEpochReply {
+    const { entry } = sealed;
+    if (entry.kind !== 'epoch' || entry.runId !== runId || entry.epochId === closedEpochId)
+      throw new WritError('INTERNAL', 'that entry opens no epoch of this run');
+    if (closedEpochId !== this.#newestEpochId || runId !== this.#runId) return { kind: 'lost' };
+    this.#newestEpochId = entry.epochId;
+    this.#isOpen = true;
+    this.#reports.clear();
+    const epoch = Math.max(epochS, this.head.epoch + 1);
+    const { position, chain } = this.#put(sealed, { epoch, sequence: 1 }, CHAIN_START);
+    return { kind: 'opened', position, chain };
+  }
+
+  roster(at?: Position): Roster {
+    const newest = this.#newestEpochId;
+    return {
+      epochId: this.#isOpen ? newest : undefined,
+      closedEpochId: this.#isOpen ? undefined : newest,
+      runId: this.#runId,
+      head: this.head,
+      rows: this.#leases.rows(),
+      line: at === undefined ? undefined : this.#lineAt(at),
+    };
+  }
+
+  report(report: EpochReport): readonly EpochReport[] {
+    return this.#reports.keep(report, this.#runId);
+  }
+
+  readSnapshot(): Snapshot | undefined {
+    return this.#snapshot;
+  }
+
+  writeSnapshot(snapshot: Snapshot): void {
+    if (this.#snapshot === undefined || comparePositions(snapshot.position, this.#snapshot.position) > 0)
+      this.#snapshot = snapshot;
+  }
+
+  /** Resolves when the feed grows, the server restarts, or `signal` aborts. */
+  wake(after: Position, signal: AbortSignal): Promise<void> {
+    if (signal.aborted || comparePositions(this.head, after) > 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#wakers.delete(wake);
+        resolve();
+      };
+      this.#wakers.add(wake);
+      signal.addEventListener('abort', wake, { once: true });
+    });
+  }
+
+  #begin(): void {
+    this.#runs += 1;
+    this.#runId = `${this.#options.name ?? 'run'}-${this.#runs}`;
+    this.#isOpen = false;
+    this.#reports.clear();
+    this.#wakeAll();
+  }
+
+  /** Another history than the one in memory, without the lease table that stood beside it. */
+  #load(lines: readonly FeedLine[]): void {
+    this.#lines = [...lines];
+    this.#leases = new LeaseTable();
+    this.#newestEpochId = undefined;
+    for (const line of lines) {
+      this.#leases.note(line);
+      if (line.sealed.entry.kind === 'epoch') this.#newestEpochId = line.sealed.entry.epochId;
+    }
+    this.#leases.closeEpoch();
+  }
+
+  #put(sealed: SealedEntry, position: Position, before: string): FeedLine {
+    const line = { position, chain: nextChain(before, sealed.text), sealed };
+    this.#lines.push(line);
+    this.#leases.note(line);
+    this.#wakeAll();
+    return line;
+  }
+
+  #chainAt(position: Position): string | undefined {
+    return comparePositions(position, ORIGIN) === 0 ? CHAIN_START : this.#lineAt(position)?.chain;
+  }
+
+  #lineAt(position: Position): FeedLine | undefined {
+    return this.#lines.find((line) => comparePositions(line.position, position) === 0);
+  }
+
+  #wakeAll(): void {
+    for (const wake of [...this.#wakers]) wake();
+  }
+}
+
+/** One connection: what a replica holds. `fate` decides, for each command, what becomes of it. */
+export class MemoryFeedStore implements FeedStore {
+  readonly #server: MemoryFeedServer;
+  readonly #fates: { readonly command: Command; readonly fate: Fate }[] = [];
+  /** Consulted when nothing was set with `next`. */
+  fate: (command: Command) => Fate = () => 'deliver';
+
+  constructor(server: MemoryFeedServer) {
+    this.#server = server;
+  }
+
+  /** Decides the fate of the next `command`; several in a row are used in this order. */
+  next(command: Command, fate: Fate): void {
+    this.#fates.push({ command, fate });
+  }
+
+  open(): Promise<StoreFacts> {
+    return this.#send('open', () => this.#server.facts());
+  }
+
+  renew(request: RenewRequest): Promise<RenewReply> {
+    return this.#send('renew', () => this.#server.renew(request));
+  }
+
+  append(epochId: string, sealed: SealedEntry): Promise<AppendReply> {
+    return this.#send('append', () => this.#server.append(epochId, sealed));
+  }
+
+  roster(at?: Position): Promise<Roster> {
+    return this.#send('roster', () => this.#server.roster(at));
+  }
+
+  report(report: EpochReport): Promise<readonly EpochReport[]> {
+    return this.#send('report', () => this.#server.report(report));
+  }
+
+  openEpoch(request: OpenEpochRequest): Promise<OpenEpochReply> {
+    return this.#send('openEpoch', () => this.#server.openEpoch(request));
+  }
+
+  readSnapshot(): Promise<Snapshot | undefined> {
+    return this.#send('readSnapshot', () => this.#server.readSnapshot());
+  }
+
+  writeSnapshot(snapshot: Snapshot): Promise<void> {
+    return this.#send('writeSnapshot', () => this.#server.writeSnapshot(snapshot));
+  }
+
+  async wake(after: Position, signal: AbortSignal): Promise<void> {
+    if (!this.#server.isReachable)
+      throw new WritError('STORE_UNREACHABLE', 'the memory store does not answer');
+    await this.#server.wake(after, signal);
+  }
+
+  async close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async #send<T>(command: Command, run: () => T): Promise<T> {
+    // The request is on its way: what the caller does next comes before it is carried out.
+    await Promise.resolve();
+    const fate = this.#fateOf(command);
+    const server = this.#server;
+    switch (fate) {
+      case 'deliver':
+        return run();
+      case 'duplicate':
+        run();
+        return run();
+      case 'lose-request':
+        throw lostError(command);
+      case 'lose-reply':
+        run();
+        throw lostError(command);
+      case 'delay-request':
+        server.hold(() => attempt(run));
+        throw lostError(command);
+      case 'hold-request':
+        await new Promise<void>((go) => server.hold(go));
+        return run();
+      case 'hold-reply': {
+        const reply = run();
+        await new Promise<void>((go) => server.hold(go));
+        return reply;
+      }
+    }
+  }
+
+  #fateOf(command: Command): Fate {
+    if (!this.#server.isReachable)
+      throw new WritError('STORE_UNREACHABLE', 'the memory store is unreachable');
+    const index = this.#fates.findIndex((one) => one.command === command);
+    const [set] = index === -1 ? [] : this.#fates.splice(index, 1);
+    return set?.fate ?? this.fate(command);
+  }
+}
+
+/** Nobody waits for the outcome any more. */
+function attempt(run: () => unknown): void {
+  try {
+    run();
+  } catch {
+    // The caller gave up before it was carried out.
+  }
+}
+
+function lostError(command: Command): WritError {
+  const isWrite = command === 'append' || command === 'openEpoch';
+  return new WritError(isWrite ? 'APPEND_UNCERTAIN' : 'STORE_UNREACHABLE', `${command} was not answered`);
+}
