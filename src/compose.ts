@@ -91,7 +91,10 @@ export async function compose(options: ComposeOptions): Promise<Writ> {
   }
 }
 
-async function open({ config, log, crashPoint = () => undefined }: ComposeOptions, lifetime: Lifetime): Promise<Writ> {
+async function open(
+  { config, log, crashPoint = () => undefined }: ComposeOptions,
+  lifetime: Lifetime,
+): Promise<Writ> {
   const { dataDir, leaseMs } = config;
   const random = systemRandom;
   const timer = systemTimer;
@@ -99,9 +102,13 @@ async function open({ config, log, crashPoint = () => undefined }: ComposeOption
   const store = new JournalFeedStore({ dataDir, random, crashPoint });
   const facts = await store.open();
   lifetime.own('journal', () => store.close());
-  if (facts.cutTail !== undefined) log.warn('a torn tail of the journal was cut', { count: facts.cutTail.bytes });
+  if (facts.cutTail !== undefined)
+    log.warn('a torn tail of the journal was cut', { count: facts.cutTail.bytes });
 
-  const openedClock = await openClock({ dataDir, onProblem: (detail) => log.warn('the clock has a problem', { detail }) });
+  const openedClock = await openClock({
+    dataDir,
+    onProblem: (detail) => log.warn('the clock has a problem', { detail }),
+  });
   lifetime.own('clock', () => openedClock.close());
   const { clock } = openedClock;
   const fleetKey = await loadFleetKey({ file: config.fleetKeyFile, dataDir });
@@ -120,7 +127,9 @@ async function open({ config, log, crashPoint = () => undefined }: ComposeOption
     clock,
   });
 
-  const dev = config.dev ? await openDevIssuer({ dataDir, audiences: [config.devAudience], clock, random }) : undefined;
+  const dev = config.dev
+    ? await openDevIssuer({ dataDir, audiences: [config.devAudience], clock, random })
+    : undefined;
   const openWith = (one: IssuerConfig): Issuer => openIssuer(one, clock, log);
   const verifierOf = (issuers: readonly Issuer[]) =>
     new JwtVerifier({
@@ -138,6 +147,7 @@ async function open({ config, log, crashPoint = () => undefined }: ComposeOption
   const members = new Members();
   const lease = new Lease(term);
   const news = new News();
+  const owing = new News();
   const view = new RevocationView(fingerprinter);
   const lastAccepts = new LastAccepts();
   const tree = new Tree(identity);
@@ -145,14 +155,47 @@ async function open({ config, log, crashPoint = () => undefined }: ComposeOption
   const sessionFile = new SessionFile(dataDir, fingerprinter, log);
   lifetime.own('session file', () => sessionFile.close());
   const sessions = new SessionRegistry(sessionFile);
-  sessions.onChange(() => news.notify());
+  sessions.onChange(() => owing.notify());
   for (const record of sessionFile.restored) sessions.restore(record, clock.now().monoMs + leaseMs);
   const effects = new Effects(lastAccepts, sessions);
   const feed = { identity, store, cursor, lease, clock };
   const appender = new Appender(feed);
-  const follower = new Follower({ ...feed, members, view, tree, effects, sessions, ledger: store, log, crashPoint });
-  const joiner = new Joiner({ ...feed, ledger: store, members, follower, appender, tree, random, log, bootstrap: config.bootstrap });
-  const renewer = new Renewer({ ...feed, follower, leaseMs, table, tree, effects, sessions, timer, random, log, news });
+  const follower = new Follower({
+    ...feed,
+    members,
+    view,
+    tree,
+    effects,
+    sessions,
+    ledger: store,
+    log,
+    crashPoint,
+  });
+  const joiner = new Joiner({
+    ...feed,
+    ledger: store,
+    members,
+    follower,
+    appender,
+    tree,
+    random,
+    log,
+    bootstrap: config.bootstrap,
+  });
+  const renewer = new Renewer({
+    ...feed,
+    follower,
+    leaseMs,
+    table,
+    tree,
+    effects,
+    sessions,
+    timer,
+    random,
+    log,
+    owing,
+    news,
+  });
   const closing = new AbortController();
   const checker = new Checker({
     verifier,
@@ -189,7 +232,20 @@ async function open({ config, log, crashPoint = () => undefined }: ComposeOption
     closing: closing.signal,
   });
   const keeper = new SessionKeeper({ checker, sessions, clock, random });
-  const replica = new Replica({ joiner, renewer, appender, lease, identity, random, timer, log, leaseMs, cursor, clock, policy });
+  const replica = new Replica({
+    joiner,
+    renewer,
+    appender,
+    lease,
+    identity,
+    random,
+    timer,
+    log,
+    leaseMs,
+    cursor,
+    clock,
+    policy,
+  });
 
   // Everything on this disk is applied before anyone can ask: a view that is not loaded denies nothing.
   await joiner.replay();
@@ -214,7 +270,17 @@ async function open({ config, log, crashPoint = () => undefined }: ComposeOption
     policy,
     clock,
   });
-  const inspection = new Inspection({ ...feed, view, sessions, members, table, tree, ledger: store, leaseMs, revoker });
+  const inspection = new Inspection({
+    ...feed,
+    view,
+    sessions,
+    members,
+    table,
+    tree,
+    ledger: store,
+    leaseMs,
+    revoker,
+  });
   const parseTargets = (what: { selector?: unknown; selectors?: unknown }) =>
     parseSelectors(what, {
       nowMs: clock.now().wallMs,
@@ -225,7 +291,12 @@ async function open({ config, log, crashPoint = () => undefined }: ComposeOption
       handleOfToken: (token) => verifier.handleOfToken(token),
     });
   const { listen } = config;
-  const readiness = () => replica.readiness({ skewBackMs: clock.skewBackMs, issuersWithoutKeys: issuersWithoutKeys(issuers), targets: view.size });
+  const readiness = () =>
+    replica.readiness({
+      skewBackMs: clock.skewBackMs,
+      issuersWithoutKeys: issuersWithoutKeys(issuers),
+      targets: view.size,
+    });
   const diagnosed = await serve('diagnostics', listen.diagnostics, diagnostics({ readiness, log }));
   const mint = dev === undefined ? undefined : devMint(dev, config.devAudience);
   const control = await serve(
@@ -260,7 +331,10 @@ async function open({ config, log, crashPoint = () => undefined }: ComposeOption
 function openIssuer(config: IssuerConfig, clock: Clock, log: Log): Issuer {
   const { issuer, audiences, algorithms, tokenType, jwks } = config;
   const shared = { issuer, use: keyUseOf(tokenType), clock, log };
-  const keys = 'url' in jwks ? createJwksUrl({ ...shared, url: jwks.url }) : createJwksFile({ ...shared, file: jwks.file });
+  const keys =
+    'url' in jwks
+      ? createJwksUrl({ ...shared, url: jwks.url })
+      : createJwksFile({ ...shared, file: jwks.file });
   // Fetched before the first request needs them; one that fails is asked again when a credential comes.
   void keys.refresh();
   return { issuer, audiences, algorithms, tokenType, keys };

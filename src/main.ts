@@ -14,14 +14,17 @@ import { standardSink } from './edges/telemetry/sink.ts';
 import { toBase64Url } from './kernel/digest.ts';
 import { asWritError } from './http/answer.ts';
 
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
 
 const LOG_GRACE_MS = 1_000;
 
 async function serve(config: Config, warnings: readonly Problem[]): Promise<void> {
   const { log, close } = openLog({ sink: standardSink(1) });
   try {
-    for (const { key, message } of warnings) log.warn('the configuration weakens a promise', { key, detail: message });
+    for (const { key, message } of warnings)
+      log.warn('the configuration weakens a promise', { key, detail: message });
     const writ = await compose({ config, log });
     log.info('ready', { fleet: config.fleet, replica: config.replica, version });
     const signal = await waitForStop();
@@ -50,7 +53,9 @@ const code = await runCommand(process.argv.slice(2), {
     env: process.env,
     cwd: process.cwd(),
     hostName: hostname(),
-    suffix: toBase64Url(systemRandom.bytes(3)).toLowerCase().replace(/[^a-z0-9]/g, 'x'),
+    suffix: toBase64Url(systemRandom.bytes(3))
+      .toLowerCase()
+      .replace(/[^a-z0-9]/g, 'x'),
   },
   serve: { serve },
   policy: {

@@ -7,7 +7,20 @@ import { describe, expect, it } from 'vitest';
 const SRC = fileURLToPath(new URL('../src', import.meta.url));
 
 /** Reading order, data order, import rule. An edge is one folder each. */
-const ORDER = ['kernel', 'config', 'feed', 'credential', 'revocation', 'decision', 'session', 'evidence', 'flows', 'edges', 'http', 'cli'];
+const ORDER = [
+  'kernel',
+  'config',
+  'feed',
+  'credential',
+  'revocation',
+  'decision',
+  'session',
+  'evidence',
+  'flows',
+  'edges',
+  'http',
+  'cli',
+];
 const PURE = ['kernel', 'feed', 'credential', 'revocation', 'decision', 'session', 'evidence'];
 
 interface Source {
@@ -21,9 +34,9 @@ const sources: Source[] = readdirSync(SRC, { recursive: true, encoding: 'utf8' }
   .filter((file) => file.endsWith('.ts'))
   .map((file) => {
     const text = readFileSync(join(SRC, file), 'utf8');
-    const imports = [...text.matchAll(/^\s*(?:import|export)\s[^;]*?from '(.+?)';|^import '(.+?)';|import\('(.+?)'\)/gms)].map(
-      (match) => match[1] ?? match[2] ?? match[3] ?? '',
-    );
+    const imports = [
+      ...text.matchAll(/^\s*(?:import|export)\s[^;]*?from '(.+?)';|^import '(.+?)';|import\('(.+?)'\)/gms),
+    ].map((match) => match[1] ?? match[2] ?? match[3] ?? '');
     return { file, folder: folderOf(file), text, imports };
   });
 
@@ -62,7 +75,11 @@ describe('the tree', () => {
 
   it('has doors that know no edge', () => {
     const doors = sources.filter(({ folder }) => folder === 'http' || folder === 'cli');
-    const wrong = doors.flatMap((door) => localImports(door).filter((target) => target.startsWith('edges/')).map((target) => `${door.file} imports ${target}`));
+    const wrong = doors.flatMap((door) =>
+      localImports(door)
+        .filter((target) => target.startsWith('edges/'))
+        .map((target) => `${door.file} imports ${target}`),
+    );
     expect(wrong).toEqual([]);
   });
 
@@ -83,12 +100,17 @@ describe('the tree', () => {
     const forbidden = [
       [/\bDate\.now\(|new Date\(\)|performance\.now\(|hrtime/, 'reads a clock'],
       [/Math\.random\(|randomBytes|randomUUID|getRandomValues/, 'draws at random'],
-      [/process\.(env|argv|cwd|exit)|from 'node:(fs|net|http|https|child_process|worker_threads|os)/, 'touches the outside'],
+      [
+        /process\.(env|argv|cwd|exit)|from 'node:(fs|net|http|https|child_process|worker_threads|os)/,
+        'touches the outside',
+      ],
       [/\bconsole\./, 'prints'],
     ] as const;
     const wrong = sources
       .filter(({ folder }) => PURE.includes(folder))
-      .flatMap(({ file, text }) => forbidden.filter(([pattern]) => pattern.test(text)).map(([, what]) => `${file} ${what}`));
+      .flatMap(({ file, text }) =>
+        forbidden.filter(([pattern]) => pattern.test(text)).map(([, what]) => `${file} ${what}`),
+      );
     expect(wrong).toEqual([]);
   });
 
@@ -102,7 +124,9 @@ describe('the tree', () => {
   });
 
   it('exits the process in main.ts alone', () => {
-    expect(sources.filter(({ text }) => /process\.exit\(/.test(text)).map(({ file }) => file)).toEqual(['main.ts']);
+    expect(sources.filter(({ text }) => /process\.exit\(/.test(text)).map(({ file }) => file)).toEqual([
+      'main.ts',
+    ]);
   });
 
   it('opens every file by saying what it is', () => {

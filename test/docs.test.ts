@@ -20,8 +20,12 @@ function source(file: string): string {
 /** `{ method: 'GET', path: '/x' }` of the node:http doors, spread over lines or not. */
 function routesOf(file: string): string[] {
   const text = source(file);
-  const routes = [...text.matchAll(/method: '([A-Z]+)',\s*path: '([^']+)'/g)].map(([, method = '', path = '']) => `${method} ${path}`);
-  const authzen = [...text.matchAll(/\.\.\.authzen,\s*path: '([^']+)'/g)].map(([, path = '']) => `POST ${path}`);
+  const routes = [...text.matchAll(/method: '([A-Z]+)',\s*path: '([^']+)'/g)].map(
+    ([, method = '', path = '']) => `${method} ${path}`,
+  );
+  const authzen = [...text.matchAll(/\.\.\.authzen,\s*path: '([^']+)'/g)].map(
+    ([, path = '']) => `POST ${path}`,
+  );
   return [...authzen, ...routes];
 }
 
@@ -31,7 +35,9 @@ function expressRoutesOf(file: string): string[] {
   return routes.flatMap((route) => {
     const path = /^'([^']+)'/.exec(route)?.[1] ?? '';
     const methods = route.slice(0, route.indexOf('\n    ];') < 0 ? undefined : route.indexOf('\n    ];'));
-    return [...methods.matchAll(/\b(get|post|delete): /g)].map(([, method = '']) => `${method.toUpperCase()} ${path}`);
+    return [...methods.matchAll(/\b(get|post|delete): /g)].map(
+      ([, method = '']) => `${method.toUpperCase()} ${path}`,
+    );
   });
 }
 
@@ -49,7 +55,11 @@ describe('docs/reference.md', () => {
   });
 
   it('lists exactly the error codes there are, with their status and title', () => {
-    const rows = [...reference.matchAll(/^\| `([A-Z_]+)` \| (\d+) \| (.+) \|$/gm)].map(([, code, status, title]) => [code, Number(status), title]);
-    expect(rows).toEqual(Object.entries(ERROR_CODES).map(([code, { status, title }]) => [code, status, title]));
+    const rows = [...reference.matchAll(/^\| `([A-Z_]+)` \| (\d+) \| (.+) \|$/gm)].map(
+      ([, code, status, title]) => [code, Number(status), title],
+    );
+    expect(rows).toEqual(
+      Object.entries(ERROR_CODES).map(([code, { status, title }]) => [code, status, title]),
+    );
   });
 });

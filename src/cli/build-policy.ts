@@ -78,7 +78,7 @@ const dependencies = z.object({
 });
 
 /** What the entrypoints read of the input, as `opa deps` finds it; undefined when that may be any of it. */
-async function findInputPaths(
+export async function findInputPaths(
   opa: OpaPath,
   dir: string,
   entrypoints: readonly string[],

@@ -24,7 +24,13 @@ export class ClientError extends Error {
 const DEADLINE_MS = 40_000;
 
 /** One request. ClientError when no answer comes. */
-export function call(endpoint: Endpoint, method: string, path: string, body?: JsonObject, headers: Record<string, string> = {}): Promise<Reply> {
+export function call(
+  endpoint: Endpoint,
+  method: string,
+  path: string,
+  body?: JsonObject,
+  headers: Record<string, string> = {},
+): Promise<Reply> {
   const answered = Promise.withResolvers<Reply>();
   const payload = body === undefined ? undefined : JSON.stringify(body);
   const req = openRequest(endpoint.url, path, {
@@ -32,22 +38,34 @@ export function call(endpoint: Endpoint, method: string, path: string, body?: Js
     signal: AbortSignal.timeout(DEADLINE_MS),
     headers: {
       ...(endpoint.token === undefined ? {} : { authorization: `Bearer ${endpoint.token}` }),
-      ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
+      ...(payload === undefined
+        ? {}
+        : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
       ...headers,
     },
   });
   req.on('response', (res) => {
     const chunks: Buffer[] = [];
     res.on('data', (chunk: Buffer) => chunks.push(chunk));
-    res.on('end', () => answered.resolve({ status: res.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }));
-    res.on('error', (error) => answered.reject(new ClientError(`the answer of ${endpoint.url} broke off: ${error.message}`)));
+    res.on('end', () =>
+      answered.resolve({ status: res.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
+    );
+    res.on('error', (error) =>
+      answered.reject(new ClientError(`the answer of ${endpoint.url} broke off: ${error.message}`)),
+    );
   });
-  req.on('error', (error) => answered.reject(new ClientError(`${endpoint.url} does not answer: ${error.message}`)));
+  req.on('error', (error) =>
+    answered.reject(new ClientError(`${endpoint.url} does not answer: ${error.message}`)),
+  );
   req.end(payload);
   return answered.promise;
 }
 
-function openRequest(url: string, path: string, options: Parameters<typeof requestHttp>[1] & object): ReturnType<typeof requestHttp> {
+function openRequest(
+  url: string,
+  path: string,
+  options: Parameters<typeof requestHttp>[1] & object,
+): ReturnType<typeof requestHttp> {
   if (url.startsWith('unix:')) return requestHttp({ ...options, socketPath: url.slice(5), path });
   const target = new URL(path, url);
   return target.protocol === 'https:' ? requestHttps(target, options) : requestHttp(target, options);
@@ -70,6 +88,8 @@ export async function readToken(file: string): Promise<string> {
   try {
     return (await readFile(file, 'utf8')).trim();
   } catch {
-    throw new ClientError(`no token can be read from ${file}: name it with --token-file, or start the server first`);
+    throw new ClientError(
+      `no token can be read from ${file}: name it with --token-file, or start the server first`,
+    );
   }
 }

@@ -71,6 +71,7 @@ function exitFor(error: unknown, terminal: Terminal): ExitCode {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
   if (isWritError(error)) terminal.problem(`${error.code}: ${error.message}`);
   else if (error instanceof ClientError) terminal.problem(error.message);
-  else terminal.problem(`INTERNAL: ${error instanceof Error ? error.message : 'something unforeseen happened'}`);
+  else
+    terminal.problem(`INTERNAL: ${error instanceof Error ? error.message : 'something unforeseen happened'}`);
   return EXIT.error;
 }

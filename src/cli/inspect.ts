@@ -29,9 +29,21 @@ export function addInspect(program: Command, ports: CliPorts): void {
 
 function addLists(program: Command, ports: CliPorts): void {
   const lists = [
-    { name: 'sessions', path: '/v1/sessions', columns: ['session', 'kind', 'subject', 'openedAt', 'expiresAt', 'kill'] },
-    { name: 'replicas', path: '/v1/replicas', columns: ['replica', 'state', 'position', 'lag', 'freshForMs', 'incarnation'] },
-    { name: 'revocations', path: '/v1/revocations', columns: ['id', 'position', 'at', 'targets', 'caller', 'reason', 'ticket'] },
+    {
+      name: 'sessions',
+      path: '/v1/sessions',
+      columns: ['session', 'kind', 'subject', 'openedAt', 'expiresAt', 'kill'],
+    },
+    {
+      name: 'replicas',
+      path: '/v1/replicas',
+      columns: ['replica', 'state', 'position', 'lag', 'freshForMs', 'incarnation'],
+    },
+    {
+      name: 'revocations',
+      path: '/v1/revocations',
+      columns: ['id', 'position', 'at', 'targets', 'caller', 'reason', 'ticket'],
+    },
   ] as const;
   for (const { name, path, columns } of lists) {
     const command = program.command(name).description(`list the ${name}`);
@@ -85,14 +97,18 @@ async function check(options: CheckOptions, ports: CliPorts): Promise<ExitCode> 
 
 function entityOf(text: string): JsonObject | undefined {
   const colon = text.indexOf(':');
-  return colon < 1 || colon === text.length - 1 ? undefined : { type: text.slice(0, colon), id: text.slice(colon + 1) };
+  return colon < 1 || colon === text.length - 1
+    ? undefined
+    : { type: text.slice(0, colon), id: text.slice(colon + 1) };
 }
 
 /** The subject a JWT names, unverified: the server verifies, and refuses what does not fit. */
 function subjectOf(token: string | undefined): JsonObject | undefined {
   try {
     const claims: unknown = JSON.parse(Buffer.from(token?.split('.')[1] ?? '', 'base64url').toString('utf8'));
-    return isJsonObject(claims) && typeof claims['sub'] === 'string' ? { type: 'identity', id: claims['sub'] } : undefined;
+    return isJsonObject(claims) && typeof claims['sub'] === 'string'
+      ? { type: 'identity', id: claims['sub'] }
+      : undefined;
   } catch {
     return undefined;
   }
@@ -167,7 +183,13 @@ function addToken(program: Command, ports: CliPorts): void {
   );
 }
 
-async function show(endpoint: Endpoint, path: string, body: JsonObject, options: ServerOptions, ports: CliPorts): Promise<ExitCode> {
+async function show(
+  endpoint: Endpoint,
+  path: string,
+  body: JsonObject,
+  options: ServerOptions,
+  ports: CliPorts,
+): Promise<ExitCode> {
   const reply = await call(endpoint, 'POST', path, body);
   if (reply.status >= 400) return explain(ports, objectOf(reply), reply.status);
   showObject(ports, options, objectOf(reply));

@@ -11,10 +11,19 @@ import { explain } from './show.ts';
 import { cell } from './terminal.ts';
 
 export function addKeys(program: Command, ports: CliPorts): void {
-  addText(program, ports, 'receipt', 'print the receipt of a revocation', (id) => `/v1/receipts/${encodeURIComponent(id)}`, '<id>');
+  addText(
+    program,
+    ports,
+    'receipt',
+    'print the receipt of a revocation',
+    (id) => `/v1/receipts/${encodeURIComponent(id)}`,
+    '<id>',
+  );
   addText(program, ports, 'ledger', 'export the ledger as JSON lines', () => '/v1/ledger');
   addText(program, ports, 'checkpoint', 'print the signed checkpoint', () => '/v1/checkpoint');
-  const keys = program.command('keys').description('print the public keys that receipts and ledgers are checked with');
+  const keys = program
+    .command('keys')
+    .description('print the public keys that receipts and ledgers are checked with');
   withServerOptions(keys).action((options: ServerOptions) =>
     ports.run(async () => {
       const reply = await call(await controlEndpoint(options, ports.around), 'GET', '/v1/keys');
@@ -62,5 +71,7 @@ function addText(
 /** Comments in the key file: a receipt carries the replicas' certificates itself. */
 function replicaLines(replicas: unknown): string[] {
   if (!Array.isArray(replicas)) return [];
-  return replicas.filter(isJsonObject).map(({ replica, incarnation, key }) => `# ${cell(replica)} ${cell(incarnation)} ${cell(key)}`);
+  return replicas
+    .filter(isJsonObject)
+    .map(({ replica, incarnation, key }) => `# ${cell(replica)} ${cell(incarnation)} ${cell(key)}`);
 }

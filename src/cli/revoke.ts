@@ -42,9 +42,16 @@ export function addRevoke(program: Command, ports: CliPorts): void {
   );
 }
 
-async function revoke(kind: string, value: string | undefined, options: RevokeOptions, ports: CliPorts): Promise<ExitCode> {
+async function revoke(
+  kind: string,
+  value: string | undefined,
+  options: RevokeOptions,
+  ports: CliPorts,
+): Promise<ExitCode> {
   if (kind === 'token' && value !== '-') {
-    ports.terminal.problem('a token is read from standard input, never from the arguments: writ revoke token -');
+    ports.terminal.problem(
+      'a token is read from standard input, never from the arguments: writ revoke token -',
+    );
     return EXIT.usage;
   }
   const endpoint = await controlEndpoint(options, ports.around);

@@ -64,14 +64,18 @@ export function readConfig(options: ConfigOptions, around: Surroundings): Return
 export function requireConfig(options: ConfigOptions, around: Surroundings): Config {
   const result = readConfig(options, around);
   if (result.ok) return result.config;
-  throw new WritError('CONFIG_INVALID', `the configuration has problems:\n${renderProblems(result.problems)}`);
+  throw new WritError(
+    'CONFIG_INVALID',
+    `the configuration has problems:\n${renderProblems(result.problems)}`,
+  );
 }
 
 /** The control plane's address and a token for it. */
 export async function controlEndpoint(options: ServerOptions, around: Surroundings): Promise<Endpoint> {
   const config = needsConfig(options) ? requireConfig(options, around) : undefined;
   const url = options.url ?? around.env['WRIT_URL'] ?? urlOf(config?.listen.control);
-  const tokenFile = options.tokenFile ?? around.env['WRIT_TOKEN_FILE'] ?? join(config?.dataDir ?? '.', 'admin-token');
+  const tokenFile =
+    options.tokenFile ?? around.env['WRIT_TOKEN_FILE'] ?? join(config?.dataDir ?? '.', 'admin-token');
   return { url, token: await readToken(resolve(around.cwd, tokenFile)) };
 }
 

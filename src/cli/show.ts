@@ -12,24 +12,44 @@ interface JsonOption {
 
 export function showObject(ports: CliPorts, options: JsonOption, body: JsonObject): void {
   if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(JSON.stringify(body));
-  else ports.terminal.out(rowsOf(body).map(([name, value]) => `${name.padEnd(22)}${value}`).join('\n'));
+  else
+    ports.terminal.out(
+      rowsOf(body)
+        .map(([name, value]) => `${name.padEnd(22)}${value}`)
+        .join('\n'),
+    );
 }
 
 /** `body[member]` as a table of `columns`; the whole body as JSON for programs. */
-export function showList(ports: CliPorts, options: JsonOption, body: JsonObject, member: string, columns: readonly string[]): void {
+export function showList(
+  ports: CliPorts,
+  options: JsonOption,
+  body: JsonObject,
+  member: string,
+  columns: readonly string[],
+): void {
   const list = body[member];
   if (options.json === true || !ports.terminal.isTerminal) {
     ports.terminal.out(JSON.stringify(body));
     return;
   }
   const rows = Array.isArray(list) ? list.filter(isJsonObject) : [];
-  ports.terminal.out(rows.length === 0 ? `no ${member}` : table(columns, rows.map((row) => columns.map((column) => row[column]))));
+  ports.terminal.out(
+    rows.length === 0
+      ? `no ${member}`
+      : table(
+          columns,
+          rows.map((row) => columns.map((column) => row[column])),
+        ),
+  );
 }
 
 /** A problem the server answered, on standard error: its code, what is wrong and the field. */
 export function explain(ports: CliPorts, body: JsonObject, status: number): ExitCode {
   const { code, title, detail, field } = body;
-  const said = [code, title, detail, field === undefined ? undefined : `field ${cell(field)}`].filter((part) => part !== undefined);
+  const said = [code, title, detail, field === undefined ? undefined : `field ${cell(field)}`].filter(
+    (part) => part !== undefined,
+  );
   ports.terminal.problem(`${status}: ${said.map(cell).join(': ')}`);
   return code === 'APPEND_UNCERTAIN' ? EXIT.unknown : EXIT.error;
 }

@@ -37,7 +37,9 @@ async function verify(file: string, options: VerifyOptions, ports: CliPorts): Pr
   const path = resolve(ports.around.cwd, file);
   const keyring = parseKeyring(await readText(resolve(ports.around.cwd, options.keys)));
   try {
-    return (await isReceipt(path)) ? await verifyOne(path, keyring, options, ports) : await verifyAll(path, keyring, options, ports);
+    return (await isReceipt(path))
+      ? await verifyOne(path, keyring, options, ports)
+      : await verifyAll(path, keyring, options, ports);
   } catch (error) {
     if (!isWritError(error, 'PROOF_INVALID')) throw error;
     ports.terminal.problem(`REFUTED: ${error.message}`);
@@ -45,7 +47,12 @@ async function verify(file: string, options: VerifyOptions, ports: CliPorts): Pr
   }
 }
 
-async function verifyOne(path: string, keyring: Keyring, options: VerifyOptions, ports: CliPorts): Promise<ExitCode> {
+async function verifyOne(
+  path: string,
+  keyring: Keyring,
+  options: VerifyOptions,
+  ports: CliPorts,
+): Promise<ExitCode> {
   const facts = verifyReceipt(await readText(path), keyring);
   if (options.revocation !== undefined && options.revocation !== facts.id) {
     ports.terminal.problem(`REFUTED: the receipt is about ${facts.id}`);
@@ -55,7 +62,12 @@ async function verifyOne(path: string, keyring: Keyring, options: VerifyOptions,
   return facts.state === 'enforced' ? EXIT.done : EXIT.partial;
 }
 
-async function verifyAll(path: string, keyring: Keyring, options: VerifyOptions, ports: CliPorts): Promise<ExitCode> {
+async function verifyAll(
+  path: string,
+  keyring: Keyring,
+  options: VerifyOptions,
+  ports: CliPorts,
+): Promise<ExitCode> {
   if (options.revocation !== undefined) {
     ports.terminal.problem('--revocation goes with a receipt, not with a ledger');
     return EXIT.usage;

@@ -35,7 +35,8 @@ export interface RenewRequest {
   readonly chain: string;
   /**
    * The nonce of the last answered renewal (if there was one), then those sent since, this one's last. The store
-   * finds the nonce it took last among them: a lost reply is forgiven, a clone is not.
+   * finds the nonce it took last among them: a lost reply is forgiven, a clone is not. So none may be left out: whose
+   * list has grown too long repeats its last nonce instead of adding one, until it is answered.
    */
   readonly nonces: readonly string[];
   /** This incarnation's latest signed acknowledgement (compact JWS); kept in its row until a newer one comes. */

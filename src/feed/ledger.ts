@@ -8,6 +8,6 @@ import type { Position } from './position.ts';
 export interface Ledger {
   /** Keeps what was applied; durable when it resolves. Nothing to do where the store already keeps it on this disk. */
   keep(lines: readonly FeedLine[]): Promise<void>;
-  /** Lines after `after`, oldest first, at most `limit`. */
+  /** Lines after `after`, oldest first, at most `limit`. Fewer do not mean the end, a page has a size too; none do. */
   read(after: Position, limit: number): Promise<readonly FeedLine[]>;
 }

@@ -38,6 +38,9 @@ export interface RenewPorts {
   readonly timer: Timer;
   readonly random: Random;
   readonly log: Log;
+  /** Something here is to be acknowledged: a session ended, a kill went silent. Wakes this loop. */
+  readonly owing: News;
+  /** A renewal was answered. Wakes whoever waits for a barrier; never this loop, which would then never sleep. */
   readonly news: News;
 }
 
@@ -75,9 +78,9 @@ export class Renewer {
    * the epoch is closed and has to be joined anew.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const { timer, leaseMs, store, cursor } = this.#ports;
+    const { timer, leaseMs, store, cursor, owing } = this.#ports;
     while (!signal.aborted && this.#state !== 'closed') {
-      const changed = this.#ports.news.next();
+      const changed = owing.next();
       const isOwing = await this.renewOnce();
       if (isOwing) continue;
       const woken = new AbortController();

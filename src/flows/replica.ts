@@ -83,13 +83,17 @@ export class Replica {
   readiness({ skewBackMs, issuersWithoutKeys, targets }: OutsideFacts): readonly Readiness[] {
     const { policy, renewer, cursor, lease, clock } = this.#ports;
     const freshForMs = Math.floor(lease.freshForMs(clock.now()));
-    const clockNote = skewBackMs > 0 ? `; the clock is ${Math.ceil(skewBackMs / 1000)} s behind what was seen` : '';
+    const clockNote =
+      skewBackMs > 0 ? `; the clock is ${Math.ceil(skewBackMs / 1000)} s behind what was seen` : '';
     return [
       { name: 'policy', ok: true, detail: policy.revision.digest },
       {
         name: 'keys',
         ok: issuersWithoutKeys.length === 0,
-        detail: issuersWithoutKeys.length === 0 ? 'every issuer has keys' : `no keys: ${issuersWithoutKeys.join(', ')}`,
+        detail:
+          issuersWithoutKeys.length === 0
+            ? 'every issuer has keys'
+            : `no keys: ${issuersWithoutKeys.join(', ')}`,
       },
       { name: 'store', ok: renewer.state === 'lease', detail: renewer.state },
       {
@@ -98,7 +102,11 @@ export class Replica {
         detail: cursor.epochId ?? 'none is open: writ epoch open --new-fleet, once',
       },
       { name: 'lease', ok: freshForMs > 0, detail: freshForMs > 0 ? `fresh for ${freshForMs} ms` : 'fenced' },
-      { name: 'view', ok: true, detail: `${renderPosition(cursor.position)}, ${targets} revoked targets${clockNote}` },
+      {
+        name: 'view',
+        ok: true,
+        detail: `${renderPosition(cursor.position)}, ${targets} revoked targets${clockNote}`,
+      },
     ];
   }
 

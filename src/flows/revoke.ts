@@ -220,6 +220,8 @@ export class Revoker {
 
   /** The enforcement of a revocation of an earlier run begins again: its clock restarts, its entry does not. */
   async #resume(id: string): Promise<Followed> {
+    const followed = this.#followed.get(id);
+    if (followed !== undefined) return followed;
     const { store, clock } = this.#ports;
     const line = await this.#lineOf(id);
     const { epochId = '', runId } = await store.roster();

@@ -144,7 +144,9 @@ export class Inspection {
     if (after.epoch !== head.epoch || after.sequence === 0) return undefined;
     const size = Math.min(after.sequence, head.sequence);
     const [line] = await this.#ports.ledger.read({ epoch: head.epoch, sequence: size - 1 }, 1);
-    return line === undefined ? undefined : { size, chain: line.chain, hashes: this.#ports.tree.frontier(size) };
+    return line === undefined
+      ? undefined
+      : { size, chain: line.chain, hashes: this.#ports.tree.frontier(size) };
   }
 
   async #writeLines(after: Position, head: Position, res: ServerResponse): Promise<void> {

@@ -49,7 +49,7 @@ const thumbprint = z
 const before = z
   .string()
   .refine((value) => parseInstant(value) !== undefined, 'is not an RFC 3339 time')
-  .optional();
+  .exactOptional();
 
 const schema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('token'), value: text(LIMITS.tokenBytesMax) }),
@@ -57,7 +57,7 @@ const schema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('key'), issuer: name, value: keyId }),
   z.strictObject({ kind: z.enum(['jkt', 'certificate']), value: thumbprint }),
   z.strictObject({ kind: z.literal('apikey'), value: keyId }),
-  z.strictObject({ kind: z.enum(['subject', 'actor']), issuer: name.optional(), value: name, before }),
+  z.strictObject({ kind: z.enum(['subject', 'actor']), issuer: name.exactOptional(), value: name, before }),
   z.strictObject({ kind: z.literal('client'), issuer: name, value: name, before }),
   z.strictObject({ kind: z.literal('issuer'), value: name, before }),
   z.strictObject({
@@ -97,11 +97,10 @@ function targetOf(selector: Selector, field: string, context: SelectorContext): 
   if (selector.kind === 'claim' && !context.revocationClaims.includes(selector.name)) {
     throw invalid(`${field}.name`, 'is not a claim that the configuration names in revocationClaims');
   }
-  if (!('before' in selector) && !isCutoffKind(selector.kind))
-    return { ...selector, ...endOf(selector.kind, {}, context) };
   const { before: asked, ...named } = { before: undefined, ...selector };
-  const cutoffS = cutoffOf(asked, field, context);
-  return { ...named, cutoffS, ...endOf(selector.kind, { cutoffS }, context) };
+  const cutoffS = isCutoffKind(selector.kind) ? cutoffOf(asked, field, context) : undefined;
+  const ends = endOf(selector.kind, { cutoffS }, context);
+  return { ...named, ...(cutoffS === undefined ? {} : { cutoffS }), ...ends };
 }
 
 function tokenTarget(token: string, field: string, context: SelectorContext): Target {
@@ -120,7 +119,7 @@ function cutoffOf(asked: string | undefined, field: string, { nowMs, clockSkewS 
 }
 
 interface Ends {
-  readonly cutoffS?: number;
+  readonly cutoffS?: number | undefined;
   readonly expiresAtS?: number | undefined;
 }
 
@@ -156,7 +155,8 @@ function refusalOf({ issues }: z.ZodError, value: unknown, field: string): WritE
 }
 
 /** Names the member that is not known, unless what stands there looks like anything but a name. */
-function memberOf(field: string, [member = '']: readonly string[]): string {
+function memberOf(field: string, members: readonly string[]): string {
+  const [member] = members as readonly [string];
   return /^[A-Za-z]\w{0,31}$/.test(member) ? `${field}.${member}` : field;
 }
 

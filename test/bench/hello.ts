@@ -3,13 +3,23 @@ import { createServer } from 'node:http';
 
 const ANSWER = JSON.stringify({
   decision: true,
-  context: { reason: 'permitted', id: 'dec_AAAAAAAAAAAAAAAA1', position: '1764000000-1004', policy: `sha256:${'0'.repeat(64)}`, freshForMs: 2410 },
+  context: {
+    reason: 'permitted',
+    id: 'dec_AAAAAAAAAAAAAAAA1',
+    position: '1764000000-1004',
+    policy: `sha256:${'0'.repeat(64)}`,
+    freshForMs: 2410,
+  },
 });
 
 const server = createServer((req, res) => {
   req.on('data', () => undefined);
   req.on('end', () => {
-    res.writeHead(200, { 'cache-control': 'no-store', 'content-type': 'application/json', 'content-length': ANSWER.length });
+    res.writeHead(200, {
+      'cache-control': 'no-store',
+      'content-type': 'application/json',
+      'content-length': ANSWER.length,
+    });
     res.end(ANSWER);
   });
 });

@@ -34,7 +34,9 @@ interface Round {
 
 const dataDir = await makeDataDir();
 const wrk = peerPath('wrk');
-const hello = spawn(process.execPath, [fileURLToPath(new URL('hello.ts', import.meta.url))], { stdio: ['ignore', 'pipe', 'inherit'] });
+const hello = spawn(process.execPath, [fileURLToPath(new URL('hello.ts', import.meta.url))], {
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
 const writ = await startWrit({ dataDir });
 
 try {
@@ -65,7 +67,9 @@ try {
 
 async function mintAll(): Promise<string[]> {
   const body = { sub: 'billing', scope: 'invoice:read', ttlS: 7200 };
-  const minted = Array.from({ length: TOKENS }, () => call(`${writ.urls.control}/v1/dev/tokens`, { token: writ.adminToken, body }));
+  const minted = Array.from({ length: TOKENS }, () =>
+    call(`${writ.urls.control}/v1/dev/tokens`, { token: writ.adminToken, body }),
+  );
   return (await Promise.all(minted)).map((reply) => String(reply.body['token']));
 }
 
@@ -73,8 +77,15 @@ async function mintAll(): Promise<string[]> {
 async function revokeMany(): Promise<number> {
   const startedMs = performance.now();
   for (let from = 0; from < TARGETS; from += 1_000) {
-    const selectors = Array.from({ length: Math.min(1_000, TARGETS - from) }, (_, i) => ({ kind: 'jti', issuer: 'https://bench.invalid', value: `revoked-${from + i}` }));
-    const reply = await call(`${writ.urls.control}/v1/revocations`, { token: writ.adminToken, body: { selectors, wait: 'durable' } });
+    const selectors = Array.from({ length: Math.min(1_000, TARGETS - from) }, (_, i) => ({
+      kind: 'jti',
+      issuer: 'https://bench.invalid',
+      value: `revoked-${from + i}`,
+    }));
+    const reply = await call(`${writ.urls.control}/v1/revocations`, {
+      token: writ.adminToken,
+      body: { selectors, wait: 'durable' },
+    });
     if (reply.status !== 201) throw new Error(`loading answered ${reply.status}: ${reply.text}`);
   }
   return performance.now() - startedMs;
@@ -127,8 +138,14 @@ function run(server: Server, script: string, seconds: number): Round {
   if (match === null) throw new Error(`wrk printed no result:\n${stdout}`);
   const [requests = 0, durationUs = 0, errors = 0, p50Us = 0, p99Us = 0] = match.slice(1).map(Number);
   // The script stops at the first answer that is not an allow, which cuts the run short.
-  if (errors > 0 || durationUs < seconds * 900_000) throw new Error(`${server.name} answered something else:\n${stdout}`);
-  return { rps: requests / (durationUs / 1e6), cpuUs: (cpuS * 1e6) / requests, p50Ms: p50Us / 1000, p99Ms: p99Us / 1000 };
+  if (errors > 0 || durationUs < seconds * 900_000)
+    throw new Error(`${server.name} answered something else:\n${stdout}`);
+  return {
+    rps: requests / (durationUs / 1e6),
+    cpuUs: (cpuS * 1e6) / requests,
+    p50Ms: p50Us / 1000,
+    p99Ms: p99Us / 1000,
+  };
 }
 
 /** User and system time of the whole process, all threads, in seconds (proc(5), fields 14 and 15). */
@@ -144,25 +161,40 @@ async function assertAnswers(tokens: readonly string[]): Promise<void> {
     const reply = await call(`${writ.urls.data}/access/v1/evaluation`, { body: bodyFor(token) });
     if (reply.body['decision'] !== true) throw new Error(`a good token was refused: ${reply.text}`);
   }
-  const dead = await call(`${writ.urls.control}/v1/dev/tokens`, { token: writ.adminToken, body: { sub: 'billing', scope: 'invoice:read', ttlS: 600 } });
+  const dead = await call(`${writ.urls.control}/v1/dev/tokens`, {
+    token: writ.adminToken,
+    body: { sub: 'billing', scope: 'invoice:read', ttlS: 600 },
+  });
   const token = String(dead.body['token']);
-  await call(`${writ.urls.control}/v1/revocations`, { token: writ.adminToken, body: { selector: { kind: 'token', value: token } } });
+  await call(`${writ.urls.control}/v1/revocations`, {
+    token: writ.adminToken,
+    body: { selector: { kind: 'token', value: token } },
+  });
   const refused = await call(`${writ.urls.data}/access/v1/evaluation`, { body: bodyFor(token) });
   if (refused.body['decision'] !== false) throw new Error('a revoked token was allowed');
 }
 
 function print(rounds: ReadonlyMap<string, readonly Round[]>, loadedMs: number): void {
-  const rssMb = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${writ.pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
-  console.log(`\n${TARGETS.toLocaleString('en')} revoked targets loaded in ${(loadedMs / 1000).toFixed(1)} s; writ uses ${rssMb.toFixed(0)} MB`);
-  console.log(`${ROUNDS} alternating rounds of ${SECONDS} s, ${CONNECTIONS} connections, ${TOKENS} tokens of ~${bodyFor('').length} B + token; medians\n`);
+  const rssMb =
+    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${writ.pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+  console.log(
+    `\n${TARGETS.toLocaleString('en')} revoked targets loaded in ${(loadedMs / 1000).toFixed(1)} s; writ uses ${rssMb.toFixed(0)} MB`,
+  );
+  console.log(
+    `${ROUNDS} alternating rounds of ${SECONDS} s, ${CONNECTIONS} connections, ${TOKENS} tokens of ~${bodyFor('').length} B + token; medians\n`,
+  );
   console.log('                        rps    CPU us/request    p50 ms    p99 ms');
   const medians = [...rounds].map(([name, all]) => ({ name, ...medianOf(all) }));
   for (const { name, rps, cpuUs, p50Ms, p99Ms } of medians) {
-    console.log(`${name.padEnd(18)}${rps.toFixed(0).padStart(9)}${cpuUs.toFixed(1).padStart(18)}${p50Ms.toFixed(2).padStart(10)}${p99Ms.toFixed(2).padStart(10)}`);
+    console.log(
+      `${name.padEnd(18)}${rps.toFixed(0).padStart(9)}${cpuUs.toFixed(1).padStart(18)}${p50Ms.toFixed(2).padStart(10)}${p99Ms.toFixed(2).padStart(10)}`,
+    );
   }
   const [base, own] = medians;
   if (base === undefined || own === undefined) return;
-  console.log(`\nwrit / hello: rps ${(own.rps / base.rps).toFixed(2)}, CPU per request ${(own.cpuUs / base.cpuUs).toFixed(2)}, p99 ${(own.p99Ms / base.p99Ms).toFixed(2)}`);
+  console.log(
+    `\nwrit / hello: rps ${(own.rps / base.rps).toFixed(2)}, CPU per request ${(own.cpuUs / base.cpuUs).toFixed(2)}, p99 ${(own.p99Ms / base.p99Ms).toFixed(2)}`,
+  );
 }
 
 function medianOf(rounds: readonly Round[]): Round {
@@ -170,5 +202,10 @@ function medianOf(rounds: readonly Round[]): Round {
     const sorted = rounds.map(pick).toSorted((a, b) => a - b);
     return sorted[sorted.length >> 1] ?? 0;
   };
-  return { rps: median((r) => r.rps), cpuUs: median((r) => r.cpuUs), p50Ms: median((r) => r.p50Ms), p99Ms: median((r) => r.p99Ms) };
+  return {
+    rps: median((r) => r.rps),
+    cpuUs: median((r) => r.cpuUs),
+    p50Ms: median((r) => r.p50Ms),
+    p99Ms: median((r) => r.p99Ms),
+  };
 }

@@ -114,7 +114,7 @@ describe('a token in another spelling', () => {
   it('is refused or keeps its handle, whatever is changed anywhere in it', async () => {
     const verifier = verifierOf();
     const character = fc.oneof(
-      fc.constantFrom(...'AQgw-_+/=. \n\t\r\0"{}'),
+      fc.constantFrom(...'A Q g w - _ + / = . \n \t \r \0 " { }'.split(' '), ' '),
       fc.string({ minLength: 1, maxLength: 2, unit: 'binary' }),
     );
     const edit = fc.record({
@@ -179,13 +179,13 @@ describe('a token that chooses its own algorithm', () => {
   });
 
   it('cannot use a public key as an HMAC secret, in any of its forms', async () => {
-    const spki = rsa.publicKey.export({ format: 'pem', type: 'spki' }) as string;
+    const spki = rsa.publicKey.export({ format: 'pem', type: 'spki' });
     const secrets = [
       spki,
       spki.trim(),
       `\n ${spki}`,
       rsa.publicKey.export({ format: 'der', type: 'spki' }),
-      rsa.publicKey.export({ format: 'pem', type: 'pkcs1' }) as string,
+      rsa.publicKey.export({ format: 'pem', type: 'pkcs1' }),
       JSON.stringify(rsa.jwk),
       Buffer.from(String(rsa.jwk.n), 'base64url'),
       '',

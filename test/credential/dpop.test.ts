@@ -19,6 +19,7 @@ import {
   signCompact,
   signHmac,
   verifierOf,
+  without,
 } from '../support/tokens.ts';
 
 const URI = 'https://api.example/orders';
@@ -138,7 +139,7 @@ describe('a token that is bound to a key', () => {
 });
 
 describe('a proof', () => {
-  const { kid: _kid, alg: _alg, use: _use, ...jwk } = key.jwk;
+  const jwk = without(key.jwk, 'kid', 'alg', 'use');
   const privateJwk = key.privateKey.export({ format: 'jwk' });
 
   it.each<[string, object]>([

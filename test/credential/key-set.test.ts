@@ -4,7 +4,7 @@ import { parsePublicJwk } from '../../src/credential/jwk.ts';
 import { parseKeySet } from '../../src/credential/key-set.ts';
 import type { JsonObject } from '../../src/kernel/json.ts';
 import { LIMITS } from '../../src/kernel/limits.ts';
-import { base64url, keyFor, makeKey } from '../support/tokens.ts';
+import { base64url, keyFor, makeKey, without } from '../support/tokens.ts';
 
 const ec = keyFor('ES256');
 const rsa = keyFor('RS256');
@@ -39,14 +39,14 @@ describe('a public key', () => {
     ['symmetric', { kty: 'oct', k: 'c2VjcmV0' }],
     ['private', keyFor('ES256').privateKey.export({ format: 'jwk' }) as unknown as JsonObject],
     ['RSA without modulus', { kty: 'RSA', e: 'AQAB' }],
-    ['RSA without exponent', { kty: 'RSA', n: String(bareJwk('RS256').n) }],
+    ['RSA without exponent', { kty: 'RSA', n: bareJwk('RS256').n ?? '' }],
     ['RSA with an exponent of three bytes of zero', { ...bareJwk('RS256'), e: 'AAAA' }],
     ['RSA with a modulus that is text', { ...bareJwk('RS256'), n: 'no base64url!' }],
     ['RSA with a modulus that is a number', { ...bareJwk('RS256'), n: 7 }],
-    ['EC without y', { kty: 'EC', crv: 'P-256', x: String(bareJwk('ES256').x) }],
+    ['EC without y', { kty: 'EC', crv: 'P-256', x: bareJwk('ES256').x ?? '' }],
     ['EC with a short x', { ...bareJwk('ES256'), x: 'AQAB' }],
     ['EC with the coordinates of another curve', { ...bareJwk('ES384'), crv: 'P-256' }],
-    ['EC off its curve', { ...bareJwk('ES256'), y: String(bareJwk('ES256').x) }],
+    ['EC off its curve', { ...bareJwk('ES256'), y: bareJwk('ES256').x ?? '' }],
     ['EC on a curve that is not used', { ...bareJwk('ES256'), crv: 'secp256k1' }],
     ['EC on no curve', { ...bareJwk('ES256'), crv: 7 }],
     ['OKP for agreement', { ...bareJwk('EdDSA'), crv: 'X25519' }],
@@ -85,7 +85,7 @@ describe('a key set', () => {
   });
 
   it('keeps keys of the use that is asked for; without use they are for signatures', () => {
-    const { use: _use, ...unused } = ec.jwk;
+    const unused = without(ec.jwk, 'use');
     const svid = makeKey('ES256', 'svid', { use: 'jwt-svid' });
     const text = jwks(unused, rsa.jwk, svid.jwk, { ...rsa.jwk, kid: 'enc', use: 'enc' });
     expect(parseKeySet(text, 'sig').size).toBe(2);
@@ -100,7 +100,7 @@ describe('a key set', () => {
 
   it('is the same as another whatever the order, and differs by one name, key or algorithm', () => {
     const one = parseKeySet(jwks(ec.jwk, rsa.jwk), 'sig');
-    const { alg: _alg, ...open } = rsa.jwk;
+    const open = without(rsa.jwk, 'alg');
     expect(one.isSameAs(parseKeySet(jwks(rsa.jwk, ec.jwk), 'sig'))).toBe(true);
     const others = [
       [ec.jwk],

@@ -23,13 +23,26 @@ export const keepAlive = new Agent({ keepAlive: true, maxSockets: 64 });
 
 export function call(url: string, options: CallOptions = {}): Promise<Reply> {
   const answered = Promise.withResolvers<Reply>();
-  const { method = options.body === undefined ? 'GET' : 'POST', token, headers = {}, body, agent = keepAlive } = options;
-  const payload = typeof body === 'string' || body instanceof Uint8Array ? body : body === undefined ? undefined : JSON.stringify(body);
+  const {
+    method = options.body === undefined ? 'GET' : 'POST',
+    token,
+    headers = {},
+    body,
+    agent = keepAlive,
+  } = options;
+  const payload =
+    typeof body === 'string' || body instanceof Uint8Array
+      ? body
+      : body === undefined
+        ? undefined
+        : JSON.stringify(body);
   const req: ClientRequest = request(url, {
     method,
     agent,
     headers: {
-      ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
+      ...(payload === undefined
+        ? {}
+        : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...headers,
     },
@@ -82,7 +95,11 @@ export async function listen(url: string): Promise<EventStream> {
     text += chunk;
     isOpen.resolve();
     const match = /event: kill\ndata: (.*)\n\n/.exec(text);
-    if (match !== null) killed.resolve({ data: JSON.parse(match[1] ?? '') as Record<string, unknown>, atMs: performance.now() });
+    if (match !== null)
+      killed.resolve({
+        data: JSON.parse(match[1] ?? '') as Record<string, unknown>,
+        atMs: performance.now(),
+      });
   });
   res.on('error', () => ended.resolve());
   res.on('close', () => ended.resolve());

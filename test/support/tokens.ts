@@ -44,7 +44,7 @@ const CURVES: Partial<Record<Algorithm, string>> = { ES256: 'P-256', ES384: 'P-3
 export function makeKey(
   algorithm: Algorithm,
   kid = `${algorithm}-key`,
-  { use = 'sig' as KeyUse, rsaBits = 2048 } = {},
+  { use = 'sig', rsaBits = 2048 }: { use?: KeyUse; rsaBits?: number } = {},
 ): TestKey {
   const namedCurve = CURVES[algorithm];
   const pair =
@@ -110,6 +110,11 @@ export function accessClaims(changes: Members = {}): Members {
     exp: NOW_S + 300,
     ...changes,
   };
+}
+
+/** A copy that lacks these members. */
+export function without(members: Members, ...names: string[]): Members {
+  return Object.fromEntries(Object.entries(members).filter(([name]) => !names.includes(name)));
 }
 
 export interface TokenParts {
@@ -250,7 +255,7 @@ export interface ProofParts {
 
 /** A good DPoP proof of NOW for `GET https://api.example/orders`, with these changes. */
 export function mintProof({ key, token, header = {}, claims = {} }: ProofParts): string {
-  const { kid: _kid, alg: _alg, use: _use, ...jwk } = key.jwk;
+  const jwk = without(key.jwk, 'kid', 'alg', 'use');
   const ath = createHash('sha256').update(token).digest('base64url');
   return signCompact(
     { typ: 'dpop+jwt', alg: key.algorithm, jwk, ...header },

@@ -46,9 +46,25 @@ export function removeDataDir(dataDir: string): Promise<void> {
 /** Starts it and waits for `ready`; rejects with its output when it ends first. */
 export async function startWrit(options: WritProcessOptions): Promise<WritProcess> {
   const { dataDir, dev = true, set = [], env = {}, execArgv = [], main = MAIN } = options;
-  const sets = ['listen.data=127.0.0.1:0', 'listen.control=127.0.0.1:0', 'listen.diagnostics=127.0.0.1:0', `dataDir=${dataDir}`, ...set];
-  const args = [...execArgv, main, 'serve', ...(dev ? ['--dev'] : []), ...sets.flatMap((one) => ['--set', one])];
-  const child = spawn(process.execPath, args, { cwd: dataDir, env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const sets = [
+    'listen.data=127.0.0.1:0',
+    'listen.control=127.0.0.1:0',
+    'listen.diagnostics=127.0.0.1:0',
+    `dataDir=${dataDir}`,
+    ...set,
+  ];
+  const args = [
+    ...execArgv,
+    main,
+    'serve',
+    ...(dev ? ['--dev'] : []),
+    ...sets.flatMap((one) => ['--set', one]),
+  ];
+  const child = spawn(process.execPath, args, {
+    cwd: dataDir,
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const log: string[] = [];
   const urls: Record<string, string> = {};
   const exited = once(child, 'exit').then(([code]) => code as number | null);
@@ -68,7 +84,12 @@ export async function startWrit(options: WritProcessOptions): Promise<WritProces
   };
 }
 
-async function ready(child: ChildProcess, log: string[], urls: Record<string, string>, exited: Promise<number | null>): Promise<void> {
+async function ready(
+  child: ChildProcess,
+  log: string[],
+  urls: Record<string, string>,
+  exited: Promise<number | null>,
+): Promise<void> {
   const isReady = Promise.withResolvers<void>();
   const note = (line: string): void => {
     log.push(line);

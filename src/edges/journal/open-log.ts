@@ -102,10 +102,11 @@ async function settle(file: FileHandle, scanned: Scanned, syscalls: Syscalls): P
     await file.sync();
   }
   if (end === 0) return;
-  const from = Math.max(markedBytes, end - UNSURE_BYTES_MAX);
+  const there = lacksNewline ? end - 1 : end;
+  const from = Math.max(Math.min(markedBytes, there), end - UNSURE_BYTES_MAX);
   const unsure = Buffer.alloc(end - from, '\n');
   const { bytesRead } = await file.read(unsure, 0, unsure.length, from);
-  if (bytesRead !== unsure.length - (lacksNewline ? 1 : 0))
+  if (from + bytesRead !== there)
     throw new WritError('STORE_UNREACHABLE', 'the journal changed while it was opened');
   if ((await syscalls.write(file, unsure, from)) !== unsure.length)
     throw new WritError('STORE_UNREACHABLE', 'the end of the journal could not be written');

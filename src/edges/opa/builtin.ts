@@ -5,10 +5,10 @@
 import type { Clock } from '../../kernel/clock.ts';
 
 export interface HostBuiltin {
-  /** False when its result depends on anything but its arguments: then no answer may be kept. */
+  /** False when its result is not always the same: then no answer may be kept. */
   readonly isPure: boolean;
-  /** JSON text of the result, or undefined where the builtin is undefined. Called once per evaluation and argument list. */
-  call(args: readonly unknown[]): string | undefined;
+  /** JSON text of the result. Called at most once in an evaluation, as OPA does it. */
+  call(): string;
 }
 
 export type HostBuiltins = ReadonlyMap<string, HostBuiltin>;

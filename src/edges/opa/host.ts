@@ -7,7 +7,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { HostBuiltin, HostBuiltins } from './builtin.ts';
 import { align } from './image.ts';
 import type { PolicyImage } from './image.ts';
-import { PolicyAbort, bytesOf, decodeUtf8, instantiate, readLatin1 } from './instance.ts';
+import { PolicyAbort, bytesOf, instantiate, readLatin1 } from './instance.ts';
 import type { PolicyLimits } from './limits.ts';
 import type { PolicyExports } from './module.ts';
 
@@ -43,7 +43,7 @@ export class PolicyHost {
   #inputArea: Uint8Array;
   readonly #encoder = new TextEncoder();
   readonly #builtins: ReadonlyMap<number, HostBuiltin>;
-  readonly #called = new Map<string, string | undefined>();
+  readonly #called = new Map<number, string>();
   #exports: PolicyExports | undefined;
 
   /** In memory of its own. Copies the image in slices, so that ten megabytes of data do not hold up the loop. */
@@ -107,32 +107,18 @@ export class PolicyHost {
 
   #instantiate(): PolicyExports {
     const { module, image, limits } = this.#parts;
-    const exports = instantiate(module, this.#memory, (builtin, args) => this.#call(builtin, args));
+    const exports = instantiate(module, this.#memory, (builtin) => this.#call(builtin));
     // OPA's start function asks for no more memory, and even that makes a new buffer of the old one.
     this.#bytes = bytesOf(this.#memory);
     this.#inputArea = this.#bytes.subarray(image.heapBase, image.heapBase + limits.inputBytesMax);
     return exports;
   }
 
-  #call(number: number, args: readonly number[]): number {
+  #call(number: number): number {
     const exports = this.#exports;
-    const builtin = this.#builtins.get(number);
-    if (exports === undefined || builtin === undefined) throw new PolicyAbort('unknown builtin');
-    const texts = args.map((value) => this.#read(exports.opa_json_dump(value)));
-    const call = `${number} ${texts.join(' ')}`;
-    if (!this.#called.has(call))
-      this.#called.set(call, builtin.call(texts.map((text) => JSON.parse(text) as unknown)));
-    const result = this.#called.get(call);
-    return result === undefined ? 0 : this.#write(exports, result);
-  }
-
-  #read(address: number): string {
-    const latin1 = readLatin1(this.#bytes, address, this.#parts.limits.resultBytesMax);
-    if (latin1 === undefined) throw new PolicyAbort('argument too large');
-    return decodeUtf8(latin1);
-  }
-
-  #write(exports: PolicyExports, json: string): number {
+    const json = this.#called.get(number) ?? this.#builtins.get(number)?.call();
+    if (exports === undefined || json === undefined) throw new PolicyAbort('unknown builtin');
+    this.#called.set(number, json);
     const bytes = Buffer.from(json);
     const address = exports.opa_malloc(bytes.length);
     this.#bytes.set(bytes, address);

@@ -10,8 +10,8 @@ export class PolicyAbort extends Error {
   override readonly name = 'PolicyAbort';
 }
 
-/** Calls the builtin of that number with the addresses of its arguments; returns the address of a value, 0: undefined. */
-export type CallBuiltin = (builtin: number, args: readonly number[]) => number;
+/** Calls the builtin of that number; returns the address of its value. No builtin of the host's takes arguments. */
+export type CallBuiltin = (builtin: number) => number;
 
 /** Runs the module's start function. Throws what WebAssembly throws. */
 export function instantiate(
@@ -19,18 +19,17 @@ export function instantiate(
   memory: WebAssembly.Memory,
   call: CallBuiltin,
 ): PolicyExports {
-  const callWith = (builtin: number, _context: number, ...args: number[]): number => call(builtin, args);
   const env = {
     memory,
     opa_abort: (address: number) => {
       throw new PolicyAbort(readLatin1(bytesOf(memory), address, ABORT_BYTES_MAX) ?? '');
     },
     opa_println: () => undefined,
-    opa_builtin0: callWith,
-    opa_builtin1: callWith,
-    opa_builtin2: callWith,
-    opa_builtin3: callWith,
-    opa_builtin4: callWith,
+    opa_builtin0: call,
+    opa_builtin1: call,
+    opa_builtin2: call,
+    opa_builtin3: call,
+    opa_builtin4: call,
   };
   return exportsOf(new WebAssembly.Instance(module, { env }));
 }

@@ -60,7 +60,10 @@ export class SessionFile implements SessionStore {
     try {
       writeSync(this.#fd, text);
     } catch (cause) {
-      throw new WritError('STORE_UNREACHABLE', 'the session cannot be put on disk', { cause, retryAfterS: 1 });
+      throw new WritError('STORE_UNREACHABLE', 'the session cannot be put on disk', {
+        cause,
+        retryAfterS: 1,
+      });
     }
   }
 }
@@ -80,7 +83,8 @@ function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Sess
   for (const one of text.split('\n')) {
     if (one === '') continue;
     const parsed = line.safeParse(parseOr(one));
-    if (!parsed.success) log.warn('a line of the session file is damaged and was passed over', { file: path });
+    if (!parsed.success)
+      log.warn('a line of the session file is damaged and was passed over', { file: path });
     else if ('ended' in parsed.data) open.delete(parsed.data.ended);
     else {
       const { handles, ref, issuedAtS, expiresAtS, ...record } = parsed.data.opened;

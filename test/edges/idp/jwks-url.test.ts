@@ -111,10 +111,14 @@ describe('keys at a URL', () => {
     const url = await listen((_, response) => {
       const pour = (): void => {
         sent += 16_384;
-        if (!response.destroyed) response.write(Buffer.alloc(16_384, 0x20), pour);
+        response.write(Buffer.alloc(16_384, 0x20));
+        next = setImmediate(pour);
       };
-      response.on('close', () => closed.resolve(undefined));
-      pour();
+      let next = setImmediate(pour);
+      response.on('close', () => {
+        clearImmediate(next);
+        closed.resolve(undefined);
+      });
     });
     const keys = keysAt(url);
     await keys.refresh();

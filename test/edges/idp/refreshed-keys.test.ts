@@ -37,8 +37,8 @@ class Bench {
     this.answer = () => Promise.resolve(JSON.stringify({ keys: published.map((key) => key.jwk) }));
   }
 
-  fail(error: unknown = new Error('down')): void {
-    this.answer = () => Promise.reject(error as Error);
+  fail(error = new Error('down')): void {
+    this.answer = () => Promise.reject(error);
   }
 
   pass(ms: number): void {
@@ -167,7 +167,7 @@ describe('keys that cannot be fetched', () => {
     expect(await outcomeOf(verifier, token)).toBe('ok');
   });
 
-  it.each<[string, unknown, string]>([
+  it.each<[string, Error, string]>([
     ['a failure of the network', new TypeError('fetch failed'), 'INTERNAL'],
     ['a failure of ours', new WritError('KEY_INVALID', 'the key set is too large'), 'KEY_INVALID'],
   ])('are reported by code, not by message: %s', async (_, error, code) => {

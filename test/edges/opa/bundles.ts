@@ -33,17 +33,23 @@ export async function writeFiles(dir: string, files: Readonly<Record<string, str
   }
 }
 
-/** What `opa build -t wasm` makes of the sources. */
+/** What `opa build -t wasm` makes of one Rego file and data. */
 export function compile({ rego, entrypoints, data, flags = [] }: Sources): Promise<Uint8Array> {
+  const files = { 'policy.rego': rego, ...(data === undefined ? {} : { 'data.json': JSON.stringify(data) }) };
+  return compileFiles(files, entrypoints, flags);
+}
+
+/** What `opa build -t wasm` makes of a directory. */
+export function compileFiles(
+  files: Readonly<Record<string, string>>,
+  entrypoints: readonly string[],
+  flags: readonly string[] = [],
+): Promise<Uint8Array> {
   return withDirectory(async (dir) => {
-    await writeFiles(dir, {
-      'policy.rego': rego,
-      ...(data === undefined ? {} : { 'data.json': JSON.stringify(data) }),
-    });
+    await writeFiles(dir, files);
     const wanted = entrypoints.flatMap((entrypoint) => ['-e', entrypoint]);
-    await run(peerPath('opa'), ['build', '-t', 'wasm', ...flags, ...wanted, '-o', 'out.tar.gz', '.'], {
-      cwd: dir,
-    });
+    const args = ['build', '-t', 'wasm', ...flags, ...wanted, '-o', 'out.tar.gz', '.'];
+    await run(peerPath('opa'), args, { cwd: dir });
     return await readFile(join(dir, 'out.tar.gz'));
   });
 }

@@ -1,0 +1,28 @@
+import { describe, expect, it } from 'vitest';
+import { REMOVALS } from './removals.ts';
+import { checkBaseline, runRemovals } from './runner.ts';
+
+describe('every check of a credential', () => {
+  it('is noticed by its test when it is taken out', { timeout: 300_000 }, async () => {
+    expect(await checkBaseline(REMOVALS)).toEqual([]);
+    const results = await runRemovals(REMOVALS, 2);
+    const missed = results.filter(({ outcome }) => outcome !== 'caught');
+    expect(missed.map(({ removal, detail }) => `${removal.name}: ${detail}`)).toEqual([]);
+    expect(results).toHaveLength(REMOVALS.length);
+  });
+
+  it(
+    'would be missed if nothing tested it: the runner tells a catch from a miss',
+    { timeout: 60_000 },
+    async () => {
+      const [some] = REMOVALS;
+      if (some === undefined) throw new Error('there are no removals');
+      const harmless = { ...some, find: some.find, replace: some.find };
+      const absent = { ...some, find: 'no such text' };
+      const broken = { ...some, replace: 'this is no program' };
+      const unnamed = { ...some, test: { ...some.test, name: 'no such test' } };
+      const results = await runRemovals([harmless, absent, broken, unnamed], 2);
+      expect(results.map(({ outcome }) => outcome)).toEqual(['survived', 'error', 'error', 'error']);
+    },
+  );
+});

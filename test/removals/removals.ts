@@ -1,0 +1,454 @@
+/**
+ * Every check that stands between a credential and an allow, taken out one at a time. `find` is the exact text of
+ * the check and occurs once in its file; with `replace` in its place the named test must fail, or the check is
+ * guarded by nothing. `node test/removals/run.ts` says which are.
+ */
+export interface Removal {
+  /** What is taken out, as a sentence about the sidecar that is left. */
+  readonly name: string;
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+  /** The test that must fail: its file, and a part of its title. */
+  readonly test: { readonly file: string; readonly name: string };
+}
+
+const credential = (name: string): string => `src/credential/${name}.ts`;
+const idp = (name: string): string => `src/edges/idp/${name}.ts`;
+
+function test(file: string, name: string): Removal['test'] {
+  return { file: `test/${file}.test.ts`, name };
+}
+
+const attack = (name: string): Removal['test'] => test('credential/attacks', name);
+const proof = (name: string): Removal['test'] => test('credential/dpop', name);
+
+const SPELLING: readonly Removal[] = [
+  {
+    name: 'a signature may be spelled in any way that decodes',
+    file: credential('spelling'),
+    find: '  if (parseBase64Url(token.slice(second + 1)) === undefined) return undefined;\n',
+    replace: '',
+    test: attack('is refused before it is verified: padding at the end'),
+  },
+  {
+    name: 'a token is named by the hash of the whole string',
+    file: credential('spelling'),
+    find: 'return sha256Hex(jws.signingInput);',
+    replace: 'return sha256Hex(jws.text);',
+    test: attack('keeps its handle under the other ECDSA s'),
+  },
+  {
+    name: 'a token may have any size',
+    file: credential('verifier'),
+    find: "    if (isTooLarge(credential.token)) return invalid('size');\n",
+    replace: '',
+    test: attack('is refused before any split'),
+  },
+  {
+    name: 'claims may be there twice, the last one wins',
+    file: credential('spelling'),
+    find: 'strictMembers: true',
+    replace: 'strictMembers: false',
+    test: attack('are refused: a claim twice'),
+  },
+  {
+    name: 'bytes that are not UTF-8 are replaced instead of refused',
+    file: credential('spelling'),
+    find: 'fatal: true',
+    replace: 'fatal: false',
+    test: attack('are refused when they are not UTF-8'),
+  },
+];
+
+const HEADER: readonly Removal[] = [
+  {
+    name: 'the signature is not looked at',
+    file: credential('verifier'),
+    find: "    if (!(await isSignedBy(jws, key, header.algorithm))) return invalid('signature');\n",
+    replace: '',
+    test: attack('is of another key, of another token, or has one bit changed'),
+  },
+  {
+    name: 'a token may bring a key or say where one is',
+    file: credential('profile'),
+    find: "['jwk', 'jku', 'x5u', 'x5c', 'crit', 'b64']",
+    replace: "['crit', 'b64']",
+    test: attack('is refused for its jku, and nothing is fetched'),
+  },
+  {
+    name: 'critical extensions are ignored',
+    file: credential('profile'),
+    find: "['jwk', 'jku', 'x5u', 'x5c', 'crit', 'b64']",
+    replace: "['jwk', 'jku', 'x5u', 'x5c']",
+    test: attack('is refused: {"b64":true}'),
+  },
+  {
+    name: 'a token chooses among all algorithms',
+    file: credential('profile'),
+    find: 'issuer.algorithms.find((allowed) => allowed === header.alg)',
+    replace: 'header.alg as Algorithm | undefined',
+    test: attack('cannot use an algorithm that its issuer is not configured for'),
+  },
+  {
+    name: 'a key verifies by algorithms that are not its own',
+    file: credential('key-set'),
+    find: "return key.fits.has(algorithm) ? { state: 'found', key } : { state: 'unfit' };",
+    replace: "return { state: 'found', key };",
+    test: attack('cannot use a key for an algorithm that is not the key’s own'),
+  },
+  {
+    name: 'any typ will do',
+    file: credential('profile'),
+    find: "  if (!hasType(header.typ, issuer.tokenType)) return invalid('type');\n",
+    replace: '',
+    test: attack('is refused by its typ wherever at+jwt is asked for'),
+  },
+  {
+    name: 'an ID token or SET passes as a plain JWT',
+    file: credential('profile'),
+    find: "FOREIGN_CLAIMS.some((claim) => Object.hasOwn(claims, claim)) ? invalid('type') : undefined",
+    replace: 'undefined',
+    test: attack('is refused by its claims where plain JWTs are taken: SET'),
+  },
+  {
+    name: 'a kid may be anything',
+    file: credential('profile'),
+    find: "  if (kid !== undefined && !(isName(kid) && kid.length <= LIMITS.keyIdCharsMax)) return invalid('key_id');\n",
+    replace: '',
+    test: attack('is refused as none'),
+  },
+];
+
+const KEYS: readonly Removal[] = [
+  {
+    name: 'a token without kid takes the first key that fits',
+    file: credential('key-set'),
+    find: "others.length === 0 ? { state: 'found', key } : { state: 'ambiguous' }",
+    replace: "others.length >= 0 ? { state: 'found', key } : { state: 'ambiguous' }",
+    test: attack('is missing: only the one key that fits is taken'),
+  },
+  {
+    name: 'two keys may have one name',
+    file: credential('key-set'),
+    find: "  if (new Set(kids).size !== kids.length) throw new WritError('KEY_INVALID', 'the key set names a key twice');\n",
+    replace: '',
+    test: attack('is refused whole when it names two keys alike'),
+  },
+  {
+    name: 'a key set may hold secrets',
+    file: credential('key-set'),
+    find: "  if (jwks.some(isSecretJwk)) throw new WritError('KEY_INVALID', 'the key set holds a secret key');\n",
+    replace: '',
+    test: attack('is refused whole when a private or symmetric key lies in it'),
+  },
+  {
+    name: 'RSA keys may be short',
+    file: credential('jwk'),
+    find: 'bits < LIMITS.rsaBitsMin',
+    replace: 'bits < 0',
+    test: attack('leaves out RSA keys that are short'),
+  },
+  {
+    name: 'an RSA exponent may be 1',
+    file: credential('jwk'),
+    find: 'exponent.length > 1 || first >= 3',
+    replace: 'exponent.length > 1 || first >= 1',
+    test: attack('leaves out RSA keys that are short'),
+  },
+  {
+    name: 'ROCA keys pass',
+    file: credential('jwk'),
+    find: 'isOdd(modulus) && !isRocaModulus(modulus)',
+    replace: 'isOdd(modulus)',
+    test: attack('leaves out RSA keys that are short'),
+  },
+  {
+    name: 'a key that left its set is still believed for what is in the cache',
+    file: credential('verifier'),
+    find: 'if (known === undefined || !hasKeyStill(known))',
+    replace: 'if (known === undefined)',
+    test: test('credential/verifier', 'takes with it what it signed, at the next use'),
+  },
+  {
+    name: 'a key that was replaced under its name is taken for the old one',
+    file: credential('verifier'),
+    find: ' || found.key.thumbprint !== known.thumbprint',
+    replace: '',
+    test: test('credential/verifier', 'is missed though its name is given to another key'),
+  },
+  {
+    name: 'every unknown kid is asked for',
+    file: idp('refreshed-keys'),
+    find: 'return ageMs(this.#triedAt, now) >= pauseMs;',
+    replace: 'return pauseMs > 0;',
+    test: attack('is random, 10,000 times'),
+  },
+  {
+    name: 'a set of keys is believed for ever',
+    file: idp('refreshed-keys'),
+    find: 'age < this.#rules.staleMs ? this.#loaded.set : undefined',
+    replace: 'this.#loaded.set',
+    test: test('edges/idp/refreshed-keys', 'make tokens refused that were accepted'),
+  },
+  {
+    name: 'redirects are followed to wherever',
+    file: idp('jwks-url'),
+    find: "redirect: 'error'",
+    replace: "redirect: 'follow'",
+    test: test('edges/idp/jwks-url', 'are not fetched from where the answer points'),
+  },
+  {
+    name: 'keys come in the clear',
+    file: idp('jwks-url'),
+    find: 'url === null || !isSafeUrl(url)',
+    replace: 'url === null',
+    test: test('edges/idp/jwks-url', 'is refused: http://idp.example/jwks'),
+  },
+];
+
+const CLAIMS: readonly Removal[] = [
+  {
+    name: 'an unknown issuer falls back to the only one',
+    file: credential('profile'),
+    find: "return issuers.get(iss) ?? refuse('unknown_issuer', 'issuer');",
+    replace: "return issuers.get(iss) ?? [...issuers.values()][0] ?? refuse('unknown_issuer', 'issuer');",
+    test: attack('is judged by iss as an exact string: a slash more'),
+  },
+  {
+    name: 'a token for another audience passes',
+    file: credential('profile'),
+    find: "  if (!hasAudience(claims.aud, issuer.audiences)) return invalid('audience');\n",
+    replace: '',
+    test: attack('is judged by aud as exact strings: "other"'),
+  },
+  {
+    name: 'an audience that only begins like ours is ours',
+    file: credential('claim'),
+    find: "if (typeof aud === 'string') return audiences.includes(aud);",
+    replace: "if (typeof aud === 'string') return audiences.some((ours) => aud.startsWith(ours));",
+    test: attack('is judged by aud as exact strings: "api/"'),
+  },
+  {
+    name: 'claims that RFC 9068 demands may be missing',
+    file: credential('profile'),
+    find: "['client_id', 'iat', 'jti'].every(",
+    replace: '[].every(',
+    test: attack('is no RFC 9068 token without iat'),
+  },
+  {
+    name: 'a jti may be a number, which no revocation names',
+    file: credential('profile'),
+    find: "  if (NAME_CLAIMS.some(isMistyped)) return invalid('claims');\n",
+    replace: '',
+    test: test('credential/profile', 'jti is text that is not empty'),
+  },
+  {
+    name: 'expiry is checked once, when a token is first seen',
+    file: credential('verifier'),
+    find: 'checkSpan(known.token.span, wallMs) ?? checkPresented(known, credential)',
+    replace: 'checkPresented(known, credential)',
+    test: test('credential/verifier', 'has its times checked again'),
+  },
+  {
+    name: 'expired tokens pass',
+    file: credential('claim'),
+    find: "  if (wallMs >= span.untilMs) return refuse('expired', 'expired');\n",
+    replace: '',
+    test: attack('over before the skew'),
+  },
+  {
+    name: 'nbf is ignored',
+    file: credential('claim'),
+    find: "  if (wallMs < span.fromMs) return refuse('not_yet_valid', 'not_yet_valid');\n",
+    replace: '',
+    test: attack('not yet, beyond the skew'),
+  },
+  {
+    name: 'exp may be missing or no number',
+    file: credential('claim'),
+    find: "  if (!isEpochSeconds(exp)) return invalid('claims');\n",
+    replace: '',
+    test: attack('no exp'),
+  },
+  {
+    name: 'a token issued in the future is younger than every cutoff',
+    file: credential('claim'),
+    find: 'issuedAtS * 1000 > wallMs + rules.clockSkewS * 1000',
+    replace: 'issuedAtS < 0',
+    test: attack('issued in the future, beyond the skew'),
+  },
+  {
+    name: 'a token may outlive the revocations that were kept for it',
+    file: credential('claim'),
+    find: 'lifeS > rules.credentialLifeMaxS',
+    replace: 'lifeS > Infinity',
+    test: attack('a life of a day and a second'),
+  },
+  {
+    name: 'one trust domain speaks for another',
+    file: credential('profile'),
+    find: "issuer.issuer.startsWith('spiffe://') ? domain === issuer.issuer : domain !== undefined",
+    replace: 'domain !== undefined',
+    test: test('credential/profile', 'speaks only for the trust domain whose bundle signed it'),
+  },
+];
+
+const HANDLES: readonly Removal[] = [
+  {
+    name: 'a dead agent does not kill what it delegated',
+    file: credential('handles'),
+    find: '    ...token.actors.flatMap(actorHandles),\n',
+    replace: '',
+    test: test('credential/handles', 'is revoked by each of its links and by no other'),
+  },
+  {
+    name: 'a chain of actors has any length',
+    file: credential('actor'),
+    find: ' || actors.length >= LIMITS.actorsMax',
+    replace: '',
+    test: test('credential/handles', 'is refused when it is longer than the limit'),
+  },
+  {
+    name: 'a claim that cannot be named is left out, and the token slips past its revocation',
+    file: credential('handles'),
+    find: "if (text === undefined || handles.length >= LIMITS.claimHandlesMax) return invalid('claims');",
+    replace: 'if (text === undefined) continue;',
+    test: test('credential/handles', 'refuses the token when it cannot be named surely'),
+  },
+];
+
+const BINDING: readonly Removal[] = [
+  {
+    name: 'a bound token passes as a bearer token',
+    file: credential('verifier'),
+    find: "  if (credential.scheme === 'Bearer' && jkt !== undefined) return invalid('proof_required');\n",
+    replace: '',
+    test: proof('is never a bearer token'),
+  },
+  {
+    name: 'a binding that is not known is no binding',
+    file: credential('confirmation'),
+    find: "  if (jkt === undefined && x5t === undefined) return invalid('confirmation');\n",
+    replace: '',
+    test: test('credential/confirmation', 'that cannot be checked refuses the token: jwk'),
+  },
+  {
+    name: 'any certificate will do',
+    file: credential('confirmation'),
+    find: 'certificateThumbprint(certificate) === x5t',
+    replace: 'certificateThumbprint(certificate) !== x5t.slice(1)',
+    test: test('credential/confirmation', 'is refused without it, with another'),
+  },
+  {
+    name: 'a proof by any key will do',
+    file: credential('dpop'),
+    find: 'key.thumbprint === jkt && key.fits.has(algorithm)',
+    replace: 'jkt && key.fits.has(algorithm)',
+    test: proof('is by the key the token is bound to'),
+  },
+  {
+    name: 'the signature of a proof is not looked at',
+    file: credential('dpop'),
+    find: "return isSigned ? { ok: true, jti } : invalid('proof_signature');",
+    replace: "return isSigned || !isSigned ? { ok: true, jti } : invalid('proof_signature');",
+    test: proof('is by the key the token is bound to'),
+  },
+  {
+    name: 'a proof is good for every method',
+    file: credential('dpop'),
+    find: "  if (htm !== demand.method) return invalid('proof_method');\n",
+    replace: '',
+    test: proof('is refused when it is about another method'),
+  },
+  {
+    name: 'a proof is good for every URI',
+    file: credential('dpop'),
+    find: "  if (asked === undefined || normalUri(htu) !== asked) return invalid('proof_uri');\n",
+    replace: '',
+    test: proof('is refused when it is about another path'),
+  },
+  {
+    name: 'a proof is good for ever',
+    file: credential('dpop'),
+    find: "  if (Math.abs(wallMs - iat * 1000) > LIMITS.proofAgeMs) return invalid('proof_time');\n",
+    replace: '',
+    test: proof('is refused when it is about an hour ago'),
+  },
+  {
+    name: 'a proof is good for every token',
+    file: credential('dpop'),
+    find: "return ath === toBase64Url(sha256(demand.token)) ? jti : invalid('proof_token');",
+    replace: 'return jti;',
+    test: proof('is refused when it is about another token'),
+  },
+  {
+    name: 'another kind of JWT passes as a proof',
+    file: credential('dpop'),
+    find: "typ !== 'dpop+jwt' || ",
+    replace: '',
+    test: proof('is refused for its header: typ of an access token'),
+  },
+  {
+    name: 'the key of a proof may be a private one',
+    file: credential('jwk'),
+    find: 'isSecretJwk(jwk) ? undefined : partsOf(jwk)',
+    replace: 'partsOf(jwk)',
+    test: proof('is refused for its header: jwk with a private member'),
+  },
+  {
+    name: 'a proof is good twice',
+    file: credential('proof-log'),
+    find: "    if (this.#current.has(id) || this.#previous.has(id)) return 'replayed';\n",
+    replace: '',
+    test: proof('is accepted with a proof by that key, each proof once'),
+  },
+  {
+    name: 'a proof is forgotten while it can still be used',
+    file: credential('proof-log'),
+    find: 'this.#current.has(id) || this.#previous.has(id)',
+    replace: 'this.#current.has(id)',
+    test: test('credential/proof-log', 'knows a proof again for as long as it could be accepted'),
+  },
+];
+
+const PRESENTED: readonly Removal[] = [
+  {
+    name: 'of several Authorization headers one is taken',
+    file: credential('parse-credential'),
+    find: "  if (others.length > 0 || value.includes(',')) return unreadable('several_credentials');\n",
+    replace: '',
+    test: test('credential/parse-credential', 'is refused when there are several: twice'),
+  },
+  {
+    name: 'a credential of null is none, and the asserted subject is decided on',
+    file: credential('parse-credential'),
+    find: 'if (input === undefined) return NONE;',
+    replace: 'if (input === undefined || input === null) return NONE;',
+    test: test('credential/parse-credential', 'it is never taken for absent'),
+  },
+  {
+    name: 'cold tokens are verified without limit',
+    file: credential('verifier'),
+    find: 'if (this.#flights.size >= LIMITS.verificationsInFlightMax)',
+    replace: 'if (this.#flights.size < 0)',
+    test: test('credential/verifier', 'is limited: beyond it a token is told that there is too much'),
+  },
+  {
+    name: 'the dev issuer’s key may be read by anyone',
+    file: idp('dev-issuer'),
+    find: '(mode & 0o077) !== 0',
+    replace: '(mode & 0o077) < 0',
+    test: test('edges/idp/dev-issuer', 'refuses a key that others can read'),
+  },
+];
+
+export const REMOVALS: readonly Removal[] = [
+  ...SPELLING,
+  ...HEADER,
+  ...KEYS,
+  ...CLAIMS,
+  ...HANDLES,
+  ...BINDING,
+  ...PRESENTED,
+];
