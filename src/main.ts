@@ -7,6 +7,7 @@ import type { Config, Problem } from './config/config.ts';
 import { compose } from './compose.ts';
 import { readBundleFiles } from './edges/opa/bundle.ts';
 import { openPolicyEngine } from './edges/opa/engine.ts';
+import { FlooredClock, SYSTEM_SOURCES } from './edges/system/clock.ts';
 import { systemRandom } from './edges/system/random.ts';
 import { waitForStop } from './edges/system/signals.ts';
 import { openLog } from './edges/telemetry/log.ts';
@@ -60,7 +61,8 @@ const code = await runCommand(process.argv.slice(2), {
   serve: { serve },
   policy: {
     env: process.env,
-    openEngine: openPolicyEngine,
+    // As a server opens it, clock included: what `check` accepts, `serve` accepts.
+    openEngine: (options) => openPolicyEngine({ ...options, clock: new FlooredClock(SYSTEM_SOURCES) }),
     readFiles: (bundle) => readBundleFiles(bundle),
     print: (line) => process.stdout.write(`${line}\n`),
   },

@@ -27,7 +27,7 @@ export function hasAudience(aud: Json | undefined, audiences: readonly string[])
 }
 
 export interface TokenTimes {
-  readonly issuedAtS: number | undefined;
+  readonly issuedAtS: number;
   readonly notBeforeS: number | undefined;
   readonly expiresAtS: number;
 }
@@ -39,11 +39,15 @@ export interface TimeRules {
   readonly credentialLifeMaxS: number;
 }
 
-/** The three times where they are well formed: `exp` is required, the others are whole seconds when there. */
+/**
+ * The three times where they are well formed: `exp` and `iat` are required, `nbf` is whole seconds when there. Without
+ * `iat` nobody can tell how long a token lives in all: one that outlives the longest life would be dead under a cutoff,
+ * and alive again once the revocation has been retired (ARCHITECTURE.md, D-006).
+ */
 export function readTimes(claims: JsonObject): TokenTimes | Refusal {
   const { iat, nbf, exp } = claims;
   if (!isEpochSeconds(exp)) return invalid('claims');
-  if (iat !== undefined && !isEpochSeconds(iat)) return invalid('claims');
+  if (!isEpochSeconds(iat)) return invalid('claims');
   if (nbf !== undefined && !isEpochSeconds(nbf)) return invalid('claims');
   return { issuedAtS: iat, notBeforeS: nbf, expiresAtS: exp };
 }
@@ -54,10 +58,9 @@ export function readTimes(claims: JsonObject): TokenTimes | Refusal {
  */
 export function checkLife(times: TokenTimes, rules: TimeRules, wallMs: number): Refusal | undefined {
   const { issuedAtS, expiresAtS } = times;
-  if (issuedAtS !== undefined && issuedAtS * 1000 > wallMs + rules.clockSkewS * 1000)
-    return invalid('issued_in_future');
-  const lifeS = expiresAtS - (issuedAtS ?? wallMs / 1000);
-  if (lifeS > rules.credentialLifeMaxS || (issuedAtS !== undefined && lifeS < 0)) return invalid('lifetime');
+  if (issuedAtS * 1000 > wallMs + rules.clockSkewS * 1000) return invalid('issued_in_future');
+  const lifeS = expiresAtS - issuedAtS;
+  if (lifeS > rules.credentialLifeMaxS || lifeS < 0) return invalid('lifetime');
   return undefined;
 }
 

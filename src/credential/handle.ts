@@ -138,6 +138,7 @@ export function handlesOfTarget(target: Target): readonly Handle[] {
       return [{ kind: 'claim', parts: [target.name ?? '', ...scoped] }];
     case 'all':
       return [{ kind: 'all', parts: [] }];
+    /* v8 ignore next 2 */
     default:
       return unreachable(target.kind);
   }

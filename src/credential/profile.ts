@@ -80,8 +80,8 @@ export function checkProfile(claims: JsonObject, issuer: Issuer): Refusal | unde
   if (NAME_CLAIMS.some(isMistyped)) return invalid('claims');
   switch (issuer.tokenType) {
     case 'at+jwt':
-      // RFC 9068 section 2.2; iss, exp, aud and sub are demanded of every profile.
-      return ['client_id', 'iat', 'jti'].every((claim) => Object.hasOwn(claims, claim))
+      // RFC 9068 section 2.2; iss, exp, iat, aud and sub are demanded of every profile.
+      return ['client_id', 'jti'].every((claim) => Object.hasOwn(claims, claim))
         ? undefined
         : invalid('claims');
     case 'jwt':

@@ -1,6 +1,6 @@
 /**
  * The judge of an exported ledger, fed one line at a time by ledger-export.ts: order, chain, signatures, and in the
- * end each epoch's root against the checkpoint that the log signed. Every refusal begins with a position.
+ * end each epoch's root against the checkpoint that the log signed. What is said of a line begins with its position.
  */
 import type { EpochEntry, FeedLine, SealedEntry } from '../feed/entry.ts';
 import type { EntryKind } from '../feed/entry.ts';

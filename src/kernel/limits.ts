@@ -29,7 +29,7 @@ export const LIMITS = {
   claimHandlesMax: 64,
   proofAgeMs: 60_000,
   proofsMax: 250_000,
-  verifiedCredentialsMax: 100_000,
+  verifiedCredentialsMax: 20_000,
   bareSubjectsMax: 10_000,
   verificationsInFlightMax: 1_024,
   sessionsMax: 100_000,

@@ -232,9 +232,16 @@ const CLAIMS: readonly Removal[] = [
   {
     name: 'claims that RFC 9068 demands may be missing',
     file: credential('profile'),
-    find: "['client_id', 'iat', 'jti'].every(",
+    find: "['client_id', 'jti'].every(",
     replace: '[].every(',
-    test: attack('is no RFC 9068 token without iat'),
+    test: attack('is no RFC 9068 token without jti'),
+  },
+  {
+    name: 'a token may hide its age by having no iat',
+    file: credential('claim'),
+    find: "  if (!isEpochSeconds(iat)) return invalid('claims');\n",
+    replace: '',
+    test: attack('is refused without iat, whatever its profile'),
   },
   {
     name: 'a jti may be a number, which no revocation names',
