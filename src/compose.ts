@@ -37,6 +37,7 @@ import { Checker } from './flows/check.ts';
 import { Effects } from './flows/effects.ts';
 import { Follower } from './flows/follow.ts';
 import type { Identity } from './flows/identity.ts';
+import type { OpenRule } from './flows/join.ts';
 import { Joiner } from './flows/join.ts';
 import { SessionKeeper } from './flows/keep-session.ts';
 import { News } from './flows/news.ts';
@@ -298,11 +299,12 @@ async function open(
       targets: view.size,
     });
   const diagnosed = await serve('diagnostics', listen.diagnostics, diagnostics({ readiness, log }));
+  const openEpoch = (rule: OpenRule, reason?: string) => replica.openEpoch(rule, reason);
   const mint = dev === undefined ? undefined : devMint(dev, config.devAudience);
   const control = await serve(
     'control',
     listen.control,
-    controlPlane({ authoriser, checker, revoker, joiner, inspection, parseTargets, mint, log }),
+    controlPlane({ authoriser, revoker, openEpoch, inspection, parseTargets, mint, log }),
   );
   let publicUrl = config.publicUrl;
   const data = await serve(

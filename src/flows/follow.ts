@@ -10,6 +10,7 @@ import type { Ledger } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Clock } from '../kernel/clock.ts';
+import { WritError } from '../kernel/error.ts';
 import type { Log } from '../kernel/log.ts';
 import type { AppliedRevocation, RevocationView } from '../revocation/view.ts';
 import type { SessionRegistry } from '../session/registry.ts';
@@ -33,6 +34,8 @@ export interface FollowPorts {
 
 export class Follower {
   readonly #ports: FollowPorts;
+  /** True while lines are being applied, and for good once that has failed half-way: what is missing is not known. */
+  #isTorn = false;
 
   constructor(ports: FollowPorts) {
     this.#ports = ports;
@@ -43,19 +46,29 @@ export class Follower {
    * PROOF_INVALID when the lines do not continue what was applied.
    */
   replay(lines: readonly FeedLine[]): void {
+    this.#begin();
     this.#kill(lines.flatMap((line) => this.#index(line, true)));
+    this.#isTorn = false;
   }
 
   /**
    * Applies what the store returned: when it resolves, everything is in the index, on disk, and every session it
-   * reaches was told. PROOF_INVALID when the lines do not continue what was applied: the caller fences.
+   * reaches was told. PROOF_INVALID when the lines do not continue what was applied; INTERNAL ever after, for no lines
+   * too: a view that was torn once must never be leased again.
    */
   async apply(lines: readonly FeedLine[]): Promise<void> {
+    this.#begin();
     this.#ports.crashPoint('apply.before');
     const applied = lines.flatMap((line) => this.#index(line, false));
     await this.#ports.ledger.keep(lines);
     this.#kill(applied);
+    this.#isTorn = false;
     this.#ports.crashPoint('apply.after');
+  }
+
+  #begin(): void {
+    if (this.#isTorn) throw new WritError('INTERNAL', 'the view is torn: restart this replica');
+    this.#isTorn = true;
   }
 
   #index(line: FeedLine, isOwnDisk: boolean): AppliedRevocation[] {

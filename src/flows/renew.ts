@@ -107,8 +107,9 @@ export class Renewer {
       await this.#take(reply, sentAt);
     } catch (error) {
       this.#state = isWritError(error, 'PROOF_INVALID') ? 'diverged' : 'unreachable';
-      // A store that cannot be written, or a history that is not ours: nothing more is allowed on the old lease.
-      if (isWritError(error, 'PROOF_INVALID', 'STORE_BROKEN')) lease.drop();
+      // A store that does not answer may answer again within the lease. After anything else (it cannot be written, its
+      // history is not ours, the view is torn) nothing more is allowed on the old one.
+      if (!isWritError(error, 'STORE_UNREACHABLE')) lease.drop();
       if (before !== this.#state)
         this.#ports.log.error('no lease was renewed', { reason: this.#state, code: codeOf(error) });
     }
@@ -127,7 +128,7 @@ export class Renewer {
       this.#state = reply.kind;
       return;
     }
-    if (reply.lines.length > 0) await follower.apply(reply.lines);
+    await follower.apply(reply.lines);
     if (reply.kind === 'lease') {
       lease.adopt(sentAt);
       table.observe(cursor.epochId, reply.rows, clock.now());

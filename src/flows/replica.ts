@@ -13,7 +13,8 @@ import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
 import type { Appender } from './append.ts';
 import type { Identity } from './identity.ts';
-import type { Joiner } from './join.ts';
+import type { Joiner, OpenRule } from './join.ts';
+import { News } from './news.ts';
 import type { Renewer } from './renew.ts';
 
 export interface ReplicaPorts {
@@ -51,6 +52,7 @@ export class Replica {
   readonly #leaving = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #isJoined = false;
+  readonly #opened = new News();
 
   constructor(ports: ReplicaPorts) {
     this.#ports = ports;
@@ -77,6 +79,13 @@ export class Replica {
       // Not said is safe: the others wait until this incarnation's lease is surely over.
       log.warn('leaving could not be said', { code: isWritError(error) ? error.code : 'INTERNAL' });
     }
+  }
+
+  /** Opens an epoch on an operator's word and joins it at once. ALREADY_OPEN when there is one. */
+  async openEpoch(rule: OpenRule, reason?: string): Promise<string> {
+    const epochId = await this.#ports.joiner.open(rule, reason);
+    this.#opened.notify();
+    return epochId;
   }
 
   /** What `/readyz` says: every line must be good before this replica may say yes. */
@@ -116,7 +125,9 @@ export class Replica {
     while (!signal.aborted) {
       if (this.#isJoined) await renewer.run(signal);
       this.#isJoined = false;
-      if (!signal.aborted && !(await this.#join())) await timer.sleep(leaseMs / 6, signal);
+      const opened = this.#opened.next();
+      if (signal.aborted || (await this.#join())) continue;
+      await Promise.race([timer.sleep(leaseMs / 6, signal), opened]);
     }
   }
 

@@ -71,9 +71,6 @@ export interface RevokePorts extends EnforcePorts {
   readonly closing: AbortSignal;
 }
 
-/** Enforcements that are followed in memory; a settled one is answered from the ledger and its receipt. */
-const FOLLOWED_MAX = 10_000;
-
 const STRENGTH = { accepted: 0, durable: 1, partial: 1, enforced: 2 } as const;
 
 /** How soon an enforcement that the store interrupted is taken up again. */
@@ -198,7 +195,6 @@ export class Revoker {
     const changed = new News();
     const followed = { enforcing: new Enforcing(this.#ports, appended, changed), changed, seen };
     this.#followed.set(appended.sealed.entry.id, followed);
-    if (this.#followed.size > FOLLOWED_MAX) this.#unfollowSettled();
     void this.#run(followed.enforcing);
     return followed;
   }
@@ -209,6 +205,8 @@ export class Revoker {
     while (!closing.aborted) {
       try {
         await enforcing.run(closing);
+        // From here on the receipt speaks, and a bulk entry's thousand targets need no memory.
+        if (enforcing.current.state === 'enforced') this.#followed.delete(enforcing.id);
         return;
       } catch (error) {
         const code = isWritError(error) ? error.code : 'INTERNAL';
@@ -258,13 +256,6 @@ export class Revoker {
     const { random, idempotencyHmacKey } = this.#ports;
     if (idempotencyKey === undefined) return newId('rev', random);
     return `rev_${toBase64Url(hmacSha256(idempotencyHmacKey, lengthPrefixed([caller, idempotencyKey])).subarray(0, 16))}`;
-  }
-
-  #unfollowSettled(): void {
-    const settled = this.#followed
-      .entries()
-      .find(([, { enforcing }]) => enforcing.current.state === 'enforced');
-    if (settled !== undefined) this.#followed.delete(settled[0]);
   }
 }
 

@@ -7,8 +7,7 @@ import express from 'express';
 import { parseAuthorization } from '../credential/parse-credential.ts';
 import type { Target } from '../feed/entry.ts';
 import type { Authoriser, Caller, Need } from '../flows/authorise.ts';
-import type { Checker } from '../flows/check.ts';
-import type { Joiner } from '../flows/join.ts';
+import type { OpenRule } from '../flows/join.ts';
 import type { Revoker } from '../flows/revoke.ts';
 import { WritError } from '../kernel/error.ts';
 import type { JsonObject } from '../kernel/json.ts';
@@ -23,9 +22,8 @@ import { parseRevocationBody, renderStatus, statusCodeOf } from './revocation-bo
 
 export interface ControlPlanePorts {
   readonly authoriser: Authoriser;
-  readonly checker: Checker;
   readonly revoker: Revoker;
-  readonly joiner: Joiner;
+  readonly openEpoch: (rule: OpenRule, reason?: string) => Promise<string>;
   readonly inspection: Inspection;
   /** Body -> targets, at this moment. SELECTOR_INVALID or BAD_REQUEST. */
   readonly parseTargets: (what: { selector?: unknown; selectors?: unknown }) => readonly Target[];
@@ -145,8 +143,7 @@ class ControlPlane {
 
   async #openEpoch(req: Request): Promise<Answer> {
     const { rule, reason } = parseEpochBody(await bodyOf(req));
-    const epochId = await this.#ports.joiner.open(rule, reason);
-    await this.#ports.joiner.join();
+    const epochId = await this.#ports.openEpoch(rule, reason);
     return { status: 201, body: { epochId, rule } };
   }
 

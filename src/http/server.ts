@@ -1,6 +1,6 @@
 /** Opens one listener with every limit written out. What connects before, slower or larger than allowed is cut. */
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
-import { unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import type { RequestListener, Server } from 'node:http';
 import { createServer } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
@@ -71,13 +71,19 @@ function createFor(
 }
 
 async function listen(server: Server | TlsServer, { address }: Listener): Promise<void> {
-  if ('path' in address) await unlink(address.path).catch(() => undefined);
+  if ('path' in address) await removeSocket(address.path);
   const listening = Promise.withResolvers<void>();
   server.once('error', listening.reject);
   const at = 'path' in address ? { path: address.path } : { host: address.host, port: address.port };
   server.listen(at, listening.resolve);
   await listening.promise;
   server.off('error', listening.reject);
+}
+
+/** A socket that a killed process left behind is in the way; a file that is no socket is not ours to remove. */
+async function removeSocket(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found?.isSocket() === true) await unlink(path);
 }
 
 function urlOf(server: Server | TlsServer, { address, tls }: Listener): string {

@@ -120,6 +120,8 @@ function stream({ keeper, sessions }: SessionPorts, { req, res, params: [id = ''
       res.end(`event: kill\ndata: ${JSON.stringify(killEventOf(event))}\n\n`);
     },
   };
+  // A stream that breaks while it is written to is over; `close` says so.
+  res.on('error', () => undefined);
   res.on('close', () => {
     clearInterval(comment);
     sessions.detach(ref, handle);
