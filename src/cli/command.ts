@@ -64,7 +64,7 @@ function createProgram(ports: CliPorts, options: CliOptions): Command {
 }
 
 function descendants(command: Command): Command[] {
-  return command.commands.flatMap((child) => [child as Command, ...descendants(child as Command)]);
+  return command.commands.flatMap((child) => [child, ...descendants(child)]);
 }
 
 function exitFor(error: unknown, terminal: Terminal): ExitCode {

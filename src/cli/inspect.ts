@@ -177,7 +177,7 @@ function addToken(program: Command, ports: CliPorts): void {
       const reply = await call(await controlEndpoint(options, ports.around), 'POST', '/v1/dev/tokens', body);
       if (reply.status !== 201) return explain(ports, objectOf(reply), reply.status);
       const minted = objectOf(reply);
-      ports.terminal.out(options.json === true ? JSON.stringify(minted) : String(minted['token']));
+      ports.terminal.out(options.json === true ? JSON.stringify(minted) : cell(minted['token']));
       return EXIT.done;
     }),
   );

@@ -30,7 +30,7 @@ export function addKeys(program: Command, ports: CliPorts): void {
       const body = objectOf(reply);
       if (reply.status !== 200) return explain(ports, body, reply.status);
       if (options.json === true) ports.terminal.out(JSON.stringify(body));
-      else ports.terminal.out([String(body['log']), ...replicaLines(body['replicas'])].join('\n'));
+      else ports.terminal.out([cell(body['log']), ...replicaLines(body['replicas'])].join('\n'));
       return EXIT.done;
     }),
   );

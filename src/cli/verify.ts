@@ -74,7 +74,7 @@ async function verifyAll(
   }
   const lines = createInterface({ input: createReadStream(path), crlfDelay: 0 });
   const facts = await verifyLedger(lines, keyring);
-  showObject(ports, options, { verified: true, ...facts } as unknown as JsonObject);
+  showObject(ports, options, { verified: true, ...facts });
   return EXIT.done;
 }
 

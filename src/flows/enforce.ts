@@ -17,7 +17,6 @@ import { comparePositions, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
 import { parseInstant, renderInstant } from '../kernel/clock.ts';
 import { sha256Hex } from '../kernel/digest.ts';
-import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';

@@ -73,10 +73,10 @@ export class Joiner {
     const { epochId: current, closedEpochId, runId } = await store.roster();
     if (current !== undefined) throw new WritError('ALREADY_OPEN', 'an epoch is open');
     const epochId = newId('ep', random);
-    const said = reason === undefined ? {} : { reason };
+    const said = { ...(reason === undefined ? {} : { reason }), ...this.#base() };
     const sealed = appender.seal({ id: newId('ent', random), kind: 'epoch', epochId, runId, rule, ...said });
     const reply = await store.openEpoch({
-      closedEpochId: undefined,
+      closedEpochId,
       runId,
       epochS: epochS(clock.now()),
       sealed,

@@ -14,7 +14,6 @@ import { parseInstant } from '../kernel/clock.ts';
 import { hmacSha256, lengthPrefixed, sha256Hex, toBase64Url } from '../kernel/digest.ts';
 import { WritError, isWritError } from '../kernel/error.ts';
 import { canonicalJson } from '../kernel/json.ts';
-import type { Log } from '../kernel/log.ts';
 import { newId } from '../kernel/random.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
 import type { RevocationView } from '../revocation/view.ts';

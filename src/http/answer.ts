@@ -12,9 +12,15 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Writes `answer`. `X-Request-ID` is echoed (AuthZEN 1.0 section 10.1.3). */
+/**
+ * Writes `answer`. `X-Request-ID` is echoed (AuthZEN 1.0 section 10.1.3). Where another answer has begun, the
+ * connection is cut, so that nobody takes the half that is there for the whole.
+ */
 export function send(req: IncomingMessage, res: ServerResponse, answer: Answer): void {
-  if (res.headersSent || res.destroyed) return;
+  if (res.headersSent) {
+    res.destroy();
+    return;
+  }
   const payload = answer.text ?? (answer.body === undefined ? '' : JSON.stringify(answer.body));
   const headers: Record<string, string | number> = {
     'cache-control': 'no-store',

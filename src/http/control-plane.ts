@@ -2,7 +2,8 @@
  * The control plane: what responders, auditors and operators command. Every route needs a caller; what a caller may
  * do is flows/authorise.ts. Not hot, so Express; each handler parses, flows and renders.
  */
-import type { Express, NextFunction, Request, RequestHandler, Response } from 'express';
+import type { RequestListener } from 'node:http';
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import express from 'express';
 import { parseAuthorization } from '../credential/parse-credential.ts';
 import type { Target } from '../feed/entry.ts';
@@ -32,7 +33,7 @@ export interface ControlPlanePorts {
   readonly log: Log;
 }
 
-export function controlPlane(ports: ControlPlanePorts): Express {
+export function controlPlane(ports: ControlPlanePorts): RequestListener {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -55,7 +56,11 @@ export function controlPlane(ports: ControlPlanePorts): Express {
   app.use((thrown: unknown, req: Request, res: Response, _next: NextFunction) => {
     fail(thrown, req, res, ports.log);
   });
-  return app;
+  // Express judges a target only after it could parse it, and answers the others itself, in HTML.
+  return (req, res) => {
+    if (req.url?.startsWith('/') === true) app(req, res);
+    else send(req, res, problemAnswer(new WritError('NOT_FOUND', 'no such route')));
+  };
 }
 
 type Method = 'get' | 'post' | 'delete';
@@ -112,7 +117,10 @@ class ControlPlane {
       const targets = this.#ports.parseTargets(what);
       const need = { act: 'revoke', what: requiredCapability(targets) } as const;
       this.#ports.authoriser.authorise(caller, need, { kinds: targets.map(({ kind }) => kind) });
-      if (dryRun) return send(req, res, this.#ports.inspection.dryRun(targets));
+      if (dryRun) {
+        send(req, res, this.#ports.inspection.dryRun(targets));
+        return;
+      }
       const idempotencyKey = idempotencyKeyOf(req);
       const status = await this.#ports.revoker.revoke({
         ...order,
@@ -121,7 +129,7 @@ class ControlPlane {
         idempotencyKey,
         caller: caller.id,
       });
-      return send(req, res, { status: statusCodeOf(status), body: renderStatus(status) });
+      send(req, res, { status: statusCodeOf(status), body: renderStatus(status) });
     };
   }
 
@@ -176,9 +184,9 @@ function idOf(req: Request): string {
 
 /** One value for each name: a parameter that is there twice is refused. */
 function queryOf(req: Request): ReadonlyMap<string, string> {
-  const { searchParams } = new URL(req.url, 'http://localhost');
+  const [, text = ''] = /\?(.*)$/s.exec(req.url) ?? [];
   const query = new Map<string, string>();
-  for (const [name, value] of searchParams) {
+  for (const [name, value] of new URLSearchParams(text)) {
     if (query.has(name)) throw new WritError('BAD_REQUEST', 'a query parameter is there twice');
     query.set(name, value);
   }

@@ -36,7 +36,7 @@ export function devMint(issuer: Mint, audience: string): (body: JsonObject) => P
       ...(scope === undefined ? {} : { scope }),
       ...(ttlS === undefined ? {} : { ttlS }),
       ...(clientId === undefined ? {} : { clientId }),
-      ...(claims === undefined ? {} : { claims: claims as JsonObject }),
+      ...(claims === undefined ? {} : { claims: claims }),
     });
     return { token };
   };

@@ -72,7 +72,9 @@ function parseItems(value: Json | undefined): readonly Json[] {
 
 function parseSemantic(options: Json | undefined): Semantic {
   if (options === undefined) return 'execute_all';
-  const semantic = isJsonObject(options) ? (options['evaluations_semantic'] ?? 'execute_all') : undefined;
+  const { evaluations_semantic: semantic = 'execute_all' } = isJsonObject(options)
+    ? options
+    : { evaluations_semantic: null };
   const known = SEMANTICS.find((one) => one === semantic);
   if (known !== undefined) return known;
   throw new WritError('BAD_REQUEST', `evaluations_semantic is one of ${SEMANTICS.join(', ')}`, {

@@ -42,14 +42,15 @@ export function parseRevocationBody(body: JsonObject): RevocationBody {
 /** The first thing a schema found, in our words. */
 export function badRequest(error: z.ZodError): WritError {
   const [issue] = error.issues;
-  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
-  const field = [...(issue?.path ?? []), ...(unknown === undefined ? [] : [unknown])].join('.');
-  const said = unknown === undefined ? sentenceOf(issue) : 'is not a member here';
-  return new WritError(
-    'BAD_REQUEST',
-    field === '' ? said : `${field} ${said}`,
-    field === '' ? {} : { field },
-  );
+  if (issue?.code === 'unrecognized_keys') return unknownMember(issue.keys[0] ?? '');
+  const field = issue?.path.join('.') ?? '';
+  return new WritError('BAD_REQUEST', `${field} ${sentenceOf(issue)}`, { field });
+}
+
+/** Named only when it looks like a name: what stands there may be a credential that was pasted in the wrong place. */
+function unknownMember(member: string): WritError {
+  if (!/^[A-Za-z]\w{0,31}$/.test(member)) return new WritError('BAD_REQUEST', 'a member is not known here');
+  return new WritError('BAD_REQUEST', `${member} is not a member here`, { field: member });
 }
 
 function sentenceOf(issue: z.core.$ZodIssue | undefined): string {

@@ -26,6 +26,9 @@ const SERVER_OPTIONS = {
   joinDuplicateHeaders: false,
 } as const;
 
+const TLS_VERSION_MIN = 'TLSv1.2';
+const RELOAD_MS = 5_000;
+
 /** Listens; rejects with the system's error when the address cannot be had. */
 export async function openServer(listener: Listener, handler: RequestListener): Promise<OpenServer> {
   const { server, stopWatching } = createFor(listener, handler);
@@ -55,19 +58,27 @@ function createFor(
   });
   const client = tls.clientCaFile === undefined ? {} : { requestCert: true, rejectUnauthorized: true };
   const server = createTlsServer(
-    { ...SERVER_OPTIONS, ...files(), ...client, minVersion: 'TLSv1.2' },
+    {
+      ...SERVER_OPTIONS,
+      ...files(),
+      ...client,
+      minVersion: TLS_VERSION_MIN,
+      handshakeTimeout: LIMITS.headersMs,
+    },
     handler,
   );
-  // A renewed certificate is picked up without a restart; a half-written one leaves the old in force.
+  // A renewed certificate is picked up without a restart; a half-written one, or one whose key is not there yet,
+  // leaves the old in force. Each file is watched: they are never replaced in one step.
   const reload = (): void => {
     try {
-      server.setSecureContext(files());
+      server.setSecureContext({ ...files(), minVersion: TLS_VERSION_MIN });
     } catch {
       return;
     }
   };
-  watchFile(tls.certFile, { interval: 5_000, persistent: false }, reload);
-  return { server, stopWatching: () => unwatchFile(tls.certFile, reload) };
+  const watched = Object.values(tls);
+  for (const file of watched) watchFile(file, { interval: RELOAD_MS, persistent: false }, reload);
+  return { server, stopWatching: () => watched.forEach((file) => unwatchFile(file, reload)) };
 }
 
 async function listen(server: Server | TlsServer, { address }: Listener): Promise<void> {
@@ -117,5 +128,6 @@ function refuseClient(error: NodeJS.ErrnoException, socket: Duplex): void {
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? '408 Request Timeout'
         : '400 Bad Request';
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  // Destroyed once it is written: who does not hang up would keep half a connection for good.
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
 }

@@ -106,13 +106,15 @@ function end(keeper: SessionKeeper, id: string): Answer {
 }
 
 /** Server-sent events (HTML Living Standard, 9.2). One `kill`, after which the stream has nothing more to say. */
-function stream({ keeper, sessions }: SessionPorts, { req, res, params: [id = ''] }: Call): undefined {
+function stream(
+  { keeper, sessions }: SessionPorts,
+  { req, res, params: [id = ''] }: Call,
+): Answer | undefined {
   const { ref } = keeper.find(id);
-  res.writeHead(200, {
-    'content-type': 'text/event-stream',
-    'cache-control': 'no-store',
-    'x-accel-buffering': 'no',
-  });
+  const headers = { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' };
+  // Who asks for the head only does not listen, and must not take the place of who does.
+  if (req.method === 'HEAD') return { status: 200, headers };
+  res.writeHead(200, { ...headers, 'cache-control': 'no-store' });
   res.write(': open\n\n');
   const comment = setInterval(() => res.write(': open\n\n'), COMMENT_MS);
   const handle: SessionHandle = {
