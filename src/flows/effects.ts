@@ -64,7 +64,9 @@ export class Effects {
   /** What is to be acknowledged: everything that matched, was seen, or was accepted late. The rest is silence. */
   outcomes(now: Instant): AcknowledgedOutcome[] {
     this.#watchLate();
-    return [...this.#effects].map(([id, effect]) => this.#outcomeOf(id, effect, now)).filter(hasNews);
+    // A kill is answered for whatever else has been forgotten of its revocation.
+    const ids = new Set([...this.#effects.keys(), ...this.#sessions.claims()]);
+    return [...ids].map((id) => this.#outcomeOf(id, now)).filter(hasNews);
   }
 
   #watchLate(): void {
@@ -77,10 +79,10 @@ export class Effects {
     }
   }
 
-  #outcomeOf(id: string, effect: Effect, now: Instant): AcknowledgedOutcome {
+  #outcomeOf(id: string, now: Instant): AcknowledgedOutcome {
     const { matched, killed, pending, unconfirmed, silent } = this.#sessions.tally(id, now);
     const late = this.#late.get(id);
-    const lastMs = late?.lastMs ?? effect.lastAcceptMs;
+    const lastMs = late?.lastMs ?? this.#effects.get(id)?.lastAcceptMs;
     return {
       revocation: id,
       matched,

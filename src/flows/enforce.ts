@@ -82,6 +82,7 @@ export class Enforcing {
   #appended: Appended;
   readonly #changed: News;
   #now: Enforcement;
+  #looking: Promise<void> | undefined;
 
   constructor(ports: EnforcePorts, appended: Appended, changed: News) {
     this.#ports = ports;
@@ -125,9 +126,15 @@ export class Enforcing {
 
   /**
    * One look: a reading sent after the append replied, a judgement, and where that suffices the final reading.
-   * Rejects as the store does; looking again is harmless, and how a late proof turns partial into enforced.
+   * Rejects as the store does; looking again is harmless, and how a late proof turns partial into enforced. One look at
+   * a time: two would write two receipts.
    */
-  async look(): Promise<void> {
+  look(): Promise<void> {
+    this.#looking ??= this.#lookOnce().finally(() => (this.#looking = undefined));
+    return this.#looking;
+  }
+
+  async #lookOnce(): Promise<void> {
     const { store, cursor, table, clock, exclusive, barrier } = this.#ports;
     // The coordinator is on the roster: it has applied and fsynced the entry before it judges anyone.
     if (this.#now.state === 'enforced' || comparePositions(cursor.position, this.#appended.position) < 0)

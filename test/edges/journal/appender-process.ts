@@ -21,10 +21,9 @@ export interface AppenderProcess {
 
 /** `tracer` is a command and its arguments that the process is started under. */
 export function startAppender(order: AppenderOrder, tracer: readonly string[] = []): AppenderProcess {
-  const [command, ...args] = [...tracer, process.execPath, SCRIPT, JSON.stringify(order)] as [
-    string,
-    ...string[],
-  ];
+  const own = [SCRIPT, JSON.stringify(order)];
+  const [command = process.execPath] = tracer;
+  const args = tracer.length === 0 ? own : [...tracer.slice(1), process.execPath, ...own];
   // One thread makes the disk calls, so that a tracer that counts per thread counts all of them.
   const env = { PATH: process.env['PATH'] ?? '', UV_THREADPOOL_SIZE: '1' };
   const child = spawn(command, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });

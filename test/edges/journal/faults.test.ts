@@ -368,6 +368,20 @@ describe('group commit', () => {
     expect(await idsOf(journal)).toEqual([...WRITTEN, ...ids]);
   });
 
+  it('finds every line again among thousands', async () => {
+    const { journal, a } = await start();
+    const ids = Array.from({ length: 2500 }, (_, index) => `r${index}`);
+    const replies = await Promise.all(ids.map((id) => journal.append('ep_1', revocation(id))));
+    expect(await idsOf(journal)).toEqual([...WRITTEN, ...ids]);
+    for (const index of [0, 1021, 1022, 1023, 2499]) {
+      const { line } = await journal.roster(replies[index]!.position);
+      expect(line?.sealed.entry.id).toBe(ids[index]);
+    }
+    const kinds = [await a.renew(), await a.renew(), await a.renew()].map(({ kind }) => kind);
+    expect(kinds).toEqual(['more', 'more', 'lease']);
+    expect(a.lines).toHaveLength(2502);
+  });
+
   it('takes no more than it can hold, and no entry that is larger than a line may be', async () => {
     const { journal, calls } = await start();
     const gate = Promise.withResolvers<number>();
