@@ -201,6 +201,7 @@ export class Revoker {
   /** The caller may hang up; this goes on, through a store that is away for a while. */
   async #run(enforcing: Enforcing): Promise<void> {
     const { closing, timer, log } = this.#ports;
+    let said = '';
     while (!closing.aborted) {
       try {
         await enforcing.run(closing);
@@ -209,7 +210,8 @@ export class Revoker {
         return;
       } catch (error) {
         const code = isWritError(error) ? error.code : 'INTERNAL';
-        log.warn('enforcement waits for the store', { revocation: enforcing.id, code });
+        if (code !== said) log.warn('enforcement waits for the store', { revocation: enforcing.id, code });
+        said = code;
         await timer.sleep(RETRY_MS, closing);
       }
     }

@@ -33,7 +33,12 @@ export class InProcessWrit {
     this.#lines = lines;
   }
 
-  static async open({ fileText, sets = [], dev = true, ...at }: InProcessOptions = {}): Promise<InProcessWrit> {
+  static async open({
+    fileText,
+    sets = [],
+    dev = true,
+    ...at
+  }: InProcessOptions = {}): Promise<InProcessWrit> {
     const dataDir = at.dataDir ?? (await mkdtemp(join(tmpdir(), 'writ-in-process-')));
     let lines = '';
     const { log } = openLog({
@@ -86,7 +91,9 @@ export class InProcessWrit {
   /** Path -> bytes of every file in the data directory. */
   async files(): Promise<ReadonlyMap<string, Buffer>> {
     const entries = await readdir(this.dataDir, { recursive: true, withFileTypes: true });
-    const paths = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+    const paths = entries
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => join(parentPath, name));
     return new Map(await Promise.all(paths.map(async (path) => [path, await readFile(path)] as const)));
   }
 
@@ -112,7 +119,10 @@ export function evaluation(token?: string): Record<string, unknown> {
 }
 
 /** A session of `billing` with this token. */
-export function registration(token: string, more: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+export function registration(
+  token: string,
+  more: Readonly<Record<string, unknown>> = {},
+): Record<string, unknown> {
   return {
     credential: { scheme: 'Bearer', token },
     kind: 'websocket',

@@ -23,7 +23,11 @@ export interface RawOptions {
 }
 
 /** Sends `bytes` to `url`'s port and reads until the server hangs up. Latin-1, so that any byte can be written. */
-export function exchange(url: string, bytes: string | Uint8Array, options: RawOptions = {}): Promise<RawReply> {
+export function exchange(
+  url: string,
+  bytes: string | Uint8Array,
+  options: RawOptions = {},
+): Promise<RawReply> {
   const { waitMs = 5_000, later = [] } = options;
   const { hostname, port } = new URL(url);
   const replied = Promise.withResolvers<RawReply>();
@@ -62,7 +66,11 @@ function parse(text: string): Pick<RawReply, 'status' | 'headers' | 'body'> {
     const colon = line.indexOf(':');
     headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
   }
-  return { status: Number(/^HTTP\/1\.1 (\d{3})/.exec(start)?.[1] ?? 0), headers, body: rest.join('\r\n\r\n') };
+  return {
+    status: Number(/^HTTP\/1\.1 (\d{3})/.exec(start)?.[1] ?? 0),
+    headers,
+    body: rest.join('\r\n\r\n'),
+  };
 }
 
 /** The bytes of one request that asks to be hung up on. */

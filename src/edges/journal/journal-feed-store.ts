@@ -206,7 +206,7 @@ export class JournalFeedStore implements FeedStore, Ledger {
  */
 async function renew({ log, leases }: Opened, request: RenewRequest): Promise<RenewReply> {
   const newer = new NewerLines(log, request.position, request.limit);
-  if (newer.isBehind) await newer.readOn();
+  while (newer.isBehind) await newer.readOn();
   log.assertIntact();
   return leases.renew(request, newer.page);
 }
