@@ -142,7 +142,7 @@ export class DurableLog implements Sink {
     }
     if (!lock.isHeld() || !file.isIntact()) throw this.#breakFor(`the journal in ${dataDir} was replaced`);
     try {
-      
+      await file.cut();
     } catch (cause) {
       throw this.#breakFor('what a failed write left in the journal cannot be cut', cause);
     }
