@@ -19,6 +19,13 @@ export interface Reply {
 /** The server could not be asked at all, or its answer made no sense. The message is for people. */
 export class ClientError extends Error {
   override readonly name = 'ClientError';
+  /** True when it may have been asked and may have done it: nobody knows. */
+  readonly isUncertain: boolean;
+
+  constructor(message: string, isUncertain = false) {
+    super(message);
+    this.isUncertain = isUncertain;
+  }
 }
 
 const DEADLINE_MS = 40_000;
@@ -44,6 +51,11 @@ export function call(
       ...headers,
     },
   });
+  let isConnected = false;
+  req.on('socket', (socket) => {
+    // From here on the request may have been read, whatever happens to its answer.
+    socket.once('connect', () => (isConnected = true));
+  });
   req.on('response', (res) => {
     const chunks: Buffer[] = [];
     res.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -51,11 +63,11 @@ export function call(
       answered.resolve({ status: res.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
     );
     res.on('error', (error) =>
-      answered.reject(new ClientError(`the answer of ${endpoint.url} broke off: ${error.message}`)),
+      answered.reject(new ClientError(`the answer of ${endpoint.url} broke off: ${error.message}`, true)),
     );
   });
   req.on('error', (error) =>
-    answered.reject(new ClientError(`${endpoint.url} does not answer: ${error.message}`)),
+    answered.reject(new ClientError(`${endpoint.url} does not answer: ${error.message}`, isConnected)),
   );
   req.end(payload);
   return answered.promise;

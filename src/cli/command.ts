@@ -70,8 +70,10 @@ function descendants(command: Command): Command[] {
 function exitFor(error: unknown, terminal: Terminal): ExitCode {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
   if (isWritError(error)) terminal.problem(`${error.code}: ${error.message}`);
-  else if (error instanceof ClientError) terminal.problem(error.message);
-  else
+  else if (error instanceof ClientError) {
+    terminal.problem(error.message);
+    return error.isUncertain ? EXIT.unknown : EXIT.error;
+  } else
     terminal.problem(`INTERNAL: ${error instanceof Error ? error.message : 'something unforeseen happened'}`);
   return EXIT.error;
 }

@@ -120,7 +120,7 @@ function addStatus(program: Command, ports: CliPorts): void {
     ports.run(async () => {
       const reply = await call(diagnosticsEndpoint(options, ports.around), 'GET', '/readyz');
       const body = objectOf(reply);
-      if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(JSON.stringify(body));
+      if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(cell(body));
       else {
         ports.terminal.out(cell(body['status']));
         showList(ports, options, body, 'checks', ['name', 'ok', 'detail']);

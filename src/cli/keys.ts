@@ -29,7 +29,7 @@ export function addKeys(program: Command, ports: CliPorts): void {
       const reply = await call(await controlEndpoint(options, ports.around), 'GET', '/v1/keys');
       const body = objectOf(reply);
       if (reply.status !== 200) return explain(ports, body, reply.status);
-      if (options.json === true) ports.terminal.out(JSON.stringify(body));
+      if (options.json === true) ports.terminal.out(cell(body));
       else ports.terminal.out([cell(body['log']), ...replicaLines(body['replicas'])].join('\n'));
       return EXIT.done;
     }),
@@ -62,7 +62,9 @@ function addText(
       const [id, options] = (argument === undefined ? ['', given[0]] : given) as [string, ServerOptions];
       const reply = await call(await controlEndpoint(options, ports.around), 'GET', path(id));
       if (reply.status !== 200) return explain(ports, objectOf(reply), reply.status);
-      ports.terminal.out(reply.text.replace(/\n$/, ''));
+      const text = reply.text.replace(/\n$/, '');
+      // A file gets the very bytes, because they are verified; a terminal gets what cannot act on it.
+      ports.terminal.out(ports.terminal.isTerminal ? text.split('\n').map(cell).join('\n') : text);
       return EXIT.done;
     }),
   );

@@ -1,9 +1,12 @@
 /** `writ revoke`: one selector from the arguments (a token only from standard input), and what became of it. */
+import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
+import { Argument, InvalidArgumentError, Option } from 'commander';
 import type { JsonObject } from '../kernel/json.ts';
 import { SELECTOR_KINDS } from '../feed/entry.ts';
 import type { CliPorts } from './ports.ts';
-import { call, objectOf } from './client.ts';
+import type { Endpoint, Reply } from './client.ts';
+import { ClientError, call, objectOf } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
 import { explain, showObject } from './show.ts';
@@ -17,7 +20,7 @@ interface RevokeOptions extends ServerOptions {
   readonly reason?: string;
   readonly ticket?: string;
   readonly wait?: string;
-  readonly waitMs?: string;
+  readonly waitMs?: number;
   readonly dryRun?: boolean;
   readonly idempotencyKey?: string;
 }
@@ -26,16 +29,16 @@ export function addRevoke(program: Command, ports: CliPorts): void {
   const command = program
     .command('revoke')
     .description('make what a selector names dead, everywhere, and say when it is')
-    .argument('<kind>', `one of ${SELECTOR_KINDS.join(', ')}`)
+    .addArgument(new Argument('<kind>', 'what the value is').choices(SELECTOR_KINDS))
     .argument('[value]', 'what it names; a token is read from standard input with -')
     .option('--issuer <issuer>', 'the issuer, where the kind has one')
     .option('--name <claim>', 'the claim, for kind claim')
     .option('--before <time>', 'RFC 3339; kills what was issued at or before it (default: now)')
     .option('--reason <text>')
     .option('--ticket <text>')
-    .option('--wait <word>', 'accepted, durable or enforced', 'enforced')
-    .option('--wait-ms <ms>', 'how long to wait for it', '5000')
-    .option('--idempotency-key <key>', 'repeat safely under the same key')
+    .addOption(new Option('--wait <word>').choices(['accepted', 'durable', 'enforced']).default('enforced'))
+    .option('--wait-ms <ms>', 'how long to wait for it', parseMs, 5_000)
+    .option('--idempotency-key <key>', 'repeat safely under the same key (default: a new one)')
     .option('--dry-run', 'say what would die; append nothing');
   withServerOptions(command).action((kind: string, value: string | undefined, options: RevokeOptions) =>
     ports.run(() => revoke(kind, value, options, ports)),
@@ -56,18 +59,48 @@ async function revoke(
   }
   const endpoint = await controlEndpoint(options, ports.around);
   const named = value === '-' ? (await ports.terminal.read()).trim() : value;
-  const headers = options.idempotencyKey === undefined ? {} : { 'idempotency-key': options.idempotencyKey };
-  const reply = await call(endpoint, 'POST', '/v1/revocations', bodyOf(kind, named, options), headers);
+  const { idempotencyKey = randomUUID() } = options;
+  const reply = await send(endpoint, bodyOf(kind, named, options), idempotencyKey, ports);
   const body = objectOf(reply);
-  if (reply.status >= 400) return explain(ports, body, reply.status);
+  if (reply.status >= 400) {
+    const code = explain(ports, body, reply.status);
+    if (code === EXIT.unknown) sayHowToRepeat(ports, idempotencyKey);
+    return code;
+  }
   showObject(ports, options, body);
   return exitOf(reply.status, body);
 }
 
+/** Always under a key, so that whoever is left without an answer can ask again and get one revocation. */
+async function send(
+  endpoint: Endpoint,
+  body: JsonObject,
+  idempotencyKey: string,
+  ports: CliPorts,
+): Promise<Reply> {
+  try {
+    return await call(endpoint, 'POST', '/v1/revocations', body, { 'idempotency-key': idempotencyKey });
+  } catch (error) {
+    if (error instanceof ClientError && error.isUncertain) sayHowToRepeat(ports, idempotencyKey);
+    throw error;
+  }
+}
+
+function sayHowToRepeat(ports: CliPorts, idempotencyKey: string): void {
+  ports.terminal.problem(
+    `whether it was revoked is unknown; repeat it with --idempotency-key ${idempotencyKey}`,
+  );
+}
+
+function parseMs(text: string): number {
+  if (/^\d{1,5}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('milliseconds, a whole number.');
+}
+
 function bodyOf(kind: string, value: string | undefined, options: RevokeOptions): JsonObject {
-  const { issuer, name, before, reason, ticket, wait = 'enforced', waitMs = '5000', dryRun } = options;
+  const { issuer, name, before, reason, ticket, wait = 'enforced', waitMs = 5_000, dryRun } = options;
   const selector = { kind, value, issuer, name, before };
-  const body = { selector, reason, ticket, wait, waitMs: Number(waitMs), dryRun };
+  const body = { selector, reason, ticket, wait, waitMs, dryRun };
   return JSON.parse(JSON.stringify(body)) as JsonObject;
 }
 

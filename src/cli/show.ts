@@ -1,4 +1,7 @@
-/** What commands print: an object, a list, a problem. JSON with `--json` or off a terminal. */
+/**
+ * What commands print: an object, a list, a problem. JSON with `--json` or off a terminal. What others wrote is shown
+ * with its control characters escaped, in JSON as well, where the escapes mean the same text.
+ */
 import type { JsonObject } from '../kernel/json.ts';
 import { isJsonObject } from '../kernel/json.ts';
 import type { CliPorts } from './ports.ts';
@@ -11,7 +14,7 @@ interface JsonOption {
 }
 
 export function showObject(ports: CliPorts, options: JsonOption, body: JsonObject): void {
-  if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(JSON.stringify(body));
+  if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(cell(body));
   else
     ports.terminal.out(
       rowsOf(body)
@@ -30,7 +33,7 @@ export function showList(
 ): void {
   const list = body[member];
   if (options.json === true || !ports.terminal.isTerminal) {
-    ports.terminal.out(JSON.stringify(body));
+    ports.terminal.out(cell(body));
     return;
   }
   const rows = Array.isArray(list) ? list.filter(isJsonObject) : [];

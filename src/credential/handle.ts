@@ -4,7 +4,8 @@
  * collision; it is computed once, when a credential is verified.
  */
 import type { Target } from '../feed/entry.ts';
-import { hmacSha256, lengthPrefixed } from '../kernel/digest.ts';
+import { lengthPrefixed } from '../kernel/digest.ts';
+import { Mac } from '../kernel/mac.ts';
 import { unreachable } from '../kernel/unreachable.ts';
 
 /** `sub-any`: that id at every issuer. `sub-bare`: the asserted subject that came without a credential. */
@@ -65,40 +66,46 @@ export interface HandleSet {
 }
 
 export class Fingerprinter {
-  readonly #key: Uint8Array;
+  readonly #mac: Mac;
 
   /** `key`: deriveKey(fleetKey, 'writ fingerprint'). */
   constructor(key: Uint8Array) {
-    this.#key = key;
+    this.#mac = new Mac(key);
   }
 
   /** Orders `handles` (plain kinds first), drops repeats, and fingerprints each. */
   print(handles: readonly Handle[]): HandleSet {
     const plain = handles.filter((handle) => !hasCutoff(handle));
-    const ordered = uniqueHandles([...plain, ...handles.filter(hasCutoff)]);
-    const prints = new Uint32Array(ordered.length * 2);
-    ordered.forEach((handle, i) => {
-      const mac = hmacSha256(this.#key, lengthPrefixed([handle.kind, ...handle.parts]));
-      const view = new DataView(mac.buffer, mac.byteOffset, 8);
-      prints[2 * i] = view.getUint32(0);
-      prints[2 * i + 1] = view.getUint32(4);
-    });
+    const all = plain.length === handles.length ? plain : [...plain, ...handles.filter(hasCutoff)];
+    const unique = new Map(all.map((handle) => [lengthPrefixed([handle.kind, ...handle.parts]), handle]));
+    const ordered = [...unique.values()];
+    const first = ordered.findIndex(hasCutoff);
     return {
       handles: ordered,
-      prints,
-      cutoffFrom: ordered.findIndex(hasCutoff) < 0 ? ordered.length : ordered.findIndex(hasCutoff),
+      prints: this.#print(unique.keys()),
+      cutoffFrom: first < 0 ? ordered.length : first,
     };
+  }
+
+  #print(texts: Iterable<string>): Uint32Array {
+    const words: number[] = [];
+    for (const text of texts) {
+      const mac = this.#mac.sign(text);
+      words.push(wordOf(mac, 0), wordOf(mac, 4));
+    }
+    return Uint32Array.from(words);
   }
 }
 
-function uniqueHandles(handles: readonly Handle[]): Handle[] {
-  const seen = new Set<string>();
-  return handles.filter((handle) => {
-    const key = lengthPrefixed([handle.kind, ...handle.parts]);
-    if (seen.has(key)) return false;
-    seen.add(key);
-    return true;
-  });
+/** Four bytes of a MAC, big-endian. */
+function wordOf(mac: string, at: number): number {
+  const [b0, b1, b2, b3] = [
+    mac.charCodeAt(at),
+    mac.charCodeAt(at + 1),
+    mac.charCodeAt(at + 2),
+    mac.charCodeAt(at + 3),
+  ];
+  return ((b0 << 24) | (b1 << 16) | (b2 << 8) | b3) >>> 0;
 }
 
 /** The handles that a feed target writes into the index: one, and for a subject also the bare one. */

@@ -32,7 +32,8 @@ export class Cursor {
     const before = opened === undefined ? this.#chain : CHAIN_START;
     const follows =
       opened === undefined
-        ? line.position.epoch === this.#position.epoch &&
+        ? this.#epochId !== undefined &&
+          line.position.epoch === this.#position.epoch &&
           line.position.sequence === this.#position.sequence + 1
         : line.position.epoch > this.#position.epoch && line.position.sequence === 1;
     if (!follows || nextChain(before, line.sealed.text) !== line.chain) {

@@ -43,9 +43,11 @@ const CONTROL_ENTRYPOINT = 'writ/control/allow';
 
 export class Authoriser {
   readonly #ports: AuthorisePorts;
+  readonly #scopes: ReadonlyMap<string, Capability>;
 
   constructor(ports: AuthorisePorts) {
     this.#ports = ports;
+    this.#scopes = new Map(Object.entries(ports.scopes));
   }
 
   /** UNAUTHENTICATED for a credential that is none; FENCED when it cannot be known whether it is revoked. */
@@ -88,11 +90,7 @@ export class Authoriser {
 
   #capabilitiesOf(scope: Json | undefined): ReadonlySet<Capability> {
     const words = typeof scope === 'string' ? scope.split(' ') : [];
-    return new Set(
-      words.flatMap((word) =>
-        Object.hasOwn(this.#ports.scopes, word) ? (this.#ports.scopes[word] ?? []) : [],
-      ),
-    );
+    return new Set(words.flatMap((word) => this.#scopes.get(word) ?? []));
   }
 }
 

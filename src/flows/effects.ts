@@ -98,8 +98,7 @@ export class Effects {
   /** Only what has no session to answer for may be forgotten early: it loses `seen` and the window, no kill. */
   #forgetOldest(): void {
     const claimed = new Set(this.#sessions.claims());
-    const oldest = this.#effects.keys().find((id) => !claimed.has(id));
-    if (oldest !== undefined) this.#forget(oldest);
+    for (const id of this.#effects.keys()) if (!claimed.has(id)) return this.#forget(id);
   }
 
   #forget(id: string): void {

@@ -15,7 +15,7 @@ import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
-import { parseInstant, renderInstant } from '../kernel/clock.ts';
+import { renderInstant } from '../kernel/clock.ts';
 import { sha256Hex } from '../kernel/digest.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
@@ -186,7 +186,10 @@ export class Enforcing {
     const outcomes = answer.standings.flatMap(({ acknowledgement }) =>
       this.#outcomeIn(acknowledgement?.outcomes ?? []),
     );
-    const lastMs = Math.max(0, ...outcomes.map(({ lastAcceptAt = '' }) => parseInstant(lastAcceptAt) ?? 0));
+    const accepts = outcomes.flatMap(({ lastAcceptAt }) =>
+      lastAcceptAt === undefined ? [] : [Date.parse(lastAcceptAt)],
+    );
+    const lastMs = Math.max(0, ...accepts);
     this.#now = {
       ...this.#now,
       closure: 'PARTIAL',
@@ -216,7 +219,6 @@ export class Enforcing {
     const closed = { ...this.#now, state, closure: state === 'enforced' ? 'CLOSED' : 'PARTIAL' } as const;
     const enforcedAtMs = state === 'enforced' ? now.wallMs : undefined;
     const receipt = this.#receipt({ ...closed, enforcedAtMs }, rule);
-    if (receipt === undefined) return this.#repeat();
     await receipts.write(id, receipt);
     const { matched, killed, unconfirmed } = closed.sessions;
     const facts = {
@@ -232,17 +234,19 @@ export class Enforcing {
     this.#changed.notify();
   }
 
-  #receipt(known: Enforcement, rule: 'acknowledged' | 'wait'): string | undefined {
+  #receipt(known: Enforcement, rule: 'acknowledged' | 'wait'): string {
     const { tree, members, identity } = this.#ports;
     const proof = tree.proof(this.#appended.position);
-    if (proof === undefined) return undefined;
     const acknowledgements = known.standings.flatMap(({ text }) => (text === undefined ? [] : [text]));
-    const signers = [
+    const signers = new Set([
       this.#appended.sealed.entry.by,
       identity.incarnation,
       ...known.standings.filter(({ text }) => text !== undefined).map(({ incarnation }) => incarnation),
-    ];
-    const certificates = [...new Set(signers)].flatMap((signer) => members.lookup(signer)?.certificate ?? []);
+    ]);
+    const certificates = members
+      .list()
+      .filter(({ incarnation }) => signers.has(incarnation))
+      .map(({ certificate }) => certificate);
     return buildReceipt({
       proof,
       checkpoint: tree.checkpoint(),

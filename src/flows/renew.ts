@@ -85,7 +85,8 @@ export class Renewer {
       if (isOwing) continue;
       const woken = new AbortController();
       const until = AbortSignal.any([signal, woken.signal]);
-      const woke = this.#isReachable() ? store.wake(cursor.position, until) : Promise.race([]);
+      // A hint that fails must not become a loop that never sleeps.
+      const woke = this.#isReachable() ? store.wake(cursor.position, until).catch(() => NEVER) : NEVER;
       await Promise.race([timer.sleep(leaseMs / 6, until), woke, changed]);
       woken.abort();
     }
@@ -140,7 +141,8 @@ export class Renewer {
   #request(): Parameters<FeedStore['renew']>[0] {
     const { identity, cursor, random } = this.#ports;
     this.#acknowledge();
-    this.#nonces = [...this.#nonces, toBase64Url(random.bytes(12))].slice(-NONCES_MAX);
+    // A full list repeats its last: dropping its first could drop the one the store took, and look like a clone.
+    if (this.#nonces.length < NONCES_MAX) this.#nonces = [...this.#nonces, toBase64Url(random.bytes(12))];
     return {
       incarnation: identity.incarnation,
       epochId: this.#epochId,
@@ -200,7 +202,9 @@ export class Renewer {
   }
 }
 
-/** Renewals whose answers were lost in a row; older ones have long been superseded at the store. */
+const NEVER: Promise<void> = new Promise(() => undefined);
+
+/** Renewals whose answers were lost in a row that are told apart. */
 const NONCES_MAX = 16;
 
 function codeOf(error: unknown): string {

@@ -124,9 +124,10 @@ export class Replica {
     const { signal } = this.#leaving;
     while (!signal.aborted) {
       if (this.#isJoined) await renewer.run(signal);
+      if (signal.aborted) return;
       this.#isJoined = false;
       const opened = this.#opened.next();
-      if (signal.aborted || (await this.#join())) continue;
+      if (await this.#join()) continue;
       await Promise.race([timer.sleep(leaseMs / 6, signal), opened]);
     }
   }

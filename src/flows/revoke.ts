@@ -10,7 +10,6 @@ import type { Ledger } from '../feed/ledger.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition } from '../feed/position.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
-import { parseInstant } from '../kernel/clock.ts';
 import { hmacSha256, lengthPrefixed, sha256Hex, toBase64Url } from '../kernel/digest.ts';
 import { WritError, isWritError } from '../kernel/error.ts';
 import { canonicalJson } from '../kernel/json.ts';
@@ -205,8 +204,7 @@ export class Revoker {
     while (!closing.aborted) {
       try {
         await enforcing.run(closing);
-        // From here on the receipt speaks, and a bulk entry's thousand targets need no memory.
-        if (enforcing.current.state === 'enforced') this.#followed.delete(enforcing.id);
+        if (enforcing.current.state === 'enforced') await this.#letGo(enforcing.id);
         return;
       } catch (error) {
         const code = isWritError(error) ? error.code : 'INTERNAL';
@@ -215,6 +213,17 @@ export class Revoker {
         await timer.sleep(RETRY_MS, closing);
       }
     }
+  }
+
+  /**
+   * From here on the receipt speaks, and a bulk entry's thousand targets need no memory. Not before the `outcome` entry
+   * has come back: whoever asked in between would find neither, and the enforcement would begin a second time.
+   */
+  async #letGo(id: string): Promise<void> {
+    const { effects, news, timer, closing } = this.#ports;
+    while (!closing.aborted && effects.outcome(id)?.state !== 'enforced')
+      await Promise.race([news.next(), timer.sleep(RETRY_MS, closing)]);
+    this.#followed.delete(id);
   }
 
   /** The enforcement of a revocation of an earlier run begins again: its clock restarts, its entry does not. */
@@ -248,8 +257,8 @@ export class Revoker {
 
   async #entryOf(id: string): Promise<RevocationEntry | undefined> {
     if (this.#ports.view.record(id) === undefined) return undefined;
-    const { entry } = (await this.#lineOf(id)).sealed;
-    return entry.kind === 'revocation' ? entry : undefined;
+    // The view records revocations and nothing else.
+    return (await this.#lineOf(id)).sealed.entry as RevocationEntry;
   }
 
   /** The same caller with the same key names the same entry, on every replica. */
@@ -298,8 +307,9 @@ function statusOfReceipt(facts: ReceiptFacts, lateAccepts: number): RevocationSt
     position: parsePosition(facts.position),
     state: facts.state,
     closure: facts.closure,
-    appendedAtMs: parseInstant(facts.appendedAt) ?? 0,
-    enforcedAtMs: parseInstant(facts.enforcedAt ?? ''),
+    appendedAtMs: Date.parse(facts.appendedAt),
+    // Verified: an enforced receipt has one.
+    enforcedAtMs: Date.parse(facts.enforcedAt as string),
     boundMs: facts.boundMs,
     replicas: facts.replicas,
     sessions: { ...facts.sessions, pending: 0, silent: [] },

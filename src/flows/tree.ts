@@ -4,6 +4,7 @@ import { MerkleTree, leafHash } from '../evidence/merkle.ts';
 import type { FeedLine } from '../feed/entry.ts';
 import { leafText } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
+import { WritError } from '../kernel/error.ts';
 import type { Identity } from './identity.ts';
 
 export class Tree {
@@ -45,10 +46,11 @@ export class Tree {
     );
   }
 
-  /** Inclusion proof of the entry at `position` in the tree as it is now; undefined outside this epoch. */
-  proof(position: Position): { readonly index: number; readonly hashes: readonly Uint8Array[] } | undefined {
+  /** Inclusion proof of the entry at `position` in the tree as it is now. INTERNAL for one that is not in it. */
+  proof(position: Position): { readonly index: number; readonly hashes: readonly Uint8Array[] } {
     const index = position.sequence - 1;
-    if (position.epoch !== this.#epoch || index >= this.#merkle.size) return undefined;
+    if (position.epoch !== this.#epoch || index >= this.#merkle.size)
+      throw new WritError('INTERNAL', 'no such leaf');
     return { index, hashes: this.#merkle.inclusionProof(index, this.#merkle.size) };
   }
 

@@ -61,9 +61,9 @@ export class Inspection {
   /** `after` (a position) and `limit` page through them, oldest first. */
   revocations(query: Query): Answer {
     const limit = limitOf(query, LIMITS.revocationsListedMax);
-    const after = query.has('after') ? parsePosition(query.get('after') ?? '') : undefined;
+    const after = parsePosition(query.get('after') ?? renderPosition(ORIGIN));
     requireKnown(query, ['after', 'limit']);
-    const records = this.#ports.view.records(after === undefined ? { limit } : { after, limit });
+    const records = this.#ports.view.records({ after, limit });
     return {
       status: 200,
       body: {
@@ -128,7 +128,7 @@ export class Inspection {
    */
   async streamLedger(query: Query, res: ServerResponse): Promise<void> {
     requireKnown(query, ['from']);
-    const from = query.has('from') ? parsePosition(query.get('from') ?? '') : ORIGIN;
+    const from = parsePosition(query.get('from') ?? renderPosition(ORIGIN));
     const { cursor, tree } = this.#ports;
     const head = cursor.position;
     const checkpoint = tree.checkpoint();
@@ -164,6 +164,7 @@ export class Inspection {
 
 /** Resolves when the reader has taken what was written, or is gone. */
 async function drained(res: ServerResponse): Promise<void> {
+  if (res.destroyed) return;
   const gone = new AbortController();
   const onClose = (): void => gone.abort();
   res.once('close', onClose);

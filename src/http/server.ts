@@ -4,7 +4,7 @@ import { lstat, unlink } from 'node:fs/promises';
 import type { RequestListener, Server } from 'node:http';
 import { createServer } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Listener } from '../config/config.ts';
 import { LIMITS } from '../kernel/limits.ts';
@@ -34,12 +34,13 @@ export async function openServer(listener: Listener, handler: RequestListener): 
   const { server, stopWatching } = createFor(listener, handler);
   server.maxConnections = LIMITS.connectionsMax;
   server.on('clientError', refuseClient);
+  const sockets = trackSockets(server);
   await listen(server, listener);
   return {
     url: urlOf(server, listener),
     close: async () => {
       stopWatching();
-      await closeServer(server);
+      await closeServer(server, sockets);
     },
   };
 }
@@ -105,16 +106,26 @@ function urlOf(server: Server | TlsServer, { address, tls }: Listener): string {
 }
 
 /** Stops accepting, lets running requests end for a moment, then cuts what is left (event streams never end). */
-async function closeServer(server: Server | TlsServer): Promise<void> {
+async function closeServer(server: Server | TlsServer, sockets: ReadonlySet<Socket>): Promise<void> {
   const closed = Promise.withResolvers<void>();
   server.close(() => closed.resolve());
   server.closeIdleConnections();
-  const cut = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
+  const cut = setTimeout(() => sockets.forEach((socket) => socket.destroy()), CLOSE_MS);
   await closed.promise;
   clearTimeout(cut);
 }
 
 const CLOSE_MS = 500;
+
+/** Node's own list has no connection that never finished its TLS handshake: one would keep the listener open. */
+function trackSockets(server: Server | TlsServer): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  return sockets;
+}
 
 /** What is not HTTP, or too slow, or has too large a header: the status that says so, and the connection ends. */
 function refuseClient(error: NodeJS.ErrnoException, socket: Duplex): void {

@@ -133,7 +133,10 @@ export class LastAccepts {
     }
     this.#his[oldest] = hi;
     this.#los[oldest] = lo;
-    for (const facts of [this.#counts, this.#lastMs, this.#lateCounts, this.#lateMs]) facts[oldest] = 0;
+    this.#counts[oldest] = 0;
+    this.#lastMs[oldest] = 0;
+    this.#lateCounts[oldest] = 0;
+    this.#lateMs[oldest] = 0;
     return oldest;
   }
 

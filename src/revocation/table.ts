@@ -9,9 +9,10 @@
  * slots in order and write the new ones in order.
  *
  * One thread writes. Slots move while a shard changes, so each shard has a version in shared memory that is odd
- * meanwhile. A reader on another thread takes it before (Atomics.load) and after (Atomics.add of 0, which no read
- * can sink below), and reads again when it was odd or has moved: it then neither sees half a record or a wrong one
- * nor misses one whose merge was over. Readers on the writer's own thread need none of this: nothing here awaits.
+ * meanwhile. A reader on another thread (there is none yet; it would have to be handed the slabs and the directory)
+ * takes it before (Atomics.load) and after (Atomics.add of 0, which no read can sink below), and reads again when it
+ * was odd or has moved: it then sees no half or wrong record and misses none whose merge was over. Readers on the
+ * writer's own thread need none of this: nothing here awaits.
  */
 import { EMPTY, PageStore, VOID_PAGE } from './page-store.ts';
 import { word } from './word.ts';
@@ -297,7 +298,7 @@ export class FingerprintTable {
   }
 }
 
-/** EMPTY is no key: the two largest low words share one, and are still told apart from others by the high word. */
+/** EMPTY is no key, so the two largest low words share one: fingerprints of 64 bits less one pair in 2^32. */
 function keyOf(lo: number): number {
   return lo === EMPTY ? EMPTY - 1 : lo;
 }

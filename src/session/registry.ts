@@ -7,6 +7,7 @@
 import type { Instant } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
+import { word } from '../revocation/word.ts';
 import type { KillTally } from './kill-tally.ts';
 import { NOTHING_KILLED } from './kill-tally.ts';
 import type {
@@ -29,8 +30,8 @@ interface Live extends SessionRecord {
   kill: (KillEvent & { readonly at: Instant }) | undefined;
   holderLeaseEndsMs: number;
   handle: SessionHandle | undefined;
-  /** The kills (by revocation id) whose tallies count this session. */
-  readonly claimedBy: Set<string>;
+  /** The kills whose tallies count this session. */
+  readonly claimedBy: Set<Claim>;
 }
 
 interface Claim {
@@ -137,13 +138,14 @@ export class SessionRegistry {
     if (matched.length === 0) return 0;
     const tally = this.#claims.get(claim) ?? { matched: 0, killed: 0, lost: 0, open: new Set<Live>() };
     this.#claims.set(claim, tally);
-    for (const live of matched) {
-      if (live.claimedBy.has(claim)) continue;
-      live.claimedBy.add(claim);
+    const added = matched.filter((live) => !live.claimedBy.has(tally));
+    for (const live of added) {
+      live.claimedBy.add(tally);
       tally.open.add(live);
-      tally.matched += 1;
-      tell(live, event, at);
     }
+    tally.matched += added.length;
+    // Counted first, told second: a holder that answers at once finds all of its sessions in the tally.
+    for (const live of added) tell(live, event, at);
     this.#onChange();
     return matched.length;
   }
@@ -178,7 +180,7 @@ export class SessionRegistry {
     return [...this.#claims.keys()];
   }
 
-  /** Forgets the tally of a kill that is settled and kept elsewhere (its receipt). */
+  /** Forgets the tally of a kill that is settled and kept elsewhere (its receipt). Killing under it again counts anew. */
   forgetClaim(claim: string): void {
     this.#claims.delete(claim);
   }
@@ -189,8 +191,7 @@ export class SessionRegistry {
    */
   sweep(now: Instant): void {
     for (const live of this.#live.values().toArray()) {
-      if (live.kill === undefined) continue;
-      if (live.selfEnds && now.monoMs >= live.holderLeaseEndsMs) this.#remove(live, 'killed');
+      if (isSurelyOver(live, now)) this.#remove(live, 'killed');
       else if (isForgettable(live, now)) this.#remove(live, 'lost');
     }
   }
@@ -219,8 +220,8 @@ export class SessionRegistry {
       if (bucket?.size === 0) this.#byHandle.delete(key);
     }
     for (const claim of live.claimedBy) {
-      const counted = this.#claims.get(claim);
-      if (counted?.open.delete(live) === true) counted[as] += 1;
+      claim.open.delete(live);
+      claim[as] += 1;
     }
     this.#store.ended(live.ref);
     this.#onChange();
@@ -231,6 +232,10 @@ function tell(live: Live, event: KillEvent, at: Instant): void {
   if (live.kill !== undefined) return;
   live.kill = { ...event, at };
   live.handle?.kill(event);
+}
+
+function isSurelyOver(live: Live, now: Instant): boolean {
+  return live.kill !== undefined && live.selfEnds && now.monoMs >= live.holderLeaseEndsMs;
 }
 
 function isSilent(live: Live, now: Instant): boolean {
@@ -251,5 +256,5 @@ function keyOf(hi: number, lo: number): bigint {
 
 function keysOf(record: SessionRecord): bigint[] {
   const { prints, handles } = record.handles;
-  return handles.map((_, i) => keyOf(prints[2 * i] ?? 0, prints[2 * i + 1] ?? 0));
+  return handles.map((_, i) => keyOf(word(prints, 2 * i), word(prints, 2 * i + 1)));
 }

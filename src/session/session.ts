@@ -38,7 +38,7 @@ export interface SessionRecord {
   readonly openedAtMs: number;
 }
 
-/** The port to where records are kept; a record is on disk before its session is answered. */
+/** The port to where records are kept; a record is on disk before its session is answered. `ended` never throws. */
 export interface SessionStore {
   opened(record: SessionRecord): void;
   ended(ref: SessionRef): void;

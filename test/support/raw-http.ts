@@ -42,7 +42,7 @@ export function exchange(
   };
   const deadline = setTimeout(() => finish(false), waitMs);
   const timers = later.map((one) => setTimeout(() => socket.write(toBytes(one.bytes)), one.afterMs));
-  socket.on('data', (chunk) => chunks.push(chunk));
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
   socket.on('end', () => finish(true));
   // A reset is a way of hanging up.
   socket.on('error', () => finish(true));

@@ -10,6 +10,7 @@ import type { Fingerprinter, Handle } from '../../credential/handle.ts';
 import { WritError } from '../../kernel/error.ts';
 import type { Log } from '../../kernel/log.ts';
 import type { SessionRecord, SessionRef, SessionStore } from '../../session/session.ts';
+import { causeCode } from './files.ts';
 
 const opened = z.object({
   ref: z.string(),
@@ -23,30 +24,43 @@ const opened = z.object({
 });
 const line = z.union([z.object({ opened }), z.object({ ended: z.string() })]);
 
+/** Below this many lines the file is not worth writing anew; above it, at most half of it is about what has ended. */
+const COMPACT_AT_LINES = 10_000;
+
 export class SessionFile implements SessionStore {
   readonly #path: string;
-  readonly #fd: number;
+  readonly #open: Map<string, SessionRecord>;
   readonly restored: readonly SessionRecord[];
+  #fd: number;
+  #lines: number;
+  /** Ends a line that was only written in part, so that it does not spoil the one after it. */
+  #lead = '';
 
-  /** Reads what an earlier run left open and begins a new file with just that. */
+  /**
+   * Reads what an earlier run left open and begins a new file with just that. INTERNAL when there is a file that
+   * cannot be read: going on without it would forget sessions that can still be killed.
+   */
   constructor(dataDir: string, fingerprinter: Fingerprinter, log: Log) {
     this.#path = join(dataDir, 'sessions.jsonl');
-    this.restored = readRecords(this.#path, fingerprinter, log);
-    const aside = `${this.#path}.tmp`;
-    writeFileSync(aside, this.restored.map(renderOpened).join(''), { mode: 0o600 });
-    renameSync(aside, this.#path);
-    this.#fd = openSync(this.#path, 'a', 0o600);
+    this.#open = readRecords(this.#path, fingerprinter, log);
+    this.restored = [...this.#open.values()];
+    this.#fd = this.#begin();
+    this.#lines = this.#open.size;
   }
 
   /** STORE_UNREACHABLE when it cannot be written: then the session must not begin. */
   opened(record: SessionRecord): void {
     this.#write(renderOpened(record));
+    this.#open.set(record.ref, record);
   }
 
   /** What cannot be written here makes a later run kill a session that has ended already: harmless. */
   ended(ref: SessionRef): void {
+    // One that never was on disk (refused, or it could not be written) has no end to write either.
+    if (!this.#open.delete(ref)) return;
     try {
       this.#write(`${JSON.stringify({ ended: ref })}\n`);
+      this.#compact();
     } catch {
       return;
     }
@@ -57,14 +71,37 @@ export class SessionFile implements SessionStore {
   }
 
   #write(text: string): void {
+    const bytes = Buffer.from(this.#lead + text);
     try {
-      writeSync(this.#fd, text);
+      // A disk that runs full takes a part and says so only by the count.
+      if (writeSync(this.#fd, bytes) < bytes.length) throw new Error('short write');
     } catch (cause) {
+      this.#lead = '\n';
       throw new WritError('STORE_UNREACHABLE', 'the session cannot be put on disk', {
         cause,
         retryAfterS: 1,
       });
     }
+    this.#lead = '';
+    this.#lines += 1;
+  }
+
+  /** The file is as long as what is open asks for, however many sessions come and go. */
+  #compact(): void {
+    if (this.#lines < COMPACT_AT_LINES || this.#lines < 2 * this.#open.size) return;
+    const before = this.#fd;
+    this.#fd = this.#begin();
+    this.#lines = this.#open.size;
+    closeSync(before);
+  }
+
+  /** Writes what is open aside and puts it in place, opened for appending. */
+  #begin(): number {
+    const aside = `${this.#path}.tmp`;
+    writeFileSync(aside, this.#open.values().map(renderOpened).toArray().join(''), { mode: 0o600 });
+    const fd = openSync(aside, 'a', 0o600);
+    renameSync(aside, this.#path);
+    return fd;
   }
 }
 
@@ -72,15 +109,9 @@ function renderOpened({ handles, ...record }: SessionRecord): string {
   return `${JSON.stringify({ opened: { ...record, handles: handles.handles } })}\n`;
 }
 
-function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): SessionRecord[] {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    return [];
-  }
+function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Map<string, SessionRecord> {
   const open = new Map<string, SessionRecord>();
-  for (const one of text.split('\n')) {
+  for (const one of readText(path).split('\n')) {
     if (one === '') continue;
     const parsed = line.safeParse(parseOr(one));
     if (!parsed.success)
@@ -92,7 +123,16 @@ function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Sess
       open.set(ref, { ...record, ref: ref as SessionRef, issuedAtS, expiresAtS, handles: printed });
     }
   }
-  return [...open.values()];
+  return open;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    if (causeCode(cause) === 'ENOENT') return '';
+    throw new WritError('INTERNAL', `${path} cannot be read (${causeCode(cause)})`, { cause });
+  }
 }
 
 function parseOr(text: string): unknown {

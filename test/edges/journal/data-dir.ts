@@ -11,6 +11,9 @@ import type { AppendReply, StoreFacts } from '../../../src/feed/feed-store.ts';
 import { ORIGIN } from '../../../src/feed/position.ts';
 import { epoch, replica, revocation } from '../../support/feed-entries.ts';
 
+/** What every journal of these tests begins with. */
+export const WRITTEN = ['ent_ep_1', 'joined_inc_a'];
+
 /** Where an fsync costs nothing, for tests that open a journal a thousand times and lose no power. */
 const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 

@@ -3,13 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { ContractReplica } from '../../contract/feed-store.ts';
+import { ContractReplica } from '../../contract/contract-replica.ts';
 import { revocation } from '../../support/feed-entries.ts';
 import { peerPath } from '../../support/peers.ts';
 import { answeredIn, startAppender } from './appender-process.ts';
-import { beginEpoch, idsOf, makeDataDir, openJournal } from './data-dir.ts';
-
-const WRITTEN = ['ent_ep_1', 'joined_inc_a'];
+import { WRITTEN, beginEpoch, idsOf, makeDataDir, openJournal } from './data-dir.ts';
 
 /** Mounts a tmpfs of 64 KiB over a directory; undefined where this user may not. */
 async function mountSmallDisk(): Promise<string | undefined> {

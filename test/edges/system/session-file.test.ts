@@ -1,0 +1,206 @@
+import { execFileSync } from 'node:child_process';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { SessionFile } from '../../../src/edges/system/session-file.ts';
+import type { Log, LogFields } from '../../../src/kernel/log.ts';
+import { SessionRegistry } from '../../../src/session/registry.ts';
+import { sessionRefOf } from '../../../src/session/session.ts';
+import { dead, FINGERPRINTER, recordOf, REVOKED } from '../../session/sessions.ts';
+import { mintToken, NOW_MS, verified } from '../../support/tokens.ts';
+
+let dataDir: string;
+let opened: SessionFile[];
+let warnings: [sentence: string, fields: LogFields | undefined][];
+
+const log: Log = {
+  info: () => undefined,
+  warn: (sentence, fields) => warnings.push([sentence, fields]),
+  error: () => undefined,
+};
+
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), 'writ-sessions-'));
+  opened = [];
+  warnings = [];
+});
+
+afterEach(() => {
+  for (const file of opened) file.close();
+  rmSync(dataDir, { recursive: true });
+});
+
+const pathOf = () => join(dataDir, 'sessions.jsonl');
+const textOf = () => readFileSync(pathOf(), 'utf8');
+const linesOf = () => textOf().split('\n').slice(0, -1);
+
+/** A run of the replica. The one before it is not closed: it crashed. */
+function run(): SessionFile {
+  const file = new SessionFile(dataDir, FINGERPRINTER, log);
+  opened.push(file);
+  return file;
+}
+
+describe('sessions on disk', () => {
+  it('are none at first start, in a file for its owner only', () => {
+    expect(run().restored).toEqual([]);
+    expect(textOf()).toBe('');
+    expect(statSync(pathOf()).mode & 0o777).toBe(0o600);
+    expect(readdirSync(dataDir)).toEqual(['sessions.jsonl']);
+  });
+
+  it('survive a crash exactly as they were, the moment they were opened', () => {
+    const records = [
+      recordOf('s1'),
+      recordOf('s2', { selfEnds: true, issuedAtS: undefined, expiresAtS: undefined, kind: 'websocket' }),
+    ];
+    const file = run();
+    for (const record of records) file.opened(record);
+    expect(run().restored).toEqual(records);
+    expect(run().restored).toEqual(records);
+    expect(warnings).toEqual([]);
+  });
+
+  it('do not survive once they have ended', () => {
+    const file = run();
+    const records = ['s1', 's2', 's3'].map((id) => recordOf(id));
+    for (const record of records) file.opened(record);
+    file.ended(sessionRefOf('s2'));
+    const next = run();
+    expect(next.restored).toEqual([records[0], records[2]]);
+    next.ended(sessionRefOf('s1'));
+    expect(run().restored).toEqual([records[2]]);
+    expect(linesOf()).toHaveLength(1);
+  });
+
+  it('can be killed by the run after the crash', () => {
+    const before = new SessionRegistry(run());
+    const record = recordOf('s1');
+    before.register(record, 0);
+    before.keep(record);
+    const file = run();
+    const after = new SessionRegistry(file);
+    for (const one of file.restored) after.restore(one, 0);
+    const now = { monoMs: 1000, wallMs: NOW_MS };
+    expect(after.kill('rev_1', [dead('jti-s1')], REVOKED, now)).toBe(1);
+    expect(after.tally('rev_1', now)).toMatchObject({ matched: 1, killed: 0, pending: 1 });
+    after.end(record.ref);
+    expect(run().restored).toEqual([]);
+  });
+
+  it('leave no trace when they never were on disk', () => {
+    const file = run();
+    file.ended(sessionRefOf('refused'));
+    expect(textOf()).toBe('');
+  });
+
+  it('are found around damaged lines, and each of those is passed over and said', () => {
+    const file = run();
+    file.opened(recordOf('s1'));
+    appendFileSync(pathOf(), 'not json\n\n{"opened":{"ref":"half"}}\n{"other":1}\n[]\n');
+    file.opened(recordOf('s2'));
+    appendFileSync(pathOf(), '{"opened":{"ref":"torn');
+    expect(run().restored).toEqual([recordOf('s1'), recordOf('s2')]);
+    const damaged = 'a line of the session file is damaged and was passed over';
+    expect(warnings).toEqual(Array(5).fill([damaged, { file: pathOf() }]));
+    warnings.length = 0;
+    expect(run().restored).toHaveLength(2);
+    expect(warnings).toEqual([]);
+  });
+
+  it('are not begun on what a crash left aside', () => {
+    run().opened(recordOf('s1'));
+    writeFileSync(`${pathOf()}.tmp`, 'half a file');
+    expect(run().restored).toEqual([recordOf('s1')]);
+    expect(readdirSync(dataDir)).toEqual(['sessions.jsonl']);
+  });
+
+  it('are not forgotten because their file cannot be read: the replica does not start', () => {
+    mkdirSync(pathOf());
+    expect(() => run()).toThrow(expect.objectContaining({ code: 'INTERNAL' }) as Error);
+    expect(() => run()).toThrow('cannot be read (EISDIR)');
+  });
+
+  it('hold neither the id of a session nor the credential it stands on', async () => {
+    const token = mintToken();
+    const { handles, subject, issuedAtS, expiresAtS } = await verified(token);
+    const file = run();
+    file.opened(recordOf('ses_the-capability', { handles, subject, issuedAtS, expiresAtS }));
+    file.ended(sessionRefOf('ses_the-capability'));
+    const text = textOf();
+    expect(text).toContain(sessionRefOf('ses_the-capability'));
+    expect(text).not.toContain('ses_the-capability');
+    for (const part of token.split('.')) expect(text).not.toContain(part);
+    expect(text).not.toContain('prints');
+  });
+});
+
+describe('the length of the file', () => {
+  it('stays bounded while sessions come and go, and those that stay are kept', () => {
+    const file = run();
+    file.opened(recordOf('stays'));
+    for (let i = 0; i < 12_000; i++) {
+      const record = recordOf('passes');
+      file.opened(record);
+      file.ended(record.ref);
+      if (i % 1000 === 0) expect(linesOf().length).toBeLessThanOrEqual(10_000);
+    }
+    expect(linesOf().length).toBeLessThan(10_000);
+    file.opened(recordOf('late'));
+    expect(run().restored).toEqual([recordOf('stays'), recordOf('late')]);
+  });
+});
+
+describe('a disk that takes no more', () => {
+  it('refuses a session, and does not stop one from ending', () => {
+    const file = new SessionFile(dataDir, FINGERPRINTER, log);
+    file.opened(recordOf('s1'));
+    file.close();
+    expect(() => file.opened(recordOf('s2'))).toThrow(
+      expect.objectContaining({ code: 'STORE_UNREACHABLE', retryAfterS: 1 }) as Error,
+    );
+    expect(() => file.ended(sessionRefOf('s1'))).not.toThrow();
+    expect(run().restored).toEqual([recordOf('s1')]);
+  });
+
+  it.skipIf(!hasPrlimit())('in the middle of a line spoils that session alone, not the next', () => {
+    const file = run();
+    file.opened(recordOf('s1'));
+    limitFileBytes(textOf().length + 20);
+    try {
+      expect(() => file.opened(recordOf('s2'))).toThrow(
+        expect.objectContaining({ code: 'STORE_UNREACHABLE' }) as Error,
+      );
+    } finally {
+      limitFileBytes('unlimited');
+    }
+    expect(linesOf()).toHaveLength(1);
+    file.opened(recordOf('s3'));
+    expect(run().restored).toEqual([recordOf('s1'), recordOf('s3')]);
+    expect(warnings).toHaveLength(1);
+  });
+});
+
+/** RLIMIT_FSIZE of this process: a write that reaches it is short, as on a full disk, and Node ignores the signal. */
+function limitFileBytes(bytes: number | 'unlimited'): void {
+  execFileSync('prlimit', ['--pid', String(process.pid), `--fsize=${bytes}:`]);
+}
+
+function hasPrlimit(): boolean {
+  try {
+    execFileSync('prlimit', ['--version']);
+    return true;
+  } catch {
+    return false;
+  }
+}

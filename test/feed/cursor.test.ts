@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import { Cursor } from '../../src/feed/cursor.ts';
+import type { FeedLine, SealedEntry } from '../../src/feed/entry.ts';
+import { CHAIN_START, nextChain } from '../../src/feed/entry.ts';
+import { ORIGIN } from '../../src/feed/position.ts';
+import { epoch, revocation } from '../support/feed-entries.ts';
+
+function lineOf(sealed: SealedEntry, at: [epoch: number, sequence: number], before = CHAIN_START): FeedLine {
+  return { sealed, position: { epoch: at[0], sequence: at[1] }, chain: nextChain(before, sealed.text) };
+}
+
+const opened = lineOf(epoch('ep_1', 'run_1'), [100, 1]);
+const second = lineOf(revocation('rev_1'), [100, 2], opened.chain);
+const third = lineOf(revocation('rev_2'), [100, 3], second.chain);
+
+function cursorAfter(...lines: FeedLine[]): Cursor {
+  const cursor = new Cursor();
+  for (const line of lines) cursor.advance(line);
+  return cursor;
+}
+
+describe('the cursor', () => {
+  it('begins before everything, in no epoch', () => {
+    const cursor = new Cursor();
+    expect([cursor.epochId, cursor.position, cursor.chain]).toEqual([undefined, ORIGIN, CHAIN_START]);
+  });
+
+  it('moves over what continues its history, and says where an epoch opened', () => {
+    const cursor = new Cursor();
+    expect([opened, second, third].map((line) => cursor.advance(line))).toEqual([true, false, false]);
+    expect([cursor.epochId, cursor.position, cursor.chain]).toEqual(['ep_1', third.position, third.chain]);
+  });
+
+  it('begins the chain anew with a later epoch', () => {
+    const next = lineOf(epoch('ep_2', 'run_2'), [101, 1]);
+    const cursor = cursorAfter(opened, second, next);
+    expect([cursor.epochId, cursor.position, cursor.chain]).toEqual(['ep_2', next.position, next.chain]);
+    const line = lineOf(revocation('rev_3'), [101, 2], next.chain);
+    expect(cursor.advance(line)).toBe(false);
+  });
+
+  it.each([
+    ['the same line again', second],
+    ['a line after a gap', lineOf(revocation('rev_3'), [100, 4], second.chain)],
+    ['a line of an epoch that it has not seen open', lineOf(revocation('rev_3'), [101, 3], second.chain)],
+    ['a line at the right place on another history', lineOf(revocation('rev_3'), [100, 3], opened.chain)],
+    ['a line whose entry was exchanged', { ...third, sealed: revocation('rev_9') }],
+    ['an epoch that is not newer', lineOf(epoch('ep_2', 'run_2'), [100, 1])],
+    ['an earlier epoch', lineOf(epoch('ep_2', 'run_2'), [99, 1])],
+    ['an epoch that does not begin at 1', lineOf(epoch('ep_2', 'run_2'), [101, 2])],
+    ['an epoch in the middle of another', lineOf(epoch('ep_2', 'run_2'), [100, 3], second.chain)],
+    ['an epoch that goes on with the chain', lineOf(epoch('ep_2', 'run_2'), [101, 1], second.chain)],
+  ])('stays where it is before %s', (_, line) => {
+    const cursor = cursorAfter(opened, second);
+    expect(() => cursor.advance(line)).toThrow(
+      expect.objectContaining({ code: 'PROOF_INVALID', message: 'feed diverges after 100-2' }) as Error,
+    );
+    expect([cursor.epochId, cursor.position, cursor.chain]).toEqual(['ep_1', second.position, second.chain]);
+    expect(cursor.advance(third)).toBe(false);
+  });
+
+  it('takes no entry before an epoch has opened', () => {
+    for (const number of [0, 100]) {
+      const line = lineOf(revocation('rev_1'), [number, 1]);
+      expect(() => new Cursor().advance(line)).toThrow('feed diverges after 0-0');
+    }
+  });
+});

@@ -1,0 +1,104 @@
+import { describe, expect, it } from 'vitest';
+import type { ReplicaEntry, SealedEntry } from '../../src/feed/entry.ts';
+import { CHAIN_START, sealEntry } from '../../src/feed/entry.ts';
+import { Members } from '../../src/feed/members.ts';
+import { signingKeyOf } from '../../src/kernel/key.ts';
+import { LOG_KEY, replica, REPLICA_KEY, revocation } from '../support/feed-entries.ts';
+
+const OTHER_KEY = signingKeyOf(new Uint8Array(32).fill(3));
+
+function membersOf(...entries: SealedEntry[]): Members {
+  const members = new Members();
+  entries.forEach((sealed, index) => {
+    members.apply({ sealed, chain: CHAIN_START, position: { epoch: 1, sequence: index + 1 } });
+  });
+  return members;
+}
+
+/** A `joined` entry with a key of its own. */
+function joinedWith(key: string, incarnation: string): SealedEntry {
+  const { sig: _, ...facts } = replica('joined', incarnation).entry as ReplicaEntry;
+  return sealEntry({ ...facts, key }, LOG_KEY);
+}
+
+function statesOf(members: Members): string[] {
+  return members.list().map(({ incarnation, state }) => `${incarnation} ${state}`);
+}
+
+describe('who may sign', () => {
+  it('is nobody before anyone has joined', () => {
+    const members = membersOf(revocation('rev_1'));
+    expect(members.list()).toEqual([]);
+    expect(members.lookup('inc_a')).toBeUndefined();
+    expect(members.keyOf('inc_a')).toBeUndefined();
+  });
+
+  it('is who joined, with the key and the text that admitted it', () => {
+    const entry = replica('joined', 'inc_a');
+    const members = membersOf(entry);
+    expect(members.lookup('inc_a')).toMatchObject({
+      replica: 'a',
+      incarnation: 'inc_a',
+      state: 'joined',
+      certificate: entry.text,
+    });
+    expect(members.keyOf('inc_a')?.x).toBe(REPLICA_KEY.public.x);
+  });
+
+  it('is nobody with a key that is none', () => {
+    expect(membersOf(joinedWith('AAAA', 'inc_a')).list()).toEqual([]);
+  });
+
+  it.each(['left', 'forgotten'] as const)(
+    'is still known by its key once it is %s, for what it signed',
+    (event) => {
+      const members = membersOf(replica('joined', 'inc_a'), replica(event, 'inc_a'));
+      expect(statesOf(members)).toEqual([`inc_a ${event}`]);
+      expect(members.keyOf('inc_a')?.x).toBe(REPLICA_KEY.public.x);
+      expect(members.lookup('inc_a')?.certificate).toContain('"event":"joined"');
+    },
+  );
+
+  it('is not changed by the leaving of somebody unknown', () => {
+    expect(membersOf(replica('left', 'inc_x')).list()).toEqual([]);
+  });
+
+  it('goes over to the incarnation that goes on with the data directory', () => {
+    const members = membersOf(replica('joined', 'inc_a'), replica('joined', 'inc_b', { succeeds: 'inc_a' }));
+    expect(statesOf(members)).toEqual(['inc_a succeeded', 'inc_b joined']);
+  });
+
+  it('does not go over to a successor whose key is none', () => {
+    const broken = joinedWith('AAAA', 'inc_b').entry as ReplicaEntry;
+    const { sig: _, ...facts } = broken;
+    const entry = sealEntry({ ...facts, succeeds: 'inc_a' }, LOG_KEY);
+    expect(statesOf(membersOf(replica('joined', 'inc_a'), entry))).toEqual(['inc_a joined']);
+  });
+});
+
+describe('whose data directory this is', () => {
+  const { x } = REPLICA_KEY.public;
+
+  it('is the newest incarnation that signs with its key', () => {
+    const members = membersOf(
+      replica('joined', 'inc_a'),
+      replica('joined', 'inc_b'),
+      joinedWith(OTHER_KEY.public.x, 'inc_c'),
+    );
+    expect(members.predecessorOf(x)?.incarnation).toBe('inc_b');
+    expect(members.predecessorOf(OTHER_KEY.public.x)?.incarnation).toBe('inc_c');
+  });
+
+  it.each(['left', 'forgotten'] as const)('is no incarnation that is %s', (event) => {
+    const members = membersOf(
+      replica('joined', 'inc_a'),
+      replica('joined', 'inc_b'),
+      replica(event, 'inc_b'),
+    );
+    expect(members.predecessorOf(x)?.incarnation).toBe('inc_a');
+  });
+
+  it('is nobody for a key that never joined', () => {
+    expect(membersOf(replica('joined', 'inc_a')).predecessorOf(OTHER_KEY.public.x)).toBeUndefined();
+  });
+});

@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest';
+import { signAcknowledgement } from '../../src/evidence/acknowledgement.ts';
+import { Members } from '../../src/feed/members.ts';
+import { LeaseTable } from '../../src/flows/barrier.ts';
+import { signingKeyOf } from '../../src/kernel/key.ts';
+import { joinedLine } from '../support/joined-line.ts';
+
+const TERM = { leaseMs: 3_000, epsMs: 50 };
+const AT = (ms: number) => ({ monoMs: ms, wallMs: 1_800_000_000_000 + ms });
+const POSITION = { epoch: 5, sequence: 3 };
+const KEY = signingKeyOf(new Uint8Array(32).fill(1));
+const OTHER = signingKeyOf(new Uint8Array(32).fill(2));
+
+function acknowledged(
+  incarnation: string,
+  over: Partial<{ position: string; epochId: string }> = {},
+  key = KEY,
+): string {
+  const said = { position: '5-3', epochId: 'ep_1', ...over };
+  const fixed = {
+    v: 1,
+    replica: 'a',
+    chain: '0'.repeat(40),
+    leaf: '0'.repeat(64),
+    at: '2027-01-15T08:00:00.000Z',
+    cachesPurged: true,
+  } as const;
+  return signAcknowledgement({ ...fixed, ...said, incarnation, outcomes: [] }, key);
+}
+
+function tableOf(): LeaseTable {
+  const members = new Members();
+  members.apply(joinedLine('inc_a', KEY));
+  members.apply(joinedLine('inc_b', OTHER));
+  return new LeaseTable(TERM, members);
+}
+
+const question = (appendedMs: number, over: object = {}) =>
+  ({
+    position: POSITION,
+    epochId: 'ep_1',
+    appendedAt: AT(appendedMs),
+    exclusive: true,
+    mode: 'acknowledged',
+    ...over,
+  }) as const;
+
+describe('the barrier', () => {
+  it('takes an acknowledgement of this epoch that reaches the entry, signed by whose row it is', () => {
+    const judged = (text: string | undefined) => {
+      const table = tableOf();
+      table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement: text }], AT(0));
+      return table.judge(question(0), AT(1)).standings[0]?.state;
+    };
+    expect(judged(acknowledged('inc_a'))).toBe('acknowledged');
+    expect(judged(acknowledged('inc_a', { position: '5-4' }))).toBe('acknowledged');
+    expect(judged(acknowledged('inc_a', { position: '5-2' }))).toBe('outstanding');
+    expect(judged(acknowledged('inc_a', { epochId: 'ep_0' }))).toBe('outstanding');
+    expect(judged(acknowledged('inc_a', {}, OTHER))).toBe('outstanding');
+    expect(judged(acknowledged('inc_b', {}, OTHER))).toBe('outstanding');
+    expect(judged('nonsense')).toBe('outstanding');
+    expect(judged(undefined)).toBe('outstanding');
+  });
+
+  it('is not passed by an empty table, nor by a young one that others write', () => {
+    const table = tableOf();
+    expect(table.judge(question(0), AT(1))).toEqual({ standings: [], rule: undefined });
+    const row = { incarnation: 'inc_a', renewals: 1, acknowledgement: acknowledged('inc_a') };
+    table.observe('ep_1', [row], AT(0));
+    expect(table.judge(question(0), AT(1)).rule).toBe('acknowledged');
+    expect(table.judge(question(0, { exclusive: false }), AT(3_000)).rule).toBeUndefined();
+    expect(table.judge(question(0, { exclusive: false }), AT(3_100)).rule).toBe('acknowledged');
+    expect(table.judge(question(0, { mode: 'wait' }), AT(3_100)).rule).toBeUndefined();
+  });
+
+  it('counts quiet from the receipt of the first reading that showed the counter, and a renewal begins it anew', () => {
+    const table = tableOf();
+    const row = (renewals: number) => ({ incarnation: 'inc_b', renewals, acknowledgement: undefined });
+    table.observe('ep_1', [row(1)], AT(0));
+    table.observe('ep_1', [row(1)], AT(3_000));
+    expect(table.judge(question(3_000), AT(3_100)).standings[0]).toMatchObject({
+      state: 'fenced',
+      notLaterThan: AT(3_100),
+    });
+    table.observe('ep_1', [row(2)], AT(3_100));
+    expect(table.judge(question(3_000), AT(6_000)).standings[0]?.state).toBe('outstanding');
+    // A row that is missing from a later reading is remembered.
+    table.observe('ep_1', [], AT(6_100));
+    expect(table.judge(question(6_000), AT(6_110)).standings).toHaveLength(1);
+    expect(table.rows()).toEqual([{ incarnation: 'inc_b', acknowledgement: undefined, since: AT(3_100) }]);
+  });
+
+  it('is passed by the clock whoever goes on renewing without a word, and says when at the latest', () => {
+    const table = tableOf();
+    for (let ms = 0; ms <= 3_300; ms += 100) {
+      table.observe(
+        'ep_1',
+        [{ incarnation: 'inc_stranger', renewals: ms, acknowledgement: undefined }],
+        AT(ms),
+      );
+    }
+    expect(table.judge(question(0), AT(3_251)).rule).toBeUndefined();
+    const { rule, standings } = table.judge(question(0), AT(3_252));
+    expect(rule).toBe('wait');
+    expect(standings).toEqual([
+      expect.objectContaining({ replica: 'inc_stranger', state: 'fenced', notLaterThan: AT(3_052) }),
+    ]);
+  });
+
+  it('forgets the rows of an epoch that is over', () => {
+    const table = tableOf();
+    table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement: undefined }], AT(0));
+    table.observe('ep_2', [], AT(10));
+    expect(table.rows()).toEqual([]);
+  });
+});

@@ -1,0 +1,251 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Target } from '../../src/feed/entry.ts';
+import { sessionRefOf } from '../../src/session/session.ts';
+import { FakeClock, settle } from '../support/fake-time.ts';
+import { ISSUER, LEASE_MS, TestReplica, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+
+const NOW_S = 1_800_000_000;
+const TOKEN = tokenOf('billing', 'j1', NOW_S);
+const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
+
+const running: TestReplica[] = [];
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((replica) => replica.stop()));
+});
+
+async function start(): Promise<TestReplica> {
+  const replica = new TestReplica({ clock: new FakeClock() });
+  running.push(replica);
+  return replica.start();
+}
+
+async function kill(replica: TestReplica, target: Target): Promise<string> {
+  const { id } = await replica.revoker.revoke(orderOf({ targets: [target], wait: 'durable' }));
+  await settle();
+  return id;
+}
+
+describe('a decision', () => {
+  it('is what policy says of a credential that is alive', async () => {
+    const { checker } = await start();
+    expect(checker.check(requestOf(TOKEN))).toMatchObject({
+      effect: 'allow',
+      reason: 'permitted',
+      policyReason: 'plain',
+    });
+    const asked = (name: string) => checker.check(requestOf(TOKEN, { action: { name } }));
+    expect(asked('write')).toMatchObject({ effect: 'deny', reason: 'policy_denied' });
+    expect(asked('undefined')).toMatchObject({ effect: 'deny', reason: 'policy_undefined' });
+    expect(asked('trap')).toMatchObject({ effect: 'deny', reason: 'policy_error', detail: 'policy trapped' });
+  });
+
+  it('asks no policy about a credential that is revoked, refused or of somebody else', async () => {
+    const replica = await start();
+    const { checker, policy } = replica;
+    await kill(replica, jti('j1'));
+    expect(checker.check(requestOf(TOKEN))).toMatchObject({ effect: 'deny', reason: 'revoked' });
+    expect(checker.check(requestOf('bad'))).toMatchObject({
+      effect: 'deny',
+      reason: 'invalid_credential',
+      detail: 'signature',
+    });
+    expect(checker.check(requestOf(tokenOf('other', 'j2', NOW_S)))).toMatchObject({
+      effect: 'deny',
+      reason: 'subject_mismatch',
+    });
+    expect(policy.evaluations).toBe(0);
+  });
+
+  it('cannot be known without keys or when too much is asked at once', async () => {
+    const { checker } = await start();
+    for (const token of ['nokeys', 'busy']) {
+      expect(checker.check(requestOf(token))).toMatchObject({
+        effect: 'indeterminate',
+        reason: 'introspection_unavailable',
+      });
+    }
+  });
+
+  it('looks again after the wait for a verification: what was revoked meanwhile is denied', async () => {
+    const replica = await start();
+    const pending = replica.checker.check(requestOf(`slow${TOKEN}`));
+    expect(pending).toBeInstanceOf(Promise);
+    await kill(replica, jti('j1'));
+    replica.verifier.slow.resolve();
+    expect(await pending).toMatchObject({ effect: 'deny', reason: 'revoked' });
+  });
+
+  it('kills the same second and spares the next', async () => {
+    const replica = await start();
+    await kill(replica, { kind: 'subject', issuer: ISSUER, value: 'billing', cutoffS: NOW_S });
+    expect(replica.checker.check(requestOf(TOKEN))).toMatchObject({ reason: 'cutoff' });
+    expect(replica.checker.check(requestOf(tokenOf('billing', 'j2', NOW_S + 1)))).toMatchObject({
+      effect: 'allow',
+    });
+  });
+});
+
+describe('a subject that is asserted without a credential', () => {
+  it('is decided by policy, and dead under a cutoff unless it authenticated later', async () => {
+    const replica = await start();
+    const { checker } = replica;
+    expect(checker.check(requestOf(undefined))).toMatchObject({ effect: 'allow' });
+    await kill(replica, { kind: 'subject', issuer: ISSUER, value: 'billing', cutoffS: NOW_S });
+    const at = (authenticatedAt: unknown) =>
+      checker.check(requestOf(undefined, { context: { authenticatedAt: authenticatedAt as string } }));
+    expect(at(undefined)).toMatchObject({ reason: 'cutoff' });
+    expect(at(new Date(NOW_S * 1000).toISOString())).toMatchObject({ reason: 'cutoff' });
+    expect(at('yesterday')).toMatchObject({ reason: 'cutoff' });
+    expect(at(true)).toMatchObject({ reason: 'cutoff' });
+    expect(at(NOW_S + 1)).toMatchObject({ effect: 'allow' });
+    expect(at(new Date((NOW_S + 1) * 1000).toISOString())).toMatchObject({ effect: 'allow' });
+    // Nobody authenticated in the future.
+    expect(at(NOW_S + 3600)).toMatchObject({ reason: 'cutoff' });
+  });
+
+  it('has handles that are kept for a bounded number of subjects', async () => {
+    const { checker } = await start();
+    for (let i = 0; i <= 10_000; i++)
+      void checker.check(requestOf(undefined, { subject: { type: 'service', id: `s${i}` } }));
+    expect(checker.check(requestOf(undefined))).toMatchObject({ effect: 'allow' });
+  });
+});
+
+describe('the lease', () => {
+  it('is computed at each decision: after a pause nothing is allowed, whatever timers have not run', async () => {
+    const replica = await start();
+    const { checker, clock } = replica;
+    await kill(replica, jti('dead'));
+    expect(checker.freshForMs()).toBeGreaterThan(0);
+    // The whole process stood still: no renewal ran.
+    replica.closing.abort();
+    await replica.replica.stop();
+    replica.lease.adopt(clock.now());
+    clock.advance(LEASE_MS - 50);
+    expect(checker.freshForMs()).toBe(0);
+    expect(checker.check(requestOf(TOKEN))).toMatchObject({ effect: 'indeterminate', reason: 'fenced' });
+    expect(checker.check(requestOf('bad'))).toMatchObject({ effect: 'indeterminate', reason: 'fenced' });
+    expect(checker.check(requestOf(undefined))).toMatchObject({ reason: 'fenced' });
+    expect(checker.check(requestOf(tokenOf('billing', 'dead', NOW_S)))).toMatchObject({ reason: 'revoked' });
+  });
+
+  it('is over when the wall clock says so, even if the other does not', async () => {
+    const { checker, clock } = await start();
+    clock.setForward(LEASE_MS);
+    expect(checker.check(requestOf(TOKEN))).toMatchObject({ reason: 'fenced' });
+  });
+});
+
+describe('the data API', () => {
+  const input = { subject: { type: 'service', id: 'billing' }, context: { x: 1 }, credential: 'raw' };
+  const credential = { scheme: 'Bearer', token: TOKEN } as const;
+
+  it('gives an entrypoint the verified credential, never the raw one', async () => {
+    const { checker } = await start();
+    const answer = await checker.evaluate('echo', input, credential);
+    expect(answer).toMatchObject({
+      value: {
+        kind: 'value',
+        value: { context: { x: 1 }, credential: { issuer: ISSUER, claims: { sub: 'billing' } } },
+      },
+    });
+    expect(JSON.stringify(answer)).not.toContain('raw');
+    expect(await checker.evaluate('echo', { subject: 'odd', context: 7 }, undefined)).toMatchObject({
+      value: { kind: 'value' },
+    });
+    expect(await checker.evaluate('echo', { subject: { id: 'billing' } }, undefined)).toMatchObject({
+      value: { kind: 'value' },
+    });
+    expect(await checker.evaluate('none', {}, undefined)).toMatchObject({ value: { kind: 'undefined' } });
+  });
+
+  it('gives nothing for what is refused, revoked, of another subject, or cannot be known', async () => {
+    const replica = await start();
+    const { checker } = replica;
+    expect(await checker.evaluate('echo', input, { scheme: 'Bearer', token: 'bad' })).toMatchObject({
+      refused: { reason: 'invalid_credential' },
+    });
+    expect(await checker.evaluate('echo', { subject: { id: 'other' } }, credential)).toMatchObject({
+      refused: { reason: 'subject_mismatch' },
+    });
+    await kill(replica, jti('j1'));
+    expect(await checker.evaluate('echo', input, credential)).toMatchObject({
+      refused: { reason: 'revoked' },
+    });
+    replica.lease.drop();
+    expect(await checker.evaluate('echo', {}, undefined)).toMatchObject({ refused: { reason: 'fenced' } });
+  });
+});
+
+describe('a session', () => {
+  it('of an earlier run that never expires goes on until it is told', async () => {
+    const replica = await start();
+    const handles = replica.fingerprinter.print([{ kind: 'jti', parts: [ISSUER, 'j1'] }]);
+    const record = {
+      kind: 'k',
+      subject: 'billing',
+      handles,
+      issuedAtS: undefined,
+      expiresAtS: undefined,
+      selfEnds: false,
+      openedAtMs: 0,
+    };
+    const ref = sessionRefOf('ses_1');
+    replica.sessions.restore({ ...record, ref }, 0);
+    await replica.renewer.renewOnce();
+    expect(replica.sessions.lookup(ref)?.kill).toBeUndefined();
+    await kill(replica, jti('j1'));
+    expect(replica.sessions.lookup(ref)?.kill).toMatchObject({ reason: 'revoked' });
+  });
+
+  it('is refused without a credential, with a bad one, and when policy denies', async () => {
+    const { keeper, sessions } = await start();
+    const open = (token: string | undefined, name = 'read') =>
+      keeper.open({
+        kind: 'k',
+        selfEnds: false,
+        request: { ...requestOf(token, { action: { name } }), subject: undefined },
+      });
+    expect(await open(undefined)).toMatchObject({ id: undefined, decision: { reason: 'no_credential' } });
+    expect(await open('bad')).toMatchObject({ id: undefined, decision: { reason: 'invalid_credential' } });
+    expect(await open(TOKEN, 'write')).toMatchObject({
+      id: undefined,
+      decision: { reason: 'policy_denied' },
+    });
+    expect(sessions.size).toBe(0);
+  });
+
+  it('is kept on disk before it is answered, and can be pinged, found and ended', async () => {
+    const { keeper, records } = await start();
+    const { id = '' } = await keeper.open({ kind: 'k', selfEnds: false, request: requestOf(TOKEN) });
+    expect(records).toHaveLength(1);
+    expect(keeper.ping(id)).toMatchObject({ kill: undefined });
+    expect(keeper.find(id)).toMatchObject({ kind: 'k', subject: 'billing' });
+    keeper.closed(id);
+    expect(() => keeper.ping(id)).toThrowError('no such session');
+  });
+
+  it('is killed when its credential expires, and when this replica is fenced', async () => {
+    const replica = await start();
+    const { keeper, clock } = replica;
+    const short = await keeper.open({
+      kind: 'k',
+      selfEnds: false,
+      request: requestOf(tokenOf('billing', 'j1', NOW_S - 3_599)),
+    });
+    const long = await keeper.open({ kind: 'k', selfEnds: false, request: requestOf(TOKEN) });
+    clock.advance(1_000);
+    await settle();
+    expect(keeper.ping(short.id ?? '')).toEqual({
+      freshForMs: 0,
+      kill: { reason: 'expired', position: expect.any(String) as string },
+    });
+    expect(keeper.ping(long.id ?? '').kill).toBeUndefined();
+    for (let i = 0; i < 100; i++) replica.store.next('renew', 'lose-request');
+    for (let i = 0; i < 40; i++) {
+      clock.advance(100);
+      await settle();
+    }
+    expect(keeper.ping(long.id ?? '')).toMatchObject({ freshForMs: 0, kill: { reason: 'fenced' } });
+  });
+});

@@ -1,0 +1,266 @@
+/** What a door says when something behind it fails: a 500 that quotes nothing, or the end of a half-given answer. */
+import { afterEach, describe, expect, it } from 'vitest';
+import type { RequestListener } from 'node:http';
+import type { Reason } from '../../src/decision/decision.ts';
+import { REASONS } from '../../src/decision/decision.ts';
+import { Cursor } from '../../src/feed/cursor.ts';
+import type { FeedLine } from '../../src/feed/entry.ts';
+import { Members } from '../../src/feed/members.ts';
+import type { Position } from '../../src/feed/position.ts';
+import { renderPosition } from '../../src/feed/position.ts';
+import type { AuthorisePorts } from '../../src/flows/authorise.ts';
+import { Authoriser } from '../../src/flows/authorise.ts';
+import type { Checker } from '../../src/flows/check.ts';
+import { send } from '../../src/http/answer.ts';
+import type { ControlPlanePorts } from '../../src/http/control-plane.ts';
+import { controlPlane } from '../../src/http/control-plane.ts';
+import type { DataPlanePorts } from '../../src/http/data-plane.ts';
+import { dataPlane } from '../../src/http/data-plane.ts';
+import { statusAnswer } from '../../src/http/decision-answer.ts';
+import type { InspectionPorts } from '../../src/http/inspection.ts';
+import { Inspection } from '../../src/http/inspection.ts';
+import type { Route } from '../../src/http/router.ts';
+import { createRouter } from '../../src/http/router.ts';
+import type { OpenServer } from '../../src/http/server.ts';
+import { openServer } from '../../src/http/server.ts';
+import type { Log, LogFields } from '../../src/kernel/log.ts';
+import type { Reply } from '../support/client.ts';
+import { call } from '../support/client.ts';
+import { FleetFixture } from '../support/fleet-fixture.ts';
+import { exchange, rawRequest } from '../support/raw-http.ts';
+
+const SECRET = 'eyJ-secret';
+const opened: OpenServer[] = [];
+const logged: { sentence: string; fields: LogFields | undefined }[] = [];
+const keep = (sentence: string, fields?: LogFields): void => void logged.push({ sentence, fields });
+const log: Log = { info: keep, warn: keep, error: keep };
+
+afterEach(async () => {
+  logged.length = 0;
+  await Promise.all(opened.splice(0).map((server) => server.close()));
+});
+
+async function serve(handler: RequestListener): Promise<string> {
+  const server = await openServer({ address: { host: '127.0.0.1', port: 0 } }, handler);
+  opened.push(server);
+  return server.url;
+}
+
+/** The status is 500, and neither the answer nor the log has what was thrown. */
+function expectUnforeseen(reply: Reply, detail: string): void {
+  expect(reply.status).toBe(500);
+  expect(reply.text).not.toContain(SECRET);
+  expect(logged).toEqual([{ sentence: 'a request failed unforeseen', fields: { code: 'INTERNAL', detail } }]);
+}
+
+describe('a handler that fails', () => {
+  const failing = (thrown: unknown, more: Partial<Route> = {}): Promise<string> => {
+    const handle = (): never => {
+      throw thrown as Error;
+    };
+    return serve(createRouter([{ method: 'GET', path: '/x', handle, ...more }], log));
+  };
+
+  it('is a 500 that says nothing of it, and the kind of failure is logged', async () => {
+    const reply = await call(`${await failing(new TypeError(SECRET))}/x`);
+    expectUnforeseen(reply, 'TypeError');
+    expect(reply.body).toMatchObject({ code: 'INTERNAL', status: 500 });
+  });
+
+  it('is one also when it throws no error', async () => {
+    expectUnforeseen(await call(`${await failing(SECRET)}/x`), 'string');
+  });
+
+  it('is said in the words of the standard whose route it is', async () => {
+    const renderError: Route['renderError'] = ({ code }) => ({ status: 500, body: { native: code } });
+    const reply = await call(`${await failing(new Error(SECRET), { renderError })}/x`);
+    expectUnforeseen(reply, 'Error');
+    expect(reply.body).toEqual({ native: 'INTERNAL' });
+  });
+});
+
+describe('an answer that has begun', () => {
+  it('is cut where another would follow: nobody takes the half for the whole', async () => {
+    const url = await serve((req, res) => {
+      res.writeHead(200, { 'content-length': 100 });
+      res.write('half');
+      send(req, res, { status: 500, body: {} });
+    });
+    await expect(call(`${url}/`)).rejects.toThrow();
+  });
+});
+
+describe('the data plane', () => {
+  const plane = (evaluate: () => Promise<unknown>): Promise<string> => {
+    const checker = { evaluate } as unknown as Checker;
+    return serve(
+      dataPlane({ checker, decisionEntrypoint: 'writ/authz/decision', log } as unknown as DataPlanePorts),
+    );
+  };
+  const ask = (url: string, path: string): Promise<Reply> =>
+    call(`${url}/v1/data/${path}`, { body: { input: {} } });
+
+  it('gives no value where policy fails', async () => {
+    const url = await plane(async () => ({ refused: undefined, value: { kind: 'error', detail: SECRET } }));
+    const reply = await ask(url, 'writ/authz/decision');
+    expect(reply.body).toEqual({ result: { allow: false, reason: 'policy_error' } });
+    expect(reply.headers['x-writ-reason']).toBe('policy_error');
+    expect((await ask(url, 'another')).body).toEqual({});
+    expect(reply.text).not.toContain(SECRET);
+  });
+
+  it('says internal_error in the words of OPA where anything else fails', async () => {
+    const reply = await ask(await plane(async () => Promise.reject(new RangeError(SECRET))), 'x');
+    expectUnforeseen(reply, 'RangeError');
+    expect(reply.body).toEqual({ code: 'internal_error', message: 'something unforeseen happened' });
+  });
+});
+
+describe('every reason', () => {
+  const STATUSES: Record<Reason, number> = {
+    permitted: 200,
+    policy_denied: 403,
+    policy_undefined: 403,
+    policy_error: 403,
+    revoked: 401,
+    locked: 403,
+    cutoff: 401,
+    expired: 401,
+    not_yet_valid: 401,
+    invalid_credential: 401,
+    unknown_issuer: 401,
+    inactive: 401,
+    introspection_unavailable: 503,
+    subject_mismatch: 403,
+    no_credential: 401,
+    fenced: 503,
+  };
+
+  it.each(REASONS)('%s has its status, its challenge and its time to try again', (reason) => {
+    const { status, headers = {} } = statusAnswer({ effect: 'deny', reason }, {});
+    expect(status).toBe(STATUSES[reason]);
+    expect('www-authenticate' in headers).toBe(status === 401);
+    expect('retry-after' in headers).toBe(status === 503);
+    // RFC 6750 section 3.1: no error code for who presented nothing.
+    if (status === 401)
+      expect(headers['www-authenticate']?.includes('error=')).toBe(reason !== 'no_credential');
+  });
+});
+
+describe('the ledger', () => {
+  const ADMIN = 'writ_admin_test';
+  const authoriser = new Authoriser({ adminToken: ADMIN, scopes: {} } as unknown as AuthorisePorts);
+
+  function fleet(): { cursor: Cursor; lines: readonly FeedLine[] } {
+    const { lines } = new FleetFixture();
+    const cursor = new Cursor();
+    for (const line of lines) cursor.advance(line);
+    return { cursor, lines };
+  }
+
+  async function control(
+    read: (after: Position, limit: number) => Promise<readonly FeedLine[]>,
+  ): Promise<string> {
+    const { cursor } = fleet();
+    const tree = { checkpoint: () => 'a checkpoint', frontier: () => [] };
+    const inspection = new Inspection({ cursor, tree, ledger: { read } } as unknown as InspectionPorts);
+    return serve(
+      controlPlane({ authoriser, inspection, log, mint: undefined } as unknown as ControlPlanePorts),
+    );
+  }
+
+  it('that cannot be read is a 500 before the answer began', async () => {
+    const url = await control(() => Promise.reject(new TypeError(SECRET)));
+    const { cursor } = fleet();
+    const reply = await call(`${url}/v1/ledger?from=${renderPosition(cursor.position)}`, { token: ADMIN });
+    expectUnforeseen(reply, 'TypeError');
+    expect(reply.body).toMatchObject({ code: 'INTERNAL' });
+  });
+
+  it('is cut, and never closed with a checkpoint, when it fails on the way', async () => {
+    const { lines } = fleet();
+    let reads = 0;
+    const url = await control(async () => {
+      reads += 1;
+      if (reads > 1) throw new TypeError(SECRET);
+      return lines.slice(0, 1);
+    });
+    const reply = await exchange(url, rawRequest('GET /v1/ledger', [`Authorization: Bearer ${ADMIN}`]));
+    expect(reply.isClosed).toBe(true);
+    expect(reply.text).not.toContain('checkpoint');
+    // Chunked, and without the last chunk: every client sees that it is not whole.
+    expect(reply.text).not.toContain('\r\n0\r\n');
+  });
+
+  it('is read no further once its reader is gone', async () => {
+    const { lines } = fleet();
+    const gone = Promise.withResolvers<undefined>();
+    let reads = 0;
+    const url = await control(async (after) => {
+      reads += 1;
+      if (reads === 2) await gone.promise;
+      return lines.slice(after.sequence, after.sequence + 1);
+    });
+    const request = rawRequest('GET /v1/ledger', [`Authorization: Bearer ${ADMIN}`]);
+    await exchange(url, request, { waitMs: 100 });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    gone.resolve(undefined);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(reads).toBe(2);
+  });
+});
+
+describe('the list of replicas', () => {
+  it('has those that joined or were seen, and says who is live, fenced or gone and how far behind', () => {
+    const fixture = new FleetFixture();
+    const members = new Members();
+    const cursor = new Cursor();
+    for (const line of fixture.lines) {
+      cursor.advance(line);
+      members.apply(line);
+    }
+    const [self, other] = members.list();
+    const { epoch, sequence } = cursor.position;
+    const row = (incarnation: string | undefined, position: string, sinceMs: number) => ({
+      incarnation,
+      acknowledgement: { position },
+      since: { wallMs: 0, monoMs: sinceMs },
+    });
+    const replicasOf = (rows: readonly unknown[]): unknown => {
+      const inspection = new Inspection({
+        members,
+        cursor,
+        table: { rows: () => rows },
+        identity: { incarnation: self?.incarnation },
+        lease: { isFresh: () => false, freshForMs: () => 0 },
+        leaseMs: 3_000,
+        clock: { now: () => ({ wallMs: 0, monoMs: 10_000 }) },
+      } as unknown as InspectionPorts);
+      return (inspection.replicas().body as { replicas: unknown }).replicas;
+    };
+    const own = {
+      replica: self?.replica,
+      incarnation: self?.incarnation,
+      self: true,
+      state: 'fenced',
+      position: renderPosition(cursor.position),
+      lag: 0,
+      freshForMs: 0,
+    };
+    const another = { replica: other?.replica, incarnation: other?.incarnation, self: false };
+    const live = row(other?.incarnation, `${epoch}-${sequence - 1}`, 9_000);
+    const near = { state: 'live', position: `${epoch}-${sequence - 1}`, lag: 1 };
+    expect(replicasOf([live])).toEqual([own, { ...another, ...near }]);
+    // One that is still in an earlier epoch lacks all of this one.
+    const late = row(other?.incarnation, `${epoch - 1}-7`, 1_000);
+    expect(replicasOf([late])).toEqual([
+      own,
+      { ...another, state: 'fenced', position: `${epoch - 1}-7`, lag: sequence },
+    ]);
+    expect(replicasOf([{ ...live, acknowledgement: undefined }])).toEqual([
+      own,
+      { ...another, state: 'live' },
+    ]);
+    expect(replicasOf([])).toEqual([own, { ...another, state: 'fenced' }]);
+  });
+});

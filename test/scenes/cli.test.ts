@@ -1,0 +1,482 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, symlink, writeFile } from 'node:fs/promises';
+import type { Server } from 'node:net';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
+import { generateKeyPair, exportJWK } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { call, listen } from '../support/client.ts';
+import type { CliRun, CliRunOptions } from '../support/run-cli.ts';
+import { runCli } from '../support/run-cli.ts';
+import { eventually, evaluate, mint, openSession, reasonOf } from '../support/scene.ts';
+import type { WritProcess } from '../support/writ-process.ts';
+import { ROOT, makeDataDir, removeDataDir, startWrit } from '../support/writ-process.ts';
+
+const SCENE_MS = 60_000;
+
+let dataDir = '';
+let work = '';
+let writ: WritProcess;
+beforeAll(async () => {
+  [dataDir, work] = [await makeDataDir(), await makeDataDir()];
+  writ = await startWrit({ dataDir });
+});
+afterAll(async () => {
+  await writ.kill('SIGKILL');
+  await removeDataDir(dataDir);
+  await removeDataDir(work);
+});
+
+/** Where a command finds `server`, as arguments. */
+function at({ urls, dataDir: dir }: WritProcess): string[] {
+  const host = (url: string) => url.replace('http://', '');
+  const sets = [
+    `listen.data=${host(urls.data)}`,
+    `listen.control=${host(urls.control)}`,
+    `listen.diagnostics=${host(urls.diagnostics)}`,
+    `dataDir=${dir}`,
+  ];
+  return sets.flatMap((one) => ['--set', one]);
+}
+
+function cli(args: readonly string[], options: CliRunOptions = {}): Promise<CliRun> {
+  return runCli([...args, ...at(writ)], { cwd: work, ...options });
+}
+
+function json(run: CliRun): Record<string, unknown> {
+  return JSON.parse(run.out) as Record<string, unknown>;
+}
+
+async function tokenOf(sub: string): Promise<string> {
+  const run = await cli(['token', '--sub', sub, '--scope', 'invoice:read']);
+  expect(run).toMatchObject({ code: 0, problems: '' });
+  return run.out.trim();
+}
+
+const CHECK = ['check', '--token', '-', '--action', 'read', '--resource', 'invoice:42', '--json'];
+
+/** Runs it on a terminal of its own: tables instead of JSON. */
+function onTerminal(args: readonly string[]): Promise<CliRun> {
+  const line = [process.execPath, join(ROOT, 'src/main.ts'), ...args, ...at(writ)].join(' ');
+  return runCli(['-qec', line, '/dev/null'], { command: ['script'], cwd: work });
+}
+
+describe('the command writ', () => {
+  it('says what it can do, and its version; wrong usage is 2', async () => {
+    const [help, version, unknown, nothing, missing, badWord, badKind, badMs] = await Promise.all([
+      runCli(['--help']),
+      runCli(['--version'], { command: [process.execPath, join(ROOT, 'bin/writ.js')] }),
+      runCli(['frobnicate']),
+      runCli([]),
+      runCli(['check', '--action', 'read']),
+      runCli(['revoke', 'jti', 'x', '--wait', 'forever']),
+      runCli(['revoke', 'everything']),
+      runCli(['revoke', 'jti', 'x', '--wait-ms', 'soon']),
+    ]);
+    const { version: wanted } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as {
+      version: string;
+    };
+    expect(version).toEqual({ code: 0, out: `${wanted}\n`, problems: '' });
+    expect(help.code).toBe(0);
+    for (const command of ['serve', 'config', 'revoke', 'check', 'sessions', 'replicas', 'status', 'epoch'])
+      expect(help.out).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
+    for (const command of ['token', 'receipt', 'ledger', 'keys', 'key', 'verify', 'policy', 'revocations'])
+      expect(help.out).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
+    for (const run of [unknown, nothing, missing, badWord, badKind, badMs]) {
+      expect(run.code).toBe(2);
+      expect(run.out).toBe('');
+      expect(run.problems).not.toBe('');
+    }
+  });
+
+  it('runs in the checkout as npx writ', async () => {
+    const run = await runCli(['writ', '--version'], { command: ['npx', '--no-install'] });
+    expect(run.problems).toBe('');
+    expect(run.code).toBe(0);
+    expect(run.out).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  it('runs by a link to bin/writ.js, as npm installs it', async () => {
+    const link = join(work, 'writ');
+    await symlink(join(ROOT, 'bin/writ.js'), link);
+    expect((await runCli(['--version'], { command: [process.execPath, link] })).code).toBe(0);
+  });
+
+  it('prints a new fleet key every time: 32 bytes, base64url, one line', async () => {
+    const [one, two] = await Promise.all([runCli(['key', 'fleet']), runCli(['key', 'fleet'])]);
+    expect(one.code).toBe(0);
+    expect(one.out).toMatch(/^[A-Za-z0-9_-]{43}\n$/);
+    expect(one.out).not.toBe(two.out);
+  });
+
+  it('config check names every problem at once, and the keys; exit 1', async () => {
+    const file = join(work, 'bad.yaml');
+    await writeFile(
+      file,
+      'lease: 5\nrosterForgets: 1s\nlisten: { data: "nonsense", control: "0.0.0.0:8282" }\nbarrier: maybe\n',
+    );
+    const bad = await runCli(['config', 'check', file]);
+    expect(bad.code).toBe(1);
+    for (const key of ['lease', 'rosterForgets', 'listen.data', 'listen.control', 'barrier'])
+      expect(bad.problems).toContain(key);
+    const good = join(work, 'good.yaml');
+    await writeFile(good, 'lease: 5s\n');
+    expect(await runCli(['config', 'check', good])).toMatchObject({ code: 0 });
+    expect(await runCli(['config', 'check', join(work, 'none.yaml')])).toMatchObject({ code: 1 });
+    expect(await runCli(['config', 'check'], { env: { WRIT_CONFIG: good } })).toMatchObject({ code: 0 });
+    const served = await runCli(['serve', '--config', file]);
+    expect(served.code).toBe(1);
+    expect(served.problems).toBe(bad.problems);
+  });
+
+  it('policy check loads the bundle that ships; another file is refused with 1', async () => {
+    const bundle = join(ROOT, 'policies/bundle.tar.gz');
+    const good = await runCli(['policy', 'check', bundle, '--json']);
+    expect(good.code).toBe(0);
+    expect(String(json(good)['digest'])).toMatch(/^sha256:/);
+    const bad = join(work, 'bundle.tar.gz');
+    await writeFile(bad, 'no bundle');
+    const refused = await runCli(['policy', 'check', bad]);
+    expect(refused.code).toBe(1);
+    expect(refused.problems).toContain('POLICY_INVALID');
+  });
+});
+
+describe('the command writ, with a server', () => {
+  it(
+    'mints, checks, revokes and checks again: 0, then 6',
+    async () => {
+      const token = await tokenOf('billing');
+      const allowed = await cli(CHECK, { input: `${token}\n` });
+      expect(allowed.code).toBe(0);
+      expect(json(allowed)).toMatchObject({ decision: true, context: { reason: 'permitted' } });
+
+      const dry = await cli(['revoke', 'token', '-', '--dry-run'], { input: token });
+      expect(dry.code).toBe(0);
+      expect(json(dry)).toMatchObject({ dryRun: true, targets: 1, seen: true });
+      expect((await cli(CHECK, { input: token })).code).toBe(0);
+
+      const revoked = await cli(
+        ['revoke', 'token', '-', '--reason', 'leaked', '--ticket', 'INC-1', '--idempotency-key', 'cli-1'],
+        { input: token },
+      );
+      expect(revoked.code).toBe(0);
+      expect(json(revoked)).toMatchObject({ state: 'enforced', closure: 'CLOSED' });
+      const denied = await cli(CHECK, { input: token });
+      expect(denied.code).toBe(6);
+      expect(json(denied)).toMatchObject({ decision: false, context: { reason: 'revoked' } });
+
+      const repeat = ['revoke', 'token', '-', '--reason', 'leaked', '--ticket', 'INC-1'];
+      const again = await cli([...repeat, '--idempotency-key', 'cli-1'], { input: token });
+      expect(json(again)['id']).toBe(json(revoked)['id']);
+      const conflict = await cli(['revoke', 'token', '-', '--idempotency-key', 'cli-1'], { input: token });
+      expect(conflict.code).toBe(1);
+      expect(conflict.problems).toContain('IDEMPOTENCY_CONFLICT');
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'takes a token from standard input only',
+    async () => {
+      const token = await tokenOf('billing');
+      const revoke = await cli(['revoke', 'token', token]);
+      const check = await cli(['check', '--token', token, '--action', 'read', '--resource', 'invoice:42']);
+      for (const run of [revoke, check]) {
+        expect(run.code).toBe(2);
+        expect(run.problems).toContain('standard input');
+        expect(run.problems).not.toContain(token);
+      }
+      expect((await cli(CHECK, { input: token })).code).toBe(0);
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'names problems of the server with their code and field: 1',
+    async () => {
+      const run = await cli(['revoke', 'jti', 'x']);
+      expect(run.code).toBe(1);
+      expect(run.problems).toContain('SELECTOR_INVALID');
+      expect(run.problems).toContain('field selector.issuer');
+      const nobody = await cli(['receipt', 'rev_none']);
+      expect(nobody.code).toBe(1);
+      expect(nobody.problems).toContain('NOT_FOUND');
+      const refused = await cli(['sessions', '--url', 'http://127.0.0.1:9']);
+      expect(refused.code).toBe(1);
+      expect(refused.problems).toContain('does not answer');
+      const stranger = join(work, 'stranger-token');
+      await writeFile(stranger, 'not-the-admin-token');
+      const unauthorised = await cli(['sessions', '--token-file', stranger]);
+      expect(unauthorised.code).toBe(1);
+      expect(unauthorised.problems).toContain('UNAUTHENTICATED');
+      expect(unauthorised.problems).not.toContain('not-the-admin-token');
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'finds its server by --url and --token-file, and by the environment',
+    async () => {
+      const tokenFile = join(dataDir, 'admin-token');
+      const named = await runCli(['sessions', '--url', writ.urls.control, '--token-file', tokenFile], {
+        cwd: work,
+      });
+      expect(named.code).toBe(0);
+      const env = { WRIT_URL: writ.urls.control, WRIT_TOKEN_FILE: tokenFile };
+      expect((await runCli(['replicas', '--json'], { cwd: work, env })).code).toBe(0);
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'a holder that stays silent makes it partial: 3',
+    async () => {
+      const minted = await mint(writ, { sub: 'silent' });
+      const opened = await openSession(writ, minted.token);
+      expect(opened.status).toBe(201);
+      const listed = await cli(['sessions', '--json']);
+      expect(listed.code).toBe(0);
+      expect(listed.out).toContain('"kind":"scene"');
+      // The id is a capability: nobody but its holder is shown it.
+      expect(listed.out).not.toContain(String(opened.body['id']));
+      const run = await cli(['revoke', 'jti', minted.jti, '--issuer', minted.issuer]);
+      expect(run.code).toBe(3);
+      expect(json(run)).toMatchObject({ state: 'partial', sessions: { matched: 1, unconfirmed: 1 } });
+      await call(`${writ.urls.data}${String(opened.body['events']).replace('/events', '/closed')}`, {
+        method: 'POST',
+      });
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'lists, and is well: one line for each check',
+    async () => {
+      const [revocations, replicas, status, checkpoint] = await Promise.all([
+        cli(['revocations', '--json']),
+        cli(['replicas']),
+        cli(['status']),
+        cli(['checkpoint']),
+      ]);
+      for (const run of [revocations, replicas, status, checkpoint])
+        expect(run).toMatchObject({ code: 0, problems: '' });
+      expect(json(replicas)['replicas']).toMatchObject([{ self: true, state: 'live' }]);
+      expect(json(status)).toMatchObject({ status: 'ready' });
+      expect(checkpoint.out).toMatch(/^writ\/default\n\d+\n/);
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'verifies receipts and ledgers offline: 0; altered, or about another revocation: 5',
+    async () => {
+      const token = await tokenOf('verified');
+      const revoked = await cli(['revoke', 'token', '-'], { input: token });
+      const id = String(json(revoked)['id']);
+      const [receipt, keys, ledger] = await Promise.all([
+        cli(['receipt', id]),
+        cli(['keys']),
+        cli(['ledger']),
+      ]);
+      const file = async (name: string, content: string): Promise<string> => {
+        await writeFile(join(work, name), content);
+        return name;
+      };
+      const keyFile = await file('fleet.pub', keys.out);
+      const verify = (name: string, ...more: string[]) =>
+        runCli(['verify', name, '--keys', keyFile, ...more], { cwd: work });
+      const flipped = (content: string) => {
+        const bytes = Buffer.from(content);
+        bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+        return bytes.toString('latin1');
+      };
+      const good = await file('r.txt', receipt.out);
+      const altered = await file('altered.txt', flipped(receipt.out));
+      const lines = await file('ledger.jsonl', ledger.out);
+      const cut = await file('cut.jsonl', ledger.out.split('\n').toSpliced(2, 1).join('\n'));
+      const flip = await file('flip.jsonl', flipped(ledger.out));
+
+      const proven = await verify(good, '--revocation', id, '--json');
+      expect(proven.code).toBe(0);
+      expect(json(proven)).toMatchObject({ verified: true, id, state: 'enforced' });
+      expect((await verify(lines)).code).toBe(0);
+      for (const run of [
+        await verify(altered),
+        await verify(good, '--revocation', 'rev_another'),
+        await verify(cut),
+        await verify(flip),
+      ]) {
+        expect(run.code).toBe(5);
+        expect(run.out).toBe('');
+        expect(run.problems).toContain('REFUTED');
+      }
+      expect((await verify('nothing.txt')).code).toBe(1);
+      expect((await verify(lines, '--revocation', id)).code).toBe(2);
+      const other = await file('other.pub', (await runCli(['key', 'fleet'])).out);
+      expect((await runCli(['verify', good, '--keys', other], { cwd: work })).code).toBe(1);
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'shows people tables, and what others wrote with its control characters made visible',
+    async () => {
+      const token = await tokenOf('evil');
+      const evil = `red\u001b[31m\u009b31m\u202eback`;
+      const revoked = await cli(['revoke', 'token', '-', '--reason', evil], { input: token });
+      expect(revoked.code).toBe(0);
+      const id = String(json(revoked)['id']);
+      const runs = await Promise.all([
+        onTerminal(['revocations']),
+        onTerminal(['revocations', '--json']),
+        onTerminal(['ledger']),
+        onTerminal(['receipt', id]),
+        onTerminal(['status']),
+      ]);
+      for (const { code, out } of runs) {
+        expect(code).toBe(0);
+        // eslint-disable-next-line no-control-regex -- the terminal itself adds \r\n
+        expect(out).not.toMatch(/[\u0000-\u0009\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e]/);
+      }
+      const [table, asJson] = runs;
+      expect(table?.out).toContain('red\\u001b[31m\\u009b31m\\u202eback');
+      expect(table?.out).toMatch(/^id +position +at +targets/);
+      expect(JSON.stringify(JSON.parse(asJson?.out ?? ''))).toContain(JSON.stringify(evil).slice(1, -1));
+    },
+    SCENE_MS,
+  );
+});
+
+describe('an answer that never came', () => {
+  let deaf: Server;
+  let url = '';
+  beforeAll(async () => {
+    deaf = createServer((socket) => socket.on('error', () => undefined).once('data', () => socket.destroy()));
+    deaf.listen(0, '127.0.0.1');
+    await once(deaf, 'listening');
+    const address = deaf.address();
+    url = `http://127.0.0.1:${typeof address === 'object' ? (address?.port ?? 0) : 0}`;
+  });
+  afterAll(() => deaf.close());
+
+  it('is unknown, not failed, and says under which key to repeat it: 4', async () => {
+    const args = ['revoke', 'jti', 'x', '--issuer', 'https://idp.example', '--url', url];
+    const run = await cli(args);
+    expect(run.code).toBe(4);
+    expect(run.problems).toMatch(/repeat it with --idempotency-key [0-9a-f-]{36}/);
+    const own = await cli([...args, '--idempotency-key', 'mine']);
+    expect(own.code).toBe(4);
+    expect(own.problems).toContain('--idempotency-key mine');
+  });
+});
+
+describe('a production start', () => {
+  it(
+    'says yes to nobody before `writ epoch open --new-fleet`, and is ready after it',
+    async () => {
+      const dir = await makeDataDir();
+      const { publicKey } = await generateKeyPair('ES256', { extractable: true });
+      const jwks = { keys: [{ ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256', use: 'sig' }] };
+      await writeFile(join(dir, 'keys.json'), JSON.stringify(jwks));
+      await writeFile(
+        join(dir, 'writ.yaml'),
+        'issuers:\n  - issuer: https://idp.example\n    audiences: [api]\n    jwks: { file: keys.json }\n',
+      );
+      const production = await startWrit({
+        dataDir: dir,
+        dev: false,
+        env: { WRIT_CONFIG: join(dir, 'writ.yaml') },
+      });
+      try {
+        const run = (args: readonly string[]) => runCli([...args, ...at(production)], { cwd: dir });
+        const closed = await run(['status']);
+        expect(closed.code).toBe(4);
+        expect(closed.out).toContain('writ epoch open --new-fleet');
+        const question = ['check', '--subject', 'user:u', '--action', 'read', '--resource', 'invoice:42'];
+        const fenced = await run(question);
+        expect(fenced.code).toBe(4);
+        expect(json(fenced)).toMatchObject({ decision: false, context: { reason: 'fenced' } });
+        const early = await run(['revoke', 'subject', 'u', '--issuer', 'https://idp.example']);
+        expect(early.code).toBe(1);
+        expect(early.problems).toContain('EPOCH_CLOSED');
+        expect((await run(['token', '--sub', 'u'])).code).toBe(1);
+        expect((await run(['epoch', 'open'])).code).toBe(2);
+        expect((await run(['epoch', 'open', '--accept-amnesia'])).code).toBe(1);
+
+        const opened = await run(['epoch', 'open', '--new-fleet']);
+        expect(opened.code).toBe(0);
+        const ready = await eventually(
+          () => run(['status']),
+          ({ code }) => code === 0,
+        );
+        expect(json(ready)).toMatchObject({ status: 'ready' });
+        expect((await run(question)).code).toBe(6);
+        const twice = await run(['epoch', 'open', '--new-fleet']);
+        expect(twice.code).toBe(1);
+        expect(twice.problems).toContain('ALREADY_OPEN');
+        expect((await run(['revoke', 'subject', 'u', '--issuer', 'https://idp.example'])).code).toBe(0);
+      } finally {
+        await production.kill('SIGKILL');
+        await removeDataDir(dir);
+      }
+    },
+    SCENE_MS,
+  );
+});
+
+describe('npm start', () => {
+  it(
+    'ends by SIGTERM within 5 s with 0, although an event stream is open',
+    async () => {
+      const dir = await makeDataDir();
+      // As npm runs it: the words of `scripts.start`, on free ports.
+      const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as {
+        scripts: Record<string, string>;
+      };
+      expect(scripts['start']).toBe('node src/main.ts serve --dev');
+      const started = await startWrit({ dataDir: dir });
+      const { token } = await mint(started);
+      const session = await openSession(started, token);
+      const stream = await listen(`${started.urls.data}${String(session.body['events'])}`);
+      expect(reasonOf(await evaluate(started, token))).toBe('permitted');
+
+      const askedMs = performance.now();
+      await started.kill('SIGTERM');
+      expect(performance.now() - askedMs).toBeLessThan(5_000);
+      expect(await started.exited).toBe(0);
+      await stream.ended;
+      const messages = started.log.map((line) => (JSON.parse(line) as { message: string }).message);
+      expect(messages).toContain('stopping');
+      await removeDataDir(dir);
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'passes SIGTERM through npm, and npm ends as well',
+    async () => {
+      const dir = await makeDataDir();
+      const ports = ['data', 'control', 'diagnostics'].map((name) => `listen.${name}=127.0.0.1:0`);
+      const sets = [...ports, `dataDir=${dir}`].flatMap((one) => ['--set', one]);
+      const npm = spawn('npm', ['start', '--silent', '--', ...sets], { cwd: ROOT, stdio: 'pipe' });
+      const problems = text(npm.stderr);
+      const exited = once(npm, 'exit');
+      for await (const line of createInterface({ input: npm.stdout }))
+        if (line.includes('"message":"ready"')) break;
+      npm.stdout.resume();
+      npm.kill('SIGTERM');
+      const [code, signal] = (await exited) as [number | null, string | null];
+      expect({ code, signal, problems: await problems }).toMatchObject({ problems: '' });
+      expect(signal === 'SIGTERM' || code === 0 || code === 143).toBe(true);
+      // The journal's lock is free: the server is gone too.
+      const again = await startWrit({ dataDir: dir });
+      await again.kill('SIGTERM');
+      await removeDataDir(dir);
+    },
+    SCENE_MS,
+  );
+});

@@ -1,0 +1,466 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { LIMITS } from '../../src/kernel/limits.ts';
+import { SessionRegistry } from '../../src/session/registry.ts';
+import type { SessionRecord, SessionRef } from '../../src/session/session.ts';
+import { FakeClock } from '../support/fake-time.ts';
+import { dead, Holder, MemorySessions, printsOf, recordOf, REVOKED } from './sessions.ts';
+
+let store: MemorySessions;
+let sessions: SessionRegistry;
+let clock: FakeClock;
+
+beforeEach(() => {
+  store = new MemorySessions();
+  sessions = new SessionRegistry(store);
+  clock = new FakeClock();
+});
+
+/** A session as the flow opens one: registered, on disk, its holder listening. */
+function open(
+  id: string,
+  over: Partial<SessionRecord> = {},
+  leaseMs = 1000,
+): { ref: SessionRef; holder: Holder } {
+  const record = recordOf(id, over);
+  sessions.register(record, clock.now().monoMs + leaseMs);
+  sessions.keep(record);
+  const holder = new Holder();
+  sessions.attach(record.ref, holder);
+  return { ref: record.ref, holder };
+}
+
+function revoke(jti: string, claim = 'rev_1', cutoffS?: number): number {
+  return sessions.kill(claim, [dead(jti, cutoffS)], { ...REVOKED, revocation: claim }, clock.now());
+}
+
+function counts(claim = 'rev_1'): object {
+  const { matched, killed, pending, unconfirmed } = sessions.tally(claim, clock.now());
+  return { matched, killed, pending, unconfirmed };
+}
+
+describe('registering', () => {
+  it('lets a kill find the session before it is on disk and before anyone listens', () => {
+    const record = recordOf('s1');
+    sessions.register(record, 0);
+    expect(store.open.size).toBe(0);
+    expect(revoke('jti-s1')).toBe(1);
+    expect(sessions.lookup(record.ref)?.kill).toMatchObject({ reason: 'revoked', revocation: 'rev_1' });
+  });
+
+  it('refuses one more than the limit, and takes one again when another has ended', () => {
+    for (let i = 0; i < LIMITS.sessionsMax; i++) {
+      sessions.register(recordOf(String(i), { handles: SHARED }), 0);
+    }
+    const late = recordOf('late');
+    expect(() => sessions.register(late, 0)).toThrow(
+      expect.objectContaining({ code: 'OVERLOADED', retryAfterS: 1 }) as Error,
+    );
+    expect(sessions.lookup(late.ref)).toBeUndefined();
+    expect(sessions.match([dead('jti-late')])).toEqual([]);
+    expect(sessions.end(recordOf('0').ref)).toBe(true);
+    sessions.register(late, 0);
+    expect(sessions.size).toBe(LIMITS.sessionsMax);
+  });
+
+  it('is taken back when the session cannot be put on disk, and the failure is passed on', () => {
+    const record = recordOf('s1');
+    sessions.register(record, 0);
+    store.isFull = true;
+    expect(() => sessions.keep(record)).toThrow('disk full');
+    expect(sessions.size).toBe(0);
+    expect(revoke('jti-s1')).toBe(0);
+    expect(sessions.claims()).toEqual([]);
+  });
+
+  it('lists no more sessions than were asked for, oldest first', () => {
+    const refs = ['a', 'b', 'c'].map((id) => open(id).ref);
+    expect(sessions.list(2).map(({ ref }) => ref)).toEqual(refs.slice(0, 2));
+    expect(sessions.list(10)).toHaveLength(3);
+  });
+});
+
+const SHARED = printsOf('shared');
+
+describe('what a dead handle reaches', () => {
+  it('is every session that stands on it, and no other', () => {
+    const first = open('s1', { handles: printsOf('x', 'y') });
+    const second = open('s2', { handles: printsOf('y') });
+    open('s3', { handles: printsOf('z') });
+    expect(sessions.match([dead('y')]).map(({ ref }) => ref)).toEqual([first.ref, second.ref]);
+    expect(sessions.match([dead('nobody')])).toEqual([]);
+  });
+
+  it('is a session once, whichever of its handles are dead', () => {
+    open('s1', { handles: printsOf('x', 'y') });
+    expect(sessions.match([dead('x'), dead('y'), dead('x')])).toHaveLength(1);
+  });
+
+  it.each([
+    ['before the cutoff', 99, 1],
+    ['in the second of the cutoff', 100, 1],
+    ['after the cutoff', 101, 0],
+    ['nobody knows when', undefined, 1],
+  ])('under a cutoff: issued %s', (_, issuedAtS, reached) => {
+    open('s1', { issuedAtS });
+    expect(sessions.match([dead('jti-s1', 100)])).toHaveLength(reached);
+  });
+
+  it('without a cutoff is dead whenever it was issued', () => {
+    open('s1', { issuedAtS: 4_000_000_000 });
+    expect(sessions.match([dead('jti-s1')])).toHaveLength(1);
+  });
+
+  it('is looked at by a dry run without telling anyone', () => {
+    const { ref, holder } = open('s1');
+    sessions.match([dead('jti-s1')]);
+    expect(holder.heard).toEqual([]);
+    expect(sessions.lookup(ref)?.kill).toBeUndefined();
+    expect(sessions.claims()).toEqual([]);
+  });
+
+  it('is no session that has ended, also where two of its handles have one fingerprint', () => {
+    const { handles, prints } = printsOf('x', 'y');
+    prints.copyWithin(2, 0, 2);
+    const { ref } = open('s1', { handles: { handles, prints, cutoffFrom: 2 } });
+    expect(sessions.match([dead('x')])).toHaveLength(1);
+    sessions.end(ref);
+    expect(sessions.match([dead('x')])).toEqual([]);
+  });
+});
+
+describe('a kill', () => {
+  it('is told once, with its reason, and is not taken for a death', () => {
+    const { ref, holder } = open('s1');
+    revoke('jti-s1');
+    revoke('jti-s1');
+    expect(holder.heard).toEqual([REVOKED]);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+    expect(sessions.lookup(ref)?.kill?.at).toEqual(clock.now());
+  });
+
+  it('that matches nothing leaves no tally', () => {
+    open('s1');
+    expect(revoke('other')).toBe(0);
+    expect(sessions.claims()).toEqual([]);
+    expect(counts()).toEqual({ matched: 0, killed: 0, pending: 0, unconfirmed: 0 });
+  });
+
+  it('is confirmed by its holder, and by nothing that happens before', () => {
+    const { ref } = open('s1');
+    revoke('jti-s1');
+    clock.advance(LIMITS.killConfirmMs - 1);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+    expect(sessions.end(ref)).toBe(true);
+    expect(counts()).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
+    expect(store.open.size).toBe(0);
+  });
+
+  it('is confirmed once, however often the holder says so', () => {
+    const { ref } = open('s1');
+    revoke('jti-s1');
+    expect([sessions.end(ref), sessions.end(ref)]).toEqual([true, false]);
+    expect(counts()).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
+    expect(store.endings).toEqual([ref]);
+  });
+
+  it('is unconfirmed, by name, when the holder is silent for 2 s', () => {
+    const { ref } = open('s1', { kind: 'websocket' });
+    revoke('jti-s1');
+    clock.advance(LIMITS.killConfirmMs);
+    expect(LIMITS.killConfirmMs).toBe(2000);
+    expect(sessions.tally('rev_1', clock.now())).toEqual({
+      matched: 1,
+      killed: 0,
+      pending: 0,
+      unconfirmed: 1,
+      silent: [{ ref, kind: 'websocket' }],
+    });
+  });
+
+  it('is not made older or younger by a wall clock that somebody sets', () => {
+    open('s1', { expiresAtS: undefined });
+    revoke('jti-s1');
+    clock.setForward(10 * LIMITS.silentSessionKeptMs);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+  });
+
+  it('that was unconfirmed becomes a death when the holder answers late', () => {
+    const { ref } = open('s1');
+    revoke('jti-s1');
+    clock.advance(60_000);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
+    sessions.end(ref);
+    expect(counts()).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
+  });
+
+  it('is counted under each revocation that reaches the session, and told for the first only', () => {
+    const { ref, holder } = open('s1', { handles: printsOf('x', 'y') });
+    revoke('x', 'rev_1');
+    clock.advance(500);
+    revoke('y', 'rev_2');
+    expect(holder.heard.map(({ revocation }) => revocation)).toEqual(['rev_1']);
+    expect(sessions.claims()).toEqual(['rev_1', 'rev_2']);
+    sessions.end(ref);
+    expect(counts('rev_1')).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
+    expect(counts('rev_2')).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
+  });
+
+  it('adds under the same revocation what it reaches later, and counts nothing twice', () => {
+    open('s1', { handles: SHARED });
+    revoke('shared');
+    open('s2', { handles: SHARED });
+    revoke('shared');
+    expect(counts()).toEqual({ matched: 2, killed: 0, pending: 2, unconfirmed: 0 });
+  });
+
+  it('does not count what had ended before it', () => {
+    const { ref } = open('s1', { handles: SHARED });
+    open('s2', { handles: SHARED });
+    sessions.end(ref);
+    revoke('shared');
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+  });
+
+  it('counts deaths right when one holder closes everything it has at the first word', () => {
+    const refs = ['a', 'b', 'c'].map((id) => {
+      const record = recordOf(id, { handles: SHARED });
+      sessions.register(record, 0);
+      return record.ref;
+    });
+    const [first] = refs as [SessionRef];
+    sessions.attach(first, new Holder(() => refs.forEach((ref) => sessions.end(ref))));
+    revoke('shared');
+    expect(counts()).toEqual({ matched: 3, killed: 3, pending: 0, unconfirmed: 0 });
+  });
+
+  it('names a hundred of the silent and counts them all', () => {
+    for (let i = 0; i < 120; i++) open(`s${i}`, { handles: SHARED });
+    revoke('shared');
+    clock.advance(LIMITS.killConfirmMs);
+    const tally = sessions.tally('rev_1', clock.now());
+    expect(tally.unconfirmed).toBe(120);
+    expect(tally.silent).toHaveLength(100);
+  });
+
+  it('says that something changed when it is told and when it is confirmed', () => {
+    let changes = 0;
+    sessions.onChange(() => (changes += 1));
+    const { ref } = open('s1');
+    revoke('jti-s1');
+    expect(changes).toBe(1);
+    sessions.end(ref);
+    expect(changes).toBe(2);
+  });
+
+  it('whose tally was forgotten counts a session that is still there when it comes again', () => {
+    const { ref } = open('s1');
+    revoke('jti-s1');
+    sessions.forgetClaim('rev_1');
+    expect(counts()).toEqual({ matched: 0, killed: 0, pending: 0, unconfirmed: 0 });
+    revoke('jti-s1');
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+    sessions.end(ref);
+    expect(counts()).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
+  });
+
+  it('that nobody knows may be forgotten, and one that is forgotten is not counted by a late death', () => {
+    const { ref } = open('s1');
+    sessions.forgetClaim('rev_none');
+    revoke('jti-s1');
+    sessions.forgetClaim('rev_1');
+    sessions.end(ref);
+    expect(sessions.claims()).toEqual([]);
+  });
+});
+
+describe('a holder that promised to end by itself', () => {
+  it('counts as dead only when its own lease is over', () => {
+    const { ref } = open('s1', { selfEnds: true }, 5000);
+    revoke('jti-s1');
+    clock.advance(4999);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+    clock.advance(1);
+    expect(counts()).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
+    expect(sessions.lookup(ref)).toBeUndefined();
+    expect(store.open.size).toBe(0);
+  });
+
+  it('is waited for as long as its last ping allows', () => {
+    const { ref } = open('s1', { selfEnds: true }, 1000);
+    clock.advance(900);
+    sessions.extend(ref, clock.now().monoMs, 1000);
+    revoke('jti-s1');
+    clock.advance(999);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+    clock.advance(1);
+    expect(counts()).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
+  });
+
+  it('is not believed dead earlier because a later ping was answered with less', () => {
+    const { ref } = open('s1', { selfEnds: true }, 5000);
+    sessions.extend(ref, clock.now().monoMs, 10);
+    revoke('jti-s1');
+    clock.advance(4999);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+  });
+
+  it('goes on when its lease is over and nobody has killed it: it may ping again', () => {
+    const { ref } = open('s1', { selfEnds: true }, 1000);
+    clock.advance(60_000);
+    sessions.sweep(clock.now());
+    expect(sessions.lookup(ref)).toBeDefined();
+  });
+
+  it('is no reason to believe one that made no such promise', () => {
+    open('s1', { selfEnds: false }, 1000);
+    revoke('jti-s1');
+    clock.advance(60_000);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
+  });
+
+  it('that has ended is not brought back by a ping', () => {
+    const { ref } = open('s1');
+    sessions.end(ref);
+    sessions.extend(ref, clock.now().monoMs, 1000);
+    expect(sessions.size).toBe(0);
+  });
+});
+
+describe('a silent session', () => {
+  const expiresAtS = 1_800_000_100;
+
+  it('is dropped long after its credential ended, and stays counted as unconfirmed', () => {
+    const { ref } = open('s1', { expiresAtS, handles: printsOf('x', 'y') });
+    revoke('x', 'rev_1');
+    revoke('y', 'rev_2');
+    clock.advance(100_000 + LIMITS.silentSessionKeptMs);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
+    expect(sessions.lookup(ref)).toBeDefined();
+    clock.advance(1);
+    expect(sessions.tally('rev_1', clock.now())).toEqual({
+      matched: 1,
+      killed: 0,
+      pending: 0,
+      unconfirmed: 1,
+      silent: [],
+    });
+    expect(counts('rev_2')).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
+    expect(sessions.lookup(ref)).toBeUndefined();
+    expect(store.open.size).toBe(0);
+    expect(sessions.end(ref)).toBe(false);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
+  });
+
+  it('whose credential never ends is never dropped', () => {
+    const { ref } = open('s1', { expiresAtS: undefined });
+    revoke('jti-s1');
+    clock.advance(100 * LIMITS.silentSessionKeptMs);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
+    expect(sessions.lookup(ref)).toBeDefined();
+  });
+
+  it('is not dropped while there is time to answer, however old its credential is', () => {
+    const { ref } = open('s1', { expiresAtS: 1 });
+    revoke('jti-s1');
+    sessions.sweep(clock.now());
+    expect(sessions.lookup(ref)).toBeDefined();
+    clock.advance(LIMITS.killConfirmMs);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
+    expect(sessions.lookup(ref)).toBeUndefined();
+  });
+});
+
+describe('a kill under no revocation', () => {
+  const expired = { reason: 'expired', position: '1-2' } as const;
+
+  it('tells those that are doomed, once, and counts under nothing', () => {
+    const first = open('s1');
+    const second = open('s2');
+    const isFirst = ({ ref }: { ref: SessionRef }) => ref === first.ref;
+    expect(sessions.killWhere(isFirst, expired, clock.now())).toBe(1);
+    expect(sessions.killWhere(isFirst, expired, clock.now())).toBe(0);
+    expect([first.holder.heard, second.holder.heard]).toEqual([[expired], []]);
+    expect(sessions.claims()).toEqual([]);
+  });
+
+  it('does not hide the session from a revocation that comes after it', () => {
+    const { ref, holder } = open('s1');
+    sessions.killWhere(() => true, expired, clock.now());
+    clock.advance(LIMITS.killConfirmMs);
+    revoke('jti-s1');
+    expect(holder.heard).toEqual([expired]);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
+    sessions.end(ref);
+    expect(counts()).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
+  });
+});
+
+describe('a holder that listens', () => {
+  it('hears at once of a kill that came before it', () => {
+    const record = recordOf('s1');
+    sessions.register(record, 0);
+    revoke('jti-s1');
+    const holder = new Holder();
+    sessions.attach(record.ref, holder);
+    expect(holder.heard).toMatchObject([REVOKED]);
+  });
+
+  it('hears nothing when there is nothing to hear', () => {
+    expect(open('s1').holder.heard).toEqual([]);
+  });
+
+  it('hears nothing more once its stream is gone: the kill is not confirmed by that', () => {
+    const { ref, holder } = open('s1');
+    sessions.detach(ref, holder);
+    revoke('jti-s1');
+    expect(holder.heard).toEqual([]);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+  });
+
+  it('keeps its newer stream when the older one closes late', () => {
+    const { ref, holder: older } = open('s1');
+    const newer = new Holder();
+    sessions.attach(ref, newer);
+    sessions.detach(ref, older);
+    revoke('jti-s1');
+    expect([older.heard, newer.heard]).toEqual([[], [REVOKED]]);
+  });
+
+  it('on a session that is not there is neither heard nor kept', () => {
+    const holder = new Holder();
+    const { ref } = recordOf('gone');
+    sessions.attach(ref, holder);
+    sessions.detach(ref, holder);
+    expect(holder.heard).toEqual([]);
+    expect(sessions.size).toBe(0);
+  });
+});
+
+describe('a session of the run before', () => {
+  it('can be killed, and its holder is believed only when its lease of then is over', () => {
+    const record = recordOf('s1', { selfEnds: true });
+    sessions.restore(record, clock.now().monoMs + 3000);
+    expect(revoke('jti-s1')).toBe(1);
+    clock.advance(2999);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+    clock.advance(1);
+    expect(counts()).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
+  });
+
+  it('is taken over also when there are more of them than may be opened now', () => {
+    for (let i = 0; i <= LIMITS.sessionsMax; i++) {
+      sessions.restore(recordOf(String(i), { handles: SHARED }), 0);
+    }
+    expect(sessions.size).toBe(LIMITS.sessionsMax + 1);
+    expect(() => sessions.register(recordOf('late'), 0)).toThrow('too many live sessions');
+  });
+
+  it('hears of the kill when its holder comes back', () => {
+    const record = recordOf('s1');
+    sessions.restore(record, 0);
+    revoke('jti-s1');
+    const holder = new Holder();
+    sessions.attach(record.ref, holder);
+    expect(holder.heard).toMatchObject([REVOKED]);
+  });
+});

@@ -1,0 +1,381 @@
+/**
+ * Flows wired as compose.ts does, over the memory store and a clock moved by hand: several replicas on one store are
+ * several of these. The verifier and the policy are the smallest things that keep their ports' promises.
+ */
+import type {
+  Credential,
+  CredentialVerifier,
+  Verification,
+  VerifiedCredential,
+} from '../../src/credential/credential.ts';
+import type { Handle } from '../../src/credential/handle.ts';
+import { Fingerprinter } from '../../src/credential/handle.ts';
+import type { PolicyEngine } from '../../src/decision/policy-engine.ts';
+import type { AccessRequest } from '../../src/decision/request.ts';
+import { Cursor } from '../../src/feed/cursor.ts';
+import type { FeedLine } from '../../src/feed/entry.ts';
+import { EPS_MS, Lease } from '../../src/feed/lease.ts';
+import type { Ledger } from '../../src/feed/ledger.ts';
+import { Members } from '../../src/feed/members.ts';
+import type { Position } from '../../src/feed/position.ts';
+import { comparePositions } from '../../src/feed/position.ts';
+import { Appender } from '../../src/flows/append.ts';
+import { LeaseTable } from '../../src/flows/barrier.ts';
+import { Checker } from '../../src/flows/check.ts';
+import { Effects } from '../../src/flows/effects.ts';
+import type { ReceiptStore } from '../../src/flows/enforce.ts';
+import { Follower } from '../../src/flows/follow.ts';
+import type { Identity } from '../../src/flows/identity.ts';
+import { Joiner } from '../../src/flows/join.ts';
+import { SessionKeeper } from '../../src/flows/keep-session.ts';
+import { News } from '../../src/flows/news.ts';
+import { Renewer } from '../../src/flows/renew.ts';
+import { Replica } from '../../src/flows/replica.ts';
+import type { RevocationOrder } from '../../src/flows/revoke.ts';
+import { Revoker } from '../../src/flows/revoke.ts';
+import { Tree } from '../../src/flows/tree.ts';
+import { sha256 } from '../../src/kernel/digest.ts';
+import { signingKeyOf } from '../../src/kernel/key.ts';
+import type { LogFields } from '../../src/kernel/log.ts';
+import type { Random } from '../../src/kernel/random.ts';
+import { LastAccepts } from '../../src/revocation/last-accepts.ts';
+import { RevocationView } from '../../src/revocation/view.ts';
+import { SessionRegistry } from '../../src/session/registry.ts';
+import type { SessionRecord } from '../../src/session/session.ts';
+import type { FakeClock } from './fake-time.ts';
+import { MemoryFeedServer, MemoryFeedStore } from './memory-feed-store.ts';
+
+export const LEASE_MS = 3_000;
+export const ISSUER = 'https://idp.example';
+const LOG_KEY = signingKeyOf(new Uint8Array(32).fill(7));
+const FINGERPRINT_KEY = new Uint8Array(32).fill(9);
+
+/** Deterministic bytes, different at each call. */
+function countingRandom(seed: string): Random {
+  let count = 0;
+  return { bytes: (size) => sha256(`${seed} ${count++}`).subarray(0, size) };
+}
+
+/** What this replica has on its own disk; `fails` makes it unwritable. */
+export class MemoryLedger implements Ledger {
+  readonly lines: FeedLine[] = [];
+  fails = false;
+  /** Called before a line counts as durable. */
+  onKeep: () => Promise<void> | void = () => undefined;
+
+  async keep(lines: readonly FeedLine[]): Promise<void> {
+    await this.onKeep();
+    if (this.fails) throw new Error('disk');
+    this.lines.push(...lines);
+  }
+
+  async read(after: Position, limit: number): Promise<readonly FeedLine[]> {
+    return this.lines.filter(({ position }) => comparePositions(position, after) > 0).slice(0, limit);
+  }
+}
+
+export class MemoryReceipts implements ReceiptStore {
+  readonly texts = new Map<string, string>();
+
+  async write(id: string, text: string): Promise<void> {
+    this.texts.set(id, text);
+  }
+
+  async read(id: string): Promise<string | undefined> {
+    return this.texts.get(id);
+  }
+}
+
+/** `sub|jti|iat`, `iat` in epoch seconds: the token is its own claims. `bad…` does not verify; `slow…` takes a turn. */
+export class PlainVerifier implements CredentialVerifier {
+  readonly #fingerprinter: Fingerprinter;
+  /** Resolves what `slow` tokens wait for. */
+  readonly slow = Promise.withResolvers<void>();
+
+  constructor(fingerprinter: Fingerprinter) {
+    this.#fingerprinter = fingerprinter;
+  }
+
+  verify(credential: Credential): Verification | Promise<Verification> {
+    const { token } = credential;
+    if (token.startsWith('bad')) return { ok: false, reason: 'invalid_credential', detail: 'signature' };
+    if (token.startsWith('nokeys'))
+      return { ok: false, reason: 'invalid_credential', detail: 'keys_unavailable' };
+    if (token.startsWith('busy')) return { ok: false, reason: 'overloaded', detail: 'overloaded' };
+    const settled: Verification = { ok: true, credential: this.#verified(token.replace(/^slow/, '')) };
+    return token.startsWith('slow') ? this.slow.promise.then(() => settled) : settled;
+  }
+
+  handleOfToken(): undefined {
+    return undefined;
+  }
+
+  #verified(token: string): VerifiedCredential {
+    const [subject = '', jti = '', iat = '', scope = ''] = token.split('|');
+    const handles: Handle[] = [
+      { kind: 'jti', parts: [ISSUER, jti] },
+      { kind: 'sub', parts: [ISSUER, subject] },
+      { kind: 'all', parts: [] },
+    ];
+    return {
+      kind: 'jwt',
+      scheme: 'Bearer',
+      issuer: ISSUER,
+      subject,
+      claims: { sub: subject, ...(scope === '' ? {} : { scope }) },
+      actors: [{ issuer: ISSUER, subject: 'agent' }],
+      confirmation: undefined,
+      issuedAtS: iat === '' ? undefined : Number(iat),
+      notBeforeS: undefined,
+      expiresAtS: Number(iat) + 3600,
+      handles: this.#fingerprinter.print(handles),
+    };
+  }
+}
+
+/** Allows `read`, denies the rest; `undefined` and `error` by name. `control` is the value of `writ/control/allow`. */
+export class PlainPolicy implements PolicyEngine {
+  readonly revision = { digest: 'sha256:test', entrypoints: ['writ/authz/decision'], isPure: true };
+  evaluations = 0;
+  control: unknown;
+
+  hasEntrypoint(name: string): boolean {
+    return name === 'writ/control/allow' && this.control !== undefined;
+  }
+
+  decide(input: { readonly action?: unknown }): ReturnType<PolicyEngine['decide']> {
+    this.evaluations += 1;
+    const { name } = input.action as { name: string };
+    if (name === 'undefined') return { kind: 'undefined' };
+    if (name === 'trap') return { kind: 'error', detail: 'policy trapped' };
+    return { kind: 'answer', allow: name === 'read', reason: 'plain' };
+  }
+
+  evaluate(entrypoint: string, input: object): ReturnType<PolicyEngine['evaluate']> {
+    if (entrypoint === 'writ/control/allow') return { kind: 'value', value: this.control };
+    return entrypoint === 'echo' ? { kind: 'value', value: input } : { kind: 'undefined' };
+  }
+}
+
+export interface LogLine extends LogFields {
+  readonly level: string;
+  readonly sentence: string;
+}
+
+export interface TestReplicaOptions {
+  readonly clock: FakeClock;
+  readonly server?: MemoryFeedServer;
+  readonly name?: string;
+  readonly seed?: number;
+  readonly ledger?: MemoryLedger;
+  readonly receipts?: MemoryReceipts;
+  readonly bootstrap?: boolean;
+  readonly barrier?: 'acknowledged' | 'wait';
+  readonly exclusive?: boolean;
+}
+
+export class TestReplica {
+  readonly clock: FakeClock;
+  readonly server: MemoryFeedServer;
+  readonly store: MemoryFeedStore;
+  readonly ledger: MemoryLedger;
+  readonly receipts: MemoryReceipts;
+  readonly identity: Identity;
+  readonly log: LogLine[] = [];
+  readonly cursor = new Cursor();
+  readonly members = new Members();
+  readonly lease = new Lease({ leaseMs: LEASE_MS, epsMs: EPS_MS });
+  readonly news = new News();
+  readonly owing = new News();
+  readonly fingerprinter = new Fingerprinter(FINGERPRINT_KEY);
+  readonly view = new RevocationView(this.fingerprinter);
+  readonly lastAccepts = new LastAccepts();
+  readonly records: SessionRecord[] = [];
+  readonly sessions = new SessionRegistry({
+    opened: (record) => void this.records.push(record),
+    ended: () => undefined,
+  });
+  readonly effects = new Effects(this.lastAccepts, this.sessions);
+  readonly table = new LeaseTable({ leaseMs: LEASE_MS, epsMs: EPS_MS }, this.members);
+  readonly verifier = new PlainVerifier(this.fingerprinter);
+  readonly policy = new PlainPolicy();
+  readonly closing = new AbortController();
+  readonly crashes: string[] = [];
+  readonly tree: Tree;
+  readonly appender: Appender;
+  readonly follower: Follower;
+  readonly joiner: Joiner;
+  readonly renewer: Renewer;
+  readonly checker: Checker;
+  readonly keeper: SessionKeeper;
+  readonly revoker: Revoker;
+  readonly replica: Replica;
+
+  constructor(options: TestReplicaOptions) {
+    const {
+      clock,
+      name = 'a',
+      seed = 1,
+      bootstrap = true,
+      barrier = 'acknowledged',
+      exclusive = true,
+    } = options;
+    this.clock = clock;
+    this.server = options.server ?? new MemoryFeedServer();
+    this.store = new MemoryFeedStore(this.server);
+    this.ledger = options.ledger ?? new MemoryLedger();
+    this.receipts = options.receipts ?? new MemoryReceipts();
+    const random = countingRandom(`${name}${seed}`);
+    const key = signingKeyOf(new Uint8Array(32).fill(name.charCodeAt(0)));
+    this.identity = { fleet: 'test', replica: name, incarnation: `inc_${name}${seed}`, key, logKey: LOG_KEY };
+    const note =
+      (level: string) =>
+      (sentence: string, fields: LogFields = {}) =>
+        void this.log.push({ level, sentence, ...fields });
+    const log = { info: note('info'), warn: note('warn'), error: note('error') };
+    const crashPoint = (point: string): void => void this.crashes.push(point);
+    const {
+      identity,
+      store,
+      cursor,
+      lease,
+      ledger,
+      members,
+      view,
+      effects,
+      sessions,
+      table,
+      news,
+      owing,
+      policy,
+    } = this;
+    const feed = { identity, store, cursor, lease, clock };
+    sessions.onChange(() => owing.notify());
+    this.tree = new Tree(identity);
+    const { tree } = this;
+    this.appender = new Appender(feed);
+    const { appender } = this;
+    this.follower = new Follower({
+      ...feed,
+      members,
+      view,
+      tree,
+      effects,
+      sessions,
+      ledger,
+      log,
+      crashPoint,
+    });
+    const { follower } = this;
+    this.joiner = new Joiner({ ...feed, ledger, members, follower, appender, tree, random, log, bootstrap });
+    this.renewer = new Renewer({
+      ...feed,
+      follower,
+      leaseMs: LEASE_MS,
+      table,
+      tree,
+      effects,
+      sessions,
+      timer: clock,
+      random,
+      log,
+      owing,
+      news,
+    });
+    const { verifier, fingerprinter, lastAccepts, joiner, renewer } = this;
+    this.checker = new Checker({
+      verifier,
+      fingerprinter,
+      view,
+      lease,
+      policy,
+      lastAccepts,
+      clock,
+      clockSkewS: 5,
+    });
+    this.keeper = new SessionKeeper({ checker: this.checker, sessions, clock, random });
+    this.revoker = new Revoker({
+      ...feed,
+      members,
+      table,
+      tree,
+      appender,
+      receipts: this.receipts,
+      term: { leaseMs: LEASE_MS, epsMs: EPS_MS },
+      exclusive,
+      barrier,
+      weakened: [],
+      timer: clock,
+      random,
+      news,
+      log,
+      ledger,
+      view,
+      sessions,
+      lastAccepts,
+      effects,
+      idempotencyHmacKey: new Uint8Array(32),
+      crashPoint,
+      closing: this.closing.signal,
+    });
+    this.replica = new Replica({
+      joiner,
+      renewer,
+      appender,
+      lease,
+      identity,
+      random,
+      timer: clock,
+      log,
+      leaseMs: LEASE_MS,
+      cursor,
+      clock,
+      policy,
+    });
+  }
+
+  /** Replays, joins and renews, as at start. */
+  async start(): Promise<this> {
+    await this.store.open();
+    await this.joiner.replay();
+    await this.replica.start();
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    this.closing.abort();
+    await this.replica.stop();
+  }
+
+  get logKey(): Identity['logKey'] {
+    return LOG_KEY;
+  }
+}
+
+export function tokenOf(subject: string, jti: string, issuedAtS: number): string {
+  return `${subject}|${jti}|${issuedAtS}`;
+}
+
+export function requestOf(token: string | undefined, over: Partial<AccessRequest> = {}): AccessRequest {
+  return {
+    subject: { type: 'service', id: 'billing' },
+    action: { name: 'read' },
+    resource: { type: 'invoice', id: '42' },
+    context: {},
+    credential: token === undefined ? undefined : { scheme: 'Bearer', token },
+    ...over,
+  };
+}
+
+export function orderOf(over: Partial<RevocationOrder> & Pick<RevocationOrder, 'targets'>): RevocationOrder {
+  return {
+    reason: undefined,
+    ticket: undefined,
+    caller: 'admin',
+    request: { targets: over.targets },
+    idempotencyKey: undefined,
+    wait: 'enforced',
+    waitMs: 5_000,
+    ...over,
+  };
+}
