@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command. Runs the built package where there is one, else the sources: Node 24.15 and later run them directly.
+// The command. Runs the sources where they are (a checkout: Node 24.15 and later run them directly), else what was built.
 import { existsSync } from 'node:fs';
 
 const built = new URL('../dist/main.js', import.meta.url);

@@ -191,6 +191,7 @@ async function open(
     tree,
     effects,
     sessions,
+    view,
     timer,
     random,
     log,

@@ -29,7 +29,7 @@ export const SELECTOR_KINDS = [
 ] as const;
 
 /**
- * One handle that is dead. `value` is absent for `all` and `issuer`; for `token` it is the handle's digest, never
+ * One handle that is dead. `value` is absent for `all`, the issuer for `issuer`; for `token` it is the handle's digest, never
  * the token. `cutoffS` (epoch seconds, inclusive) is there exactly for the kinds that take one. `untilS` is when
  * the entry may leave the active set; absent means never.
  */

@@ -134,13 +134,18 @@ export class Checker {
     let handles = this.#bare.get(id);
     if (handles === undefined) {
       handles = this.#ports.fingerprinter.print(bareSubjectHandles(id));
-      if (this.#bare.size >= LIMITS.bareSubjectsMax) this.#bare.clear();
-      this.#bare.set(id, handles);
+      // Anyone may ask about a name as long as a body: those are printed again rather than remembered.
+      if (id.length <= LIMITS.bareSubjectCharsMax) this.#remember(id, handles);
     }
     return {
       handles,
       issuedAtS: authenticatedAtS(context['authenticatedAt'], epochS(now) + this.#ports.clockSkewS),
     };
+  }
+
+  #remember(id: string, handles: HandleSet): void {
+    if (this.#bare.size >= LIMITS.bareSubjectsMax) this.#bare.clear();
+    this.#bare.set(id, handles);
   }
 }
 

@@ -8,7 +8,8 @@ import type { Instant } from '../kernel/clock.ts';
 import { renderInstant } from '../kernel/clock.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
 import type { AppliedRevocation } from '../revocation/view.ts';
-import type { DeadHandle, SessionRegistry } from '../session/registry.ts';
+import type { DeadHandle } from '../revocation/cutoff.ts';
+import type { SessionRegistry } from '../session/registry.ts';
 
 interface Effect {
   readonly dead: readonly DeadHandle[];
@@ -98,7 +99,11 @@ export class Effects {
   /** Only what has no session to answer for may be forgotten early: it loses `seen` and the window, no kill. */
   #forgetOldest(): void {
     const claimed = new Set(this.#sessions.claims());
-    for (const id of this.#effects.keys()) if (!claimed.has(id)) return this.#forget(id);
+    for (const id of this.#effects.keys()) {
+      if (claimed.has(id)) continue;
+      this.#forget(id);
+      return;
+    }
   }
 
   #forget(id: string): void {

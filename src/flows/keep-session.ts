@@ -26,6 +26,11 @@ export interface OpenedSession {
   /** The capability; undefined when it was refused. */
   readonly id: string | undefined;
   readonly decision: Decision;
+  /**
+   * How long the holder may go on: exactly what it was registered with, so it is answered as it is here. Asked for
+   * again after an await, a lease renewed meanwhile would let a holder go on after it was counted dead.
+   */
+  readonly freshForMs?: number;
 }
 
 export interface Ping {
@@ -69,14 +74,15 @@ export class SessionKeeper {
       selfEnds: order.selfEnds,
       openedAtMs: now.wallMs,
     };
-    this.#sessions.register(record, now.monoMs + this.#checker.freshForMs());
+    const freshForMs = this.#checker.freshForMs();
+    this.#sessions.register(record, now.monoMs + freshForMs);
     const decision = this.#checker.judge(request, verification);
     if (decision.effect !== 'allow') {
       this.#sessions.end(ref);
       return { id: undefined, decision };
     }
     this.#sessions.keep(record);
-    return { id, decision };
+    return { id, decision, freshForMs };
   }
 
   /** What is known of a session by its capability; NOT_FOUND for one that is not there. */

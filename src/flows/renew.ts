@@ -9,12 +9,13 @@ import type { FeedStore, RenewReply } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
-import { renderInstant } from '../kernel/clock.ts';
+import { epochS, renderInstant } from '../kernel/clock.ts';
 import { toBase64Url } from '../kernel/digest.ts';
 import { isWritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
+import type { RevocationView } from '../revocation/view.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import type { LeaseTable } from './barrier.ts';
 import type { Effects } from './effects.ts';
@@ -34,6 +35,7 @@ export interface RenewPorts {
   readonly tree: Tree;
   readonly effects: Effects;
   readonly sessions: SessionRegistry;
+  readonly view: RevocationView;
   readonly clock: Clock;
   readonly timer: Timer;
   readonly random: Random;
@@ -185,7 +187,7 @@ export class Renewer {
 
   /** Sessions that must not go on: those whose credential expired, and all of them when this replica is fenced. */
   #endWhatIsOver(): void {
-    const { sessions, clock, lease, cursor } = this.#ports;
+    const { sessions, clock, lease, cursor, view } = this.#ports;
     const now = clock.now();
     const position = renderPosition(cursor.position);
     sessions.killWhere(
@@ -195,6 +197,8 @@ export class Renewer {
     );
     if (!lease.isFresh(now)) sessions.killWhere(() => true, { reason: 'fenced', position }, now);
     sessions.sweep(now);
+    // One shard of the index: what has ended may leave, by the clock that never goes back.
+    view.sweep(epochS(now));
   }
 
   #isReachable(): boolean {

@@ -62,9 +62,9 @@ async function open(
     selfEnds: parseSelfEnds(body['selfEnds']),
     request: { ...parseRest(body), subject, credential: presented },
   };
-  const { id, decision } = await keeper.open(order);
+  const { id, decision, freshForMs } = await keeper.open(order);
   if (id === undefined) return refusal(decision, render);
-  return { status: 201, body: { id, events: `/v1/sessions/${id}/events`, freshForMs: checker.freshForMs() } };
+  return { status: 201, body: { id, events: `/v1/sessions/${id}/events`, freshForMs } };
 }
 
 function parseRest(body: JsonObject): Pick<SessionOrder['request'], 'action' | 'resource' | 'context'> {

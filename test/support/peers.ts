@@ -14,6 +14,7 @@ export type PeerSource =
 
 export const PEERS = {
   opa: { from: 'go', module: 'github.com/open-policy-agent/opa', version: 'v1.22.2' },
+  openssl: { from: 'apt', package: 'openssl' },
   strace: { from: 'apt', package: 'strace' },
   wrk: { from: 'apt', package: 'wrk' },
 } as const satisfies Record<string, PeerSource>;

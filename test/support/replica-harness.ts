@@ -276,6 +276,7 @@ export class TestReplica {
       tree,
       effects,
       sessions,
+      view,
       timer: clock,
       random,
       log,

@@ -4,6 +4,9 @@ import type { CallOptions, Reply } from './client.ts';
 import { call } from './client.ts';
 import type { WritProcess } from './writ-process.ts';
 
+/** What a scene needs of a running Writ: where it is, and the right to command it. */
+export type Running = Pick<WritProcess, 'urls' | 'adminToken'>;
+
 /** A token of the dev issuer, and the id in it. */
 export interface Minted {
   readonly token: string;
@@ -11,7 +14,7 @@ export interface Minted {
   readonly issuer: string;
 }
 
-export async function mint(writ: WritProcess, request: Record<string, unknown> = {}): Promise<Minted> {
+export async function mint(writ: Running, request: Record<string, unknown> = {}): Promise<Minted> {
   const body = { sub: 'billing', scope: 'invoice:read', ttlS: 3600, ...request };
   const reply = await control(writ, '/v1/dev/tokens', { body });
   if (reply.status !== 201) throw new Error(`the dev issuer answered ${reply.status}: ${reply.text}`);
@@ -30,15 +33,15 @@ export function question(token: string, sub = 'billing'): Record<string, unknown
   };
 }
 
-export function evaluate(writ: WritProcess, token: string, options: CallOptions = {}): Promise<Reply> {
+export function evaluate(writ: Running, token: string, options: CallOptions = {}): Promise<Reply> {
   return call(`${writ.urls.data}/access/v1/evaluation`, { body: question(token), ...options });
 }
 
-export function control(writ: WritProcess, path: string, options: CallOptions = {}): Promise<Reply> {
+export function control(writ: Running, path: string, options: CallOptions = {}): Promise<Reply> {
   return call(`${writ.urls.control}${path}`, { token: writ.adminToken, ...options });
 }
 
-export function revoke(writ: WritProcess, body: Record<string, unknown>, key?: string): Promise<Reply> {
+export function revoke(writ: Running, body: Record<string, unknown>, key?: string): Promise<Reply> {
   return control(writ, '/v1/revocations', {
     body,
     ...(key === undefined ? {} : { headers: { 'idempotency-key': key } }),
@@ -52,7 +55,7 @@ export function jtiOrder(
   return { selector: { kind: 'jti', issuer, value: jti }, ...more };
 }
 
-export function openSession(writ: WritProcess, token: string): Promise<Reply> {
+export function openSession(writ: Running, token: string): Promise<Reply> {
   const { action, resource } = question(token);
   const body = { credential: { scheme: 'Bearer', token }, kind: 'scene', action, resource };
   return call(`${writ.urls.data}/v1/sessions`, { body });

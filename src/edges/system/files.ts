@@ -77,7 +77,7 @@ async function writeAside(aside: string, { data, mode }: Content): Promise<void>
 }
 
 /** Makes names in `directory` survive a crash: a rename is only durable when its directory is. */
-async function syncDirectory(directory: string): Promise<void> {
+export async function syncDirectory(directory: string): Promise<void> {
   const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     await handle.sync();

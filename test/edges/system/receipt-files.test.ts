@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -60,9 +60,18 @@ describe('receipts', () => {
     const path = join(dataDir, 'receipts');
     await writeFile(path, 'in the way');
     const receipts = new ReceiptFiles(dataDir);
-    await expect(receipts.write('rev_1', 'x')).rejects.toThrow();
+    await expect(receipts.write('rev_1', 'x')).rejects.toMatchObject({ code: 'INTERNAL' });
     await rm(path);
     await receipts.write('rev_1', 'x');
     expect(await receipts.read('rev_1')).toBe('x');
+  });
+
+  it('are not said to be absent where one is there and cannot be read', async () => {
+    await mkdir(join(dataDir, 'receipts', 'rev_1.txt'), { recursive: true });
+    const reading = new ReceiptFiles(dataDir).read('rev_1');
+    await expect(reading).rejects.toMatchObject({
+      code: 'INTERNAL',
+      message: 'a receipt cannot be read (EISDIR)',
+    });
   });
 });

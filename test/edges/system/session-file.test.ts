@@ -17,7 +17,7 @@ import type { Log, LogFields } from '../../../src/kernel/log.ts';
 import { SessionRegistry } from '../../../src/session/registry.ts';
 import { sessionRefOf } from '../../../src/session/session.ts';
 import { dead, FINGERPRINTER, recordOf, REVOKED } from '../../session/sessions.ts';
-import { mintToken, NOW_MS, verified } from '../../support/tokens.ts';
+import { mintToken, NOW_MS, verified, verifierOf } from '../../support/tokens.ts';
 
 let dataDir: string;
 let opened: SessionFile[];
@@ -133,7 +133,7 @@ describe('sessions on disk', () => {
 
   it('hold neither the id of a session nor the credential it stands on', async () => {
     const token = mintToken();
-    const { handles, subject, issuedAtS, expiresAtS } = await verified(token);
+    const { handles, subject, issuedAtS, expiresAtS } = await verified(verifierOf(), token);
     const file = run();
     file.opened(recordOf('ses_the-capability', { handles, subject, issuedAtS, expiresAtS }));
     file.ended(sessionRefOf('ses_the-capability'));

@@ -1,0 +1,138 @@
+/** Ways in which the flows once said more than they knew. */
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Target } from '../../src/feed/entry.ts';
+import { FakeClock, settle } from '../support/fake-time.ts';
+import { MemoryFeedServer } from '../support/memory-feed-store.ts';
+import type { TestReplicaOptions } from '../support/replica-harness.ts';
+import { ISSUER, TestReplica, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+
+const NOW_S = 1_800_000_000;
+const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
+
+const running: TestReplica[] = [];
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((replica) => replica.stop()));
+});
+
+async function start(options: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
+  const replica = new TestReplica({ clock: new FakeClock(), ...options });
+  running.push(replica);
+  return replica.start();
+}
+
+async function pass(clock: FakeClock, ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 100) {
+    clock.advance(100);
+    await settle();
+  }
+}
+
+async function openSession(replica: TestReplica, jtiOf: string): Promise<string> {
+  const request = { ...requestOf(tokenOf('billing', jtiOf, NOW_S)), subject: undefined };
+  const { id } = await replica.keeper.open({ kind: 'test', selfEnds: false, request });
+  return id ?? '';
+}
+
+/** A revocation of `j1` that ended partial, because the holder of a session was silent. */
+async function partial(replica: TestReplica): Promise<{ id: string; session: string }> {
+  const session = await openSession(replica, 'j1');
+  const pending = replica.revoker.revoke(orderOf({ targets: [jti('j1')] }));
+  await settle();
+  await pass(replica.clock, 2_500);
+  const status = await pending;
+  expect(status).toMatchObject({ state: 'partial', hasReceipt: true });
+  return { id: status.id, session };
+}
+
+describe('a replica whose disk failed half-way', () => {
+  it('acknowledges nothing that it did not keep and kill', async () => {
+    const clock = new FakeClock();
+    const server = new MemoryFeedServer();
+    const a = await start({ clock, server, exclusive: false });
+    const b = await start({ clock, server, name: 'b', exclusive: false });
+    await pass(clock, 4_000);
+    await openSession(b, 'j1');
+    b.ledger.fails = true;
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 1_000 }));
+    await settle();
+    await pass(clock, 1_100);
+    const status = await pending;
+    expect(status.replicas.find(({ replica }) => replica === 'b')?.state).toBe('outstanding');
+    expect(status).toMatchObject({ state: 'durable', isReached: false });
+  });
+});
+
+describe('an empty disk', () => {
+  it('opens no store by itself that still holds a closed history', async () => {
+    const clock = new FakeClock();
+    const server = new MemoryFeedServer();
+    await (await start({ clock, server })).stop();
+    server.restart();
+    const b = await start({ clock, server, name: 'b' });
+    await pass(clock, 1_000);
+    expect(b.cursor.epochId).toBeUndefined();
+    expect(b.lease.isFresh(clock.now())).toBe(false);
+  });
+});
+
+describe('a revocation that was partial first', () => {
+  it('shows accepts that come after it was enforced', async () => {
+    const replica = await start();
+    const { id, session } = await partial(replica);
+    replica.keeper.closed(session);
+    await settle();
+    expect(await replica.revoker.status(id)).toMatchObject({ state: 'enforced', lateAccepts: 0 });
+    await settle();
+    const handles = replica.fingerprinter.print([{ kind: 'jti', parts: [ISSUER, 'j1'] }]);
+    replica.lastAccepts.record(handles, NOW_S, replica.clock.now().wallMs);
+    expect(await replica.revoker.status(id)).toMatchObject({ state: 'enforced', lateAccepts: 1 });
+  });
+
+  it('is enforced in the next epoch when the store lost the one it was in', async () => {
+    const replica = await start();
+    const { id, session } = await partial(replica);
+    replica.server.restart();
+    await pass(replica.clock, 600);
+    expect(await replica.revoker.status(id)).toMatchObject({ state: 'accepted', isReached: false });
+    await replica.replica.openEpoch('accept-amnesia', 'test');
+    await settle();
+    expect(await replica.revoker.status(id)).toMatchObject({ state: 'durable', isReached: false });
+    replica.keeper.closed(session);
+    await pass(replica.clock, 200);
+    await replica.revoker.status(id);
+    await pass(replica.clock, 200);
+    const status = await replica.revoker.status(id);
+    expect(status).toMatchObject({ state: 'enforced', sessions: { matched: 1, killed: 1 } });
+    expect(status.position.epoch).toBe(replica.cursor.position.epoch);
+  });
+
+  it('is not called forged because its next receipt could not be entered in the ledger yet', async () => {
+    const replica = await start();
+    const { id, session } = await partial(replica);
+    replica.keeper.closed(session);
+    await settle();
+    replica.store.next('append', 'lose-request');
+    expect(await replica.revoker.status(id)).toMatchObject({ state: 'partial' });
+    await replica.revoker.receipt(id);
+  });
+});
+
+describe('a revocation of an earlier epoch', () => {
+  it('that nobody enforced is appended again and enforced in the present one', async () => {
+    const first = await start();
+    const { clock, server, ledger, receipts } = first;
+    await openSession(first, 'j1');
+    const { id } = await first.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await settle();
+    await first.stop();
+    server.restart();
+    const next = await start({ clock, server, ledger, receipts, seed: 2 });
+    await next.replica.openEpoch('accept-amnesia', 'test');
+    await settle();
+    await next.revoker.status(id);
+    await pass(clock, 1_000);
+    const status = await next.revoker.status(id);
+    expect(status).toMatchObject({ state: 'enforced' });
+    expect(status.position.epoch).toBe(next.cursor.position.epoch);
+  });
+});
