@@ -23,6 +23,8 @@ import type {
 
 interface Live extends SessionRecord {
   kill: (KillEvent & { readonly at: Instant }) | undefined;
+  /** When it was told, by the monotonic clock; Infinity before. */
+  toldMs: number;
   holderLeaseEndsMs: number;
   /** Whoever listens: a kill reaches all of them. */
   readonly listeners: Set<SessionHandle>;
@@ -200,6 +202,7 @@ export class SessionRegistry {
     const live: Live = {
       ...record,
       kill: undefined,
+      toldMs: Number.POSITIVE_INFINITY,
       holderLeaseEndsMs,
       listeners: new Set(),
       claimedBy: new Set(),
@@ -213,8 +216,10 @@ export class SessionRegistry {
   }
 
   #tell(live: Live, event: KillEvent, at: Instant): void {
-    if (live.kill !== undefined) return;
+    // One that a listener has closed meanwhile is over and counted: it must not be counted again by the clock.
+    if (live.kill !== undefined || !this.#live.has(live.ref)) return;
     live.kill = { ...event, at };
+    live.toldMs = at.monoMs;
     this.#told.add(live);
     this.#sweptAt = undefined;
     for (const listener of live.listeners) listener.kill(event);
@@ -237,15 +242,15 @@ export class SessionRegistry {
   }
 }
 
+/** Of a session that was told to end. */
 function isSurelyOver(live: Live, now: Instant): boolean {
-  return live.kill !== undefined && live.selfEnds && now.monoMs >= live.holderLeaseEndsMs;
+  return live.selfEnds && now.monoMs >= live.holderLeaseEndsMs;
 }
 
 function isSilent(live: Live, now: Instant): boolean {
-  if (live.kill === undefined) return false;
   // A holder that promised to end by itself is waited for until its lease is over: then `sweep` counts it dead.
   if (live.selfEnds && now.monoMs < live.holderLeaseEndsMs) return false;
-  return now.monoMs - live.kill.at.monoMs >= LIMITS.killConfirmMs;
+  return now.monoMs - live.toldMs >= LIMITS.killConfirmMs;
 }
 
 function isForgettable(live: Live, now: Instant): boolean {

@@ -233,6 +233,44 @@ describe('a kill', () => {
     expect(counts()).toEqual({ matched: 3, killed: 3, pending: 0, unconfirmed: 0 });
   });
 
+  it('counts a death once when a holder closes what it promised to end, and its lease ends later', () => {
+    const refs = ['a', 'b', 'c'].map((id) => {
+      const record = recordOf(id, { handles: SHARED, selfEnds: true });
+      sessions.register(record, clock.now().monoMs + 1000);
+      return record.ref;
+    });
+    const [first] = refs as [SessionRef];
+    const closing = new Holder(() => {
+      for (const ref of refs) sessions.end(ref);
+    });
+    sessions.attach(first, closing);
+    revoke('shared');
+    clock.advance(60_000);
+    expect(counts()).toEqual({ matched: 3, killed: 3, pending: 0, unconfirmed: 0 });
+    expect(store.endings).toHaveLength(3);
+  });
+
+  it('is told to everyone who listens to the session', () => {
+    const { ref, holder } = open('s1');
+    const second = new Holder();
+    sessions.attach(ref, second);
+    revoke('jti-s1');
+    expect([holder.heard, second.heard]).toEqual([[REVOKED], [REVOKED]]);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+  });
+
+  it('has one tally at one instant, also of what was told after the first look at it', () => {
+    open('s1', { handles: SHARED, selfEnds: true }, 0);
+    open('s2', { selfEnds: true }, 0);
+    const now = clock.now();
+    sessions.kill('rev_1', [dead('shared')], REVOKED, now);
+    expect(sessions.tally('rev_1', now)).toMatchObject({ matched: 1, killed: 1 });
+    expect(sessions.tally('rev_1', now)).toMatchObject({ matched: 1, killed: 1 });
+    sessions.kill('rev_2', [dead('jti-s2')], REVOKED, now);
+    expect(sessions.tally('rev_2', now)).toMatchObject({ matched: 1, killed: 1 });
+    expect(sessions.tally('rev_2', now)).toMatchObject({ matched: 1, killed: 1 });
+  });
+
   it('names a hundred of the silent and counts them all', () => {
     for (let i = 0; i < 120; i++) open(`s${i}`, { handles: SHARED });
     revoke('shared');

@@ -1,7 +1,7 @@
 /** Sessions by hand for tests of the registry: a store in memory, holders that note what they hear. */
 import type { HandleSet } from '../../src/credential/handle.ts';
 import { Fingerprinter } from '../../src/credential/handle.ts';
-import type { DeadHandle } from '../../src/session/registry.ts';
+import type { DeadHandle } from '../../src/revocation/cutoff.ts';
 import type {
   KillEvent,
   SessionHandle,
