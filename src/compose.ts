@@ -153,11 +153,12 @@ async function open(
   const lastAccepts = new LastAccepts();
   const tree = new Tree(identity);
   const table = new LeaseTable(term, members);
-  const sessionFile = new SessionFile(dataDir, fingerprinter, log);
+  const sessionFile = new SessionFile(dataDir, fingerprinter, log, leaseMs);
   lifetime.own('session file', () => sessionFile.close());
   const sessions = new SessionRegistry(sessionFile);
   sessions.onChange(() => owing.notify());
-  for (const record of sessionFile.restored) sessions.restore(record, clock.now().monoMs + leaseMs);
+  for (const record of sessionFile.restored)
+    sessions.restore(record, clock.now().monoMs + sessionFile.holderLeaseMs);
   const effects = new Effects(lastAccepts, sessions);
   const feed = { identity, store, cursor, lease, clock };
   const appender = new Appender(feed);

@@ -52,15 +52,13 @@ export class Authoriser {
 
   /** UNAUTHENTICATED for a credential that is none; FENCED when it cannot be known whether it is revoked. */
   async authenticate(credential: Credential): Promise<Caller> {
-    const { adminToken, verifier, view, lease, clock } = this.#ports;
+    const { adminToken, verifier, lease, clock } = this.#ports;
     if (credential.scheme === 'Bearer' && isSameSecret(credential.token, adminToken)) return ADMIN;
     const verification = await verifier.verify(credential, clock.now().wallMs);
     if (!verification.ok)
       throw new WritError('UNAUTHENTICATED', `the credential was refused: ${verification.reason}`);
     const verified = verification.credential;
-    const verdict = view.verdict(verified.handles, verified.issuedAtS);
-    if (verdict.state === 'revoked')
-      throw new WritError('UNAUTHENTICATED', 'the credential was refused: revoked');
+    this.#refuseRevoked(verified);
     if (!lease.isFresh(clock.now()))
       throw new WritError('FENCED', 'this replica holds no lease', { retryAfterS: 1 });
     return {
@@ -70,9 +68,13 @@ export class Authoriser {
     };
   }
 
-  /** FORBIDDEN unless `caller` may. `facts`: what the policy's rule reads beside the caller. */
+  /**
+   * FORBIDDEN unless `caller` may. `facts`: what the policy's rule reads beside the caller. UNAUTHENTICATED for one that
+   * was revoked since it was authenticated: a body that comes slowly must not outlive its sender's credential.
+   */
   authorise(caller: Caller, need: Need, facts: Readonly<Record<string, Json>> = {}): void {
     if (caller.credential === undefined) return;
+    this.#refuseRevoked(caller.credential);
     if (!isAllowed(caller.capabilities, need))
       throw new WritError('FORBIDDEN', `the caller has no scope for this: ${nameOf(need)}`);
     const { policy, clock } = this.#ports;
@@ -86,6 +88,11 @@ export class Authoriser {
     const answer = policy.evaluate(CONTROL_ENTRYPOINT, input);
     if (answer.kind !== 'value' || answer.value !== true)
       throw new WritError('FORBIDDEN', 'policy does not allow this');
+  }
+
+  #refuseRevoked({ handles, issuedAtS }: VerifiedCredential): void {
+    if (this.#ports.view.verdict(handles, issuedAtS).state === 'revoked')
+      throw new WritError('UNAUTHENTICATED', 'the credential was refused: revoked');
   }
 
   #capabilitiesOf(scope: Json | undefined): ReadonlySet<Capability> {

@@ -7,6 +7,7 @@ import type { AcknowledgedOutcome } from '../evidence/acknowledgement.ts';
 import type { ReceiptStatement } from '../evidence/receipt.ts';
 import { buildReceipt, receiptDigest } from '../evidence/receipt.ts';
 import type { Cursor } from '../feed/cursor.ts';
+import type { SealedEntry } from '../feed/entry.ts';
 import { leafText } from '../feed/entry.ts';
 import type { FeedStore, Roster } from '../feed/feed-store.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
@@ -77,12 +78,20 @@ export interface SessionTotals {
 /** What no receipt of this release speaks for, in every one of them. */
 export const NOT_COVERED = ['systems that accept the credential without asking Writ'] as const;
 
+/** A receipt that is on disk and the `outcome` entry that names it. */
+interface Closing {
+  readonly known: Enforcement;
+  readonly outcome: SealedEntry;
+}
+
 export class Enforcing {
   readonly #ports: EnforcePorts;
   #appended: Appended;
   readonly #changed: News;
   #now: Enforcement;
   #looking: Promise<void> | undefined;
+  /** Written, and perhaps named in the ledger already: an append of unknown fate is repeated, never made anew. */
+  #closing: Closing | undefined;
 
   constructor(ports: EnforcePorts, appended: Appended, changed: News) {
     this.#ports = ports;
@@ -179,6 +188,7 @@ export class Enforcing {
     if (cursor.epochId === this.#appended.epochId) return;
     log.error('the feed lost the history of a revocation: it is appended again', { revocation: this.id });
     this.#appended = await appender.append(this.#appended.sealed);
+    this.#closing = undefined;
     this.#now = { ...this.#now, state: 'durable' };
   }
 
@@ -214,24 +224,37 @@ export class Enforcing {
 
   /** Writes the receipt, then the `outcome` entry that names its digest, then says so. */
   async #close(state: 'enforced' | 'partial', rule: 'acknowledged' | 'wait', now: Instant): Promise<void> {
-    const { receipts, appender, random } = this.#ports;
-    const id = this.id;
-    const closed = { ...this.#now, state, closure: state === 'enforced' ? 'CLOSED' : 'PARTIAL' } as const;
-    const enforcedAtMs = state === 'enforced' ? now.wallMs : undefined;
-    const receipt = this.#receipt({ ...closed, enforcedAtMs }, rule);
-    await receipts.write(id, receipt);
-    const { matched, killed, unconfirmed } = closed.sessions;
-    const facts = {
-      revocation: id,
-      state,
-      matched,
-      killed,
-      unconfirmed,
-      receipt: receiptDigest(receipt),
-    } as const;
-    await appender.append(appender.seal({ id: newId('ent', random), kind: 'outcome', ...facts }));
-    this.#now = { ...closed, enforcedAtMs, hasReceipt: true };
+    if (this.#closing?.known.state !== state) this.#closing = await this.#prepare(state, rule, now);
+    const { known, outcome } = this.#closing;
+    await this.#ports.appender.append(outcome);
+    this.#now = known;
     this.#changed.notify();
+  }
+
+  async #prepare(
+    state: 'enforced' | 'partial',
+    rule: 'acknowledged' | 'wait',
+    now: Instant,
+  ): Promise<Closing> {
+    const { receipts, appender, random } = this.#ports;
+    const known: Enforcement = {
+      ...this.#now,
+      state,
+      closure: state === 'enforced' ? 'CLOSED' : 'PARTIAL',
+      enforcedAtMs: state === 'enforced' ? now.wallMs : undefined,
+      hasReceipt: true,
+    };
+    const text = this.#receipt(known, rule);
+    await receipts.write(receiptNameOf(this.id, state), text);
+    const { matched, killed, unconfirmed } = known.sessions;
+    const reached = { revocation: this.id, state, matched, killed, unconfirmed };
+    const facts = {
+      id: newId('ent', random),
+      kind: 'outcome',
+      ...reached,
+      receipt: receiptDigest(text),
+    } as const;
+    return { known, outcome: appender.seal(facts) };
   }
 
   #receipt(known: Enforcement, rule: 'acknowledged' | 'wait'): string {
@@ -303,6 +326,11 @@ function sum(
   field: 'matched' | 'killed' | 'pending' | 'unconfirmed' | 'lateAccepts',
 ): number {
   return outcomes.reduce((total, outcome) => total + outcome[field], 0);
+}
+
+/** A partial receipt stands beside the one that follows it: what the ledger names is never overwritten by what it does not. */
+export function receiptNameOf(id: string, state: 'enforced' | 'partial'): string {
+  return state === 'partial' ? `${id}-partial` : id;
 }
 
 /** One replica's line in answers and receipts. */

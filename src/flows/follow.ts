@@ -66,8 +66,13 @@ export class Follower {
     this.#ports.crashPoint('apply.after');
   }
 
-  #begin(): void {
+  /** INTERNAL for a view that was torn: what its cursor says was neither kept nor killed, so it may not be acknowledged. */
+  assertWhole(): void {
     if (this.#isTorn) throw new WritError('INTERNAL', 'the view is torn: restart this replica');
+  }
+
+  #begin(): void {
+    this.assertWhole();
     this.#isTorn = true;
   }
 

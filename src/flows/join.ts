@@ -59,10 +59,11 @@ export class Joiner {
   /** Joins the open epoch and returns its id; undefined when there is none, and an operator is needed. */
   async join(): Promise<string | undefined> {
     const { store, cursor, bootstrap } = this.#ports;
-    let epochId = (await store.roster()).epochId;
+    const roster = await store.roster();
+    let { epochId } = roster;
+    const isEmpty = epochId === undefined && roster.closedEpochId === undefined;
     // An empty store and one that lost its data look the same, unless this disk remembers: then it is the latter.
-    if (epochId === undefined && bootstrap && cursor.epochId === undefined)
-      epochId = await this.open('bootstrap');
+    if (isEmpty && bootstrap && cursor.epochId === undefined) epochId = await this.open('bootstrap');
     if (epochId !== undefined && this.#joinedEpochId !== epochId) await this.#announce(epochId);
     return epochId;
   }

@@ -88,7 +88,7 @@ export class Renewer {
       const woken = new AbortController();
       const until = AbortSignal.any([signal, woken.signal]);
       // A hint that fails must not become a loop that never sleeps.
-      const woke = this.#isReachable() ? store.wake(cursor.position, until).catch(() => NEVER) : NEVER;
+      const woke = this.#isReachable() ? store.wake(cursor.position, until).catch(never) : never();
       await Promise.race([timer.sleep(leaseMs / 6, until), woke, changed]);
       woken.abort();
     }
@@ -99,9 +99,11 @@ export class Renewer {
    * Never rejects: what goes wrong shows in `state`, in the log, and in a lease that runs out.
    */
   async renewOnce(): Promise<boolean> {
-    const { clock, store, lease } = this.#ports;
+    const { clock, store, lease, follower } = this.#ports;
     const before = this.#state;
     try {
+      // Before anything is sent: a torn view falls silent, so that the others see it as over and not as done.
+      follower.assertWhole();
       const request = this.#request();
       const sentAt = clock.now();
       const reply = await store.renew(request);
@@ -206,7 +208,10 @@ export class Renewer {
   }
 }
 
-const NEVER: Promise<void> = new Promise(() => undefined);
+/** A new one each time: every race against one that is kept would leave its other promises in memory. */
+function never(): Promise<void> {
+  return new Promise(() => undefined);
+}
 
 /** Renewals whose answers were lost in a row that are told apart. */
 const NONCES_MAX = 16;

@@ -19,7 +19,7 @@ import type { RevocationView } from '../revocation/view.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import type { Appended } from './append.ts';
 import type { EnforcePorts, Enforcement } from './enforce.ts';
-import { Enforcing, renderStanding } from './enforce.ts';
+import { Enforcing, receiptNameOf, renderStanding } from './enforce.ts';
 import type { Effects } from './effects.ts';
 import { News } from './news.ts';
 
@@ -126,18 +126,23 @@ export class Revoker {
     const settled = this.#followed.has(id) ? undefined : await this.#settled(id);
     if (settled !== undefined) return settled;
     const followed = await this.#resume(id);
-    // A proof that came late turns partial into enforced: whoever asks makes it look again.
-    if (followed.enforcing.current.state === 'partial')
-      await followed.enforcing.look().catch(() => undefined);
+    if (isHalted(followed.enforcing.current)) await this.#lookAgain(followed.enforcing);
     return render(followed, wait);
+  }
+
+  /** A proof that came late turns partial into enforced: whoever asks makes it look again. */
+  async #lookAgain(enforcing: Enforcing): Promise<void> {
+    await enforcing.look().catch(() => undefined);
+    if (enforcing.current.state === 'enforced') void this.#letGo(enforcing.id);
   }
 
   /** The receipt's text; NOT_FOUND before there is one, PROOF_INVALID when it is not the one the ledger names. */
   async receipt(id: string): Promise<string> {
-    const text = await this.#ports.receipts.read(id);
-    const named = this.#ports.effects.outcome(id)?.receipt;
-    if (text === undefined || named === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
-    if (receiptDigest(text) !== named)
+    const outcome = this.#ports.effects.outcome(id);
+    if (outcome === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
+    const text = await this.#ports.receipts.read(receiptNameOf(id, outcome.state));
+    if (text === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
+    if (receiptDigest(text) !== outcome.receipt)
       throw new WritError('PROOF_INVALID', 'the receipt is not the one the ledger names');
     return text;
   }
@@ -232,7 +237,9 @@ export class Revoker {
     if (followed !== undefined) return followed;
     const { store, clock } = this.#ports;
     const line = await this.#lineOf(id);
-    const { epochId = '', runId } = await store.roster();
+    const { epochId: openId = '', runId, head } = await store.roster();
+    // One of an earlier epoch is in no history that can be judged: naming none, it is appended again.
+    const epochId = line.position.epoch === head.epoch ? openId : '';
     const appended = { ...line, epochId, runId, duplicate: true, at: clock.now() };
     return this.#followed.get(id) ?? this.#follow(appended, false);
   }
@@ -284,6 +291,11 @@ function entryFacts(
     caller,
     body,
   };
+}
+
+/** Its run ended with a partial receipt. The state may be weaker since: the store can lose what was partial, too. */
+function isHalted({ hasReceipt, state }: Enforcement): boolean {
+  return hasReceipt && state !== 'enforced';
 }
 
 function render({ enforcing, seen }: Followed, wait: WaitFor): RevocationStatus {

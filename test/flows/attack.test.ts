@@ -1,6 +1,7 @@
 /** Ways in which the flows once said more than they knew. */
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Target } from '../../src/feed/entry.ts';
+import { Authoriser } from '../../src/flows/authorise.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import type { TestReplicaOptions } from '../support/replica-harness.ts';
@@ -134,5 +135,57 @@ describe('a revocation of an earlier epoch', () => {
     const status = await next.revoker.status(id);
     expect(status).toMatchObject({ state: 'enforced' });
     expect(status.position.epoch).toBe(next.cursor.position.epoch);
+  });
+});
+
+describe('an outcome whose append has an unknown fate', () => {
+  it('is repeated as it is: one receipt, one entry', async () => {
+    const replica = await start();
+    const pending = replica.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
+    const append = replica.store.append.bind(replica.store);
+    let lost = 0;
+    replica.store.append = async (epochId, sealed) => {
+      if (sealed.entry.kind === 'outcome' && lost++ === 0) replica.store.next('append', 'lose-reply');
+      return append(epochId, sealed);
+    };
+    await settle();
+    await pass(replica.clock, 100);
+    const { id = '' } = replica.server.lines.at(-2)?.sealed.entry ?? {};
+    // The ledger names it already, and this replica does not know that it does.
+    const receipt = await replica.revoker.receipt(id);
+    await pass(replica.clock, 600);
+    expect(await pending).toMatchObject({ id, state: 'enforced' });
+    expect(lost).toBe(2);
+    expect(await replica.revoker.receipt(id)).toBe(receipt);
+    expect(replica.server.lines.filter(({ sealed }) => sealed.entry.kind === 'outcome')).toHaveLength(1);
+  });
+});
+
+describe('a receipt that was taken from the disk', () => {
+  it('is not found, and its revocation is not said to be enforced without it', async () => {
+    const replica = await start();
+    const pending = replica.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
+    await settle();
+    await pass(replica.clock, 200);
+    const { id } = await pending;
+    replica.receipts.texts.clear();
+    await expect(replica.revoker.receipt(id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await expect(replica.revoker.status(id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+});
+
+describe('a caller whose body came slowly', () => {
+  it('commands nothing when it was revoked meanwhile', async () => {
+    const { verifier, view, lease, policy, clock, revoker } = await start();
+    const scopes = { 'writ:read': 'read' } as const;
+    const authoriser = new Authoriser({ adminToken: 'x', verifier, scopes, view, lease, policy, clock });
+    const token = `${tokenOf('ops', 'c1', NOW_S)}|writ:read`;
+    const caller = await authoriser.authenticate({ scheme: 'Bearer', token });
+    authoriser.authorise(caller, { act: 'read' });
+    await revoker.revoke(orderOf({ targets: [jti('c1')], wait: 'durable' }));
+    await settle();
+    expect(() => authoriser.authorise(caller, { act: 'read' })).toThrow(
+      expect.objectContaining({ code: 'UNAUTHENTICATED' }) as Error,
+    );
   });
 });

@@ -103,6 +103,15 @@ describe('a subject that is asserted without a credential', () => {
     expect(at(NOW_S + 3600)).toMatchObject({ reason: 'cutoff' });
   });
 
+  it('may have a name of any length, and is dead under a cutoff all the same', async () => {
+    const replica = await start();
+    const id = 'x'.repeat(100_000);
+    const ask = () => replica.checker.check(requestOf(undefined, { subject: { type: 'service', id } }));
+    expect(ask()).toMatchObject({ effect: 'allow' });
+    await kill(replica, { kind: 'all', cutoffS: NOW_S });
+    expect(ask()).toMatchObject({ reason: 'cutoff' });
+  });
+
   it('has handles that are kept for a bounded number of subjects', async () => {
     const { checker } = await start();
     for (let i = 0; i <= 10_000; i++)
@@ -192,6 +201,8 @@ describe('a session', () => {
     };
     const ref = sessionRefOf('ses_1');
     replica.sessions.restore({ ...record, ref }, 0);
+    // One renewal at a time: the loop's own has come back.
+    await settle();
     await replica.renewer.renewOnce();
     expect(replica.sessions.lookup(ref)?.kill).toBeUndefined();
     await kill(replica, jti('j1'));

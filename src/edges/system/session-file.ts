@@ -22,7 +22,10 @@ const opened = z.object({
   selfEnds: z.boolean(),
   openedAtMs: z.number(),
 });
-const line = z.union([z.object({ opened }), z.object({ ended: z.string() })]);
+const line = z.union([z.object({ opened, leaseMs: z.number().optional() }), z.object({ ended: z.string() })]);
+
+/** Of a line that does not say it: the longest that a configuration may give. */
+const LEASE_MS_MAX = 60_000;
 
 /** Below this many lines the file is not worth writing anew; above it, at most half of it is about what has ended. */
 const COMPACT_AT_LINES = 10_000;
@@ -31,6 +34,11 @@ export class SessionFile implements SessionStore {
   readonly #path: string;
   readonly #open: Map<string, SessionRecord>;
   readonly restored: readonly SessionRecord[];
+  /**
+   * The longest lease of any run that let in a session which is still open: a holder keeps to what it was told then,
+   * however short the lease is now.
+   */
+  readonly holderLeaseMs: number;
   #fd: number;
   #lines: number;
   /** Ends a line that was only written in part, so that it does not spoil the one after it. */
@@ -40,9 +48,11 @@ export class SessionFile implements SessionStore {
    * Reads what an earlier run left open and begins a new file with just that. INTERNAL when there is a file that
    * cannot be read: going on without it would forget sessions that can still be killed.
    */
-  constructor(dataDir: string, fingerprinter: Fingerprinter, log: Log) {
+  constructor(dataDir: string, fingerprinter: Fingerprinter, log: Log, leaseMs: number) {
     this.#path = join(dataDir, 'sessions.jsonl');
-    this.#open = readRecords(this.#path, fingerprinter, log);
+    const { open, longestLeaseMs } = readRecords(this.#path, fingerprinter, log);
+    this.#open = open;
+    this.holderLeaseMs = Math.max(leaseMs, longestLeaseMs);
     this.restored = [...this.#open.values()];
     this.#fd = this.#begin();
     this.#lines = this.#open.size;
@@ -50,7 +60,7 @@ export class SessionFile implements SessionStore {
 
   /** STORE_UNREACHABLE when it cannot be written: then the session must not begin. */
   opened(record: SessionRecord): void {
-    this.#write(renderOpened(record));
+    this.#write(renderOpened(record, this.holderLeaseMs));
     this.#open.set(record.ref, record);
   }
 
@@ -98,19 +108,27 @@ export class SessionFile implements SessionStore {
   /** Writes what is open aside and puts it in place, opened for appending. */
   #begin(): number {
     const aside = `${this.#path}.tmp`;
-    writeFileSync(aside, this.#open.values().map(renderOpened).toArray().join(''), { mode: 0o600 });
+    const lines = this.#open.values().map((record) => renderOpened(record, this.holderLeaseMs));
+    writeFileSync(aside, lines.toArray().join(''), { mode: 0o600 });
     const fd = openSync(aside, 'a', 0o600);
     renameSync(aside, this.#path);
     return fd;
   }
 }
 
-function renderOpened({ handles, ...record }: SessionRecord): string {
-  return `${JSON.stringify({ opened: { ...record, handles: handles.handles } })}\n`;
+function renderOpened({ handles, ...record }: SessionRecord, leaseMs: number): string {
+  return `${JSON.stringify({ opened: { ...record, handles: handles.handles }, leaseMs })}\n`;
 }
 
-function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Map<string, SessionRecord> {
+interface Read {
+  readonly open: Map<string, SessionRecord>;
+  /** Of the runs that opened them; 0 when none is open. */
+  readonly longestLeaseMs: number;
+}
+
+function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Read {
   const open = new Map<string, SessionRecord>();
+  const leases = new Map<string, number>();
   for (const one of readText(path).split('\n')) {
     if (one === '') continue;
     const parsed = line.safeParse(parseOr(one));
@@ -120,10 +138,12 @@ function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Map<
     else {
       const { handles, ref, issuedAtS, expiresAtS, ...record } = parsed.data.opened;
       const printed = fingerprinter.print(handles as Handle[]);
+      leases.set(ref, parsed.data.leaseMs ?? LEASE_MS_MAX);
       open.set(ref, { ...record, ref: ref as SessionRef, issuedAtS, expiresAtS, handles: printed });
     }
   }
-  return open;
+  const longestLeaseMs = open.keys().reduce((longest, ref) => Math.max(longest, leases.get(ref) ?? 0), 0);
+  return { open, longestLeaseMs };
 }
 
 function readText(path: string): string {

@@ -46,7 +46,7 @@ const linesOf = () => textOf().split('\n').slice(0, -1);
 
 /** A run of the replica. The one before it is not closed: it crashed. */
 function run(): SessionFile {
-  const file = new SessionFile(dataDir, FINGERPRINTER, log);
+  const file = new SessionFile(dataDir, FINGERPRINTER, log, 3_000);
   opened.push(file);
   return file;
 }
@@ -163,7 +163,7 @@ describe('the length of the file', () => {
 
 describe('a disk that takes no more', () => {
   it('refuses a session, and does not stop one from ending', () => {
-    const file = new SessionFile(dataDir, FINGERPRINTER, log);
+    const file = new SessionFile(dataDir, FINGERPRINTER, log, 3_000);
     file.opened(recordOf('s1'));
     file.close();
     expect(() => file.opened(recordOf('s2'))).toThrow(
