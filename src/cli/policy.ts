@@ -113,6 +113,6 @@ function printPolicy(ports: PolicyPorts, { revision, facts }: CheckedPolicy, isJ
   ports.print(`host calls   ${facts.builtins.length === 0 ? 'none' : cell(facts.builtins.join(', '))}`);
   ports.print(`pure         ${revision.isPure ? 'yes' : 'no: no answer may be kept'}`);
   ports.print(
-    `median       ${facts.typicalUs.toFixed(1)} µs, ${facts.worstUs.toFixed(1)} µs on the worst input tried`,
+    `cost         ${facts.typicalUs.toFixed(1)} µs, ${facts.worstUs.toFixed(1)} µs on the worst input tried`,
   );
 }

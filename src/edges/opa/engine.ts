@@ -37,7 +37,7 @@ export interface PolicyFacts {
   readonly builtins: readonly string[];
   /** The paths of the input that it reads; undefined: any. */
   readonly inputPaths: readonly InputPath[] | undefined;
-  /** Medians of the self-test: an ordinary request, and the worst input tried. */
+  /** Of the self-test: median of an ordinary request, fastest run of the worst input tried. */
   readonly typicalUs: number;
   readonly worstUs: number;
 }

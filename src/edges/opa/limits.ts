@@ -10,7 +10,7 @@ export const POLICY_LIMITS = {
   heapBytes: 64 * 1024 * 1024,
   /** Below 2 GiB, so that every address is a positive i32. */
   memoryBytesMax: 2 * 1024 * 1024 * 1024 - 64 * 1024,
-  /** Longest median evaluation of any self-test input. */
+  /** Longest evaluation of any self-test input, the fastest of several runs. */
   evaluationMsMax: 5,
   /** Reading the bundle and its data, off the loop. */
   loadMs: 120_000,
