@@ -73,6 +73,20 @@ export function call(
   return answered.promise;
 }
 
+/** A question whose answer that does not come is an answer: it cannot be known (exit 4). */
+export async function callOrUnknown(
+  endpoint: Endpoint,
+  method: string,
+  path: string,
+  body?: JsonObject,
+): Promise<Reply> {
+  try {
+    return await call(endpoint, method, path, body);
+  } catch (error) {
+    throw error instanceof ClientError ? new ClientError(error.message, true) : error;
+  }
+}
+
 function openRequest(
   url: string,
   path: string,

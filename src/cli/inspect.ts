@@ -4,11 +4,17 @@ import type { JsonObject } from '../kernel/json.ts';
 import { isJsonObject } from '../kernel/json.ts';
 import type { CliPorts } from './ports.ts';
 import type { Endpoint } from './client.ts';
-import { call, objectOf } from './client.ts';
+import { call, callOrUnknown, objectOf } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
 import type { ServerOptions } from './server-options.ts';
-import { controlEndpoint, dataEndpoint, diagnosticsEndpoint, withServerOptions } from './server-options.ts';
+import {
+  controlEndpoint,
+  dataEndpoint,
+  diagnosticsEndpoint,
+  withConfigOptions,
+  withServerOptions,
+} from './server-options.ts';
 import { explain, showList, showObject } from './show.ts';
 import { cell } from './terminal.ts';
 
@@ -78,12 +84,17 @@ async function check(options: CheckOptions, ports: CliPorts): Promise<ExitCode> 
   const subject = options.subject === undefined ? subjectOf(token) : entityOf(options.subject);
   const resource = entityOf(options.resource);
   if (subject === undefined || resource === undefined) {
-    ports.terminal.problem('--subject and --resource are type:id; --subject may be left out with a JWT');
+    ports.terminal.problem(usageOf(options, token));
     return EXIT.usage;
   }
   const context: JsonObject = token === undefined ? {} : { credential: { scheme: 'Bearer', token } };
   const body = { subject, action: { name: options.action }, resource, context };
-  const reply = await call(dataEndpoint(options, ports.around), 'POST', '/access/v1/evaluation', body);
+  const reply = await callOrUnknown(
+    dataEndpoint(options, ports.around),
+    'POST',
+    '/access/v1/evaluation',
+    body,
+  );
   if (reply.status !== 200) {
     ports.terminal.problem(`${reply.status}: ${cell(reply.text)}`);
     return EXIT.error;
@@ -93,6 +104,15 @@ async function check(options: CheckOptions, ports: CliPorts): Promise<ExitCode> 
   if (answer['decision'] === true) return EXIT.done;
   const reason = isJsonObject(answer['context']) ? answer['context']['reason'] : undefined;
   return reason === 'fenced' || reason === 'introspection_unavailable' ? EXIT.unknown : EXIT.denied;
+}
+
+function usageOf({ subject, resource }: CheckOptions, token: string | undefined): string {
+  if (entityOf(resource) === undefined) return '--resource is type:id';
+  if (subject !== undefined) return '--subject is type:id';
+  if (token === undefined) return '--subject is needed without a token';
+  return token === ''
+    ? 'standard input held no token'
+    : 'the token is no JWT: name its subject with --subject type:id';
 }
 
 function entityOf(text: string): JsonObject | undefined {
@@ -114,11 +134,19 @@ function subjectOf(token: string | undefined): JsonObject | undefined {
   }
 }
 
+interface StatusOptions extends ServerOptions {
+  readonly diagnosticsUrl?: string;
+}
+
 function addStatus(program: Command, ports: CliPorts): void {
-  const command = program.command('status').description('is all well? one line for each check');
-  withServerOptions(command).action((options: ServerOptions) =>
+  const command = program
+    .command('status')
+    .description('is all well? one line for each check')
+    .option('--diagnostics-url <url>', 'diagnostics of the server (default: from the configuration)')
+    .option('--json', 'answer as JSON, for programs');
+  withConfigOptions(command).action((options: StatusOptions) =>
     ports.run(async () => {
-      const reply = await call(diagnosticsEndpoint(options, ports.around), 'GET', '/readyz');
+      const reply = await callOrUnknown(diagnosticsEndpoint(options, ports.around), 'GET', '/readyz');
       const body = objectOf(reply);
       if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(cell(body));
       else {

@@ -84,8 +84,12 @@ export function dataEndpoint(options: ServerOptions, around: Surroundings): Endp
   return { url: options.dataUrl ?? urlOf(requireConfig(options, around).listen.data), token: undefined };
 }
 
-export function diagnosticsEndpoint(options: ServerOptions, around: Surroundings): Endpoint {
-  return { url: urlOf(requireConfig(options, around).listen.diagnostics), token: undefined };
+export function diagnosticsEndpoint(
+  options: ConfigOptions & { readonly diagnosticsUrl?: string },
+  around: Surroundings,
+): Endpoint {
+  const url = options.diagnosticsUrl ?? urlOf(requireConfig(options, around).listen.diagnostics);
+  return { url, token: undefined };
 }
 
 function needsConfig(options: ServerOptions): boolean {

@@ -14,11 +14,10 @@ export const ORIGIN: Position = { epoch: 0, sequence: 0 };
 
 const POSITION = /^(0|[1-9]\d{0,14})-(0|[1-9]\d{0,14})$/;
 
-/** `812-90213` -> Position; BAD_REQUEST for anything else. */
-export function parsePosition(text: string): Position {
+/** `812-90213` -> Position; BAD_REQUEST, naming `field`, for anything else. */
+export function parsePosition(text: string, field = 'position'): Position {
   const match = POSITION.exec(text);
-  if (match === null)
-    throw new WritError('BAD_REQUEST', 'a position is epoch-sequence', { field: 'position' });
+  if (match === null) throw new WritError('BAD_REQUEST', 'a position is epoch-sequence', { field });
   return { epoch: Number(match[1]), sequence: Number(match[2]) };
 }
 

@@ -61,7 +61,7 @@ export class Inspection {
   /** `after` (a position) and `limit` page through them, oldest first. */
   revocations(query: Query): Answer {
     const limit = limitOf(query, LIMITS.revocationsListedMax);
-    const after = parsePosition(query.get('after') ?? renderPosition(ORIGIN));
+    const after = parsePosition(query.get('after') ?? renderPosition(ORIGIN), 'after');
     requireKnown(query, ['after', 'limit']);
     const records = this.#ports.view.records({ after, limit });
     return {
@@ -128,7 +128,7 @@ export class Inspection {
    */
   async streamLedger(query: Query, res: ServerResponse): Promise<void> {
     requireKnown(query, ['from']);
-    const from = parsePosition(query.get('from') ?? renderPosition(ORIGIN));
+    const from = parsePosition(query.get('from') ?? renderPosition(ORIGIN), 'from');
     const { cursor, tree } = this.#ports;
     const head = cursor.position;
     const checkpoint = tree.checkpoint();

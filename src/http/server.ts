@@ -7,6 +7,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Listener } from '../config/config.ts';
+import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 
 export interface OpenServer {
@@ -29,7 +30,7 @@ const SERVER_OPTIONS = {
 const TLS_VERSION_MIN = 'TLSv1.2';
 const RELOAD_MS = 5_000;
 
-/** Listens; rejects with the system's error when the address cannot be had. */
+/** Listens; CONFIG_INVALID, with the system's code, when the address cannot be had. */
 export async function openServer(listener: Listener, handler: RequestListener): Promise<OpenServer> {
   const { server, stopWatching } = createFor(listener, handler);
   server.maxConnections = LIMITS.connectionsMax;
@@ -88,7 +89,11 @@ async function listen(server: Server | TlsServer, { address }: Listener): Promis
   server.once('error', listening.reject);
   const at = 'path' in address ? { path: address.path } : { host: address.host, port: address.port };
   server.listen(at, listening.resolve);
-  await listening.promise;
+  await listening.promise.catch((cause: unknown) => {
+    const where = 'path' in address ? address.path : `${address.host}:${address.port}`;
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
+    throw new WritError('CONFIG_INVALID', `cannot listen on ${where} (${code})`, { cause });
+  });
   server.off('error', listening.reject);
 }
 

@@ -70,7 +70,7 @@ describe('writ policy build', () => {
         'host calls   none',
         'pure         yes',
       ]);
-      expect(lines[5]).toMatch(/^median {7}\d+\.\d µs, \d+\.\d µs on the worst input tried$/);
+      expect(lines[5]).toMatch(/^cost {9}\d+\.\d µs, \d+\.\d µs on the worst input tried$/);
       const engine = await openPolicyEngine({
         bundle: await readFile(out),
         entrypoint: 'writ/authz/decision',
