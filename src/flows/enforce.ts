@@ -7,7 +7,7 @@ import type { AcknowledgedOutcome } from '../evidence/acknowledgement.ts';
 import type { ReceiptStatement } from '../evidence/receipt.ts';
 import { buildReceipt, receiptDigest } from '../evidence/receipt.ts';
 import type { Cursor } from '../feed/cursor.ts';
-import type { SealedEntry } from '../feed/entry.ts';
+import type { OutcomeEntry, SealedEntry } from '../feed/entry.ts';
 import { leafText } from '../feed/entry.ts';
 import type { FeedStore, Roster } from '../feed/feed-store.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
@@ -92,6 +92,7 @@ export class Enforcing {
   #looking: Promise<void> | undefined;
   /** Written, and perhaps named in the ledger already: an append of unknown fate is repeated, never made anew. */
   #closing: Closing | undefined;
+  #outcome: OutcomeEntry | undefined;
 
   constructor(ports: EnforcePorts, appended: Appended, changed: News) {
     this.#ports = ports;
@@ -102,6 +103,11 @@ export class Enforcing {
 
   get id(): string {
     return this.#appended.sealed.entry.id;
+  }
+
+  /** The newest `outcome` entry that the store has taken, though it may not have come back by the feed yet. */
+  get outcome(): OutcomeEntry | undefined {
+    return this.#outcome;
   }
 
   get position(): Position {
@@ -227,6 +233,7 @@ export class Enforcing {
     if (this.#closing?.known.state !== state) this.#closing = await this.#prepare(state, rule, now);
     const { known, outcome } = this.#closing;
     await this.#ports.appender.append(outcome);
+    this.#outcome = outcome.entry as OutcomeEntry;
     this.#now = known;
     this.#changed.notify();
   }

@@ -138,7 +138,8 @@ export class Revoker {
 
   /** The receipt's text; NOT_FOUND before there is one, PROOF_INVALID when it is not the one the ledger names. */
   async receipt(id: string): Promise<string> {
-    const outcome = this.#ports.effects.outcome(id);
+    // Whoever was just told where the receipt is may ask for it before its outcome has come back.
+    const outcome = this.#followed.get(id)?.enforcing.outcome ?? this.#ports.effects.outcome(id);
     if (outcome === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
     const text = await this.#ports.receipts.read(receiptNameOf(id, outcome.state));
     if (text === undefined) throw new WritError('NOT_FOUND', 'no such receipt');

@@ -296,6 +296,7 @@ describe('a revocation', () => {
     replica.clock.advance(300);
     await settle();
     expect(await replica.revoker.status(status.id)).toMatchObject({ state: 'enforced' });
+    expect(await replica.revoker.receipt(status.id)).toContain('writ-receipt@v1');
     gate.resolve();
     await settle();
     expect(await replica.revoker.status(status.id)).toMatchObject({ state: 'enforced', isReached: true });
