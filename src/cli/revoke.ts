@@ -10,6 +10,7 @@ import { ClientError, call, objectOf } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
 import { explain, showObject } from './show.ts';
+import { cell } from './terminal.ts';
 import type { ServerOptions } from './server-options.ts';
 import { controlEndpoint, withServerOptions } from './server-options.ts';
 
@@ -39,7 +40,9 @@ export function addRevoke(program: Command, ports: CliPorts): void {
     .addOption(new Option('--wait <word>').choices(['accepted', 'durable', 'enforced']).default('enforced'))
     .option('--wait-ms <ms>', 'how long to wait for it', parseMs, 5_000)
     .option('--idempotency-key <key>', 'repeat safely under the same key (default: a new one)')
-    .option('--dry-run', 'say what would die; append nothing');
+    .option('--dry-run', 'say what would die; append nothing')
+    // One base64url id in 64 begins with a dash, and is a value all the same.
+    .allowUnknownOption();
   withServerOptions(command).action((kind: string, value: string | undefined, options: RevokeOptions) =>
     ports.run(() => revoke(kind, value, options, ports)),
   );
@@ -51,6 +54,10 @@ async function revoke(
   options: RevokeOptions,
   ports: CliPorts,
 ): Promise<ExitCode> {
+  if (value?.startsWith('--') === true) {
+    ports.terminal.problem(`unknown option ${cell(value)}`);
+    return EXIT.usage;
+  }
   if (kind === 'token' && value !== '-') {
     ports.terminal.problem(
       'a token is read from standard input, never from the arguments: writ revoke token -',

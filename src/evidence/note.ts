@@ -95,7 +95,7 @@ interface NoteSignature {
 function parseNote(note: string): { text: string; signatures: NoteSignature[] } {
   demand(isNoteText(note), 'note has a character that no note may have');
   const end = note.lastIndexOf('\n\n');
-  demand(end > 0 && note.endsWith('\n'), 'note has no signatures');
+  demand(end >= 0 && note.endsWith('\n'), 'note has no signatures');
   const lines = note.slice(end + 2, -1).split('\n');
   demand(lines.length <= SIGNATURES_MAX, 'note has too many signatures');
   return { text: note.slice(0, end + 1), signatures: lines.map(parseSignature) };

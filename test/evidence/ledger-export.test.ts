@@ -114,6 +114,12 @@ describe('an exported ledger', () => {
     );
   });
 
+  it('is refused when its very first chain value is altered, and names the first position', async () => {
+    const chain = nextChain(CHAIN_START, 'something else');
+    const first = renderLine({ ...fleet.lines[0]!, chain });
+    expect(await refused([first, ...whole.slice(1)])).toBe('812-1: chain does not begin here');
+  });
+
   it('is refused when one line is dropped, doubled or cut off the end, and the position is named', async () => {
     for (const from of [1, 6]) {
       const lines = fleet.export(from);

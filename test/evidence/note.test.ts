@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { noteKeyOf, parseNoteKey, renderNoteKey, signNote, verifyNote } from '../../src/evidence/note.ts';
-import { toBase64 } from '../../src/kernel/digest.ts';
+import { sha256, toBase64 } from '../../src/kernel/digest.ts';
 import { seededKey } from '../support/fleet-fixture.ts';
 
 /** The example of the specification, c2sp.org/signed-note. */
@@ -45,6 +45,20 @@ describe('a verifier key', () => {
     ['white space after it', `${SPEC_KEY} `],
   ])('is refused with %s', (_, vkey) => {
     expect(() => parseNoteKey(vkey)).toThrow(expect.objectContaining({ code: 'PROOF_INVALID' }));
+  });
+
+  it('is refused with a name that no note can carry, though its id fits', () => {
+    const material = Buffer.concat([Buffer.of(1), Buffer.from(key.public.x, 'base64url')]);
+    for (const name of ['writ', 'a b', 'a\u2003b']) {
+      const id = Buffer.from(sha256(Buffer.concat([Buffer.from(`${name}\n`), material]))).toString(
+        'hex',
+        0,
+        4,
+      );
+      const vkey = `${name}+${id}+${toBase64(material)}`;
+      if (name === 'writ') expect(parseNoteKey(vkey).name).toBe('writ');
+      else expect(() => parseNoteKey(vkey)).toThrow(/no Ed25519 vkey/);
+    }
   });
 
   it('is not made for a name that no note can carry', () => {
@@ -99,6 +113,24 @@ describe('a signed note', () => {
     expect(() => verifyNote(note, [])).toThrow(/not signed by a known key/);
   });
 
+  it('is refused whole when any signature line is malformed, whoever it is of', () => {
+    for (const malformed of ['— a+b AAAAAAAAAA==', '— stranger AAAAAA==', '— stranger', '']) {
+      expect(() => verifyNote(`${note}${malformed}\n`, [known])).toThrow(/malformed signature|no signatures/);
+    }
+  });
+
+  it('is refused with a control character, though its text is signed', () => {
+    const wrong = 'fir\tst\n';
+    const signature = Buffer.concat([Buffer.from(known.id, 'hex'), key.sign(wrong)]);
+    expect(() => verifyNote(`${wrong}\n— ${known.name} ${toBase64(signature)}\n`, [known])).toThrow(
+      /character that no note may have/,
+    );
+  });
+
+  it('may have an empty line as its text', () => {
+    expect(verifyNote(signNote('\n', known.name, key), [known]).text).toBe('\n');
+  });
+
   it('is refused with more signatures than anybody needs', () => {
     const lines = Array.from({ length: 100 }, (_, i) => strangersLine(i));
     expect(() => verifyNote(`${note}${lines.join('\n')}\n`, [known])).toThrow(/too many signatures/);
@@ -110,6 +142,7 @@ describe('a signed note', () => {
     ['an empty line where signatures should be', `${text}\n`],
     ['no text', `\n\n${line}\n`],
     ['no newline at the end', note.slice(0, -1)],
+    ['another character for the newline at the end', `${note.slice(0, -1)}x`],
     ['an empty line after the signatures', `${note}\n`],
     ['a hyphen for the dash', note.replace('— ', '- ')],
     ['two spaces', note.replace('— ', '—  ')],

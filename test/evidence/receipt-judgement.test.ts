@@ -65,6 +65,11 @@ describe('a statement', () => {
       /yet closed/,
     ],
     ['says enforced before it was appended', { enforcedAt: '2026-10-01T08:00:00.999Z' }, /before its time/],
+    [
+      'says fewer sessions matched',
+      { sessions: { matched: 1, killed: 2, unconfirmed: 0 } },
+      /sessions are not/,
+    ],
     ['says fewer sessions', { sessions: { matched: 1, killed: 1, unconfirmed: 0 } }, /sessions are not/],
     [
       'says more sessions killed',
@@ -175,6 +180,11 @@ describe('an acknowledgement in a receipt', () => {
       expect(() => judge({}, [euSaid, { ...usSaid, ...changed }])).toThrow(sentence);
     },
   );
+
+  it('is refused when the list has another name for it than it has itself', () => {
+    const replicas = [euListed, { ...usListed, replica: 'gw-x' }];
+    expect(() => judge({ replicas })).toThrow(/another replica/);
+  });
 
   it('is refused when list and acknowledgement agree on a name that the certificate does not have', () => {
     const said = { ...usSaid, replica: 'gw-x' };

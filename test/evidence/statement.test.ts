@@ -82,6 +82,14 @@ describe('a statement', () => {
     expect(() => readStatement(forged, 'writ-test+jws', keyOf)).toThrow(/bad signature/);
   });
 
+  it('names its signer as text, even for one who would let anybody sign', () => {
+    for (const header of [HEADER.replace('"inc_1"', '1'), '{"alg":"EdDSA","typ":"writ-test+jws"}']) {
+      expect(() => readStatement(forge(header, '{}'), 'writ-test+jws', () => key.public)).toThrow(
+        /another header/,
+      );
+    }
+  });
+
   it('has one spelling: every other last character of a part is refused', () => {
     for (const part of [0, 1, 2]) {
       const parts = text.split('.');

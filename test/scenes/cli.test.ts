@@ -233,6 +233,17 @@ describe('the command writ, with a server', () => {
     SCENE_MS,
   );
 
+  it('takes a value that begins with a dash, and no option that it does not know', async () => {
+    const issuer = ['--issuer', 'https://idp.example', '--dry-run'];
+    expect(await cli(['revoke', 'jti', '-0dashed', ...issuer])).toMatchObject({ code: 0 });
+    for (const wrong of [
+      ['revoke', 'issuer', '--dry-rn'],
+      ['revoke', 'jti', 'x', '--isuer', 'y'],
+    ]) {
+      expect(await cli(wrong)).toMatchObject({ code: 2 });
+    }
+  });
+
   it(
     'a holder that stays silent makes it partial: 3',
     async () => {
