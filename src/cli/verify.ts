@@ -2,12 +2,12 @@
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import type { Keyring } from '../evidence/keyring.ts';
 import { parseKeyring } from '../evidence/keyring.ts';
 import { verifyLedger } from '../evidence/ledger-export.ts';
 import { verifyReceipt } from '../evidence/receipt.ts';
+import { splitLines } from '../evidence/text.ts';
 import { isWritError } from '../kernel/error.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { ClientError } from './client.ts';
@@ -53,7 +53,7 @@ async function verifyOne(
   options: VerifyOptions,
   ports: CliPorts,
 ): Promise<ExitCode> {
-  const facts = verifyReceipt(await readText(path), keyring);
+  const facts = verifyReceipt(await readBytes(path), keyring);
   if (options.revocation !== undefined && options.revocation !== facts.id) {
     ports.terminal.problem(`REFUTED: the receipt is about ${facts.id}`);
     return EXIT.refuted;
@@ -72,7 +72,7 @@ async function verifyAll(
     ports.terminal.problem('--revocation goes with a receipt, not with a ledger');
     return EXIT.usage;
   }
-  const lines = createInterface({ input: createReadStream(path), crlfDelay: 0 });
+  const lines = splitLines(createReadStream(path));
   const facts = await verifyLedger(lines, keyring);
   showObject(ports, options, { verified: true, ...facts });
   return EXIT.done;
@@ -84,8 +84,13 @@ async function isReceipt(path: string): Promise<boolean> {
 }
 
 async function readText(path: string): Promise<string> {
+  return (await readBytes(path)).toString('utf8');
+}
+
+/** Bytes: a lenient decoder reads different ones as the same text. */
+async function readBytes(path: string): Promise<Buffer> {
   try {
-    return await readFile(path, 'utf8');
+    return await readFile(path);
   } catch {
     throw new ClientError(`${path} cannot be read`);
   }
