@@ -3,25 +3,11 @@
  * reads nothing else about an issuer, and a token never adds to it (RFC 8725 sections 3.1 and 3.10).
  */
 import type { KeyObject } from 'node:crypto';
+import type { Algorithm, TokenType } from '../config/config.ts';
 
-/** RFC 7518, RFC 8037. Asymmetric only: a symmetric one would let a public key be used as a secret. */
-export const ALGORITHMS = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-] as const;
-
-export type Algorithm = (typeof ALGORITHMS)[number];
-
-/** Which profile a token must follow: RFC 9068, a plain signed JWT (opt-in), or a SPIFFE JWT-SVID. */
-export type TokenType = 'at+jwt' | 'jwt' | 'jwt-svid';
+// The configuration names them; here is where they are enforced. One list, so that neither knows more than the other.
+export { ALGORITHMS } from '../config/config.ts';
+export type { Algorithm, TokenType } from '../config/config.ts';
 
 export interface Issuer {
   /** `iss`, byte for byte; `spiffe://<trust domain>` for JWT-SVIDs that carry no `iss`. */

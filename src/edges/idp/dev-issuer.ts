@@ -7,6 +7,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:cry
 import { link, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SignJWT } from 'jose';
+import { DEV_ISSUER } from '../../config/config.ts';
 import type { Issuer, VerificationKey } from '../../credential/issuer.ts';
 import { KeySet } from '../../credential/key-set.ts';
 import { parsePublicJwk } from '../../credential/jwk.ts';
@@ -17,8 +18,6 @@ import { WritError, isWritError } from '../../kernel/error.ts';
 import type { JsonObject } from '../../kernel/json.ts';
 import type { Random } from '../../kernel/random.ts';
 import { StaticKeys } from './static-keys.ts';
-
-export const DEV_ISSUER = 'https://dev.writ.invalid';
 
 export interface DevIssuerOptions {
   readonly dataDir: string;

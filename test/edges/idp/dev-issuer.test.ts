@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DevIssuer } from '../../../src/edges/idp/dev-issuer.ts';
-import { DEV_ISSUER, openDevIssuer } from '../../../src/edges/idp/dev-issuer.ts';
+import { DEV_ISSUER } from '../../../src/config/config.ts';
+import { openDevIssuer } from '../../../src/edges/idp/dev-issuer.ts';
 import { bearer, NOW_MS, NOW_S, outcomeOf, verified, verifierOf } from '../../support/tokens.ts';
 
 let dataDir = '';
