@@ -1,0 +1,76 @@
+/** Writ as a contender: started from the sources, given the same revocations as the others, asked at its AuthZEN door. */
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { call } from '../support/client.ts';
+import type { Running } from '../support/scene.ts';
+import { control } from '../support/scene.ts';
+import type { WritProcess, WritProcessOptions } from '../support/writ-process.ts';
+import { makeDataDir, removeDataDir, startWrit } from '../support/writ-process.ts';
+import type { Contender } from './contender.ts';
+import { askAuthzen } from './contender.ts';
+import { ISSUER, revokedId } from './workload.ts';
+
+export interface WritContender extends Contender {
+  readonly process: WritProcess;
+}
+
+export interface WritOptions extends Omit<WritProcessOptions, 'dataDir'> {
+  readonly name: string;
+  /** Another Writ, whose dev issuer this one shares: then both know the same tokens. */
+  readonly tokensOf?: WritProcess;
+}
+
+export async function startWritContender({
+  name,
+  tokensOf,
+  ...options
+}: WritOptions): Promise<WritContender> {
+  const dataDir = await makeDataDir();
+  if (tokensOf !== undefined)
+    await copyFile(join(tokensOf.dataDir, 'dev-issuer.key'), join(dataDir, 'dev-issuer.key'));
+  const process = await startWrit({ dataDir, ...options });
+  return {
+    name,
+    process,
+    pid: process.pid,
+    url: `${process.urls.data}/access/v1/evaluation`,
+    bodyOf: askAuthzen,
+    allow: '"decision":true',
+    decides: true,
+    stop: async () => {
+      // Twice is no error: exited has resolved by then.
+      await process.kill('SIGKILL');
+      await removeDataDir(dataDir);
+    },
+  };
+}
+
+const BULK = 1_000;
+
+/** Revokes the ids `from` to `to` in bulk entries of 1,000, one after the other; throws when one is refused. */
+export async function revokeBulk(writ: Running, from: number, to: number): Promise<void> {
+  for (let at = from; at < to; at += BULK) {
+    const selectors = Array.from({ length: Math.min(BULK, to - at) }, (_, i) => jti(revokedId(at + i)));
+    await order(writ, { selectors, wait: 'durable' });
+  }
+}
+
+export async function revokeToken(writ: Running, id: string): Promise<void> {
+  await order(writ, { selector: jti(id) });
+}
+
+function jti(value: string): Record<string, string> {
+  return { kind: 'jti', issuer: ISSUER, value };
+}
+
+async function order(writ: Running, body: Record<string, unknown>): Promise<void> {
+  const reply = await control(writ, '/v1/revocations', { body });
+  if (reply.status !== 201) throw new Error(`a revocation was answered with ${reply.status}: ${reply.text}`);
+}
+
+/** How many handles Writ says it has in its index. */
+export async function targetsOf(writ: Running): Promise<string> {
+  const reply = await call(`${writ.urls.diagnostics}/readyz`);
+  const checks = reply.body['checks'] as { name: string; detail?: string }[];
+  return checks.find(({ name }) => name === 'view')?.detail ?? '';
+}
