@@ -170,6 +170,7 @@ async function open(
     effects,
     sessions,
     ledger: store,
+    timer,
     log,
     crashPoint,
   });

@@ -12,6 +12,9 @@ export class Cursor {
   #epochId: string | undefined;
   #position: Position = ORIGIN;
   #chain = CHAIN_START;
+  #settled: Position = ORIGIN;
+  /** The line that was found to follow, so that it is hashed once. */
+  #checked: FeedLine | undefined;
 
   /** The id of the epoch that was applied last; undefined before the first. */
   get epochId(): string | undefined {
@@ -26,8 +29,18 @@ export class Cursor {
     return this.#chain;
   }
 
-  /** Moves over `line`; PROOF_INVALID when it does not continue this history. Returns true when it opened an epoch. */
-  advance(line: FeedLine): boolean {
+  /** How far all is done: indexed, on disk, and every session told. Never ahead of `position`. */
+  get settled(): Position {
+    return this.#settled;
+  }
+
+  /** Up to here all is done. */
+  settle(): void {
+    this.#settled = this.#position;
+  }
+
+  /** PROOF_INVALID when `line` does not continue this history. Moves nothing. */
+  check(line: FeedLine): void {
     const opened = line.sealed.entry.kind === 'epoch' ? line.sealed.entry : undefined;
     const before = opened === undefined ? this.#chain : CHAIN_START;
     const follows =
@@ -39,9 +52,18 @@ export class Cursor {
     if (!follows || nextChain(before, line.sealed.text) !== line.chain) {
       throw new WritError('PROOF_INVALID', `feed diverges after ${renderPosition(this.#position)}`);
     }
+    this.#checked = line;
+  }
+
+  /** Moves over `line`, which it checks unless that was just done. Returns true when it opened an epoch. */
+  advance(line: FeedLine): boolean {
+    if (this.#checked !== line) this.check(line);
+    this.#checked = undefined;
+    const { position, chain, sealed } = line;
+    const opened = sealed.entry.kind === 'epoch' ? sealed.entry : undefined;
     if (opened !== undefined) this.#epochId = opened.epochId;
-    this.#position = line.position;
-    this.#chain = line.chain;
+    this.#position = position;
+    this.#chain = chain;
     return opened !== undefined;
   }
 }

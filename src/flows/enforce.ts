@@ -151,8 +151,8 @@ export class Enforcing {
 
   async #lookOnce(): Promise<void> {
     const { store, cursor, table, clock, exclusive, barrier } = this.#ports;
-    // The coordinator is on the roster: it has applied and fsynced the entry before it judges anyone.
-    if (this.#now.state === 'enforced' || comparePositions(cursor.position, this.#appended.position) < 0)
+    // The coordinator is on the roster: it has applied, fsynced and killed before it judges anyone, itself included.
+    if (this.#now.state === 'enforced' || comparePositions(cursor.settled, this.#appended.position) < 0)
       return;
     const reading = await store.roster(this.#appended.position);
     if (!this.#isSameHistory(reading)) return this.#repeat();

@@ -169,8 +169,7 @@ export class Revoker {
     const over = timer.sleep(waitMs, closing);
     let isOver = false;
     void over.then(() => (isOver = true));
-    while (!isOver && comparePositions(cursor.position, position) < 0)
-      await Promise.race([news.next(), over]);
+    while (!isOver && comparePositions(cursor.settled, position) < 0) await Promise.race([news.next(), over]);
   }
 
   async #waitFor(id: string, order: RevocationOrder): Promise<RevocationStatus> {
@@ -255,16 +254,22 @@ export class Revoker {
   }
 
   async #lineOf(id: string): Promise<FeedLine> {
-    const { view, ledger } = this.#ports;
-    const position = view.record(id)?.position;
+    const position = this.#settledPlaceOf(id);
     if (position === undefined) throw new WritError('NOT_FOUND', 'no such revocation');
-    const [line] = await ledger.read({ ...position, sequence: position.sequence - 1 }, 1);
+    const [line] = await this.#ports.ledger.read({ ...position, sequence: position.sequence - 1 }, 1);
     if (line === undefined) throw new WritError('NOT_FOUND', 'no such revocation');
     return line;
   }
 
+  /** Of an entry that was only indexed so far there is no line on this disk. */
+  #settledPlaceOf(id: string): Position | undefined {
+    const { view, cursor } = this.#ports;
+    const position = view.record(id)?.position;
+    return position === undefined || comparePositions(cursor.settled, position) < 0 ? undefined : position;
+  }
+
   async #entryOf(id: string): Promise<RevocationEntry | undefined> {
-    if (this.#ports.view.record(id) === undefined) return undefined;
+    if (this.#settledPlaceOf(id) === undefined) return undefined;
     // The view records revocations and nothing else.
     return (await this.#lineOf(id)).sealed.entry as RevocationEntry;
   }

@@ -45,4 +45,6 @@ export function parseInstant(text: string): number | undefined {
 export interface Timer {
   /** Resolves after `ms`, or at once when `signal` aborts. Never rejects. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** Resolves in a later turn of the loop: what has arrived meanwhile is answered first. Never rejects. */
+  yield(): Promise<void>;
 }

@@ -42,5 +42,9 @@ export const LIMITS = {
   pageEntriesMax: 1_000,
   lastAcceptsMax: 65_536,
   revocationsListedMax: 1_000,
+  /** Of one slice of long work: what the loop is held for in one go. */
+  sliceMs: 1,
+  /** Of long work between two looks at the clock. */
+  piecesMax: 64,
   idempotencyMs: 24 * 3_600_000,
 } as const;

@@ -11,6 +11,8 @@ import { handlesOfTarget } from '../credential/handle.ts';
 import type { FeedLine, Target } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
 import { renderPosition } from '../feed/position.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import type { Steps } from '../kernel/pace.ts';
 import type { DeadHandle } from './cutoff.ts';
 import { isDeadUnder } from './cutoff.ts';
 import type { ListOptions, RevocationRecord } from './records.ts';
@@ -58,14 +60,18 @@ export class RevocationView {
     return this.#plain.bytes + this.#cutoffs.bytes;
   }
 
-  /** Takes in a `revocation` entry; undefined for any other kind. Idempotent: a second time says the same again. */
-  apply(line: FeedLine): AppliedRevocation | undefined {
+  /**
+   * Takes in a `revocation` entry, in pieces: what is dead by a part of it is dead at once, and it is all in at the end.
+   * Undefined for any other kind. Idempotent: a second time says the same again.
+   */
+  *applying(line: FeedLine): Steps<AppliedRevocation | undefined> {
     const { entry } = line.sealed;
     if (entry.kind !== 'revocation') return undefined;
-    const dead = this.#endingHandles(entry.targets);
+    const dead = yield* this.#allEndingHandles(entry.targets);
     const endS = dead.reduce((latest, { untilS }) => Math.max(latest, untilS), 0);
     const ref = this.#records.keep(entry, line.position, endS === NEVER_S ? Number.POSITIVE_INFINITY : endS);
-    for (const { hi, lo, cutoffS, untilS } of dead) {
+    for (const [i, { hi, lo, cutoffS, untilS }] of dead.entries()) {
+      if (i % LIMITS.piecesMax === 0) yield;
       const table = cutoffS === undefined ? this.#plain : this.#cutoffs;
       table.merge(hi, lo, { untilS, ref, cutoffS: cutoffS ?? NEVER_S });
     }
@@ -75,7 +81,7 @@ export class RevocationView {
 
   /** What `targets` would make dead. Nothing is changed. */
   deadHandles(targets: readonly Target[]): readonly DeadHandle[] {
-    return this.#endingHandles(targets);
+    return targets.flatMap((target) => this.#endingHandles(target));
   }
 
   /**
@@ -139,17 +145,23 @@ export class RevocationView {
     return { state: 'revoked', by: { id, reason, position: renderPosition(position) } };
   }
 
-  #endingHandles(targets: readonly Target[]): readonly EndingHandle[] {
+  *#allEndingHandles(targets: readonly Target[]): Steps<readonly EndingHandle[]> {
     const dead: EndingHandle[] = [];
-    for (const target of targets) {
-      const { handles, prints, cutoffFrom } = this.#fingerprinter.print(handlesOfTarget(target));
-      handles.forEach(({ kind }, i) => {
-        // A cutoff that is missing where there should be one leaves nothing alive.
-        const cutoffS = i < cutoffFrom ? undefined : (target.cutoffS ?? NEVER_S);
-        const untilS = endOfHandleS(kind, target.untilS);
-        dead.push({ hi: word(prints, 2 * i), lo: word(prints, 2 * i + 1), cutoffS, untilS });
-      });
+    for (const [i, target] of targets.entries()) {
+      if (i % LIMITS.piecesMax === 0) yield;
+      dead.push(...this.#endingHandles(target));
     }
     return dead;
+  }
+
+  #endingHandles(target: Target): EndingHandle[] {
+    const { handles, prints, cutoffFrom } = this.#fingerprinter.print(handlesOfTarget(target));
+    return handles.map(({ kind }, i) => ({
+      hi: word(prints, 2 * i),
+      lo: word(prints, 2 * i + 1),
+      // A cutoff that is missing where there should be one leaves nothing alive.
+      cutoffS: i < cutoffFrom ? undefined : (target.cutoffS ?? NEVER_S),
+      untilS: endOfHandleS(kind, target.untilS),
+    }));
   }
 }

@@ -7,6 +7,7 @@
 import type { Instant } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
+import type { Steps } from '../kernel/pace.ts';
 import type { DeadHandle } from '../revocation/cutoff.ts';
 import { isDeadUnder } from '../revocation/cutoff.ts';
 import { word } from '../revocation/word.ts';
@@ -120,33 +121,38 @@ export class SessionRegistry {
     return true;
   }
 
-  /** Sessions that a dead handle reaches. Nothing is changed: this is also what a dry run asks. */
+  /** Sessions that a dead handle reaches. Nothing is changed: this is what a dry run asks. */
   match(dead: readonly DeadHandle[]): readonly Session[] {
-    const found = new Set<Live>();
-    for (const { hi, lo, cutoffS } of dead) {
-      for (const live of this.#byHandle.get(keyOf(hi, lo)) ?? []) {
-        if (isDeadUnder(cutoffS, live.issuedAtS)) found.add(live);
-      }
-    }
-    return [...found];
+    return [...new Set(dead.flatMap((one) => [...this.#reachedBy(one)]))];
   }
 
-  /** Kills what `dead` reaches and counts it under `claim` (a revocation id). A second call under it adds. */
-  kill(claim: string, dead: readonly DeadHandle[], event: KillEvent, at: Instant): number {
-    const matched = this.match(dead) as readonly Live[];
-    if (matched.length === 0) return 0;
+  /**
+   * Kills what `dead` reaches and counts it under `claim` (a revocation id), in pieces. A second kill under it adds. At
+   * the end every session it reaches was told; it returns how many they are. A session that is registered meanwhile
+   * is refused by the index, which knew `dead` before this began.
+   */
+  *killing(claim: string, dead: readonly DeadHandle[], event: KillEvent): Steps<number> {
+    const matched = yield* this.#matching(dead);
+    if (matched.size === 0) return 0;
     const tally = this.#claims.get(claim) ?? { matched: 0, killed: 0, lost: 0, open: new Set<Live>() };
     this.#claims.set(claim, tally);
-    const added = matched.filter((live) => !live.claimedBy.has(tally));
-    for (const live of added) {
+    const added: Live[] = [];
+    for (const live of matched) {
+      // One that ended by itself while others were matched is no kill of ours.
+      if (live.claimedBy.has(tally) || !this.#live.has(live.ref)) continue;
       live.claimedBy.add(tally);
       tally.open.add(live);
+      tally.matched += 1;
+      if (added.push(live) % LIMITS.piecesMax === 0) yield;
     }
-    tally.matched += added.length;
     // Counted first, told second: a holder that answers at once finds all of its sessions in the tally.
-    for (const live of added) this.#tell(live, event, at);
+    for (let i = 0; i < added.length;) {
+      const at = yield;
+      const piece = added.slice(i, (i += LIMITS.piecesMax));
+      for (const live of piece) this.#tell(live, event, at);
+    }
     this.#onChange();
-    return matched.length;
+    return matched.size;
   }
 
   /** Kills every session that `isDoomed`, under no revocation: expiry, a fenced replica, a changed decision. */
@@ -195,6 +201,25 @@ export class SessionRegistry {
     for (const live of [...this.#told]) {
       if (isSurelyOver(live, now)) this.#remove(live, 'killed');
       else if (isForgettable(live, now)) this.#remove(live, 'lost');
+    }
+  }
+
+  *#matching(dead: readonly DeadHandle[]): Steps<ReadonlySet<Live>> {
+    const matched = new Set<Live>();
+    let pieces = 0;
+    for (const one of dead) {
+      if (++pieces % LIMITS.piecesMax === 0) yield;
+      for (const live of this.#reachedBy(one)) {
+        matched.add(live);
+        if (++pieces % LIMITS.piecesMax === 0) yield;
+      }
+    }
+    return matched;
+  }
+
+  *#reachedBy({ hi, lo, cutoffS }: DeadHandle): Generator<Live> {
+    for (const live of this.#byHandle.get(keyOf(hi, lo)) ?? []) {
+      if (isDeadUnder(cutoffS, live.issuedAtS)) yield live;
     }
   }
 

@@ -8,6 +8,7 @@
 import { spawnSync } from 'node:child_process';
 import { Fingerprinter } from '../../src/credential/handle.ts';
 import type { Target } from '../../src/feed/entry.ts';
+import { runAtOnce } from '../../src/kernel/pace.ts';
 import { NEVER_S, FingerprintTable } from '../../src/revocation/table.ts';
 import { RevocationView } from '../../src/revocation/view.ts';
 
@@ -82,11 +83,9 @@ function viewSubject(): Subject {
         sig: '',
       } as const;
       const entryOf = { ...facts, id: `rev_${entry}`, targets, caller: 'admin', body: 'b'.repeat(64) };
-      view.apply({
-        position: { epoch: 1, sequence: entry + 1 },
-        chain: '',
-        sealed: { text: '', entry: entryOf },
-      });
+      const position = { epoch: 1, sequence: entry + 1 };
+      const line = { position, chain: '', sealed: { text: '', entry: entryOf } };
+      runAtOnce(view.applying(line), { monoMs: 0, wallMs: 0 });
     },
     prepare: (targets) =>
       (sets = targets.map((i) => fingerprinter.print([{ kind: 'jti', parts: [issuer, jtiOf(i)] }]))),

@@ -245,6 +245,8 @@ describe('a session', () => {
       request: requestOf(tokenOf('billing', 'j1', NOW_S - 3_599)),
     });
     const long = await keeper.open({ kind: 'k', selfEnds: false, request: requestOf(TOKEN) });
+    // The replica sleeps until its next renewal: only then does time that passes wake it.
+    await settle();
     clock.advance(1_000);
     await settle();
     expect(keeper.ping(short.id ?? '')).toEqual({

@@ -5,7 +5,7 @@ import { parseJson } from '../../src/kernel/json.ts';
 import { SessionRegistry } from '../../src/session/registry.ts';
 import { FakeClock } from '../support/fake-time.ts';
 import { TestReplica, requestOf } from '../support/replica-harness.ts';
-import { REVOKED, dead, recordOf } from '../session/sessions.ts';
+import { dead, killNow, recordOf } from '../session/sessions.ts';
 
 const LIMITS = { depthMax: 32, strictMembers: false };
 
@@ -52,7 +52,7 @@ describe('many live sessions', () => {
     const clock = new FakeClock();
     const sessions = new SessionRegistry({ opened: () => undefined, ended: () => undefined });
     for (let i = 0; i < 50_000; i++) sessions.register(recordOf(`s${i}`), clock.now().monoMs + 3_000);
-    sessions.kill('rev_1', [dead('jti-s1')], REVOKED, clock.now());
+    killNow(sessions, 'rev_1', [dead('jti-s1')], { at: clock.now() });
     const now = clock.now();
     const beganAt = performance.now();
     for (let i = 0; i < 1_000; i++) sessions.tally(`rev_${i}`, now);
@@ -67,9 +67,9 @@ describe('many live sessions', () => {
     const sessions = new SessionRegistry({ opened: () => undefined, ended: () => undefined });
     sessions.register(recordOf('a', { selfEnds: true }), now.monoMs);
     sessions.register(recordOf('b', { selfEnds: true }), now.monoMs);
-    sessions.kill('rev_1', [dead('jti-a')], REVOKED, now);
+    killNow(sessions, 'rev_1', [dead('jti-a')], { at: now });
     expect(sessions.tally('rev_1', now)).toMatchObject({ matched: 1, killed: 1 });
-    sessions.kill('rev_2', [dead('jti-b')], REVOKED, now);
+    killNow(sessions, 'rev_2', [dead('jti-b')], { at: now });
     expect(sessions.tally('rev_2', now)).toMatchObject({ matched: 1, killed: 1 });
   });
 });

@@ -450,6 +450,44 @@ const PRESENTED: readonly Removal[] = [
   },
 ];
 
+const follow = (name: string): Removal['test'] => test('flows/follow', name);
+
+const APPLYING: readonly Removal[] = [
+  {
+    name: 'a position is said before its handles are in the index',
+    file: 'src/flows/follow.ts',
+    find: `    const applied = isGenuine ? yield* view.applying(line) : undefined;
+    // Only now, and in one step: a decision that names this position has all of its handles.
+    tree.append(line, cursor.advance(line));
+`,
+    replace: `    tree.append(line, cursor.advance(line));
+    const applied = isGenuine ? yield* view.applying(line) : undefined;
+`,
+    test: follow('is in the index whole before the cursor says its position'),
+  },
+  {
+    name: 'what does not continue the history is indexed before that is noticed',
+    file: 'src/flows/follow.ts',
+    find: '    cursor.check(line);\n',
+    replace: '',
+    test: follow('of which nothing is ours leaves nothing in the index'),
+  },
+  {
+    name: 'a position is acknowledged while sessions are still being told',
+    file: 'src/flows/follow.ts',
+    find: '    await pace.run(this.#kill(applied));\n',
+    replace: '    void pace.run(this.#kill(applied));\n',
+    test: follow('is acknowledged once the last of them was told'),
+  },
+  {
+    name: 'the clock says enforced over sessions that nobody has told yet',
+    file: 'src/flows/enforce.ts',
+    find: 'comparePositions(cursor.settled, this.#appended.position) < 0',
+    replace: 'comparePositions(cursor.position, this.#appended.position) < 0',
+    test: follow('is not called enforced by the clock while this replica has yet to tell them'),
+  },
+];
+
 export const REMOVALS: readonly Removal[] = [
   ...SPELLING,
   ...HEADER,
@@ -458,4 +496,5 @@ export const REMOVALS: readonly Removal[] = [
   ...HANDLES,
   ...BINDING,
   ...PRESENTED,
+  ...APPLYING,
 ];

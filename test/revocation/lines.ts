@@ -1,9 +1,16 @@
 /** Feed lines for tests of the view, which verifies no signature: that is the follower's. */
 import type { Entry, FeedLine, Target } from '../../src/feed/entry.ts';
 import type { Position } from '../../src/feed/position.ts';
+import { runAtOnce } from '../../src/kernel/pace.ts';
+import type { AppliedRevocation, RevocationView } from '../../src/revocation/view.ts';
 
 export const AT = '2026-11-24T05:00:00.000Z';
 export const AT_S = Date.parse(AT) / 1000;
+
+/** An entry taken in in one go. */
+export function applyNow(view: RevocationView, line: FeedLine): AppliedRevocation | undefined {
+  return runAtOnce(view.applying(line), { monoMs: 0, wallMs: 0 });
+}
 
 interface LineParts {
   readonly id: string;

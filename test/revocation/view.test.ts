@@ -7,7 +7,7 @@ import { LIMITS } from '../../src/kernel/limits.ts';
 import { NEVER_S, SHARDS } from '../../src/revocation/table.ts';
 import type { RevocationVerdict } from '../../src/revocation/verdict.ts';
 import { RevocationView } from '../../src/revocation/view.ts';
-import { AT, AT_S, outcomeLine, revocationLine } from './lines.ts';
+import { AT, AT_S, applyNow, outcomeLine, revocationLine } from './lines.ts';
 
 const fingerprinter = new Fingerprinter(new Uint8Array(32).fill(7));
 const issuer = 'https://idp.example';
@@ -18,7 +18,7 @@ beforeEach(() => {
 });
 
 function revoke(id: string, ...targets: Target[]): void {
-  view.apply(revocationLine({ id, targets }));
+  applyNow(view, revocationLine({ id, targets }));
 }
 
 function ask(handles: readonly Handle[], issuedAtS?: number, of: RevocationView = view): RevocationVerdict {
@@ -42,7 +42,7 @@ describe('the verdict', () => {
 
   it('names the revocation, where it stands in the feed, and why', () => {
     const targets: Target[] = [{ kind: 'jti', issuer, value: 'a' }];
-    view.apply(revocationLine({ id: 'rev_a', targets, position: { epoch: 812, sequence: 9 } }));
+    applyNow(view, revocationLine({ id: 'rev_a', targets, position: { epoch: 812, sequence: 9 } }));
     const by = { id: 'rev_a', reason: 'revoked', position: '812-9' };
     expect(ask([jti('a')], 100)).toEqual({ state: 'revoked', by });
     expect(ask([jti('b')], 100)).toEqual(CLEAR);
@@ -107,7 +107,7 @@ describe('applying an entry', () => {
       { kind: 'jti', issuer, value: 'a' },
     ];
     const line = revocationLine({ id: 'rev_a', targets, position: { epoch: 1, sequence: 4 } });
-    const applied = view.apply(line);
+    const applied = applyNow(view, line);
     const expected = [
       { handle: sub('u'), cutoffS: 100 },
       { handle: bare('u'), cutoffS: 100 },
@@ -123,13 +123,13 @@ describe('applying an entry', () => {
   });
 
   it('of cutoffs alone gives the reason cutoff', () => {
-    expect(view.apply(revocationLine({ id: 'rev_a', targets: [{ kind: 'all', cutoffS: 1 }] }))?.reason).toBe(
-      'cutoff',
-    );
+    expect(
+      applyNow(view, revocationLine({ id: 'rev_a', targets: [{ kind: 'all', cutoffS: 1 }] }))?.reason,
+    ).toBe('cutoff');
   });
 
   it('of another kind changes nothing', () => {
-    expect(view.apply(outcomeLine())).toBeUndefined();
+    expect(applyNow(view, outcomeLine())).toBeUndefined();
     expect(view.size).toBe(0);
   });
 
@@ -141,7 +141,7 @@ describe('applying an entry', () => {
 
   it('twice says the same twice and keeps one', () => {
     const line = revocationLine({ id: 'rev_a', targets: [{ kind: 'jti', issuer, value: 'a' }] });
-    expect(view.apply(line)).toEqual(view.apply(line));
+    expect(applyNow(view, line)).toEqual(applyNow(view, line));
     expect(view.size).toBe(1);
     expect(view.records({ limit: 10 })).toHaveLength(1);
   });
@@ -217,7 +217,7 @@ describe('entries in any order, any number of times', () => {
           const shuffled = [...lines, ...lines]
             .map((line) => ({ line, key: order.next().value as number }))
             .sort((left, right) => left.key - right.key);
-          for (const { line } of shuffled) subject.apply(line);
+          for (const { line } of shuffled) applyNow(subject, line);
           const verdict = ask(found.flat(), iat, subject);
           const deaths = deathsOf(list, found.flat(), iat);
           if (verdict.state !== 'revoked') {
@@ -332,7 +332,7 @@ describe('sweeping', () => {
 describe('the record of an entry', () => {
   it('is one for all its targets, and says who asked and why', () => {
     const targets = Array.from({ length: 1_000 }, (_, i): Target => ({ kind: 'jti', issuer, value: `${i}` }));
-    view.apply(revocationLine({ id: 'rev_a', targets, reason: 'leaked', ticket: 'INC-4711' }));
+    applyNow(view, revocationLine({ id: 'rev_a', targets, reason: 'leaked', ticket: 'INC-4711' }));
     expect(view.record('rev_a')).toEqual({
       id: 'rev_a',
       position: { epoch: 1, sequence: 1 },

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { SessionRegistry } from '../../src/session/registry.ts';
 import type { SessionRef } from '../../src/session/session.ts';
 import { FakeClock } from '../support/fake-time.ts';
-import { dead, MemorySessions, printsOf, recordOf, REVOKED } from './sessions.ts';
+import { dead, killNow, MemorySessions, printsOf, recordOf } from './sessions.ts';
 
 /** What really is the case with one session, kept by the test. */
 interface Truth {
@@ -90,7 +90,7 @@ class World {
       truth.claims.add(claim);
       truth.toldMs ??= now.monoMs;
     }
-    this.sessions.kill(claim, [dead(jti)], REVOKED, now);
+    killNow(this.sessions, claim, [dead(jti)], { at: now });
   }
 
   /** What passing time alone has proven, or has ended the waiting for. */

@@ -3,7 +3,7 @@ import { LIMITS } from '../../src/kernel/limits.ts';
 import { SessionRegistry } from '../../src/session/registry.ts';
 import type { SessionRecord, SessionRef } from '../../src/session/session.ts';
 import { FakeClock } from '../support/fake-time.ts';
-import { dead, Holder, MemorySessions, printsOf, recordOf, REVOKED } from './sessions.ts';
+import { dead, Holder, killNow, MemorySessions, printsOf, recordOf, REVOKED } from './sessions.ts';
 
 let store: MemorySessions;
 let sessions: SessionRegistry;
@@ -30,7 +30,8 @@ function open(
 }
 
 function revoke(jti: string, claim = 'rev_1', cutoffS?: number): number {
-  return sessions.kill(claim, [dead(jti, cutoffS)], { ...REVOKED, revocation: claim }, clock.now());
+  const event = { ...REVOKED, revocation: claim };
+  return killNow(sessions, claim, [dead(jti, cutoffS)], { event, at: clock.now() });
 }
 
 function counts(claim = 'rev_1'): object {
@@ -263,10 +264,10 @@ describe('a kill', () => {
     open('s1', { handles: SHARED, selfEnds: true }, 0);
     open('s2', { selfEnds: true }, 0);
     const now = clock.now();
-    sessions.kill('rev_1', [dead('shared')], REVOKED, now);
+    killNow(sessions, 'rev_1', [dead('shared')], { at: now });
     expect(sessions.tally('rev_1', now)).toMatchObject({ matched: 1, killed: 1 });
     expect(sessions.tally('rev_1', now)).toMatchObject({ matched: 1, killed: 1 });
-    sessions.kill('rev_2', [dead('jti-s2')], REVOKED, now);
+    killNow(sessions, 'rev_2', [dead('jti-s2')], { at: now });
     expect(sessions.tally('rev_2', now)).toMatchObject({ matched: 1, killed: 1 });
     expect(sessions.tally('rev_2', now)).toMatchObject({ matched: 1, killed: 1 });
   });

@@ -1,7 +1,10 @@
 /** Sessions by hand for tests of the registry: a store in memory, holders that note what they hear. */
 import type { HandleSet } from '../../src/credential/handle.ts';
 import { Fingerprinter } from '../../src/credential/handle.ts';
+import type { Instant } from '../../src/kernel/clock.ts';
+import { runAtOnce } from '../../src/kernel/pace.ts';
 import type { DeadHandle } from '../../src/revocation/cutoff.ts';
+import type { SessionRegistry } from '../../src/session/registry.ts';
 import type {
   KillEvent,
   SessionHandle,
@@ -31,6 +34,16 @@ export function recordOf(id: string, over: Partial<SessionRecord> = {}): Session
     openedAtMs: 1_800_000_000_000,
     ...over,
   };
+}
+
+/** A kill in one go. */
+export function killNow(
+  sessions: SessionRegistry,
+  claim: string,
+  handles: readonly DeadHandle[],
+  { event = REVOKED, at }: { event?: KillEvent; at: Instant },
+): number {
+  return runAtOnce(sessions.killing(claim, handles, event), at);
 }
 
 /** The handle of `jti`, dead: whole, or for what was issued until `cutoffS`. */

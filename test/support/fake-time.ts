@@ -36,6 +36,11 @@ export class FakeClock implements Clock, Timer {
     return slept.promise;
   }
 
+  /** A real turn of the loop: no time passes by it. */
+  async yield(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
   /** Both clocks go on; what slept until then wakes. */
   advance(ms: number): void {
     this.#monoMs += ms;

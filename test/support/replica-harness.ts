@@ -172,6 +172,8 @@ export interface TestReplicaOptions {
   readonly bootstrap?: boolean;
   readonly barrier?: 'acknowledged' | 'wait';
   readonly exclusive?: boolean;
+  /** 0: the loop turns after each piece of work. */
+  readonly sliceMs?: number;
 }
 
 export class TestReplica {
@@ -263,6 +265,8 @@ export class TestReplica {
       effects,
       sessions,
       ledger,
+      timer: clock,
+      ...(options.sliceMs === undefined ? {} : { sliceMs: options.sliceMs }),
       log,
       crashPoint,
     });

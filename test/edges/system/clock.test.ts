@@ -31,6 +31,10 @@ class HandTimer implements Timer {
     });
   }
 
+  async yield(): Promise<void> {
+    await new Promise(setImmediate);
+  }
+
   /** Ends the sleep and waits until the sleeper sleeps again. */
   async wake(): Promise<void> {
     const times = this.asked.length;

@@ -16,7 +16,7 @@ import { SessionFile } from '../../../src/edges/system/session-file.ts';
 import type { Log, LogFields } from '../../../src/kernel/log.ts';
 import { SessionRegistry } from '../../../src/session/registry.ts';
 import { sessionRefOf } from '../../../src/session/session.ts';
-import { dead, FINGERPRINTER, recordOf, REVOKED } from '../../session/sessions.ts';
+import { dead, FINGERPRINTER, killNow, recordOf } from '../../session/sessions.ts';
 import { mintToken, NOW_MS, verified, verifierOf } from '../../support/tokens.ts';
 
 let dataDir: string;
@@ -92,7 +92,7 @@ describe('sessions on disk', () => {
     const after = new SessionRegistry(file);
     for (const one of file.restored) after.restore(one, 0);
     const now = { monoMs: 1000, wallMs: NOW_MS };
-    expect(after.kill('rev_1', [dead('jti-s1')], REVOKED, now)).toBe(1);
+    expect(killNow(after, 'rev_1', [dead('jti-s1')], { at: now })).toBe(1);
     expect(after.tally('rev_1', now)).toMatchObject({ matched: 1, killed: 0, pending: 1 });
     after.end(record.ref);
     expect(run().restored).toEqual([]);

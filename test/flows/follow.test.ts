@@ -1,0 +1,131 @@
+/** What may be seen while a page is being applied: requests are answered between any two of its pieces. */
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Target } from '../../src/feed/entry.ts';
+import { comparePositions, parsePosition } from '../../src/feed/position.ts';
+import { FakeClock, settle } from '../support/fake-time.ts';
+import type { TestReplicaOptions } from '../support/replica-harness.ts';
+import { ISSUER, LEASE_MS, TestReplica, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+
+const NOW_S = 1_800_000_000;
+const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
+const bulk = (count: number): Target[] => Array.from({ length: count }, (_, i) => jti(`j${i}`));
+
+/** A clock that calls whoever looks each time the loop turns. */
+class WatchedClock extends FakeClock {
+  onTurn: () => void = () => undefined;
+
+  override async yield(): Promise<void> {
+    this.onTurn();
+    await super.yield();
+  }
+}
+
+const running: TestReplica[] = [];
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((replica) => replica.stop()));
+});
+
+async function start(options: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
+  const replica = await new TestReplica({ clock: new FakeClock(), ...options }).start();
+  running.push(replica);
+  await settle();
+  return replica;
+}
+
+/** The position that this replica has acknowledged, signed. */
+function acknowledged(replica: TestReplica): string {
+  const [row] = replica.server.roster().rows;
+  const [, payload = ''] = row?.acknowledgement?.split('.') ?? [];
+  const { position } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { position: string };
+  return position;
+}
+
+describe('an entry that is applied in slices', () => {
+  it('is in the index whole before the cursor says its position, and in part before that', async () => {
+    const clock = new WatchedClock();
+    const replica = await start({ clock, sliceMs: 0 });
+    const before = replica.cursor.position;
+    const seen = new Set<string>();
+    const targets = bulk(300);
+    const handles = targets.map(({ value = '' }) =>
+      replica.fingerprinter.print([{ kind: 'jti', parts: [ISSUER, value] }]),
+    );
+    clock.onTurn = () => {
+      const isSaid = comparePositions(replica.cursor.position, before) > 0;
+      const dead = handles.filter((set) => replica.view.verdict(set, NOW_S).state === 'revoked').length;
+      seen.add(dead === 0 ? 'none' : dead < targets.length ? 'some' : 'all');
+      if (isSaid) expect(dead).toBe(targets.length);
+    };
+    await replica.revoker.revoke(orderOf({ targets, wait: 'durable' }));
+    for (let i = 0; i < 10; i++) await settle();
+    expect([...seen]).toEqual(['none', 'some', 'all']);
+    expect(replica.view.size).toBe(300);
+    expect(replica.cursor.settled).toEqual(replica.cursor.position);
+  });
+
+  it('of which nothing is ours leaves nothing in the index', async () => {
+    const replica = await start({ sliceMs: 0 });
+    const sealed = replica.appender.seal({
+      id: 'rev_x',
+      kind: 'revocation',
+      targets: bulk(200),
+      caller: 'admin',
+      body: 'b',
+    });
+    const line = { position: { epoch: 1, sequence: 9 }, chain: '0'.repeat(40), sealed };
+    await expect(replica.follower.apply([line])).rejects.toMatchObject({ code: 'PROOF_INVALID' });
+    expect(replica.view.size).toBe(0);
+  });
+});
+
+describe('a revocation that reaches many sessions', () => {
+  async function open(replica: TestReplica, count: number): Promise<void> {
+    for (let i = 0; i < count; i++) {
+      const request = requestOf(tokenOf('billing', `j${i}`, NOW_S));
+      await replica.keeper.open({ kind: 'k', selfEnds: false, request });
+    }
+  }
+
+  it('is acknowledged once the last of them was told, and not while some were', async () => {
+    const clock = new WatchedClock();
+    const replica = await start({ clock, sliceMs: 0 });
+    await open(replica, 300);
+    const before = parsePosition(acknowledged(replica));
+    const told = new Set<number>();
+    clock.onTurn = () => {
+      const count = replica.sessions.list(300).filter(({ kill }) => kill !== undefined).length;
+      told.add(count);
+      if (count === 300) return;
+      expect(comparePositions(parsePosition(acknowledged(replica)), before)).toBe(0);
+      expect(comparePositions(replica.cursor.settled, before)).toBe(0);
+    };
+    const targets: Target[] = [{ kind: 'subject', issuer: ISSUER, value: 'billing', cutoffS: NOW_S }];
+    const { id, state } = await replica.revoker.revoke(orderOf({ targets, wait: 'durable' }));
+    expect(state).toBe('durable');
+    for (let i = 0; i < 10; i++) await settle();
+    expect([...told].length).toBeGreaterThan(3);
+    expect(replica.sessions.tally(id, clock.now())).toMatchObject({ matched: 300, pending: 300 });
+    expect(comparePositions(parsePosition(acknowledged(replica)), before)).toBeGreaterThan(0);
+  });
+
+  it('is not called enforced by the clock while this replica has yet to tell them', async () => {
+    const replica = await start({ barrier: 'wait' });
+    const { clock, ledger } = replica;
+    await open(replica, 1);
+    const kept = Promise.withResolvers<void>();
+    ledger.onKeep = () => kept.promise;
+    const targets = bulk(1);
+    const { id } = await replica.revoker.revoke(orderOf({ targets, wait: 'durable' }));
+    for (let passed = 0; passed < 3 * LEASE_MS; passed += 100) {
+      clock.advance(100);
+      await settle();
+    }
+    // Indexed, every lease is over, and nobody has told the session yet.
+    expect(replica.view.record(id)).toBeDefined();
+    expect(replica.sessions.list(1)[0]?.kill).toBeUndefined();
+    expect(replica.receipts.texts.size).toBe(0);
+    kept.resolve();
+    await settle();
+    expect(replica.sessions.list(1)[0]?.kill).toMatchObject({ reason: 'revoked' });
+  });
+});

@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest';
+import type { Instant } from '../../src/kernel/clock.ts';
+import type { Steps } from '../../src/kernel/pace.ts';
+import { Pace, runAtOnce } from '../../src/kernel/pace.ts';
+import { FakeClock } from '../support/fake-time.ts';
+
+/** A clock whose turns are counted, and work of which each piece takes `pieceMs`. */
+class CountingClock extends FakeClock {
+  turns = 0;
+
+  override async yield(): Promise<void> {
+    this.turns += 1;
+    await super.yield();
+  }
+}
+
+function* work(clock: FakeClock, pieces: number, pieceMs: number): Steps<Instant[]> {
+  const told: Instant[] = [];
+  for (let i = 0; i < pieces; i++) {
+    told.push(yield);
+    clock.advance(pieceMs);
+  }
+  return told;
+}
+
+describe('long work', () => {
+  it('lets the loop turn each time a slice is used up, and not before', async () => {
+    const clock = new CountingClock();
+    await new Pace({ clock, timer: clock }).run(work(clock, 10, 0.4));
+    // 4 ms of work: each slice is over at the first piece that ends after 1 ms.
+    expect(clock.turns).toBe(3);
+    await new Pace({ clock, timer: clock }).run(work(clock, 10, 0.01));
+    expect(clock.turns).toBe(3);
+  });
+
+  it('is told the time as it goes on, and returns what it found', async () => {
+    const clock = new FakeClock();
+    const { monoMs } = clock.now();
+    const told = await new Pace({ clock, timer: clock }).run(work(clock, 3, 2));
+    expect(told.map((at) => at.monoMs - monoMs)).toEqual([0, 2, 4]);
+  });
+
+  it('is stopped by what it throws', async () => {
+    const clock = new FakeClock();
+    const broken = function* (): Steps<void> {
+      throw new Error('broken');
+    };
+    await expect(new Pace({ clock, timer: clock }).run(broken())).rejects.toThrow('broken');
+  });
+
+  it('can be done in one go where nobody waits', () => {
+    const clock = new CountingClock();
+    expect(runAtOnce(work(clock, 5, 2), clock.now())).toHaveLength(5);
+    expect(clock.turns).toBe(0);
+  });
+});
