@@ -8,6 +8,7 @@ import type { Issuer } from './credential/issuer.ts';
 import { keyUseOf } from './credential/issuer.ts';
 import { Fingerprinter } from './credential/handle.ts';
 import { JwtVerifier } from './credential/verifier.ts';
+import { LivePolicy } from './decision/live-policy.ts';
 import { openDevIssuer } from './edges/idp/dev-issuer.ts';
 import { createJwksFile } from './edges/idp/jwks-file.ts';
 import { createJwksUrl } from './edges/idp/jwks-url.ts';
@@ -122,11 +123,13 @@ async function open(
     logKey: logKeyOf(fleetKey),
   };
   const fingerprinter = new Fingerprinter(fingerprintKeyOf(fleetKey));
-  const policy = await openPolicyEngine({
-    bundle: await readFile(config.policy.bundle ?? SHIPPED_BUNDLE),
-    entrypoint: config.policy.entrypoint,
-    clock,
-  });
+  const policy = new LivePolicy(
+    await openPolicyEngine({
+      bundle: await readFile(config.policy.bundle ?? SHIPPED_BUNDLE),
+      entrypoint: config.policy.entrypoint,
+      clock,
+    }),
+  );
 
   const dev = config.dev
     ? await openDevIssuer({ dataDir, audiences: [config.devAudience], clock, random })

@@ -24,6 +24,8 @@ export interface PolicyRevision {
   readonly entrypoints: readonly string[];
   /** False when a builtin reads clock, randomness or network: then no answer may be kept. */
   readonly isPure: boolean;
+  /** True when the decision may depend on `input.now`: its answer is good for that second only. */
+  readonly readsNow: boolean;
 }
 
 export interface PolicyEngine {

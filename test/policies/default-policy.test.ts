@@ -67,6 +67,7 @@ describe('the default policy', () => {
   it('is pure, asks nothing of its host, and reads no more of the input than it names', async () => {
     const engine = await openPolicyEngine({ bundle: shipped, entrypoint: DECISION });
     expect(engine.revision.isPure).toBe(true);
+    expect(engine.revision.readsNow).toBe(true);
     expect(engine.revision.entrypoints).toEqual([DECISION]);
     expect(engine.facts.builtins).toEqual([]);
     expect(engine.facts.inputPaths?.map((path) => path.join('.'))).toEqual([

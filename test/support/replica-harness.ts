@@ -10,7 +10,7 @@ import type {
 } from '../../src/credential/credential.ts';
 import type { Handle } from '../../src/credential/handle.ts';
 import { Fingerprinter } from '../../src/credential/handle.ts';
-import type { PolicyEngine } from '../../src/decision/policy-engine.ts';
+import type { PolicyEngine, PolicyRevision } from '../../src/decision/policy-engine.ts';
 import type { AccessRequest } from '../../src/decision/request.ts';
 import { Cursor } from '../../src/feed/cursor.ts';
 import type { FeedLine } from '../../src/feed/entry.ts';
@@ -135,7 +135,12 @@ export class PlainVerifier implements CredentialVerifier {
 
 /** Allows `read`, denies the rest; `undefined` and `error` by name. `control` is the value of `writ/control/allow`. */
 export class PlainPolicy implements PolicyEngine {
-  readonly revision = { digest: 'sha256:test', entrypoints: ['writ/authz/decision'], isPure: true };
+  readonly revision: PolicyRevision = {
+    digest: 'sha256:test',
+    entrypoints: ['writ/authz/decision'],
+    isPure: true,
+    readsNow: false,
+  };
   evaluations = 0;
   control: unknown;
 

@@ -71,6 +71,7 @@ export class OpaPolicyEngine implements PolicyEngine {
       digest: prepared.digest,
       entrypoints: [...image.entrypoints.keys()],
       isPure: prepared.isPure,
+      readsNow: inputPaths?.some(([name]) => name === 'now') ?? true,
     };
     this.facts = { builtins: [...image.builtins.values()], inputPaths, typicalUs, worstUs };
     this.#host = host;

@@ -51,6 +51,7 @@ describe('an engine', () => {
     expect(engine.revision.digest).toBe(`sha256:${sha256Hex(bundle)}`);
     expect(engine.revision.entrypoints.toSorted()).toEqual(ENTRYPOINTS.toSorted());
     expect(engine.revision.isPure).toBe(true);
+    expect(engine.revision.readsNow).toBe(true);
     expect(engine.facts.builtins).toEqual([]);
     expect(engine.facts.inputPaths).toBeUndefined();
     expect(engine.facts.typicalUs).toBeGreaterThan(0);
