@@ -8,6 +8,7 @@ import type { Issuer } from './credential/issuer.ts';
 import { keyUseOf } from './credential/issuer.ts';
 import { Fingerprinter } from './credential/handle.ts';
 import { JwtVerifier } from './credential/verifier.ts';
+import { DecisionCounts } from './decision/counts.ts';
 import { LivePolicy } from './decision/live-policy.ts';
 import { openDevIssuer } from './edges/idp/dev-issuer.ts';
 import { createJwksFile } from './edges/idp/jwks-file.ts';
@@ -27,6 +28,10 @@ import { systemRandom } from './edges/system/random.ts';
 import { ReceiptFiles } from './edges/system/receipt-files.ts';
 import { SessionFile } from './edges/system/session-file.ts';
 import { systemTimer } from './edges/system/timer.ts';
+import { VERSION } from './edges/system/version.ts';
+import { createDecisionObserver } from './edges/telemetry/decision-observer.ts';
+import { metricsOf } from './edges/telemetry/metric-list.ts';
+import { RequestDurations } from './edges/telemetry/request-durations.ts';
 import type { CrashPoint } from './feed/crash-point.ts';
 import { Cursor } from './feed/cursor.ts';
 import { EPS_MS, Lease } from './feed/lease.ts';
@@ -304,13 +309,37 @@ async function open(
       issuersWithoutKeys: issuersWithoutKeys(issuers),
       targets: view.size,
     });
-  const diagnosed = await serve('diagnostics', listen.diagnostics, diagnostics({ readiness, log }));
+  // Loaded here, before anyone can ask: it takes the loop tens of milliseconds.
+  const { METRICS_TYPE, createMetricsPage } = await import('./edges/telemetry/prometheus.ts');
+  const decisions = new DecisionCounts();
+  const requests = new RequestDurations();
+  const page = createMetricsPage(
+    metricsOf({
+      version: VERSION,
+      decisions,
+      requests,
+      policy,
+      view,
+      lastAccepts,
+      sessions,
+      lease,
+      clock,
+      tree,
+      renewer,
+      follower,
+      revoker,
+      skewBackMs: () => clock.skewBackMs,
+      issuersWithoutKeys: () => issuersWithoutKeys(issuers).length,
+    }),
+  );
+  const metrics = { type: METRICS_TYPE, page };
+  const diagnosed = await serve('diagnostics', listen.diagnostics, diagnostics({ readiness, metrics, log }));
   const openEpoch = (rule: OpenRule, reason?: string) => replica.openEpoch(rule, reason);
   const mint = dev === undefined ? undefined : devMint(dev, config.devAudience);
   const control = await serve(
     'control',
     listen.control,
-    controlPlane({ authoriser, revoker, openEpoch, inspection, parseTargets, mint, log }),
+    controlPlane({ authoriser, revoker, openEpoch, inspection, parseTargets, mint, requests, log }),
   );
   let publicUrl = config.publicUrl;
   const data = await serve(
@@ -325,6 +354,7 @@ async function open(
       cursor,
       ids: new DecisionIds(random.bytes(16)),
       publicUrl: () => publicUrl ?? '',
+      observer: createDecisionObserver(decisions),
       log,
     }),
   );

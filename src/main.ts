@@ -1,5 +1,4 @@
 /** argv and environment -> command -> exit. The only file that exits the process. */
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { runCommand } from './cli/command.ts';
@@ -10,14 +9,11 @@ import { openPolicyEngine } from './edges/opa/engine.ts';
 import { FlooredClock, SYSTEM_SOURCES } from './edges/system/clock.ts';
 import { systemRandom } from './edges/system/random.ts';
 import { waitForStop } from './edges/system/signals.ts';
+import { VERSION as version } from './edges/system/version.ts';
 import { openLog } from './edges/telemetry/log.ts';
 import { standardSink } from './edges/telemetry/sink.ts';
 import { toBase64Url } from './kernel/digest.ts';
 import { asWritError } from './http/answer.ts';
-
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
 
 const LOG_GRACE_MS = 1_000;
 

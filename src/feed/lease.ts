@@ -31,6 +31,7 @@ export function enforcedByWaitMs(term: LeaseTerm): number {
 export class Lease {
   readonly #term: LeaseTerm;
   #sentAt: Instant | undefined;
+  #lastSentAt: Instant | undefined;
 
   constructor(term: LeaseTerm) {
     this.#term = term;
@@ -39,6 +40,7 @@ export class Lease {
   /** Takes the lease whose renewal was *sent* at `sentAt`. Only after everything it brought is applied and durable. */
   adopt(sentAt: Instant): void {
     if (this.#sentAt === undefined || sentAt.monoMs > this.#sentAt.monoMs) this.#sentAt = sentAt;
+    this.#lastSentAt = this.#sentAt;
   }
 
   /** Gives the lease up at once: an invariant broke, the store cannot be written, or the epoch closed. */
@@ -50,6 +52,11 @@ export class Lease {
   freshForMs(now: Instant): number {
     if (this.#sentAt === undefined) return 0;
     return Math.max(0, this.#term.leaseMs - this.#term.epsMs - ageMs(this.#sentAt, now));
+  }
+
+  /** Milliseconds for which nothing of the feed's news is known here, lease or no lease; Infinity before the first one. */
+  staleForMs(now: Instant): number {
+    return this.#lastSentAt === undefined ? Number.POSITIVE_INFINITY : ageMs(this.#lastSentAt, now);
   }
 
   isFresh(now: Instant): boolean {

@@ -18,6 +18,7 @@ import { comparePositions, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
 import { renderInstant } from '../kernel/clock.ts';
 import { sha256Hex } from '../kernel/digest.ts';
+import type { Histogram } from '../kernel/histogram.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
@@ -88,16 +89,19 @@ export class Enforcing {
   readonly #ports: EnforcePorts;
   #appended: Appended;
   readonly #changed: News;
+  readonly #enforcedS: Histogram;
   #now: Enforcement;
   #looking: Promise<void> | undefined;
   /** Written, and perhaps named in the ledger already: an append of unknown fate is repeated, never made anew. */
   #closing: Closing | undefined;
   #outcome: OutcomeEntry | undefined;
 
-  constructor(ports: EnforcePorts, appended: Appended, changed: News) {
+  /** `enforcedS` takes how long it was from the append until `enforced`, once. */
+  constructor(ports: EnforcePorts, appended: Appended, changed: News, enforcedS: Histogram) {
     this.#ports = ports;
     this.#appended = appended;
     this.#changed = changed;
+    this.#enforcedS = enforcedS;
     this.#now = { ...BEGUN, standings: [] };
   }
 
@@ -235,6 +239,7 @@ export class Enforcing {
     await this.#ports.appender.append(outcome);
     this.#outcome = outcome.entry as OutcomeEntry;
     this.#now = known;
+    if (state === 'enforced') this.#enforcedS.record((now.monoMs - this.#appended.at.monoMs) / 1000);
     this.#changed.notify();
   }
 

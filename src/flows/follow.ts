@@ -14,6 +14,7 @@ import type { Members } from '../feed/members.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
+import { FEED_BOUNDS_S, Histogram } from '../kernel/histogram.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { Pace, runAtOnce } from '../kernel/pace.ts';
@@ -41,6 +42,8 @@ export interface FollowPorts {
 }
 
 export class Follower {
+  /** From the sealing of a revocation, by its own replica's clock, until it was in force here, sessions told. */
+  readonly propagationS = new Histogram(FEED_BOUNDS_S);
   readonly #ports: FollowPorts;
   /** True while lines are being applied, and for good once that has failed half-way: what is missing is not known. */
   #isTorn = false;
@@ -76,6 +79,7 @@ export class Follower {
     await ledger.keep(lines);
     await pace.run(this.#kill(applied));
     this.#end();
+    this.#measure(lines);
     crashPoint('apply.after');
   }
 
@@ -122,6 +126,14 @@ export class Follower {
       kind: entry.kind,
     });
     return false;
+  }
+
+  #measure(lines: readonly FeedLine[]): void {
+    const { wallMs } = this.#ports.clock.now();
+    for (const { sealed } of lines) {
+      if (sealed.entry.kind !== 'revocation') continue;
+      this.propagationS.record((wallMs - Date.parse(sealed.entry.at)) / 1000);
+    }
   }
 
   *#kill(applied: readonly AppliedRevocation[]): Steps<void> {

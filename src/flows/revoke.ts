@@ -12,6 +12,7 @@ import { comparePositions, parsePosition } from '../feed/position.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
 import { hmacSha256, lengthPrefixed, sha256Hex, toBase64Url } from '../kernel/digest.ts';
 import { WritError, isWritError } from '../kernel/error.ts';
+import { FEED_BOUNDS_S, Histogram } from '../kernel/histogram.ts';
 import { canonicalJson } from '../kernel/json.ts';
 import { newId } from '../kernel/random.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
@@ -82,11 +83,24 @@ interface Followed {
 }
 
 export class Revoker {
+  /** From the append until nobody accepted any more, of what this replica coordinated. */
+  readonly enforcedS = new Histogram(FEED_BOUNDS_S);
   readonly #ports: RevokePorts;
+  #received = 0;
   readonly #followed = new Map<string, Followed>();
 
   constructor(ports: RevokePorts) {
     this.#ports = ports;
+  }
+
+  /** Orders to revoke that this replica took, repeats included. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Appended here, and not yet enforced. */
+  get followedCount(): number {
+    return this.#followed.size;
   }
 
   /** What `targets` would reach on this replica, now. */
@@ -110,6 +124,7 @@ export class Revoker {
    * appended. APPEND_UNCERTAIN: repeat it with the same Idempotency-Key. IDEMPOTENCY_CONFLICT: that key, another body.
    */
   async revoke(order: RevocationOrder): Promise<RevocationStatus> {
+    this.#received += 1;
     const id = this.#idOf(order);
     const body = sha256Hex(canonicalJson(order.request));
     const before = (await this.#entryOf(id)) ?? (await this.#append(id, body, order));
@@ -196,7 +211,11 @@ export class Revoker {
 
   #follow(appended: Appended, seen: boolean): Followed {
     const changed = new News();
-    const followed = { enforcing: new Enforcing(this.#ports, appended, changed), changed, seen };
+    const followed = {
+      enforcing: new Enforcing(this.#ports, appended, changed, this.enforcedS),
+      changed,
+      seen,
+    };
     this.#followed.set(appended.sealed.entry.id, followed);
     void this.#run(followed.enforcing);
     return followed;

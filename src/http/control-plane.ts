@@ -2,7 +2,7 @@
  * The control plane: what responders, auditors and operators command. Every route needs a caller; what a caller may
  * do is flows/authorise.ts. Not hot, so Express; each handler parses, flows and renders.
  */
-import type { RequestListener } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import express from 'express';
 import { parseAuthorization } from '../credential/parse-credential.ts';
@@ -19,6 +19,7 @@ import type { Answer } from './answer.ts';
 import { asWritError, problemAnswer, send } from './answer.ts';
 import { parseObject, readBody, requireJson } from './body.ts';
 import type { Inspection } from './inspection.ts';
+import type { RequestWatch } from './request-watch.ts';
 import { parseRevocationBody, renderStatus, statusCodeOf } from './revocation-body.ts';
 
 export interface ControlPlanePorts {
@@ -30,6 +31,7 @@ export interface ControlPlanePorts {
   readonly parseTargets: (what: { selector?: unknown; selectors?: unknown }) => readonly Target[];
   /** The dev issuer's mint; undefined without `--dev`. */
   readonly mint: ((body: JsonObject) => Promise<Answer['body']>) | undefined;
+  readonly requests: RequestWatch;
   readonly log: Log;
 }
 
@@ -58,9 +60,19 @@ export function controlPlane(ports: ControlPlanePorts): RequestListener {
   });
   // Express judges a target only after it could parse it, and answers the others itself, in HTML.
   return (req, res) => {
+    watch(req, res, ports.requests);
     if (req.url?.startsWith('/') === true) app(req, res);
     else send(req, res, problemAnswer(new WritError('NOT_FOUND', 'no such route')));
   };
+}
+
+/** Express has put the route on the request by the time its answer is out. */
+function watch(req: IncomingMessage, res: ServerResponse, requests: RequestWatch): void {
+  const startedMs = performance.now();
+  res.once('close', () => {
+    const { route } = req as { route?: { path: string } };
+    requests.record(route?.path ?? '*', req.method ?? '', res.statusCode, performance.now() - startedMs);
+  });
 }
 
 type Method = 'get' | 'post' | 'delete';

@@ -4,7 +4,9 @@
  */
 import type { RequestListener } from 'node:http';
 import type { Decision } from '../decision/decision.ts';
-import type { PolicyEngine } from '../decision/policy-engine.ts';
+import { isPermissive } from '../decision/decision.ts';
+import type { DecisionObserver, Occasion } from '../decision/observer.ts';
+import type { PolicyEngine, PolicyValue } from '../decision/policy-engine.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Checker } from '../flows/check.ts';
@@ -39,13 +41,14 @@ export interface DataPlanePorts {
   readonly ids: DecisionIds;
   /** What AuthZEN's metadata says; undefined: the address asked. */
   readonly publicUrl: () => string;
+  readonly observer: DecisionObserver;
   readonly log: Log;
 }
 
 export function dataPlane(ports: DataPlanePorts): RequestListener {
   const plane = new DataPlane(ports);
   return createRouter(
-    [...plane.routes(), ...sessionRoutes(ports, (decision) => plane.render(decision))],
+    [...plane.routes(), ...sessionRoutes(ports, (decision, occasion) => plane.render(decision, occasion))],
     ports.log,
   );
 }
@@ -89,28 +92,44 @@ class DataPlane {
     ];
   }
 
-  /** A decision as every door of this plane shows it. */
-  render(decision: Decision): Record<string, unknown> {
-    return renderDecision(decision, this.#ports.ids.next(), this.#facts());
+  /** A decision as every door of this plane shows it, and the one place where it becomes an answer: who watches is told. */
+  render(decision: Decision, occasion: Omit<Occasion, 'id'>): Record<string, unknown> {
+    const id = this.#ports.ids.next();
+    this.#ports.observer.decided(decision, { id, ...occasion });
+    return renderDecision(decision, id, this.#facts());
   }
 
-  #evaluation({ body }: Call): Answer | Promise<Answer> {
+  #evaluation({ body, req: asking }: Call): Answer | Promise<Answer> {
+    const startedMs = performance.now();
     const parsed = parseAccessRequest(parseObject(body, false));
-    return then(this.#decide(parsed), (decision) => ({ status: 200, body: this.render(decision) }));
+    return then(this.#decide(parsed), (decision) => ({
+      status: 200,
+      body: this.render(decision, { source: 'evaluation', startedMs, asked: parsed.request, asking }),
+    }));
   }
 
-  async #evaluations({ body }: Call): Promise<Answer> {
+  async #evaluations({ body, req: asking }: Call): Promise<Answer> {
+    let startedMs = performance.now();
     const answer = await evaluateAll(
       parseObject(body, false),
-      (parsed) => this.#decide(parsed),
-      (one) => this.render(one),
+      (parsed) => {
+        startedMs = performance.now();
+        return this.#decide(parsed);
+      },
+      (one, { request: asked }) => this.render(one, { source: 'evaluations', startedMs, asked, asking }),
     );
     return { status: 200, body: answer };
   }
 
-  #check({ body }: Call): Answer | Promise<Answer> {
+  #check({ body, req: asking }: Call): Answer | Promise<Answer> {
+    const startedMs = performance.now();
     const parsed = parseAccessRequest(parseObject(body, false));
-    return then(this.#decide(parsed), (decision) => statusAnswer(decision, this.render(decision)));
+    return then(this.#decide(parsed), (decision) =>
+      statusAnswer(
+        decision,
+        this.render(decision, { source: 'check', startedMs, asked: parsed.request, asking }),
+      ),
+    );
   }
 
   #metadata(): Answer {
@@ -126,17 +145,23 @@ class DataPlane {
   }
 
   /** OPA's Data API: `{}` is undefined. What is refused never gets a value, only a reason. */
-  async #data({ body, params: [path = ''] }: Call): Promise<Answer> {
+  async #data({ body, params: [path = ''], req: asking }: Call): Promise<Answer> {
+    const startedMs = performance.now();
     const { input = {} } = parseObject(body, false);
     if (!isJsonObject(input)) throw new Failure('BAD_REQUEST', 'input must be an object', { field: 'input' });
-    const { credential: presented } = input;
+    const { credential: presented, ...asked } = input;
     const credential = presented === undefined ? undefined : parseCredential(presented);
-    if (credential !== undefined && 'reason' in credential) return this.#refuseData(path, credential.reason);
-    const answer = await this.#ports.checker.evaluate(path, input, credential);
-    if (answer.refused !== undefined) return this.#refuseData(path, answer.refused.reason);
-    const { value } = answer;
-    if (value.kind === 'error') return this.#refuseData(path, 'policy_error');
-    return { status: 200, body: value.kind === 'undefined' ? {} : { result: value.value } };
+    const answer =
+      credential !== undefined && 'reason' in credential
+        ? { refused: { effect: 'deny', ...credential } as const }
+        : await this.#ports.checker.evaluate(path, input, credential);
+    const decision = answer.refused ?? decisionOfValue(answer.value);
+    const data = { path, ...(answer.refused === undefined ? { value: valueOf(answer.value) } : {}) };
+    const id = this.#ports.ids.next();
+    this.#ports.observer.decided(decision, { id, source: 'data', startedMs, asked, asking, data });
+    if (answer.refused !== undefined || answer.value.kind === 'error')
+      return this.#refuseData(path, decision.reason);
+    return { status: 200, body: answer.value.kind === 'undefined' ? {} : { result: answer.value.value } };
   }
 
   #refuseData(path: string, reason: string): Answer {
@@ -166,6 +191,24 @@ class DataPlane {
 /** Like `await`, but what is already there is answered in the same turn. */
 function then<T, U>(value: T | Promise<T>, next: (value: T) => U): U | Promise<U> {
   return value instanceof Promise ? value.then(next) : next(value);
+}
+
+/** What a value of the OPA Data API says, in the words of decisions. */
+function decisionOfValue(value: PolicyValue): Decision {
+  switch (value.kind) {
+    case 'undefined':
+      return { effect: 'deny', reason: 'policy_undefined' };
+    case 'error':
+      return { effect: 'deny', reason: 'policy_error', detail: value.detail };
+    case 'value':
+      return isPermissive(value.value)
+        ? { effect: 'allow', reason: 'permitted' }
+        : { effect: 'deny', reason: 'policy_denied' };
+  }
+}
+
+function valueOf(value: PolicyValue): unknown {
+  return value.kind === 'value' ? value.value : undefined;
 }
 
 /** AuthZEN's native error body: a string (section 10.1.2). */

@@ -1,4 +1,7 @@
-/** Probes (Kubernetes' words). `/livez` asks the process only; `/readyz` is 200 exactly when this replica may say yes. */
+/**
+ * Probes (Kubernetes' words) and metrics. `/livez` asks the process only; `/readyz` is 200 exactly when this replica may
+ * say yes.
+ */
 import type { RequestListener } from 'node:http';
 import type { Log } from '../kernel/log.ts';
 import type { Answer } from './answer.ts';
@@ -13,10 +16,11 @@ export interface ReadinessCheck {
 
 export interface DiagnosticsPorts {
   readonly readiness: () => readonly ReadinessCheck[];
+  readonly metrics: { readonly type: string; readonly page: () => Promise<string> };
   readonly log: Log;
 }
 
-export function diagnostics({ readiness, log }: DiagnosticsPorts): RequestListener {
+export function diagnostics({ readiness, metrics, log }: DiagnosticsPorts): RequestListener {
   let hasStarted = false;
   const ready = (): Answer => {
     const checks = readiness();
@@ -29,11 +33,17 @@ export function diagnostics({ readiness, log }: DiagnosticsPorts): RequestListen
     return hasStarted ? { status: 200, body: { status: 'started' } } : { status: 503, body };
   };
   const live = (): Answer => ({ status: 200, body: { status: 'live' } });
+  const scraped = async (): Promise<Answer> => ({
+    status: 200,
+    text: await metrics.page(),
+    type: metrics.type,
+  });
   const routes: Route[] = [
     { method: 'GET', path: '/livez', handle: live },
     { method: 'GET', path: '/healthz', handle: live },
     { method: 'GET', path: '/readyz', handle: ready },
     { method: 'GET', path: '/startupz', handle: started },
+    { method: 'GET', path: '/metrics', handle: scraped },
   ];
   return createRouter(routes, log);
 }

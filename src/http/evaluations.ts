@@ -14,7 +14,7 @@ const SEMANTICS = ['execute_all', 'deny_on_first_deny', 'permit_on_first_permit'
 type Semantic = (typeof SEMANTICS)[number];
 
 type Decide = (parsed: ParsedRequest) => Decision | Promise<Decision>;
-type Render = (decision: Decision) => Record<string, unknown>;
+type Render = (decision: Decision, parsed: ParsedRequest) => Record<string, unknown>;
 
 /** The whole answer's body. BAD_REQUEST for a body that is not of the shape; never for what one item lacks. */
 export async function evaluateAll(
@@ -24,7 +24,7 @@ export async function evaluateAll(
 ): Promise<Record<string, unknown>> {
   const semantic = parseSemantic(body['options']);
   const items = parseItems(body['evaluations']);
-  if (items.length === 0) return render(await decide(parseAccessRequest(body)));
+  if (items.length === 0) return evaluateOne(body, decide, render);
   const evaluations: Record<string, unknown>[] = [];
   for (const item of items) {
     const evaluation = await evaluateItem(body, item, decide, render);
@@ -35,6 +35,15 @@ export async function evaluateAll(
   return { evaluations };
 }
 
+async function evaluateOne(
+  body: JsonObject,
+  decide: Decide,
+  render: Render,
+): Promise<Record<string, unknown>> {
+  const parsed = parseAccessRequest(body);
+  return render(await decide(parsed), parsed);
+}
+
 async function evaluateItem(
   defaults: JsonObject,
   item: Json,
@@ -43,7 +52,7 @@ async function evaluateItem(
 ): Promise<Record<string, unknown>> {
   try {
     if (!isJsonObject(item)) throw new WritError('BAD_REQUEST', 'an evaluation must be an object');
-    return render(await decide(parseAccessRequest(withDefaults(defaults, item))));
+    return await evaluateOne(withDefaults(defaults, item), decide, render);
   } catch (error) {
     if (!isWritError(error, 'BAD_REQUEST')) throw error;
     return { decision: false, context: { error: { status: 400, message: error.message } } };

@@ -3,6 +3,7 @@
  * never logged. A kill is one event on the stream; the holder's confirmation is what makes it count.
  */
 import type { Decision } from '../decision/decision.ts';
+import type { Occasion } from '../decision/observer.ts';
 import type { KillEvent, SessionHandle } from '../session/session.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import { killEventOf } from '../flows/keep-session.ts';
@@ -26,17 +27,17 @@ export interface SessionPorts {
 /** A comment this often keeps proxies from cutting a quiet stream. */
 const COMMENT_MS = 15_000;
 
-export function sessionRoutes(
-  ports: SessionPorts,
-  render: (decision: Decision) => Record<string, unknown>,
-): Route[] {
+/** Renders a decision and tells who watches. */
+type Render = (decision: Decision, occasion: Omit<Occasion, 'id'>) => Record<string, unknown>;
+
+export function sessionRoutes(ports: SessionPorts, render: Render): Route[] {
   const { keeper } = ports;
   return [
     {
       method: 'POST',
       path: '/v1/sessions',
       bodyBytesMax: LIMITS.dataBodyBytesMax,
-      handle: ({ body }) => open(ports, parseObject(body, false), render),
+      handle: (call) => open(ports, call, render),
     },
     { method: 'GET', path: '/v1/sessions/:id/events', handle: (call) => stream(ports, call) },
     { method: 'POST', path: '/v1/sessions/:id/ping', handle: ({ params: [id = ''] }) => ping(keeper, id) },
@@ -47,14 +48,17 @@ export function sessionRoutes(
 
 async function open(
   { keeper, checker }: SessionPorts,
-  body: JsonObject,
-  render: (decision: Decision) => Record<string, unknown>,
+  { body: text, req: asking }: Call,
+  render: Render,
 ): Promise<Answer> {
+  const startedMs = performance.now();
+  const body = parseObject(text, false);
   const presented = body['credential'] === undefined ? undefined : parseCredential(body['credential']);
   if (presented !== undefined && 'reason' in presented) {
     const { detail } = presented;
     const request = { subject: { type: '', id: '' }, ...parseRest(body), credential: undefined };
-    return refusal(checker.judge(request, { ok: false, reason: 'invalid_credential', detail }), render);
+    const decision = checker.judge(request, { ok: false, reason: 'invalid_credential', detail });
+    return refusal(decision, render(decision, { source: 'session', startedMs, asked: request, asking }));
   }
   const subject = body['subject'] === undefined ? undefined : parseSubject(body['subject']);
   const order: SessionOrder = {
@@ -63,7 +67,13 @@ async function open(
     request: { ...parseRest(body), subject, credential: presented },
   };
   const { id, decision, freshForMs } = await keeper.open(order);
-  if (id === undefined) return refusal(decision, render);
+  const { request } = order;
+  const asked = {
+    ...request,
+    subject: subject ?? { type: 'identity', id: decision.credential?.subject ?? '' },
+  };
+  const rendered = render(decision, { source: 'session', startedMs, asked, asking });
+  if (id === undefined) return refusal(decision, rendered);
   return { status: 201, body: { id, events: `/v1/sessions/${id}/events`, freshForMs } };
 }
 
@@ -76,8 +86,7 @@ function parseRest(body: JsonObject): Pick<SessionOrder['request'], 'action' | '
 }
 
 /** 403 for a deny; 503 where asking again makes sense. */
-function refusal(decision: Decision, render: (decision: Decision) => Record<string, unknown>): Answer {
-  const body = render(decision);
+function refusal(decision: Decision, body: Record<string, unknown>): Answer {
   if (decision.effect === 'deny') return { status: 403, body };
   return { status: 503, body, headers: { 'retry-after': '1' } };
 }

@@ -11,6 +11,7 @@ import type { Steps } from '../kernel/pace.ts';
 import type { DeadHandle } from '../revocation/cutoff.ts';
 import { isDeadUnder } from '../revocation/cutoff.ts';
 import { word } from '../revocation/word.ts';
+import { KillCounts } from './kill-counts.ts';
 import type { KillTally } from './kill-tally.ts';
 import { NOTHING_KILLED } from './kill-tally.ts';
 import type {
@@ -42,6 +43,8 @@ interface Claim {
 }
 
 export class SessionRegistry {
+  /** Every kill of this run, by its reason. */
+  readonly kills = new KillCounts();
   readonly #store: SessionStore;
   readonly #live = new Map<SessionRef, Live>();
   readonly #byHandle = new Map<bigint, Set<Live>>();
@@ -62,6 +65,11 @@ export class SessionRegistry {
 
   get size(): number {
     return this.#live.size;
+  }
+
+  /** Sessions that were told to end and are not proven to have. */
+  get endingCount(): number {
+    return this.#told.size;
   }
 
   /** Registers in memory, so that a kill finds it from now on. OVERLOADED beyond the limit. `holderLeaseEndsMs`: monotonic. */
@@ -246,6 +254,7 @@ export class SessionRegistry {
     live.kill = { ...event, at };
     live.toldMs = at.monoMs;
     this.#told.add(live);
+    this.kills.addTold(event.reason);
     this.#sweptAt = undefined;
     for (const listener of live.listeners) listener.kill(event);
   }
@@ -253,6 +262,7 @@ export class SessionRegistry {
   #remove(live: Live, as: 'killed' | 'lost'): void {
     this.#live.delete(live.ref);
     this.#told.delete(live);
+    if (live.kill !== undefined && as === 'killed') this.kills.addKilled(live.kill.reason);
     for (const key of keysOf(live)) {
       const bucket = this.#byHandle.get(key);
       bucket?.delete(live);

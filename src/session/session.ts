@@ -14,8 +14,11 @@ export function sessionRefOf(id: string): SessionRef {
   return toBase64Url(sha256(id)) as SessionRef;
 }
 
+/** Why a session is told to end: a closed list, because it is a label. */
+export const KILL_REASONS = ['revoked', 'cutoff', 'expired', 'fenced', 'policy_denied'] as const;
+
 export interface KillEvent {
-  readonly reason: 'revoked' | 'cutoff' | 'expired' | 'fenced' | 'policy_denied';
+  readonly reason: (typeof KILL_REASONS)[number];
   readonly revocation?: string;
   readonly position: string;
 }

@@ -48,6 +48,17 @@ describe('a lease', () => {
     expect(lease.isFresh(at(600))).toBe(true);
   });
 
+  it('tells how old the newest news is, also once it is over or dropped', () => {
+    const lease = new Lease(term);
+    expect(lease.staleForMs(at(1000))).toBe(Infinity);
+    lease.adopt(at(1000));
+    expect(lease.staleForMs(at(1400))).toBe(400);
+    lease.drop();
+    expect(lease.staleForMs(at(9000))).toBe(8000);
+    lease.adopt(at(9500));
+    expect(lease.staleForMs(at(9600))).toBe(100);
+  });
+
   it('is over for its holder before it is over for who waits, however their clock rates differ', () => {
     const rates = fc.double({ min: 1 - 250e-6, max: 1 + 250e-6, noNaN: true });
     const terms = fc.integer({ min: 500, max: 60_000 });

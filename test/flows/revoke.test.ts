@@ -72,6 +72,15 @@ describe('a revocation', () => {
       boundMs: 3252,
     });
     expect(status.replicas).toEqual([expect.objectContaining({ replica: 'a', state: 'acknowledged' })]);
+    expect(replica.revoker.received).toBe(1);
+    expect(replica.revoker.enforcedS.count).toBe(1);
+    expect(replica.follower.propagationS.count).toBe(1);
+    await run(
+      replica,
+      (async () => {
+        while (replica.revoker.followedCount > 0) await settle();
+      })(),
+    );
     expect(replica.checker.check(requestOf(token))).toMatchObject({
       effect: 'deny',
       reason: 'revoked',

@@ -193,7 +193,7 @@ describe('a canary', () => {
       '/v1/keys',
     ])
       await ask('control', path);
-    for (const path of ['/livez', '/readyz', '/startupz']) await ask('diagnostics', path);
+    for (const path of ['/livez', '/readyz', '/startupz', '/metrics']) await ask('diagnostics', path);
   });
 });
 

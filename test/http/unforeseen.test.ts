@@ -16,7 +16,7 @@ import type { ControlPlanePorts } from '../../src/http/control-plane.ts';
 import { controlPlane } from '../../src/http/control-plane.ts';
 import type { DataPlanePorts } from '../../src/http/data-plane.ts';
 import { dataPlane } from '../../src/http/data-plane.ts';
-import { statusAnswer } from '../../src/http/decision-answer.ts';
+import { DecisionIds, statusAnswer } from '../../src/http/decision-answer.ts';
 import type { InspectionPorts } from '../../src/http/inspection.ts';
 import { Inspection } from '../../src/http/inspection.ts';
 import type { Route } from '../../src/http/router.ts';
@@ -94,7 +94,13 @@ describe('the data plane', () => {
   const plane = (evaluate: () => Promise<unknown>): Promise<string> => {
     const checker = { evaluate } as unknown as Checker;
     return serve(
-      dataPlane({ checker, decisionEntrypoint: 'writ/authz/decision', log } as unknown as DataPlanePorts),
+      dataPlane({
+        checker,
+        decisionEntrypoint: 'writ/authz/decision',
+        ids: new DecisionIds(new Uint8Array(16)),
+        observer: { decided: () => undefined },
+        log,
+      } as unknown as DataPlanePorts),
     );
   };
   const ask = (url: string, path: string): Promise<Reply> =>
@@ -165,7 +171,13 @@ describe('the ledger', () => {
     const tree = { checkpoint: () => 'a checkpoint', frontier: () => [] };
     const inspection = new Inspection({ cursor, tree, ledger: { read } } as unknown as InspectionPorts);
     return serve(
-      controlPlane({ authoriser, inspection, log, mint: undefined } as unknown as ControlPlanePorts),
+      controlPlane({
+        authoriser,
+        inspection,
+        requests: { record: () => undefined },
+        log,
+        mint: undefined,
+      } as unknown as ControlPlanePorts),
     );
   }
 

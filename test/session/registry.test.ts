@@ -503,3 +503,34 @@ describe('a session of the run before', () => {
     expect(holder.heard).toMatchObject([REVOKED]);
   });
 });
+
+describe('the counts of kills', () => {
+  const counted = (reason: string): object | undefined =>
+    sessions.kills.list().find((one) => one.reason === reason);
+
+  it('tell who was told from who is proven to have ended', () => {
+    open('s1');
+    const { ref } = open('s2', { handles: printsOf('jti-s1') });
+    expect(revoke('jti-s1')).toBe(2);
+    expect(counted('revoked')).toEqual({ reason: 'revoked', told: 2, killed: 0 });
+    expect(sessions.endingCount).toBe(2);
+    sessions.end(ref);
+    expect(counted('revoked')).toEqual({ reason: 'revoked', told: 2, killed: 1 });
+    expect(sessions.endingCount).toBe(1);
+  });
+
+  it('leave out a session that its holder ended by itself', () => {
+    const { ref } = open('s1');
+    sessions.end(ref);
+    expect(sessions.kills.list().every(({ told, killed }) => told === 0 && killed === 0)).toBe(true);
+  });
+
+  it('count a second kill under the same reason too', () => {
+    for (const id of ['s1', 's2']) {
+      const { ref } = open(id);
+      revoke(`jti-${id}`, `rev_${id}`);
+      sessions.end(ref);
+    }
+    expect(counted('revoked')).toEqual({ reason: 'revoked', told: 2, killed: 2 });
+  });
+});

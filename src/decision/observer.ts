@@ -1,0 +1,35 @@
+/**
+ * Who is told of every decision that becomes an answer: metrics, traces, the decision log. Doors call it at the one
+ * place where that happens. It never changes a decision and never holds one back.
+ */
+import type { JsonObject } from '../kernel/json.ts';
+import type { Decision } from './decision.ts';
+import type { AccessRequest } from './request.ts';
+
+/** The doors at which decisions are asked for: a closed list, because it is a label. */
+export const DECISION_SOURCES = ['evaluation', 'evaluations', 'check', 'data', 'session'] as const;
+export type DecisionSource = (typeof DECISION_SOURCES)[number];
+
+/** What an observer may want of the HTTP request; `IncomingMessage` is one. */
+export interface Asking {
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly socket: { readonly remoteAddress?: string | undefined };
+}
+
+/** A decision's circumstances. What was presented as a credential is not among them. */
+export interface Occasion {
+  readonly id: string;
+  readonly source: DecisionSource;
+  /** Monotonic milliseconds at which the work on it began. */
+  readonly startedMs: number;
+  /** What was asked: the access request, or the input of the OPA Data API without `credential`. */
+  readonly asked: Omit<AccessRequest, 'credential'> | JsonObject;
+  readonly asking: Asking;
+  /** The entrypoint and its value, where the OPA Data API asked for one. */
+  readonly data?: { readonly path: string; readonly value?: unknown };
+}
+
+export interface DecisionObserver {
+  /** Told once for each decision, in the turn of its answer. Never waits, never throws. */
+  decided(decision: Decision, occasion: Occasion): void;
+}

@@ -1,0 +1,177 @@
+/**
+ * Every metric there is. Each is read from what it is about at the moment of a scrape: there is no timer and no second
+ * book that could disagree. docs/metrics.md, the dashboard and the alert rules are compared with this list.
+ */
+import type { DecisionCounts } from '../../decision/counts.ts';
+import type { PolicyEngine } from '../../decision/policy-engine.ts';
+import type { Lease } from '../../feed/lease.ts';
+import type { Follower } from '../../flows/follow.ts';
+import type { Renewer } from '../../flows/renew.ts';
+import type { Revoker } from '../../flows/revoke.ts';
+import type { Tree } from '../../flows/tree.ts';
+import type { Clock } from '../../kernel/clock.ts';
+import type { LastAccepts } from '../../revocation/last-accepts.ts';
+import type { RevocationView } from '../../revocation/view.ts';
+import type { SessionRegistry } from '../../session/registry.ts';
+import type { Metric } from './metric.ts';
+import { counter, gauge, histogram, info } from './metric.ts';
+import { processMetrics } from './process-metrics.ts';
+import type { RequestDurations } from './request-durations.ts';
+
+/** What the metrics are read from. */
+export interface MetricSources {
+  readonly version: string;
+  readonly decisions: DecisionCounts;
+  readonly requests: RequestDurations;
+  readonly policy: PolicyEngine;
+  readonly view: RevocationView;
+  readonly lastAccepts: LastAccepts;
+  readonly sessions: SessionRegistry;
+  readonly lease: Lease;
+  readonly clock: Clock;
+  readonly tree: Tree;
+  readonly renewer: Renewer;
+  readonly follower: Follower;
+  readonly revoker: Revoker;
+  readonly skewBackMs: () => number;
+  readonly issuersWithoutKeys: () => number;
+}
+
+export function metricsOf(from: MetricSources): readonly Metric[] {
+  return [
+    ...decisionMetrics(from),
+    ...revocationMetrics(from),
+    ...sessionMetrics(from),
+    ...feedMetrics(from),
+    ...processMetrics(),
+  ];
+}
+
+function decisionMetrics({ decisions, requests, policy, issuersWithoutKeys }: MetricSources): Metric[] {
+  return [
+    {
+      name: 'writ_decisions_total',
+      type: 'counter',
+      help: 'Decisions that became an answer.',
+      labels: ['decision', 'reason', 'source'],
+      read: () =>
+        decisions.list().map(({ decision, reason, source, count }) => ({
+          labels: { decision, reason, source },
+          value: count,
+        })),
+    },
+    histogram(
+      'writ_decision_duration_seconds',
+      'From the body of a request to the decision: parsing, verification, policy.',
+      () => decisions.durationS,
+    ),
+    {
+      name: 'http_server_request_duration_seconds',
+      type: 'histogram',
+      help: 'From the request line to the answer, on every listener.',
+      labels: ['http_request_method', 'http_response_status_code', 'http_route'],
+      read: () => requests.list(),
+    },
+    info('writ_policy_info', 'The policy in force, by the digest of its bundle.', ['revision'], () => ({
+      revision: policy.revision.digest,
+    })),
+    gauge('writ_issuers_without_keys', 'Issuers whose keys cannot be had now.', issuersWithoutKeys),
+  ];
+}
+
+function revocationMetrics({ revoker, follower, view, lastAccepts }: MetricSources): Metric[] {
+  return [
+    {
+      name: 'writ_revocations_received_total',
+      type: 'counter',
+      help: 'Orders to revoke that this replica took, repeats included.',
+      labels: ['channel'],
+      read: () => [{ labels: { channel: 'admin' }, value: revoker.received }],
+    },
+    histogram(
+      'writ_revocation_propagation_seconds',
+      'From the receipt of a revocation by whichever replica until it was in force here, sessions told.',
+      () => follower.propagationS,
+    ),
+    histogram(
+      'writ_revocation_enforced_seconds',
+      'From the append until enforced was said, of what this replica coordinated.',
+      () => revoker.enforcedS,
+    ),
+    gauge(
+      'writ_revocations_open',
+      'Revocations that this replica coordinates and that are not enforced yet.',
+      () => revoker.followedCount,
+    ),
+    gauge('writ_revocation_list_entries', 'Handles in the index.', () => view.size),
+    counter(
+      'writ_late_accepts_total',
+      'Allows of something that was revoked here before. It must stay 0.',
+      () => lastAccepts.lateTotal,
+    ),
+  ];
+}
+
+function sessionMetrics({ sessions }: MetricSources): Metric[] {
+  return [
+    gauge(
+      'writ_sessions_active',
+      'Live sessions, those that were told to end included.',
+      () => sessions.size,
+    ),
+    gauge(
+      'writ_sessions_ending',
+      'Sessions that were told to end and are not proven to have.',
+      () => sessions.endingCount,
+    ),
+    {
+      name: 'writ_session_kills_total',
+      type: 'counter',
+      help: 'Sessions that were told to end, by the reason.',
+      labels: ['reason'],
+      read: () => sessions.kills.list().map(({ reason, told }) => ({ labels: { reason }, value: told })),
+    },
+    {
+      name: 'writ_sessions_killed_total',
+      type: 'counter',
+      help: 'Sessions that were told to end and are proven to have, by how the holder was told.',
+      labels: ['reason', 'transport'],
+      read: () =>
+        sessions.kills
+          .list()
+          .map(({ reason, killed }) => ({ labels: { reason, transport: 'events' }, value: killed })),
+    },
+  ];
+}
+
+function feedMetrics({ lease, clock, tree, renewer, skewBackMs, version }: MetricSources): Metric[] {
+  const freshForMs = (): number => lease.freshForMs(clock.now());
+  return [
+    gauge(
+      'writ_revocation_view_age_seconds',
+      'Since the renewal that brought the newest news of the feed was sent; +Inf before the first one.',
+      () => lease.staleForMs(clock.now()) / 1000,
+    ),
+    gauge(
+      'writ_lease_fresh_seconds',
+      'For how long this replica may still say yes; 0 when it is fenced.',
+      () => freshForMs() / 1000,
+    ),
+    gauge('writ_fenced', '1 while this replica holds no lease, and allows nothing.', () =>
+      freshForMs() > 0 ? 0 : 1,
+    ),
+    gauge('writ_store_up', '1 while the feed store answers renewals.', () =>
+      renewer.state === 'lease' || renewer.state === 'more' ? 1 : 0,
+    ),
+    gauge('writ_ledger_size', "Leaves of the open epoch's Merkle tree.", () => tree.size),
+    gauge(
+      'writ_clock_behind_seconds',
+      "By how much the machine's clock is behind what this replica has already seen.",
+      () => skewBackMs() / 1000,
+    ),
+    info('writ_build_info', 'What runs here.', ['node', 'version'], () => ({
+      node: process.version,
+      version,
+    })),
+  ];
+}
