@@ -28,6 +28,7 @@ import { systemRandom } from './edges/system/random.ts';
 import { ReceiptFiles } from './edges/system/receipt-files.ts';
 import { SessionFile } from './edges/system/session-file.ts';
 import { systemTimer } from './edges/system/timer.ts';
+import { GrantTable } from './decision/grants.ts';
 import { VERSION } from './edges/system/version.ts';
 import { createDecisionObserver } from './edges/telemetry/decision-observer.ts';
 import { metricsOf } from './edges/telemetry/metric-list.ts';
@@ -158,6 +159,7 @@ async function open(
   const news = new News();
   const owing = new News();
   const view = new RevocationView(fingerprinter);
+  const grants = new GrantTable();
   const lastAccepts = new LastAccepts();
   const tree = new Tree(identity);
   const table = new LeaseTable(term, members);
@@ -174,6 +176,8 @@ async function open(
     ...feed,
     members,
     view,
+    grants,
+    grantListener: { subjectsChanged: () => undefined },
     tree,
     effects,
     sessions,
@@ -202,6 +206,7 @@ async function open(
     effects,
     sessions,
     view,
+    grants,
     timer,
     random,
     log,
@@ -213,6 +218,7 @@ async function open(
     verifier,
     fingerprinter,
     view,
+    grants,
     lease,
     policy,
     lastAccepts,

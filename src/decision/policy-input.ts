@@ -3,11 +3,12 @@ import type { VerifiedCredential } from '../credential/credential.ts';
 import type { Json, JsonObject } from '../kernel/json.ts';
 import type { AccessRequest } from './request.ts';
 
-/** `input` for the decision entrypoint. `nowS`: epoch seconds. Grants come with a later release: nobody has one yet. */
+/** `input` for the decision entrypoint. `nowS`: epoch seconds. `grants`: those in force then, as GrantTable has them. */
 export function policyInput(
   request: AccessRequest,
   credential: VerifiedCredential | undefined,
   nowS: number,
+  grants: readonly JsonObject[],
 ): JsonObject {
   const { subject, action, resource, context } = request;
   return {
@@ -16,7 +17,7 @@ export function policyInput(
     resource: resource as unknown as Json,
     context,
     ...(credential === undefined ? {} : { credential: credentialInput(credential) }),
-    grants: [],
+    grants,
     now: nowS,
   };
 }

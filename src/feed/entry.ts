@@ -64,6 +64,56 @@ const revocation = z.strictObject({
   body: z.string(),
 });
 
+const endS = z.int().min(0).max(0xffff_fffe);
+
+/** A revocation that ends by itself and can be lifted. It ignores `iat`, so its targets have neither cutoff nor end. */
+const lock = z.strictObject({
+  ...head,
+  kind: z.literal('lock'),
+  targets: z
+    .array(target.omit({ cutoffS: true, untilS: true }))
+    .min(1)
+    .max(1000),
+  /** Epoch seconds: from that second on it is over. */
+  expiresAtS: endS,
+  reason: z.string().optional(),
+  caller: z.string(),
+  body: z.string(),
+});
+
+/** A tombstone: the lock it names is over for good, whichever of the two arrives first. */
+const lift = z.strictObject({
+  ...head,
+  kind: z.literal('lift'),
+  lock: z.string().min(1).max(64),
+  /** When the lock would have ended by itself: so long the tombstone is kept. */
+  untilS: endS,
+  caller: z.string(),
+});
+
+/** A positive entitlement that policy reads. Without `issuer` whoever has the id, at any issuer, holds it. */
+const grant = z.strictObject({
+  ...head,
+  kind: z.literal('grant'),
+  subject: z.strictObject({ type: z.string().min(1).optional(), id: z.string().min(1) }),
+  issuer: z.string().min(1).optional(),
+  action: z.string().min(1),
+  resource: z.strictObject({ type: z.string().min(1), id: z.string().min(1).optional() }),
+  /** Epoch seconds: from that second on it is over. Absent: never. */
+  untilS: endS.optional(),
+  caller: z.string(),
+  body: z.string(),
+});
+
+/** A tombstone of a grant, as `lift` is of a lock. Without `untilS` the grant had no end, and the tombstone has none. */
+const ungrant = z.strictObject({
+  ...head,
+  kind: z.literal('ungrant'),
+  grant: z.string().min(1).max(64),
+  untilS: endS.optional(),
+  caller: z.string(),
+});
+
 const replica = z.strictObject({
   ...head,
   kind: z.literal('replica'),
@@ -102,12 +152,25 @@ const outcome = z.strictObject({
   receipt: z.string(),
 });
 
-const schema = z.discriminatedUnion('kind', [revocation, replica, epoch, outcome]);
+const schema = z.discriminatedUnion('kind', [
+  revocation,
+  lock,
+  lift,
+  grant,
+  ungrant,
+  replica,
+  epoch,
+  outcome,
+]);
 
 export type Target = z.infer<typeof target>;
 export type Entry = z.infer<typeof schema>;
 export type EntryKind = Entry['kind'];
 export type RevocationEntry = z.infer<typeof revocation>;
+export type LockEntry = z.infer<typeof lock>;
+export type LiftEntry = z.infer<typeof lift>;
+export type GrantEntry = z.infer<typeof grant>;
+export type UngrantEntry = z.infer<typeof ungrant>;
 export type ReplicaEntry = z.infer<typeof replica>;
 export type EpochEntry = z.infer<typeof epoch>;
 export type OutcomeEntry = z.infer<typeof outcome>;

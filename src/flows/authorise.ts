@@ -91,8 +91,10 @@ export class Authoriser {
   }
 
   #refuseRevoked({ handles, issuedAtS }: VerifiedCredential): void {
-    if (this.#ports.view.verdict(handles, issuedAtS).state === 'revoked')
-      throw new WritError('UNAUTHENTICATED', 'the credential was refused: revoked');
+    const { view, clock } = this.#ports;
+    const verdict = view.verdict(handles, issuedAtS, epochS(clock.now()));
+    if (verdict.state === 'revoked')
+      throw new WritError('UNAUTHENTICATED', `the credential was refused: ${verdict.by.reason}`);
   }
 
   #capabilitiesOf(scope: Json | undefined): ReadonlySet<Capability> {

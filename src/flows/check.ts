@@ -13,6 +13,7 @@ import { bareSubjectHandles } from '../credential/handles.ts';
 import type { Fingerprinter, HandleSet } from '../credential/handle.ts';
 import type { Decision } from '../decision/decision.ts';
 import { decide, decideByVerdict, isPermissive } from '../decision/decision.ts';
+import type { GrantTable, LiveGrants } from '../decision/grants.ts';
 import type { PolicyEngine, PolicyValue } from '../decision/policy-engine.ts';
 import { credentialInput, policyInput } from '../decision/policy-input.ts';
 import type { AccessRequest } from '../decision/request.ts';
@@ -30,6 +31,7 @@ export interface CheckPorts {
   readonly verifier: CredentialVerifier;
   readonly fingerprinter: Fingerprinter;
   readonly view: RevocationView;
+  readonly grants: GrantTable;
   readonly lease: Lease;
   readonly policy: PolicyEngine;
   readonly lastAccepts: LastAccepts;
@@ -77,7 +79,8 @@ export class Checker {
     const verdict = this.#verdict(presented, now);
     const settled = decideByVerdict(verdict) ?? mismatch(credential, request.subject.id);
     if (settled !== undefined) return withCredential(settled, credential);
-    const answer = this.#ports.policy.decide(policyInput(request, credential, epochS(now)));
+    const { grants } = this.#grantsOf(request.subject.id, credential, now);
+    const answer = this.#ports.policy.decide(policyInput(request, credential, epochS(now), grants));
     const decision = decide(verdict, answer);
     if (decision.effect === 'allow') this.#accept(presented, now);
     return withCredential(decision, credential);
@@ -95,12 +98,18 @@ export class Checker {
     const verified = verification?.credential;
     const subjectId = isJsonObject(input['subject']) ? input['subject']['id'] : undefined;
     const context = isJsonObject(input['context']) ? input['context'] : {};
-    const presented =
-      verified ?? this.#bareSubject(typeof subjectId === 'string' ? subjectId : '', context, now);
+    const presented = verified ?? this.#bareSubject(idOf(subjectId), context, now);
     const refused = decideByVerdict(this.#verdict(presented, now)) ?? mismatch(verified, subjectId);
     if (refused !== undefined) return { refused };
     const { credential: _raw, ...asserted } = input;
-    const seen = verified === undefined ? asserted : { ...asserted, credential: credentialInput(verified) };
+    const { grants } = this.#grantsOf(idOf(verified?.subject ?? subjectId), verified, now);
+    // Facts of Writ's own: what the input says under these names is nobody's word.
+    const facts = { grants, now: epochS(now) };
+    const seen = {
+      ...asserted,
+      ...facts,
+      ...(verified === undefined ? {} : { credential: credentialInput(verified) }),
+    };
     const value = this.#ports.policy.evaluate(entrypoint, seen);
     if (value.kind === 'value' && isPermissive(value.value)) this.#accept(presented, now);
     return { refused: undefined, value };
@@ -113,8 +122,13 @@ export class Checker {
 
   /** The view first: a fenced replica that knows something is revoked says `revoked`; everything else is unknown. */
   #verdict({ handles, issuedAtS }: Presented, now: Instant): RevocationVerdict {
-    const verdict = this.#ports.view.verdict(handles, issuedAtS);
+    const verdict = this.#ports.view.verdict(handles, issuedAtS, epochS(now));
     return verdict.state === 'clear' && !this.#ports.lease.isFresh(now) ? UNKNOWN : verdict;
+  }
+
+  /** Those of the subject and of the actor who acts for it now; an asserted subject has no issuer. */
+  #grantsOf(subjectId: string, credential: VerifiedCredential | undefined, now: Instant): LiveGrants {
+    return this.#ports.grants.liveFor(subjectId, credential?.issuer, credential?.actors[0], epochS(now));
   }
 
   #refuse(verification: Extract<Verification, { ok: false }>, now: Instant): Decision {
@@ -147,6 +161,10 @@ export class Checker {
     if (this.#bare.size >= LIMITS.bareSubjectsMax) this.#bare.clear();
     this.#bare.set(id, handles);
   }
+}
+
+function idOf(subjectId: Json | undefined): string {
+  return typeof subjectId === 'string' ? subjectId : '';
 }
 
 const UNKNOWN: RevocationVerdict = { state: 'unknown' };

@@ -41,25 +41,40 @@ export class Effects {
 
   /** From here on an accept of what `applied` names is late. Called as it enters the index. */
   begin(applied: AppliedRevocation): void {
+    const { id, dead, expiresAtS } = applied;
     let lastAcceptMs: number | undefined;
-    for (const { hi, lo, cutoffS } of applied.dead) {
-      const before = this.#lastAccepts.watch(hi, lo, cutoffS);
+    for (const { hi, lo, cutoffS } of dead) {
+      const before =
+        expiresAtS === undefined ? this.#lastAccepts.watch(hi, lo, cutoffS) : this.#lastAccepts.seen(hi, lo);
       if (before !== undefined) lastAcceptMs = Math.max(lastAcceptMs ?? 0, before.lastMs);
     }
-    this.#effects.set(applied.id, { dead: applied.dead, lastAcceptMs });
+    if (expiresAtS !== undefined) this.#lastAccepts.locks.begin(id, dead, expiresAtS);
+    this.#effects.set(id, { dead, lastAcceptMs });
     if (this.#effects.size > EFFECTS_MAX) this.#forgetOldest();
   }
 
   /** A revocation that was enforced has its receipt: its effects need no more acknowledging. */
   noteOutcome(entry: Entry): void {
+    if (entry.kind === 'lift') this.#endLock(entry.lock);
     if (entry.kind !== 'outcome') return;
     this.#outcomes.set(entry.revocation, entry);
     if (entry.state === 'enforced') this.#forget(entry.revocation);
   }
 
+  /** A lock that is over is not to be answered for: whoever is accepted now is accepted rightly. */
+  #endLock(id: string): void {
+    this.#lastAccepts.locks.end(id);
+    this.#forget(id);
+  }
+
   /** The newest `outcome` entry about a revocation. */
   outcome(id: string): OutcomeEntry | undefined {
     return this.#outcomes.get(id);
+  }
+
+  /** Lets go of locks that are over at `nowS`: nothing of theirs is late any more, and nobody waits for it. */
+  sweep(nowS: number): void {
+    for (const id of this.#lastAccepts.locks.over(nowS)) this.#endLock(id);
   }
 
   /** What is to be acknowledged: everything that matched, was seen, or was accepted late. The rest is silence. */
@@ -82,7 +97,7 @@ export class Effects {
 
   #outcomeOf(id: string, now: Instant): AcknowledgedOutcome {
     const { matched, killed, pending, unconfirmed, silent } = this.#sessions.tally(id, now);
-    const late = this.#late.get(id);
+    const late = this.#late.get(id) ?? this.#lastAccepts.locks.late(id);
     const lastMs = late?.lastMs ?? this.#effects.get(id)?.lastAcceptMs;
     return {
       revocation: id,

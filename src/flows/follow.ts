@@ -5,6 +5,7 @@
  * It works in slices: requests are answered in between. A decision made there may see a part of an entry, which is
  * harmless (the view is a union, and the entry is not acknowledged yet), but no position whose handles are not all in it.
  */
+import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
 import type { FeedLine } from '../feed/entry.ts';
@@ -13,6 +14,7 @@ import type { Ledger } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
+import { epochS } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
 import { FEED_BOUNDS_S, Histogram } from '../kernel/histogram.ts';
 import type { Log } from '../kernel/log.ts';
@@ -24,11 +26,18 @@ import type { Effects } from './effects.ts';
 import type { Identity } from './identity.ts';
 import type { Tree } from './tree.ts';
 
+/** Told once what changed is in force and on disk: live sessions of these subjects may stand on it no longer. */
+export interface GrantListener {
+  subjectsChanged(subjectIds: readonly string[]): void;
+}
+
 export interface FollowPorts {
   readonly identity: Identity;
   readonly cursor: Cursor;
   readonly members: Members;
   readonly view: RevocationView;
+  readonly grants: GrantTable;
+  readonly grantListener: GrantListener;
   readonly tree: Tree;
   readonly effects: Effects;
   readonly sessions: SessionRegistry;
@@ -47,6 +56,7 @@ export class Follower {
   readonly #ports: FollowPorts;
   /** True while lines are being applied, and for good once that has failed half-way: what is missing is not known. */
   #isTorn = false;
+  readonly #changedSubjects = new Set<string>();
 
   constructor(ports: FollowPorts) {
     this.#ports = ports;
@@ -60,8 +70,15 @@ export class Follower {
     this.#begin();
     const now = this.#ports.clock.now();
     const applied = lines.flatMap((line) => runAtOnce(this.#index(line, true), now));
-    runAtOnce(this.#kill(applied), now);
+    // A lock that a later line lifts, or that is over, must kill nobody who came after it: `replayed` looks at the end.
+    runAtOnce(this.#kill(applied.filter(({ reason }) => reason !== 'locked')), now);
     this.#end();
+  }
+
+  /** After the last line of the replay: what is locked now has no live session. */
+  replayed(): void {
+    const now = this.#ports.clock.now();
+    runAtOnce(this.#kill(this.#ports.view.lockedNow(epochS(now))), now);
   }
 
   /**
@@ -95,12 +112,13 @@ export class Follower {
 
   /** Nobody may be told that a position is done before this: a look between index and kill would miss the kill. */
   #end(): void {
+    this.#tellOfGrants();
     this.#ports.cursor.settle();
     this.#isTorn = false;
   }
 
   *#index(line: FeedLine, isOwnDisk: boolean): Steps<AppliedRevocation[]> {
-    const { cursor, members, view, tree, effects } = this.#ports;
+    const { cursor, members, view, grants, tree, effects } = this.#ports;
     // Judged first: nothing of a line that is not ours, or not of our history, may enter the index.
     cursor.check(line);
     const isGenuine = isOwnDisk || this.#isGenuine(line);
@@ -110,6 +128,8 @@ export class Follower {
     if (!isGenuine) return [];
     members.apply(line);
     effects.noteOutcome(line.sealed.entry);
+    const subjectId = grants.apply(line);
+    if (subjectId !== undefined) this.#changedSubjects.add(subjectId);
     if (applied === undefined) return [];
     effects.begin(applied);
     return [applied];
@@ -137,9 +157,18 @@ export class Follower {
   }
 
   *#kill(applied: readonly AppliedRevocation[]): Steps<void> {
-    const { sessions } = this.#ports;
+    const { sessions, view } = this.#ports;
     for (const { id, dead, reason, position } of applied) {
+      const now = yield;
+      // A lock that a line after it has lifted is over before it killed anybody.
+      if (reason === 'locked' && !view.locks.isInForce(id, epochS(now))) continue;
       yield* sessions.killing(id, dead, { reason, revocation: id, position: renderPosition(position) });
     }
+  }
+
+  #tellOfGrants(): void {
+    if (this.#changedSubjects.size === 0) return;
+    this.#ports.grantListener.subjectsChanged([...this.#changedSubjects]);
+    this.#changedSubjects.clear();
   }
 }

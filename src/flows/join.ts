@@ -51,9 +51,10 @@ export class Joiner {
     const { ledger, cursor, follower } = this.#ports;
     for (;;) {
       const lines = await ledger.read(cursor.position, LIMITS.pageEntriesMax);
-      if (lines.length === 0) return;
+      if (lines.length === 0) break;
       follower.replay(lines);
     }
+    follower.replayed();
   }
 
   /** Joins the open epoch and returns its id; undefined when there is none, and an operator is needed. */

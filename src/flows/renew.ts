@@ -4,6 +4,7 @@
  * request is written: a lease counted from the answer would outlive the promise by the round trip.
  */
 import { signAcknowledgement } from '../evidence/acknowledgement.ts';
+import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { FeedStore, RenewReply } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
@@ -36,6 +37,7 @@ export interface RenewPorts {
   readonly effects: Effects;
   readonly sessions: SessionRegistry;
   readonly view: RevocationView;
+  readonly grants: GrantTable;
   readonly clock: Clock;
   readonly timer: Timer;
   readonly random: Random;
@@ -189,7 +191,7 @@ export class Renewer {
 
   /** Sessions that must not go on: those whose credential expired, and all of them when this replica is fenced. */
   #endWhatIsOver(): void {
-    const { sessions, clock, lease, cursor, view } = this.#ports;
+    const { sessions, clock, lease, cursor, view, grants, effects } = this.#ports;
     const now = clock.now();
     const position = renderPosition(cursor.position);
     sessions.killWhere(
@@ -201,6 +203,8 @@ export class Renewer {
     sessions.sweep(now);
     // One shard of the index: what has ended may leave, by the clock that never goes back.
     view.sweep(epochS(now));
+    grants.sweep(epochS(now));
+    effects.sweep(epochS(now));
   }
 
   #isReachable(): boolean {

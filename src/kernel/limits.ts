@@ -46,5 +46,9 @@ export const LIMITS = {
   sliceMs: 1,
   /** Of long work between two looks at the clock. */
   piecesMax: 64,
+  lockLifeMaxMs: 31 * 24 * 3_600_000,
+  lockedHandlesMax: 100_000,
+  grantsMax: 100_000,
+  grantWordCharsMax: 256,
   idempotencyMs: 24 * 3_600_000,
 } as const;

@@ -10,6 +10,7 @@
 import type { HandleSet } from '../credential/handle.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { isDeadUnder } from './cutoff.ts';
+import { LockWatch } from './lock-watch.ts';
 import { NEVER_S } from './table.ts';
 import { word } from './word.ts';
 
@@ -27,6 +28,8 @@ const WATCHED_MAX = 6;
 const NONE: Accepts = { lastMs: 0, count: 0 };
 
 export class LastAccepts {
+  /** Accepts of what is locked: an accept after the lock was lifted or ended is not late. */
+  readonly locks = new LockWatch();
   readonly #sets: number;
   readonly #his: Uint32Array;
   readonly #los: Uint32Array;
@@ -61,6 +64,7 @@ export class LastAccepts {
 
   /** A credential issued at `issuedAtS` was accepted at `wallMs`. Allocates nothing. */
   record({ prints }: HandleSet, issuedAtS: number | undefined, wallMs: number): void {
+    this.locks.record(prints, wallMs);
     for (let at = 0; at < prints.length; at += 2) {
       const slot = this.#claim(word(prints, at), word(prints, at + 1));
       this.#counts[slot] = real(this.#counts, slot) + 1;

@@ -3,8 +3,8 @@
 /** The entry a hit resolves to, so that an answer can say which revocation it was. */
 export interface RevocationRef {
   readonly id: string;
-  /** `revoked` for the kinds without a cutoff, `cutoff` for those with one (API.md, reasons). */
-  readonly reason: 'revoked' | 'cutoff';
+  /** `revoked` for the kinds without a cutoff, `cutoff` for those with one, `locked` for a lock (API.md, reasons). */
+  readonly reason: 'revoked' | 'cutoff' | 'locked';
   readonly position: string;
 }
 

@@ -8,29 +8,32 @@
  */
 import type { Fingerprinter, HandleSet } from '../credential/handle.ts';
 import { handlesOfTarget } from '../credential/handle.ts';
-import type { FeedLine, Target } from '../feed/entry.ts';
+import type { FeedLine, LockEntry, RevocationEntry, Target } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
 import { renderPosition } from '../feed/position.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Steps } from '../kernel/pace.ts';
 import type { DeadHandle } from './cutoff.ts';
 import { isDeadUnder } from './cutoff.ts';
+import { Locks } from './locks.ts';
 import type { ListOptions, RevocationRecord } from './records.ts';
 import { RevocationRecords } from './records.ts';
 import { endOfHandleS } from './retention.ts';
 import type { TableRecord } from './table.ts';
 import { FingerprintTable, NEVER_S, SHARDS } from './table.ts';
-import type { RevocationVerdict } from './verdict.ts';
+import type { RevocationRef, RevocationVerdict } from './verdict.ts';
 import { word } from './word.ts';
 
 /** What one entry made dead: all that a kill, a purge and the watch for late accepts need. */
 export interface AppliedRevocation {
   readonly id: string;
   readonly position: Position;
-  /** Of the strictest of its targets. */
-  readonly reason: 'revoked' | 'cutoff';
+  /** Of the strictest of its targets; `locked` for a lock. */
+  readonly reason: RevocationRef['reason'];
   /** Every handle of every target. */
   readonly dead: readonly DeadHandle[];
+  /** Of a lock: the second from which on it is over. */
+  readonly expiresAtS?: number;
 }
 
 interface EndingHandle extends DeadHandle {
@@ -44,6 +47,8 @@ export class RevocationView {
   readonly #plain = new FingerprintTable('plain');
   readonly #cutoffs = new FingerprintTable('cutoff');
   readonly #records = new RevocationRecords();
+  /** Those that can be lifted. */
+  readonly locks = new Locks();
   #sweptShard = 0;
 
   constructor(fingerprinter: Fingerprinter) {
@@ -61,22 +66,54 @@ export class RevocationView {
   }
 
   /**
-   * Takes in a `revocation` entry, in pieces: what is dead by a part of it is dead at once, and it is all in at the end.
-   * Undefined for any other kind. Idempotent: a second time says the same again.
+   * Takes in a `revocation`, `lock` or `lift` entry, in pieces: what is dead by a part of it is dead at once, and it is
+   * all in at the end. Says what it made dead; undefined for any other kind, for a lift, and for a lock that was lifted
+   * before it came. Idempotent: a second time says the same again.
    */
   *applying(line: FeedLine): Steps<AppliedRevocation | undefined> {
     const { entry } = line.sealed;
-    if (entry.kind !== 'revocation') return undefined;
+    switch (entry.kind) {
+      case 'revocation':
+        return yield* this.#applyRevocation(entry, line.position);
+      case 'lock':
+        return yield* this.#applyLock(entry, line.position);
+      case 'lift':
+        this.locks.lift(entry, line.position);
+        return undefined;
+      default:
+        return undefined;
+    }
+  }
+
+  *#applyRevocation(entry: RevocationEntry, position: Position): Steps<AppliedRevocation> {
     const dead = yield* this.#allEndingHandles(entry.targets);
     const endS = dead.reduce((latest, { untilS }) => Math.max(latest, untilS), 0);
-    const ref = this.#records.keep(entry, line.position, endS === NEVER_S ? Number.POSITIVE_INFINITY : endS);
+    const ref = this.#records.keep(entry, position, endS === NEVER_S ? Number.POSITIVE_INFINITY : endS);
     for (const [i, { hi, lo, cutoffS, untilS }] of dead.entries()) {
       if (i % LIMITS.piecesMax === 0) yield;
       const table = cutoffS === undefined ? this.#plain : this.#cutoffs;
       table.merge(hi, lo, { untilS, ref, cutoffS: cutoffS ?? NEVER_S });
     }
     const reason = dead.some(({ cutoffS }) => cutoffS === undefined) ? 'revoked' : 'cutoff';
-    return { id: entry.id, position: line.position, reason, dead };
+    return { id: entry.id, position, reason, dead };
+  }
+
+  *#applyLock(entry: LockEntry, position: Position): Steps<AppliedRevocation | undefined> {
+    const { id, expiresAtS } = entry;
+    const handles = yield* this.#allEndingHandles(entry.targets);
+    // Whatever their `iat`: a lock has no cutoff.
+    const dead = handles.map(({ hi, lo }) => ({ hi, lo, cutoffS: undefined }));
+    return this.locks.lock(entry, position, dead)
+      ? { id, position, reason: 'locked', dead, expiresAtS }
+      : undefined;
+  }
+
+  /** The locks in force at `nowS`, as `apply` said them. */
+  lockedNow(nowS: number): AppliedRevocation[] {
+    return this.locks.inForce(nowS).map(({ record, dead }) => {
+      const { id, position, expiresAtS } = record;
+      return { id, position, reason: 'locked', dead, expiresAtS };
+    });
   }
 
   /** What `targets` would make dead. Nothing is changed. */
@@ -85,20 +122,27 @@ export class RevocationView {
   }
 
   /**
-   * Whether any of `handles` is dead for a credential issued at `issuedAtS` (undefined: dead under any cutoff).
-   * `clear` or `revoked`, never `unknown`. Of several, one without a cutoff is named before one with, and of those
-   * the strictest. Synchronous, and allocates nothing while no handle is in the index.
+   * Whether any of `handles` is dead at `nowS` for a credential issued at `issuedAtS` (undefined: dead under any
+   * cutoff). `clear` or `revoked`, never `unknown`. Of several, one without a cutoff is named before one with, of those
+   * the strictest, and a lock last: it may end, and what is named first never does. Synchronous, and allocates nothing
+   * while no handle is in the index.
    */
-  verdict(handles: HandleSet, issuedAtS: number | undefined): RevocationVerdict {
+  verdict(handles: HandleSet, issuedAtS: number | undefined, nowS: number): RevocationVerdict {
     const plain = this.#firstPlain(handles);
     if (plain !== undefined) return this.#revoked(plain, 'revoked');
     const cutoff = this.#strictestCutoff(handles, issuedAtS);
-    return cutoff === undefined ? CLEAR : this.#revoked(cutoff, 'cutoff');
+    if (cutoff !== undefined) return this.#revoked(cutoff, 'cutoff');
+    return this.locks.size === 0 ? CLEAR : this.#locked(handles, nowS);
   }
 
-  /** The record of an entry that was applied and has not left. */
+  /** The record of a revocation that was applied and has not left. */
   record(id: string): RevocationRecord | undefined {
     return this.#records.lookup(id);
+  }
+
+  /** Where the entry of a revocation or lock stands, and the digest of what was asked. */
+  placeOf(id: string): { readonly position: Position; readonly body: string } | undefined {
+    return this.#records.lookup(id) ?? this.locks.record(id);
   }
 
   records(options: ListOptions): readonly RevocationRecord[] {
@@ -115,6 +159,7 @@ export class RevocationView {
     this.#plain.sweep(nowS, this.#sweptShard, mark);
     this.#cutoffs.sweep(nowS, this.#sweptShard, mark);
     this.#records.age(nowS, Math.ceil(this.#records.size / SHARDS) + 1);
+    this.locks.sweep(nowS);
     this.#sweptShard = (this.#sweptShard + 1) % SHARDS;
     if (this.#sweptShard === 0) this.#records.nextRound();
   }
@@ -143,6 +188,13 @@ export class RevocationView {
   #revoked({ ref }: TableRecord, reason: 'revoked' | 'cutoff'): RevocationVerdict {
     const { id, position } = this.#records.at(ref);
     return { state: 'revoked', by: { id, reason, position: renderPosition(position) } };
+  }
+
+  #locked(handles: HandleSet, nowS: number): RevocationVerdict {
+    const lock = this.locks.find(handles, nowS);
+    if (lock === undefined) return CLEAR;
+    const { id, position } = lock;
+    return { state: 'revoked', by: { id, reason: 'locked', position: renderPosition(position) } };
   }
 
   *#allEndingHandles(targets: readonly Target[]): Steps<readonly EndingHandle[]> {

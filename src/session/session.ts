@@ -15,7 +15,7 @@ export function sessionRefOf(id: string): SessionRef {
 }
 
 /** Why a session is told to end: a closed list, because it is a label. */
-export const KILL_REASONS = ['revoked', 'cutoff', 'expired', 'fenced', 'policy_denied'] as const;
+export const KILL_REASONS = ['revoked', 'cutoff', 'locked', 'expired', 'fenced', 'policy_denied'] as const;
 
 export interface KillEvent {
   readonly reason: (typeof KILL_REASONS)[number];

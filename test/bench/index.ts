@@ -89,7 +89,7 @@ function viewSubject(): Subject {
     },
     prepare: (targets) =>
       (sets = targets.map((i) => fingerprinter.print([{ kind: 'jti', parts: [issuer, jtiOf(i)] }]))),
-    has: (i) => view.verdict(sets[i]!, undefined).state === 'revoked',
+    has: (i) => view.verdict(sets[i]!, undefined, 0).state === 'revoked',
   };
 }
 

@@ -33,7 +33,7 @@ function credentialOf(over: Partial<VerifiedCredential> = {}): VerifiedCredentia
 
 describe('what a policy reads', () => {
   it('is the request, the verified credential and the time', () => {
-    expect(policyInput(request, credentialOf(), 150)).toEqual({
+    expect(policyInput(request, credentialOf(), 150, [])).toEqual({
       subject: { type: 'user', id: 'alice', properties: { team: 'red' } },
       action: { name: 'read' },
       resource: { type: 'doc', id: '7' },
@@ -52,14 +52,14 @@ describe('what a policy reads', () => {
   });
 
   it('never holds what was presented: no token, no proof, no handle', () => {
-    const text = JSON.stringify(policyInput(request, credentialOf(), 150));
+    const text = JSON.stringify(policyInput(request, credentialOf(), 150, []));
     expect(text).not.toContain(RAW);
     expect(text).not.toContain('handles');
-    expect(JSON.stringify(policyInput(request, undefined, 150))).not.toContain(RAW);
+    expect(JSON.stringify(policyInput(request, undefined, 150, []))).not.toContain(RAW);
   });
 
   it('has no credential where none was verified, even if one was presented', () => {
-    expect(policyInput(request, undefined, 150)).not.toHaveProperty('credential');
+    expect(policyInput(request, undefined, 150, [])).not.toHaveProperty('credential');
   });
 
   it('has no confirmation where the credential is bound to nothing', () => {

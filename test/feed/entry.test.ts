@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { FeedLine } from '../../src/feed/entry.ts';
+import type { FeedLine, SealedEntry } from '../../src/feed/entry.ts';
 import {
   CHAIN_START,
   isLogSigned,
@@ -14,7 +14,18 @@ import {
   splitLine,
 } from '../../src/feed/entry.ts';
 import { sha1Hex, toBase64Url } from '../../src/kernel/digest.ts';
-import { LOG_KEY, REPLICA_KEY, epoch, outcome, replica, revocation } from '../support/feed-entries.ts';
+import {
+  LOG_KEY,
+  REPLICA_KEY,
+  epoch,
+  grant,
+  lift,
+  lock,
+  outcome,
+  replica,
+  revocation,
+  ungrant,
+} from '../support/feed-entries.ts';
 
 const PROOF_INVALID = expect.objectContaining({ code: 'PROOF_INVALID' }) as Error;
 const sealed = revocation('rev_1');
@@ -23,6 +34,10 @@ const all = [
   replica('joined', 'inc_a', { succeeds: 'inc_0' }),
   epoch('ep_1', 'run_1'),
   outcome('rev_1'),
+  lock('lck_1'),
+  lift('lck_1'),
+  grant('grt_1'),
+  ungrant('grt_1'),
 ];
 
 function lineOf(entry = sealed, position = { epoch: 812, sequence: 2 }): FeedLine {
@@ -75,6 +90,36 @@ describe('an entry', () => {
     ['a surrogate that stands alone', altered('"admin"', '"\\ud800"')],
     ['nothing', ''],
     ['an array', '[]'],
+  ])('is not %s', (_, text) => {
+    expect(() => parseEntry(text)).toThrow(PROOF_INVALID);
+  });
+
+  const wrong = (entry: SealedEntry, from: string, to: string): string => {
+    expect(entry.text).toContain(from);
+    return entry.text.replace(from, to);
+  };
+
+  it.each([
+    ['a lock that never ends', wrong(lock('lck_1'), '"expiresAtS":1900000000,', '')],
+    ['a lock with a cutoff', wrong(lock('lck_1'), '"targets":[{', '"targets":[{"cutoffS":1,')],
+    [
+      'a lock whose target has an end',
+      wrong(lock('lck_1'), '"value":"billing"', '"untilS":1,"value":"billing"'),
+    ],
+    ['a lock of nothing', lock('lck_1').text.replace(/"targets":\[.*\],/, '"targets":[],')],
+    ['a lock that ends in a fraction of a second', wrong(lock('lck_1'), '1900000000', '1900000000.5')],
+    ['a lift without an end of what it buries', wrong(lift('lck_1'), '"untilS":1900000000,', '')],
+    ['a lift that names nothing', wrong(lift('lck_1'), '"lock":"lck_1"', '"lock":""')],
+    ['a lift of a revocation', wrong(lift('lck_1'), '"lock":"lck_1"', '"revocation":"rev_1"')],
+    ['a grant to nobody', wrong(grant('grt_1'), '"subject":{"id":"billing"}', '"subject":{}')],
+    [
+      'a grant to nobody in particular',
+      wrong(grant('grt_1'), '"subject":{"id":"billing"}', '"subject":{"id":""}'),
+    ],
+    ['a grant of nothing', wrong(grant('grt_1'), '"resource":{"type":"invoice"}', '"resource":{}')],
+    ['a grant until a text', wrong(grant('grt_1'), '"v":1}', '"untilS":"9","v":1}')],
+    ['a grant with more than a grant has', wrong(grant('grt_1'), '"subject":{"id"', '"subject":{"a":1,"id"')],
+    ['an ungrant that names nothing', wrong(ungrant('grt_1'), '"grant":"grt_1"', '"grant":""')],
   ])('is not %s', (_, text) => {
     expect(() => parseEntry(text)).toThrow(PROOF_INVALID);
   });

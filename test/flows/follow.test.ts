@@ -52,7 +52,9 @@ describe('an entry that is applied in slices', () => {
     );
     clock.onTurn = () => {
       const isSaid = comparePositions(replica.cursor.position, before) > 0;
-      const dead = handles.filter((set) => replica.view.verdict(set, NOW_S).state === 'revoked').length;
+      const dead = handles.filter(
+        (set) => replica.view.verdict(set, NOW_S, NOW_S).state === 'revoked',
+      ).length;
       seen.add(dead === 0 ? 'none' : dead < targets.length ? 'some' : 'all');
       if (isSaid) expect(dead).toBe(targets.length);
     };

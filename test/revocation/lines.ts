@@ -1,5 +1,5 @@
 /** Feed lines for tests of the view, which verifies no signature: that is the follower's. */
-import type { Entry, FeedLine, Target } from '../../src/feed/entry.ts';
+import type { Entry, FeedLine, GrantEntry, LockEntry, Target } from '../../src/feed/entry.ts';
 import type { Position } from '../../src/feed/position.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
 import type { AppliedRevocation, RevocationView } from '../../src/revocation/view.ts';
@@ -28,6 +28,59 @@ export function revocationLine({
 }: LineParts): FeedLine {
   const facts = { caller: 'admin', body: 'b'.repeat(64), by: 'inc_a', sig: 'unused' };
   return lineOf({ v: 1, id, at: AT, kind: 'revocation', targets: [...targets], ...facts, ...said }, position);
+}
+
+interface LockParts {
+  readonly id: string;
+  readonly targets: LockEntry['targets'];
+  readonly expiresAtS: number;
+  readonly position?: Position;
+  readonly reason?: string;
+}
+
+export function lockLine({
+  id,
+  targets,
+  expiresAtS,
+  position = { epoch: 1, sequence: 1 },
+  ...said
+}: LockParts): FeedLine {
+  const facts = { caller: 'admin', body: 'b'.repeat(64), by: 'inc_a', sig: 'unused' };
+  const entry = {
+    v: 1,
+    id,
+    at: AT,
+    kind: 'lock',
+    targets,
+    expiresAtS,
+    ...facts,
+    ...said,
+  } as const;
+  return lineOf(entry, position);
+}
+
+export function liftLine(lock: string, untilS: number, position = { epoch: 1, sequence: 2 }): FeedLine {
+  const facts = { caller: 'admin', by: 'inc_a', sig: 'unused' };
+  const id = `lft_${position.sequence}`;
+  return lineOf({ v: 1, id, at: AT, kind: 'lift', lock, untilS, ...facts }, position);
+}
+
+type GrantFacts = Pick<GrantEntry, 'subject' | 'issuer' | 'action' | 'resource' | 'untilS'>;
+
+export function grantLine(
+  id: string,
+  facts: Partial<GrantFacts> = {},
+  position = { epoch: 1, sequence: 1 },
+): FeedLine {
+  const rest = { caller: 'admin', body: 'b'.repeat(64), by: 'inc_a', sig: 'unused' };
+  const about = { subject: { id: 'billing' }, action: 'read', resource: { type: 'invoice' }, ...facts };
+  return lineOf({ v: 1, id, at: AT, kind: 'grant', ...about, ...rest }, position);
+}
+
+export function ungrantLine(grant: string, untilS?: number, position = { epoch: 1, sequence: 2 }): FeedLine {
+  const facts = { caller: 'admin', by: 'inc_a', sig: 'unused', ...(untilS === undefined ? {} : { untilS }) };
+  const id = `ung_${position.sequence}`;
+  return lineOf({ v: 1, id, at: AT, kind: 'ungrant', grant, ...facts }, position);
 }
 
 export function outcomeLine(): FeedLine {

@@ -22,7 +22,7 @@ function revoke(id: string, ...targets: Target[]): void {
 }
 
 function ask(handles: readonly Handle[], issuedAtS?: number, of: RevocationView = view): RevocationVerdict {
-  return of.verdict(fingerprinter.print(handles), issuedAtS);
+  return of.verdict(fingerprinter.print(handles), issuedAtS, AT_S);
 }
 
 function sweepRounds(rounds: number, nowS: number): void {

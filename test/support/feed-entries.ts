@@ -26,6 +26,29 @@ export function bulkRevocation(id: string, targets: number): SealedEntry {
   return revocation(id, { targets: list as Target[] });
 }
 
+export function lock(id: string, options: { expiresAtS?: number } = {}): SealedEntry {
+  const targets = [{ kind: 'subject', issuer: 'https://issuer.example', value: 'billing' } as const];
+  const { expiresAtS = 1_900_000_000 } = options;
+  const facts = { kind: 'lock', targets, expiresAtS, caller: 'admin', body: 'b'.repeat(64) } as const;
+  return sealEntry({ v: 1, id, at: AT, by: 'inc_a', reason: 'odd traffic', ...facts }, REPLICA_KEY);
+}
+
+export function lift(lockId: string): SealedEntry {
+  const facts = { kind: 'lift', lock: lockId, untilS: 1_900_000_000, caller: 'admin' } as const;
+  return sealEntry({ v: 1, id: `lft_${lockId}`, at: AT, by: 'inc_a', ...facts }, REPLICA_KEY);
+}
+
+export function grant(id: string): SealedEntry {
+  const about = { subject: { id: 'billing' }, action: 'read', resource: { type: 'invoice' } };
+  const facts = { kind: 'grant', ...about, caller: 'admin', body: 'b'.repeat(64) } as const;
+  return sealEntry({ v: 1, id, at: AT, by: 'inc_a', ...facts }, REPLICA_KEY);
+}
+
+export function ungrant(grantId: string): SealedEntry {
+  const facts = { kind: 'ungrant', grant: grantId, caller: 'admin' } as const;
+  return sealEntry({ v: 1, id: `ung_${grantId}`, at: AT, by: 'inc_a', ...facts }, REPLICA_KEY);
+}
+
 export function outcome(revocationId: string): SealedEntry {
   const facts = {
     kind: 'outcome',

@@ -10,6 +10,7 @@ import type {
 } from '../../src/credential/credential.ts';
 import type { Handle } from '../../src/credential/handle.ts';
 import { Fingerprinter } from '../../src/credential/handle.ts';
+import { GrantTable } from '../../src/decision/grants.ts';
 import type { PolicyEngine, PolicyRevision } from '../../src/decision/policy-engine.ts';
 import type { AccessRequest } from '../../src/decision/request.ts';
 import { Cursor } from '../../src/feed/cursor.ts';
@@ -133,7 +134,7 @@ export class PlainVerifier implements CredentialVerifier {
   }
 }
 
-/** Allows `read`, denies the rest; `undefined` and `error` by name. `control` is the value of `writ/control/allow`. */
+/** Allows `read`, and `granted` by any grant; denies the rest; `undefined` and `error` by name. `control` is the value of `writ/control/allow`. */
 export class PlainPolicy implements PolicyEngine {
   readonly revision: PolicyRevision = {
     digest: 'sha256:test',
@@ -148,12 +149,16 @@ export class PlainPolicy implements PolicyEngine {
     return name === 'writ/control/allow' && this.control !== undefined;
   }
 
-  decide(input: { readonly action?: unknown }): ReturnType<PolicyEngine['decide']> {
+  decide(input: {
+    readonly action?: unknown;
+    readonly grants?: unknown;
+  }): ReturnType<PolicyEngine['decide']> {
     this.evaluations += 1;
     const { name } = input.action as { name: string };
     if (name === 'undefined') return { kind: 'undefined' };
     if (name === 'trap') return { kind: 'error', detail: 'policy trapped' };
-    return { kind: 'answer', allow: name === 'read', reason: 'plain' };
+    const isGranted = name === 'granted' && (input.grants as unknown[]).length > 0;
+    return { kind: 'answer', allow: name === 'read' || isGranted, reason: 'plain' };
   }
 
   evaluate(entrypoint: string, input: object): ReturnType<PolicyEngine['evaluate']> {
@@ -196,6 +201,9 @@ export class TestReplica {
   readonly owing = new News();
   readonly fingerprinter = new Fingerprinter(FINGERPRINT_KEY);
   readonly view = new RevocationView(this.fingerprinter);
+  readonly grants = new GrantTable();
+  /** Subjects whose grants changed, as the listener was told. */
+  readonly changedSubjects: string[] = [];
   readonly lastAccepts = new LastAccepts();
   readonly records: SessionRecord[] = [];
   readonly sessions = new SessionRegistry({
@@ -249,6 +257,7 @@ export class TestReplica {
       ledger,
       members,
       view,
+      grants,
       effects,
       sessions,
       table,
@@ -266,6 +275,8 @@ export class TestReplica {
       ...feed,
       members,
       view,
+      grants,
+      grantListener: { subjectsChanged: (ids) => void this.changedSubjects.push(...ids) },
       tree,
       effects,
       sessions,
@@ -286,6 +297,7 @@ export class TestReplica {
       effects,
       sessions,
       view,
+      grants,
       timer: clock,
       random,
       log,
@@ -297,6 +309,7 @@ export class TestReplica {
       verifier,
       fingerprinter,
       view,
+      grants,
       lease,
       policy,
       lastAccepts,

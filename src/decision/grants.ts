@@ -1,0 +1,271 @@
+/**
+ * A replica's fold of grants and their tombstones: who is entitled to what, as policy reads it. Fed by the follower,
+ * asked at every decision with the time of it; no timer ends a grant. A tombstone wins whatever the order in which
+ * the two arrive, so what was taken away never comes back, and merging anything twice is harmless.
+ */
+import type { Actor } from '../credential/credential.ts';
+import type { GrantEntry, UngrantEntry } from '../feed/entry.ts';
+import type { FeedLine } from '../feed/entry.ts';
+import type { Position } from '../feed/position.ts';
+import { comparePositions } from '../feed/position.ts';
+import type { JsonObject } from '../kernel/json.ts';
+import { LIMITS } from '../kernel/limits.ts';
+
+export interface GrantRecord {
+  readonly id: string;
+  /** The latest place of the entry. */
+  readonly position: Position;
+  /** RFC 3339, by the appender's clock. */
+  readonly at: string;
+  readonly caller: string;
+  /** SHA-256 of the canonical request. */
+  readonly body: string;
+  readonly subject: { readonly type?: string | undefined; readonly id: string };
+  readonly issuer?: string;
+  readonly action: string;
+  readonly resource: { readonly type: string; readonly id?: string | undefined };
+  /** Epoch seconds: from that second on it is over. */
+  readonly untilS?: number;
+  /** What took it away. */
+  readonly ungrant?: { readonly id: string; readonly position: Position };
+}
+
+export interface LiveGrants {
+  /** In the shape of `input.grants`. */
+  readonly grants: readonly JsonObject[];
+  /** Epoch seconds: the first of their ends; Infinity when none ends. */
+  readonly earliestEndS: number;
+}
+
+export interface GrantList {
+  /** Oldest first, from the one that follows this position on. */
+  readonly after: Position;
+  readonly limit: number;
+  readonly nowS: number;
+  readonly subjectId?: string | undefined;
+}
+
+interface Kept {
+  record: GrantRecord;
+  readonly input: JsonObject;
+}
+
+interface Tombstone {
+  readonly ungrant: { readonly id: string; readonly position: Position };
+  readonly endS: number;
+}
+
+const NONE: LiveGrants = { grants: [], earliestEndS: Number.POSITIVE_INFINITY };
+
+/** Entries looked at in one sweep. */
+const SWEPT = 256;
+
+export class GrantTable {
+  readonly #byId = new Map<string, Kept>();
+  readonly #tombstones = new Map<string, Tombstone>();
+  /** Those that were not taken away, by the id of their subject. */
+  readonly #bySubject = new Map<string, Set<Kept>>();
+  #live = 0;
+  #generation = 0;
+  #sweeping = this.#byId.entries();
+  #sweepingTombstones = this.#tombstones.entries();
+
+  /** Moves on every change: whatever was computed from grants under another one may be wrong. Time moves it not. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** Grants that were not taken away and have not left memory. */
+  get size(): number {
+    return this.#live;
+  }
+
+  /** Grants and tombstones in memory. */
+  get kept(): number {
+    return this.#byId.size + this.#tombstones.size;
+  }
+
+  /** Takes in a `grant` or `ungrant` entry and returns the id of the subject it is about; undefined when nothing changed. */
+  apply(line: FeedLine): string | undefined {
+    const { entry } = line.sealed;
+    if (entry.kind === 'grant') return this.#grant(entry, line.position);
+    return entry.kind === 'ungrant' ? this.#ungrant(entry, line.position) : undefined;
+  }
+
+  /**
+   * What policy is given at `nowS`: the grants of the subject, and those of the actor who acts for it now. `issuer` is
+   * the credential's; undefined for a subject that was only asserted, which holds no grant that names an issuer.
+   */
+  liveFor(subjectId: string, issuer: string | undefined, actor: Actor | undefined, nowS: number): LiveGrants {
+    const own = this.#bySubject.get(subjectId);
+    const acting = actor === undefined ? undefined : this.#bySubject.get(actor.subject);
+    if (own === undefined && acting === undefined) return NONE;
+    const held = new Set<Kept>();
+    for (const kept of own ?? []) if (isHeld(kept, issuer, nowS)) held.add(kept);
+    for (const kept of acting ?? []) if (isHeld(kept, actor?.issuer, nowS)) held.add(kept);
+    return held.size === 0 ? NONE : liveOf([...held]);
+  }
+
+  record(id: string): GrantRecord | undefined {
+    return this.#byId.get(id)?.record;
+  }
+
+  /** True while the grant `id` is known, not taken away and not over. */
+  isInForce(id: string, nowS: number): boolean {
+    const record = this.record(id);
+    return record !== undefined && isRunning(record, nowS);
+  }
+
+  /** At most `limit` grants in force, in the order of their positions. */
+  list({ after, limit, nowS, subjectId }: GrantList): readonly GrantRecord[] {
+    const kept = subjectId === undefined ? this.#byId.values() : (this.#bySubject.get(subjectId) ?? []);
+    return [...kept]
+      .map(({ record }) => record)
+      .filter((record) => isRunning(record, nowS) && comparePositions(record.position, after) > 0)
+      .toSorted((left, right) => comparePositions(left.position, right.position))
+      .slice(0, limit);
+  }
+
+  /** One slice of letting go what is over at `nowS`, by the clock that never goes back. Call it from a timer. */
+  sweep(nowS: number): void {
+    this.#sweepGrants(nowS);
+    this.#sweepTombstones(nowS);
+  }
+
+  #grant(entry: GrantEntry, position: Position): string | undefined {
+    const known = this.#byId.get(entry.id);
+    if (known !== undefined) {
+      if (comparePositions(known.record.position, position) < 0) known.record = { ...known.record, position };
+      return undefined;
+    }
+    const ungrant = this.#tombstones.get(entry.id)?.ungrant;
+    const kept = { record: recordOf(entry, position, ungrant), input: inputOf(entry) };
+    this.#byId.set(entry.id, kept);
+    if (ungrant !== undefined) return undefined;
+    const { id } = entry.subject;
+    const bucket = this.#bySubject.get(id);
+    if (bucket === undefined) this.#bySubject.set(id, new Set([kept]));
+    else bucket.add(kept);
+    this.#live++;
+    this.#generation++;
+    return id;
+  }
+
+  #ungrant(entry: UngrantEntry, position: Position): string | undefined {
+    const before = this.#tombstones.get(entry.grant);
+    const ungrant = laterOf(before?.ungrant, { id: entry.id, position });
+    const endS = Math.max(before?.endS ?? 0, entry.untilS ?? Number.POSITIVE_INFINITY);
+    this.#tombstones.set(entry.grant, { ungrant, endS });
+    const kept = this.#byId.get(entry.grant);
+    if (kept === undefined) return undefined;
+    kept.record = { ...kept.record, ungrant };
+    return this.#withdraw(kept) ? kept.record.subject.id : undefined;
+  }
+
+  /** False when it was not live any more. */
+  #withdraw(kept: Kept): boolean {
+    const { id } = kept.record.subject;
+    const bucket = this.#bySubject.get(id);
+    if (bucket?.delete(kept) !== true) return false;
+    if (bucket.size === 0) this.#bySubject.delete(id);
+    this.#live--;
+    this.#generation++;
+    return true;
+  }
+
+  #sweepGrants(nowS: number): void {
+    for (let i = 0; i < SWEPT; i++) {
+      const { value, done } = this.#sweeping.next();
+      if (done === true) {
+        this.#sweeping = this.#byId.entries();
+        return;
+      }
+      this.#age(...value, nowS);
+    }
+  }
+
+  /** Out of the way of decisions as soon as it is over; out of memory once no Idempotency-Key can ask for it any more. */
+  #age(id: string, kept: Kept, nowS: number): void {
+    const { record } = kept;
+    if (isRunning(record, nowS)) return;
+    this.#withdraw(kept);
+    // What was taken away leaves too: its tombstone goes on burying it.
+    const endS = record.ungrant === undefined ? endOf(record) : 0;
+    if (Math.max(endS, (Date.parse(record.at) + LIMITS.idempotencyMs) / 1000) < nowS) this.#byId.delete(id);
+  }
+
+  #sweepTombstones(nowS: number): void {
+    for (let i = 0; i < SWEPT; i++) {
+      const { value, done } = this.#sweepingTombstones.next();
+      if (done === true) {
+        this.#sweepingTombstones = this.#tombstones.entries();
+        return;
+      }
+      const [id, { endS }] = value;
+      if (endS < nowS && !this.#byId.has(id)) this.#tombstones.delete(id);
+    }
+  }
+}
+
+function isHeld({ record }: Kept, issuer: string | undefined, nowS: number): boolean {
+  return isRunning(record, nowS) && (record.issuer === undefined || record.issuer === issuer);
+}
+
+function isRunning(record: GrantRecord, nowS: number): boolean {
+  return record.ungrant === undefined && nowS < endOf(record);
+}
+
+function endOf({ untilS }: GrantRecord): number {
+  return untilS ?? Number.POSITIVE_INFINITY;
+}
+
+function liveOf(held: readonly Kept[]): LiveGrants {
+  return {
+    grants: held.map(({ input }) => input),
+    earliestEndS: held.reduce(
+      (first, { record }) => Math.min(first, endOf(record)),
+      Number.POSITIVE_INFINITY,
+    ),
+  };
+}
+
+/** The same one whatever the order in which they came. */
+function laterOf(
+  before: Tombstone['ungrant'] | undefined,
+  ungrant: Tombstone['ungrant'],
+): Tombstone['ungrant'] {
+  return before !== undefined && comparePositions(before.position, ungrant.position) >= 0 ? before : ungrant;
+}
+
+/** A member that is there must fit, one that is not stands for any (policies/writ/authz.rego). Made once, and shared. */
+function inputOf({ id, subject, issuer, action, resource, untilS }: GrantEntry): JsonObject {
+  return {
+    id,
+    subject: { ...subject },
+    ...(issuer === undefined ? {} : { issuer }),
+    action,
+    resource: { ...resource },
+    ...(untilS === undefined ? {} : { until: untilS }),
+  } as JsonObject;
+}
+
+function recordOf(
+  entry: GrantEntry,
+  position: Position,
+  ungrant: GrantRecord['ungrant'] | undefined,
+): GrantRecord {
+  const { id, at, caller, body, subject, issuer, action, resource, untilS } = entry;
+  return {
+    id,
+    position,
+    at,
+    caller,
+    body,
+    subject,
+    ...(issuer === undefined ? {} : { issuer }),
+    action,
+    resource,
+    ...(untilS === undefined ? {} : { untilS }),
+    ...(ungrant === undefined ? {} : { ungrant }),
+  };
+}

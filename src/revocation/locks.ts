@@ -1,0 +1,211 @@
+/**
+ * A replica's fold of locks and lifts: what is dead until its lock ends or is lifted. Asked by the view after the
+ * revocations, with the time of the decision; no timer ends a lock. A lift wins whatever the order in which the two
+ * arrive, so what was lifted never comes back.
+ *
+ * Merging any entries in any order, any number of times, ends in the same state. A lock and its tombstone leave
+ * memory together, once the lock would have ended by itself by the clock that never goes back.
+ */
+import type { HandleSet } from '../credential/handle.ts';
+import type { LiftEntry, LockEntry, Target } from '../feed/entry.ts';
+import type { Position } from '../feed/position.ts';
+import { comparePositions } from '../feed/position.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import type { DeadHandle } from './cutoff.ts';
+import { HandleMap } from './handle-map.ts';
+import { word } from './word.ts';
+
+/** What answers show of a lift. */
+export interface LiftRecord {
+  readonly id: string;
+  readonly position: Position;
+  /** RFC 3339, by the appender's clock. */
+  readonly at: string;
+  readonly caller: string;
+}
+
+export interface LockRecord {
+  readonly id: string;
+  /** The latest place of the entry. */
+  readonly position: Position;
+  readonly at: string;
+  readonly caller: string;
+  /** SHA-256 of the canonical request. */
+  readonly body: string;
+  readonly targets: readonly Target[];
+  readonly expiresAtS: number;
+  readonly reason?: string;
+  readonly lift?: LiftRecord;
+}
+
+/** A lock is in force until the second it names, unless it was lifted. */
+export type LockState = 'in_force' | 'lifted' | 'ended';
+
+interface Kept {
+  record: LockRecord;
+  /** Every handle of every target; empty while it is out of the index. */
+  dead: readonly DeadHandle[];
+}
+
+interface Tombstone {
+  readonly lift: LiftRecord;
+  readonly untilS: number;
+}
+
+export interface LockList {
+  /** Oldest first, from the one that follows this position on. */
+  readonly after: Position;
+  readonly limit: number;
+  readonly nowS: number;
+}
+
+/** Entries looked at in one sweep. */
+const SWEPT = 256;
+
+export class Locks {
+  readonly #byId = new Map<string, Kept>();
+  readonly #tombstones = new Map<string, Tombstone>();
+  readonly #index = new HandleMap<Kept>();
+  #sweeping = this.#byId.entries();
+  #sweepingTombstones = this.#tombstones.entries();
+
+  /** Locked handles in the index; while it is 0 no decision looks any further. */
+  get size(): number {
+    return this.#index.size;
+  }
+
+  /** Locks and tombstones in memory. */
+  get kept(): number {
+    return this.#byId.size + this.#tombstones.size;
+  }
+
+  /** Takes in a lock whose handles are `dead`. False when it was lifted before it came. Again: the same again. */
+  lock(entry: LockEntry, position: Position, dead: readonly DeadHandle[]): boolean {
+    const lift = this.#tombstones.get(entry.id)?.lift;
+    const known = this.#byId.get(entry.id);
+    if (known !== undefined) {
+      if (comparePositions(known.record.position, position) < 0) known.record = { ...known.record, position };
+      return lift === undefined;
+    }
+    const kept: Kept = { record: recordOf(entry, position, lift), dead: [] };
+    this.#byId.set(entry.id, kept);
+    if (lift !== undefined) return false;
+    kept.dead = dead;
+    for (const { hi, lo } of dead) this.#index.add(hi, lo, kept);
+    return true;
+  }
+
+  /** Takes in a tombstone: the lock it names, known or not, is over from here on. */
+  lift(entry: LiftEntry, position: Position): void {
+    const before = this.#tombstones.get(entry.lock);
+    const lift = laterOf(before?.lift, { id: entry.id, position, at: entry.at, caller: entry.caller });
+    this.#tombstones.set(entry.lock, { lift, untilS: Math.max(before?.untilS ?? 0, entry.untilS) });
+    const kept = this.#byId.get(entry.lock);
+    if (kept === undefined) return;
+    this.#unindex(kept);
+    kept.record = { ...kept.record, lift };
+  }
+
+  /** The lock in force at `nowS` that names one of `handles`; of several the one that ends last. */
+  find({ prints }: HandleSet, nowS: number): LockRecord | undefined {
+    let last: LockRecord | undefined;
+    const visit = ({ record }: Kept): void => {
+      if (isRunning(record, nowS) && (last === undefined || endsLater(record, last))) last = record;
+    };
+    for (let at = 0; at < prints.length; at += 2)
+      this.#index.each(word(prints, at), word(prints, at + 1), visit);
+    return last;
+  }
+
+  record(id: string): LockRecord | undefined {
+    return this.#byId.get(id)?.record;
+  }
+
+  /** True while the lock `id` is known, not lifted and not over. */
+  isInForce(id: string, nowS: number): boolean {
+    const record = this.record(id);
+    return record !== undefined && stateOf(record, nowS) === 'in_force';
+  }
+
+  /** Locks in force, each with the handles it makes dead: what a replica that was started again must kill. */
+  inForce(nowS: number): readonly { readonly record: LockRecord; readonly dead: readonly DeadHandle[] }[] {
+    return [...this.#byId.values()].filter(({ record }) => stateOf(record, nowS) === 'in_force');
+  }
+
+  /** At most `limit` locks in force, in the order of their positions. */
+  list({ after, limit, nowS }: LockList): readonly LockRecord[] {
+    return this.inForce(nowS)
+      .map(({ record }) => record)
+      .filter(({ position }) => comparePositions(position, after) > 0)
+      .toSorted((left, right) => comparePositions(left.position, right.position))
+      .slice(0, limit);
+  }
+
+  /** One slice of letting go what is over at `nowS`, by the clock that never goes back. Call it from a timer. */
+  sweep(nowS: number): void {
+    for (let i = 0; i < SWEPT; i++) {
+      const { value, done } = this.#sweeping.next();
+      if (done === true) {
+        this.#sweeping = this.#byId.entries();
+        break;
+      }
+      this.#age(...value, nowS);
+    }
+    for (let i = 0; i < SWEPT; i++) {
+      const { value, done } = this.#sweepingTombstones.next();
+      if (done === true) {
+        this.#sweepingTombstones = this.#tombstones.entries();
+        return;
+      }
+      const [id, { untilS }] = value;
+      if (untilS < nowS && !this.#byId.has(id)) this.#tombstones.delete(id);
+    }
+  }
+
+  /** Out of the index as soon as it is over; out of memory once no Idempotency-Key can ask for it any more. */
+  #age(id: string, kept: Kept, nowS: number): void {
+    if (isRunning(kept.record, nowS)) return;
+    this.#unindex(kept);
+    const { at, expiresAtS } = kept.record;
+    if (Math.max(expiresAtS, (Date.parse(at) + LIMITS.idempotencyMs) / 1000) < nowS) this.#byId.delete(id);
+  }
+
+  #unindex(kept: Kept): void {
+    for (const { hi, lo } of kept.dead) this.#index.delete(hi, lo, kept);
+    kept.dead = [];
+  }
+}
+
+export function stateOf(record: LockRecord, nowS: number): LockState {
+  if (record.lift !== undefined) return 'lifted';
+  return isRunning(record, nowS) ? 'in_force' : 'ended';
+}
+
+/** Whole seconds: the second that it names is the first one after it. */
+function isRunning({ expiresAtS }: LockRecord, nowS: number): boolean {
+  return nowS < expiresAtS;
+}
+
+function endsLater(left: LockRecord, right: LockRecord): boolean {
+  return left.expiresAtS === right.expiresAtS ? left.id < right.id : left.expiresAtS > right.expiresAtS;
+}
+
+/** The same one whatever the order in which they came. */
+function laterOf(before: LiftRecord | undefined, lift: LiftRecord): LiftRecord {
+  return before !== undefined && comparePositions(before.position, lift.position) >= 0 ? before : lift;
+}
+
+function recordOf(entry: LockEntry, position: Position, lift: LiftRecord | undefined): LockRecord {
+  const { id, at, caller, body, targets, expiresAtS, reason } = entry;
+  return {
+    id,
+    position,
+    at,
+    caller,
+    body,
+    targets,
+    expiresAtS,
+    ...(reason === undefined ? {} : { reason }),
+    ...(lift === undefined ? {} : { lift }),
+  };
+}
