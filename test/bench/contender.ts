@@ -73,7 +73,7 @@ export async function assertAnswers(contender: Contender, { good, dead }: Worklo
   if (contender.decides) await assertAnswer(contender, dead.token, false);
 }
 
-async function assertAnswer(contender: Contender, token: string, isGood: boolean): Promise<void> {
+export async function assertAnswer(contender: Contender, token: string, isGood: boolean): Promise<void> {
   const { name, url, bodyOf, allow } = contender;
   const { status, text } = await call(url, { headers: HEADERS, body: bodyOf(token) });
   if (status !== 200 || text.includes(allow) !== isGood)

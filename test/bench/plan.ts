@@ -1,4 +1,6 @@
 /** How much of everything a run of the benchmark does: all of it, or enough in two minutes to see that it works. */
+import { SESSIONS_MAX } from './kill.ts';
+
 export interface Plan {
   readonly isQuick: boolean;
   /** Revoked ids in every server that has a list. */
@@ -8,6 +10,12 @@ export interface Plan {
   readonly warmUpSeconds: number;
   readonly openRounds: number;
   readonly openSeconds: number;
+  /** Held in the index of one process; twice as many are loaded. */
+  readonly held: number;
+  readonly streamed: number;
+  readonly streamSecondsMax: number;
+  readonly idleSeconds: number;
+  readonly sessions: number;
 }
 
 export const FULL: Plan = {
@@ -18,6 +26,11 @@ export const FULL: Plan = {
   warmUpSeconds: 3,
   openRounds: 5,
   openSeconds: 5,
+  held: 10_000_000,
+  streamed: 10_000_000,
+  streamSecondsMax: 180,
+  idleSeconds: 10,
+  sessions: SESSIONS_MAX,
 };
 
 /** Its figures say that the harness works; the goals are about FULL. */
@@ -29,4 +42,9 @@ export const QUICK: Plan = {
   warmUpSeconds: 1,
   openRounds: 2,
   openSeconds: 2,
+  held: 1_000_000,
+  streamed: 200_000,
+  streamSecondsMax: 10,
+  idleSeconds: 2,
+  sessions: 10_000,
 };

@@ -9,11 +9,14 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { keepAlive } from '../support/client.ts';
 import { contendersOf, startField } from './field.ts';
+import { measureKill } from './kill.ts';
 import { measureLatency } from './latency.ts';
 import type { Machine } from './machine.ts';
 import { machineNow } from './machine.ts';
+import { measureMemory } from './memory.ts';
 import type { Plan } from './plan.ts';
 import { FULL, QUICK } from './plan.ts';
+import { measureStream } from './stream.ts';
 import type { Outcome, Row } from './table.ts';
 import { isReached, renderTable } from './table.ts';
 import { measureThroughput, renderServers, throughputRows } from './throughput.ts';
@@ -31,8 +34,17 @@ const machine = machineNow();
 const dir = await mkdtemp(join(tmpdir(), 'writ-bench-'));
 const servers: string[] = [];
 
+const streamPlan = {
+  targets: plan.streamed,
+  secondsMax: plan.streamSecondsMax,
+  idleSeconds: plan.idleSeconds,
+};
+
 const phases: readonly Phase[] = [
   { ids: ['G1', 'G2', 'G3', 'G3b', 'G4'], measure: () => measureField(plan) },
+  { ids: ['G6'], measure: async () => [await measureMemory(plan.held)] },
+  { ids: ['G7'], measure: async () => [await measureStream(streamPlan)] },
+  { ids: ['G10'], measure: async () => [await measureKill(plan.sessions)] },
 ];
 
 try {

@@ -69,8 +69,9 @@ async function order(writ: Running, body: Record<string, unknown>): Promise<void
 }
 
 /** How many handles Writ says it has in its index. */
-export async function targetsOf(writ: Running): Promise<string> {
+export async function targetsOf(writ: Running): Promise<number> {
   const reply = await call(`${writ.urls.diagnostics}/readyz`);
-  const checks = reply.body['checks'] as { name: string; detail?: string }[];
-  return checks.find(({ name }) => name === 'view')?.detail ?? '';
+  const checks = reply.body['checks'] as readonly { readonly name: string; readonly detail?: string }[];
+  const view = checks.find(({ name }) => name === 'view');
+  return Number(/(\d+) revoked targets/.exec(view?.detail ?? '')?.[1] ?? Number.NaN);
 }
