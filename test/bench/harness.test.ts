@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { assertAllGood, latenciesOf, parseLog } from './h2load.ts';
 import { cpuSecondsOf, medianOf, quantileOf, rssMbOf } from './machine.ts';
+import type { Sample } from './soak-verdict.ts';
+import { judge } from './soak-verdict.ts';
 import type { Row } from './table.ts';
 import { isReached, renderTable } from './table.ts';
 import { revokedId } from './workload.ts';
@@ -102,5 +104,42 @@ describe('a measurement', () => {
     const ids = Array.from({ length: 10_000 }, (_, i) => revokedId(i));
     expect(new Set(ids.map((id) => id.length))).toEqual(new Set([22]));
     expect(new Set(ids).size).toBe(ids.length);
+  });
+});
+
+describe('the verdict of a soak', () => {
+  /** Twelve steps in which a revocation leaves what `bytesEach` says and an evaluation `perEvaluation` bytes. */
+  const samplesOf = (bytesEach: (step: number) => number, perEvaluation = 0): Sample[] => {
+    const samples: Sample[] = [];
+    let heap = 30_000_000;
+    const note = (after: Sample['after'], evaluations: number, revocations: number): void =>
+      void samples.push({ after, evaluations, revocations, sessions: 0, heap, buffers: 0, rss: 0 });
+    note('start', 0, 0);
+    for (let step = 1; step <= 12; step++) {
+      // What is in flight is given back while the memory settles, and counts for nobody.
+      heap += 1_000 * bytesEach(step) + 500_000;
+      note('revocations', 10_000 * (step - 1), 1_000 * step);
+      heap += 5_000 * perEvaluation - 500_000;
+      note('settled', 10_000 * (step - 0.5), 1_000 * step);
+      heap += 5_000 * perEvaluation;
+      note('evaluations', 10_000 * step, 1_000 * step);
+    }
+    return samples;
+  };
+
+  it('is flat when evaluations leave nothing and each revocation what the one before it left', () => {
+    const { isFlat, says } = judge(samplesOf(() => 2_000, 1));
+    expect(isFlat).toBe(true);
+    expect(says[0]).toContain('leaves 1.00 bytes');
+    expect(says[1]).toContain('2010 bytes in the first third, 2010 in the last');
+  });
+
+  it('is not flat when evaluations leave something, or revocations ever more, or too much', () => {
+    expect(judge(samplesOf(() => 2_000, 3))).toMatchObject({
+      isFlat: false,
+      says: [expect.stringContaining('NOT FLAT'), expect.any(String)],
+    });
+    expect(judge(samplesOf((step) => 500 * step)).says[1]).toContain('NOT BOUNDED');
+    expect(judge(samplesOf(() => 5_000)).isFlat).toBe(false);
   });
 });

@@ -50,9 +50,9 @@ export async function mintWorkload(writ: Running): Promise<Workload> {
 }
 
 /** One evaluation request, ~1.3 KB with its token. */
-export function evaluationOf(token: string): Record<string, unknown> {
+export function evaluationOf(token: string, sub = 'billing'): Record<string, unknown> {
   return {
-    subject: { type: 'service', id: 'billing', properties: { department: 'finance', region: 'emea' } },
+    subject: { type: 'service', id: sub, properties: { department: 'finance', region: 'emea' } },
     action: { name: 'read', properties: { method: 'GET' } },
     resource: { type: 'invoice', id: 'inv-2026-004217', properties: { owner: 'acme-emea', status: 'open' } },
     context: {
