@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { Reply } from '../support/client.ts';
 import { call } from '../support/client.ts';
 import { evaluationOf, HEADERS } from './workload.ts';
 import type { Workload } from './workload.ts';
@@ -74,10 +75,12 @@ export async function assertAnswers(contender: Contender, { good, dead }: Worklo
 }
 
 export async function assertAnswer(contender: Contender, token: string, isGood: boolean): Promise<void> {
-  const { name, url, bodyOf, allow } = contender;
-  const { status, text } = await call(url, { headers: HEADERS, body: bodyOf(token) });
-  if (status !== 200 || text.includes(allow) !== isGood)
-    throw new Error(
-      `${name} answered a ${isGood ? 'good' : 'revoked'} token with ${status}: ${text.slice(0, 300)}`,
-    );
+  const { status, text } = await ask(contender, token);
+  if (status === 200 && text.includes(contender.allow) === isGood) return;
+  const what = isGood ? 'good' : 'revoked';
+  throw new Error(`${contender.name} answered a ${what} token with ${status}: ${text.slice(0, 300)}`);
+}
+
+export function ask({ url, bodyOf }: Contender, token: string): Promise<Reply> {
+  return call(url, { headers: HEADERS, body: bodyOf(token) });
 }

@@ -108,11 +108,7 @@ async function withSessions(
   return count;
 }
 
-async function sampleOf(
-  of: WritContender,
-  after: Sample['after'],
-  totals: Omit<Sample, 'after' | 'heap' | 'buffers' | 'rss'>,
-): Promise<Sample> {
+async function sampleOf(of: WritContender, after: Sample['after'], totals: Totals): Promise<Sample> {
   const { heapUsed, arrayBuffers, rss } = await askStalls(of.process);
   return { after, ...totals, heap: heapUsed, buffers: arrayBuffers, rss };
 }

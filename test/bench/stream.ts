@@ -3,8 +3,9 @@
  * while questions are asked of it and its loop is watched from inside. Beside it: the same process, idle, before.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '../support/scene.ts';
 import type { WritProcess } from '../support/writ-process.ts';
-import { assertAnswer, assertAnswers } from './contender.ts';
+import { ask, assertAnswers } from './contender.ts';
 import { rssMbOf } from './machine.ts';
 import type { Stalls } from './stalls.ts';
 import { askStalls, WATCHED } from './stalls.ts';
@@ -13,7 +14,7 @@ import { digits } from './table.ts';
 import type { Workload } from './workload.ts';
 import { mintWorkload } from './workload.ts';
 import type { WritContender } from './writ.ts';
-import { revokeBulk, revokeToken, startWritContender, targetsOf } from './writ.ts';
+import { assertAppended, BULK, revokeMany, revokeToken, startWritContender, targetsOf } from './writ.ts';
 
 export interface StreamPlan {
   readonly targets: number;
@@ -23,8 +24,9 @@ export interface StreamPlan {
 }
 
 const LANES = 2;
-const STEP = 10_000;
 const QUESTION_EVERY_MS = 20;
+const RETRY_MS = 100;
+const FENCED_MAX = 100;
 
 export async function measureStream(plan: StreamPlan): Promise<Row> {
   const writ = await startWritContender({ name: 'writ', execArgv: WATCHED });
@@ -32,75 +34,113 @@ export async function measureStream(plan: StreamPlan): Promise<Row> {
     const workload = await mintWorkload(writ.process);
     const idle = await whileAsked(writ, workload, () => sleep(plan.idleSeconds * 1000));
     const startedMs = performance.now();
-    let streamed = 0;
+    let streamed: Streamed = { targets: 0, fenced: 0 };
     const busy = await whileAsked(writ, workload, async () => {
       streamed = await stream(writ.process, plan);
     });
     const seconds = (performance.now() - startedMs) / 1000;
     await revokeToken(writ.process, workload.dead.jti);
     await assertAnswers(writ, workload);
-    const targets = await targetsOf(writ.process);
-    if (targets !== streamed + 1)
-      throw new Error(`${streamed} and one were revoked, and Writ has ${targets} in its index`);
+    await assertHeld(writ, streamed.targets + 1);
     return rowOf({ idle, busy, streamed, seconds, rssMb: rssMbOf(writ.pid), plan });
   } finally {
     await writ.stop();
   }
 }
 
-/** Questions all the while, none of which may be refused: a stream that fences its replica is no stream. */
+async function assertHeld({ process }: WritContender, revoked: number): Promise<void> {
+  const isAll = (held: number): boolean => held === revoked;
+  const held = await eventually(() => targetsOf(process), isAll);
+  if (!isAll(held)) throw new Error(`${revoked} were revoked, and Writ has ${held} in its index`);
+}
+
+interface Watched extends Stalls {
+  readonly questions: number;
+  /** Answered `fenced`: safe, and no use to anybody. */
+  readonly fenced: number;
+}
+
+/** Questions all the while, each with an allow for an answer; a replica that a stream fences is told of. */
 async function whileAsked(
   writ: WritContender,
   { good }: Workload,
   work: () => Promise<void>,
-): Promise<Stalls> {
+): Promise<Watched> {
   await askStalls(writ.process);
   const finished = new AbortController();
-  const asking = (async () => {
-    for (let i = 0; !finished.signal.aborted; i++) {
-      await assertAnswer(writ, good[i % good.length] ?? '', true);
-      await sleep(QUESTION_EVERY_MS);
-    }
-  })();
+  const asking = askUntil(writ, good, finished.signal);
   const worked = work().finally(() => finished.abort());
-  await Promise.all([worked, asking]);
-  return askStalls(writ.process);
+  const [, asked] = await Promise.all([worked, asking]);
+  return { ...(await askStalls(writ.process)), ...asked };
 }
 
-async function stream(writ: WritProcess, { targets, secondsMax }: StreamPlan): Promise<number> {
+async function askUntil(
+  writ: WritContender,
+  tokens: readonly string[],
+  signal: AbortSignal,
+): Promise<{ questions: number; fenced: number }> {
+  let [questions, fenced] = [0, 0];
+  while (!signal.aborted) {
+    const { text } = await ask(writ, tokens[questions % tokens.length] ?? '');
+    if (text.includes('"reason":"fenced"')) fenced += 1;
+    else if (!text.includes(writ.allow)) throw new Error(`a good token was answered with ${text}`);
+    questions += 1;
+    await sleep(QUESTION_EVERY_MS);
+  }
+  return { questions, fenced };
+}
+
+interface Streamed {
+  readonly targets: number;
+  /** Entries that were refused because the replica was fenced, and sent again. */
+  readonly fenced: number;
+}
+
+async function stream(writ: WritProcess, { targets, secondsMax }: StreamPlan): Promise<Streamed> {
   const untilMs = performance.now() + secondsMax * 1000;
-  let next = 0;
-  let done = 0;
+  let [next, fenced] = [0, 0];
   const lane = async (): Promise<void> => {
     while (next < targets && performance.now() < untilMs) {
       const from = next;
-      next = Math.min(targets, next + STEP);
-      await revokeBulk(writ, from, next);
-      done += Math.min(STEP, targets - from);
+      next += BULK;
+      fenced += await revokeInTheEnd(writ, from, next);
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
-  return done;
+  return { targets: next, fenced };
+}
+
+/** Does what `Retry-After` says; resolves with how often it was said. */
+async function revokeInTheEnd(writ: WritProcess, from: number, to: number): Promise<number> {
+  for (let fenced = 0; ; fenced++) {
+    const reply = await revokeMany(writ, from, to);
+    if (reply.body['code'] !== 'FENCED' || fenced === FENCED_MAX) {
+      assertAppended(reply);
+      return fenced;
+    }
+    await sleep(RETRY_MS);
+  }
 }
 
 interface Measured {
-  readonly idle: Stalls;
-  readonly busy: Stalls;
-  readonly streamed: number;
+  readonly idle: Watched;
+  readonly busy: Watched;
+  readonly streamed: Streamed;
   readonly seconds: number;
   readonly rssMb: number;
   readonly plan: StreamPlan;
 }
 
 function rowOf({ idle, busy, streamed, seconds, rssMb, plan }: Measured): Row {
-  const count = (streamed / 1e6).toFixed(1);
-  const isCut = streamed < plan.targets;
+  const { targets } = streamed;
+  const count = digits(targets / 1e6);
+  const isCut = targets < plan.targets;
   const note = [
-    `${count} M streamed in ${digits(seconds)} s (${digits(streamed / seconds)} a second, ${digits(rssMb)} MB resident)`,
+    `${count} M streamed in ${digits(seconds)} s (${digits(targets / seconds)} a second, ${digits(rssMb)} MB resident)`,
     ...(isCut ? [`cut off at ${plan.secondsMax} s, ${plan.targets / 1e6} M were meant`] : []),
     `99.9 % of ticks were less than ${digits(busy.p999Ms)} ms late`,
     `its own CPU time between two ticks at most ${digits(busy.worstCpuMs)} ms; the rest is this machine's`,
-    'no question was refused meanwhile',
+    `${busy.fenced} of ${busy.questions} questions and ${streamed.fenced} revocations were answered \`fenced\` meanwhile`,
   ];
   return {
     id: 'G7',

@@ -1,9 +1,10 @@
 /** Writ as a contender: started from the sources, given the same revocations as the others, asked at its AuthZEN door. */
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Reply } from '../support/client.ts';
 import { call } from '../support/client.ts';
 import type { Running } from '../support/scene.ts';
-import { control } from '../support/scene.ts';
+import { revoke } from '../support/scene.ts';
 import type { WritProcess, WritProcessOptions } from '../support/writ-process.ts';
 import { makeDataDir, removeDataDir, startWrit } from '../support/writ-process.ts';
 import type { Contender } from './contender.ts';
@@ -45,27 +46,30 @@ export async function startWritContender({
   };
 }
 
-const BULK = 1_000;
+export const BULK = 1_000;
 
 /** Revokes the ids `from` to `to` in bulk entries of 1,000, one after the other; throws when one is refused. */
 export async function revokeBulk(writ: Running, from: number, to: number): Promise<void> {
-  for (let at = from; at < to; at += BULK) {
-    const selectors = Array.from({ length: Math.min(BULK, to - at) }, (_, i) => jti(revokedId(at + i)));
-    await order(writ, { selectors, wait: 'durable' });
-  }
+  for (let at = from; at < to; at += BULK)
+    assertAppended(await revokeMany(writ, at, Math.min(at + BULK, to)));
+}
+
+/** One bulk entry. */
+export function revokeMany(writ: Running, from: number, to: number): Promise<Reply> {
+  const selectors = Array.from({ length: to - from }, (_, i) => jti(revokedId(from + i)));
+  return revoke(writ, { selectors, wait: 'durable' });
 }
 
 export async function revokeToken(writ: Running, id: string): Promise<void> {
-  await order(writ, { selector: jti(id) });
+  assertAppended(await revoke(writ, { selector: jti(id) }));
 }
 
 function jti(value: string): Record<string, string> {
   return { kind: 'jti', issuer: ISSUER, value };
 }
 
-async function order(writ: Running, body: Record<string, unknown>): Promise<void> {
-  const reply = await control(writ, '/v1/revocations', { body });
-  if (reply.status !== 201) throw new Error(`a revocation was answered with ${reply.status}: ${reply.text}`);
+export function assertAppended({ status, text }: Reply): void {
+  if (status !== 201) throw new Error(`a revocation was answered with ${status}: ${text}`);
 }
 
 /** How many handles Writ says it has in its index. */
