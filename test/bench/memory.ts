@@ -84,7 +84,7 @@ const fingerprinter = new Fingerprinter(new Uint8Array(32).fill(7));
 function assertDead(view: RevocationView, count: number): void {
   const isDead = (i: number): boolean => {
     const handles = fingerprinter.print([{ kind: 'jti', parts: [ISSUER, revokedId(i)] }]);
-    return view.verdict(handles, undefined).state === 'revoked';
+    return view.verdict(handles, undefined, 0).state === 'revoked';
   };
   for (let sample = 0; sample < SAMPLES; sample++) {
     if (!isDead(Math.floor((sample * count) / SAMPLES))) throw new Error('a revoked target is alive');
