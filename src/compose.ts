@@ -58,6 +58,7 @@ import { DecisionIds } from './http/decision-answer.ts';
 import { devMint } from './http/dev-mint.ts';
 import { diagnostics } from './http/diagnostics.ts';
 import { Inspection } from './http/inspection.ts';
+import { renderOpenApi } from './http/openapi.ts';
 import type { OpenServer } from './http/server.ts';
 import { openServer } from './http/server.ts';
 import type { Clock } from './kernel/clock.ts';
@@ -340,12 +341,13 @@ async function open(
   );
   const metrics = { type: METRICS_TYPE, page };
   const diagnosed = await serve('diagnostics', listen.diagnostics, diagnostics({ readiness, metrics, log }));
+  const openApi = renderOpenApi({ version: VERSION, dev: config.dev });
   const openEpoch = (rule: OpenRule, reason?: string) => replica.openEpoch(rule, reason);
   const mint = dev === undefined ? undefined : devMint(dev, config.devAudience);
   const control = await serve(
     'control',
     listen.control,
-    controlPlane({ authoriser, revoker, openEpoch, inspection, parseTargets, mint, requests, log }),
+    controlPlane({ authoriser, revoker, openEpoch, inspection, parseTargets, mint, openApi, requests, log }),
   );
   let publicUrl = config.publicUrl;
   const data = await serve(
@@ -360,6 +362,7 @@ async function open(
       cursor,
       ids: new DecisionIds(random.bytes(16)),
       publicUrl: () => publicUrl ?? '',
+      openApi,
       observer: createDecisionObserver(decisions),
       log,
     }),

@@ -34,6 +34,11 @@ export function send(req: IncomingMessage, res: ServerResponse, answer: Answer):
   res.end(req.method === 'HEAD' ? undefined : payload);
 }
 
+/** The document of openapi.ts, which is text already. */
+export function openApiAnswer(text: string): Answer {
+  return { status: 200, text, type: 'application/json' };
+}
+
 /** RFC 9457, for our own routes. Carries the stable code, the field at fault, and nothing of what was sent. */
 export function problemAnswer(error: WritError): Answer {
   const { status, title } = ERROR_CODES[error.code];

@@ -16,8 +16,9 @@ import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import { requiredCapability } from '../revocation/capability.ts';
 import type { Answer } from './answer.ts';
-import { asWritError, problemAnswer, send } from './answer.ts';
+import { asWritError, openApiAnswer, problemAnswer, send } from './answer.ts';
 import { parseObject, readBody, requireJson } from './body.ts';
+import { parseEpochBody } from './epoch-body.ts';
 import type { Inspection } from './inspection.ts';
 import type { RequestWatch } from './request-watch.ts';
 import { parseRevocationBody, renderStatus, statusCodeOf } from './revocation-body.ts';
@@ -31,6 +32,8 @@ export interface ControlPlanePorts {
   readonly parseTargets: (what: { selector?: unknown; selectors?: unknown }) => readonly Target[];
   /** The dev issuer's mint; undefined without `--dev`. */
   readonly mint: ((body: JsonObject) => Promise<Answer['body']>) | undefined;
+  /** `/openapi.json` (openapi.ts). */
+  readonly openApi: string;
   readonly requests: RequestWatch;
   readonly log: Log;
 }
@@ -101,6 +104,8 @@ class ControlPlane {
       { path: '/v1/checkpoint', get: read(() => inspection.checkpoint()) },
       { path: '/v1/keys', get: read(() => inspection.keys()) },
       { path: '/v1/ledger', get: this.#ledger() },
+      // Public knowledge, like the documentation: it says nothing of this server's configuration.
+      { path: '/openapi.json', get: (req, res) => send(req, res, openApiAnswer(this.#ports.openApi)) },
       { path: '/v1/epoch', post: this.#route({ act: 'administer' }, (req) => this.#openEpoch(req)) },
       ...(mint === undefined
         ? []
@@ -215,23 +220,6 @@ function idempotencyKeyOf(req: Request): string | undefined {
   throw new WritError('BAD_REQUEST', 'Idempotency-Key is one header of 1 to 255 visible characters', {
     field: 'Idempotency-Key',
   });
-}
-
-function parseEpochBody(body: JsonObject): { rule: 'new-fleet' | 'accept-amnesia'; reason?: string } {
-  const { rule, reason, ...rest } = body;
-  if (Object.keys(rest).length > 0) throw new WritError('BAD_REQUEST', 'members are rule and reason');
-  if (rule !== 'new-fleet' && rule !== 'accept-amnesia') {
-    throw new WritError('BAD_REQUEST', 'rule is new-fleet or accept-amnesia', { field: 'rule' });
-  }
-  if (reason !== undefined && (typeof reason !== 'string' || reason.length > LIMITS.reasonCharsMax)) {
-    throw new WritError('BAD_REQUEST', 'reason must be a short text', { field: 'reason' });
-  }
-  if (rule === 'accept-amnesia' && (reason ?? '') === '') {
-    throw new WritError('BAD_REQUEST', 'accepting amnesia needs a reason: it is in every receipt since', {
-      field: 'reason',
-    });
-  }
-  return reason === undefined ? { rule } : { rule, reason };
 }
 
 function fail(thrown: unknown, req: Request, res: Response, log: Log): void {

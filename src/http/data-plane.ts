@@ -22,6 +22,7 @@ import { parseCredential } from '../credential/parse-credential.ts';
 import type { ParsedRequest } from './access-request.ts';
 import { parseAccessRequest } from './access-request.ts';
 import type { Answer } from './answer.ts';
+import { openApiAnswer } from './answer.ts';
 import { parseObject } from './body.ts';
 import type { DecisionFacts, DecisionIds } from './decision-answer.ts';
 import { renderDecision, statusAnswer } from './decision-answer.ts';
@@ -41,6 +42,8 @@ export interface DataPlanePorts {
   readonly ids: DecisionIds;
   /** What AuthZEN's metadata says; undefined: the address asked. */
   readonly publicUrl: () => string;
+  /** `/openapi.json` (openapi.ts). */
+  readonly openApi: string;
   readonly observer: DecisionObserver;
   readonly log: Log;
 }
@@ -76,6 +79,7 @@ class DataPlane {
         handle: (call) => this.#evaluations(call),
       },
       { method: 'GET', path: '/.well-known/authzen-configuration', handle: () => this.#metadata() },
+      { method: 'GET', path: '/openapi.json', handle: () => openApiAnswer(this.#ports.openApi) },
       {
         method: 'POST',
         path: '/v1/check',

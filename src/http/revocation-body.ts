@@ -6,6 +6,7 @@ import { renderInstant } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
+import { selectorSchema } from '../revocation/selector.ts';
 
 const schema = z.strictObject({
   selector: z.unknown().optional(),
@@ -16,6 +17,14 @@ const schema = z.strictObject({
   waitMs: z.int().min(0).max(LIMITS.waitMsMax).default(LIMITS.waitMsDefault),
   dryRun: z.boolean().default(false),
 });
+
+/** The same as people are told it: what a selector may be is parsed by revocation/selector.ts, with its own code. */
+export const revocationBody = schema
+  .extend({
+    selector: selectorSchema.optional(),
+    selectors: z.array(selectorSchema).min(1).max(LIMITS.selectorsMax).optional(),
+  })
+  .meta({ oneOf: [{ required: ['selector'] }, { required: ['selectors'] }] });
 
 export interface RevocationBody {
   /** `selector` or `selectors`, as they came: revocation/selector.ts parses them. */
@@ -63,6 +72,8 @@ function sentenceOf(issue: z.core.$ZodIssue | undefined): string {
       return `must be at most ${String(issue.maximum)}${issue.origin === 'string' ? ' characters' : ''}`;
     case 'too_small':
       return `must be at least ${String(issue.minimum)}${issue.origin === 'string' ? ' characters' : ''}`;
+    case 'custom':
+      return issue.message;
     default:
       return 'is not of the right form';
   }

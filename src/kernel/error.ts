@@ -26,7 +26,7 @@ export const ERROR_CODES = {
   OVERLOADED: { status: 503, title: 'too much at once' },
   POLICY_INVALID: { status: 500, title: 'the policy bundle was refused' },
   PROOF_INVALID: { status: 422, title: 'the proof does not verify' },
-  SELECTOR_INVALID: { status: 422, title: 'the selector can match nothing' },
+  SELECTOR_INVALID: { status: 422, title: 'the selector is not of a form that names anything' },
   STORE_BROKEN: { status: 503, title: 'the feed store can no longer be trusted' },
   STORE_UNREACHABLE: { status: 503, title: 'the feed store did not answer' },
   UNAUTHENTICATED: { status: 401, title: 'a credential is needed' },

@@ -45,13 +45,16 @@ const name = text(LIMITS.nameCharsMax);
 const keyId = text(LIMITS.keyIdCharsMax);
 const thumbprint = z
   .string()
-  .refine((value) => parseBase64Url(value)?.length === 32, 'is not the base64url of a SHA-256');
+  .refine((value) => parseBase64Url(value)?.length === 32, 'is not the base64url of a SHA-256')
+  .meta({ pattern: '^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$' });
 const before = z
   .string()
   .refine((value) => parseInstant(value) !== undefined, 'is not an RFC 3339 time')
+  .meta({ format: 'date-time' })
   .exactOptional();
 
-const schema = z.discriminatedUnion('kind', [
+/** Doors show it as it is; only parseSelectors parses with it. */
+export const selectorSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('token'), value: text(LIMITS.tokenBytesMax) }),
   z.strictObject({ kind: z.enum(['jti', 'session']), issuer: name, value: name }),
   z.strictObject({ kind: z.literal('key'), issuer: name, value: keyId }),
@@ -69,7 +72,7 @@ const schema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('all'), before }),
 ]);
 
-type Selector = z.infer<typeof schema>;
+type Selector = z.infer<typeof selectorSchema>;
 
 /** Targets without repeats, each with its cutoff and its end. SELECTOR_INVALID or BAD_REQUEST with the field at fault. */
 export function parseSelectors(body: SelectorBody, context: SelectorContext): readonly Target[] {
@@ -87,7 +90,7 @@ export function parseSelectors(body: SelectorBody, context: SelectorContext): re
 }
 
 function parseSelector(value: unknown, field: string, context: SelectorContext): Target {
-  const parsed = schema.safeParse(value);
+  const parsed = selectorSchema.safeParse(value);
   if (!parsed.success) throw refusalOf(parsed.error, value, field);
   return targetOf(parsed.data, field, context);
 }

@@ -158,7 +158,7 @@ describe('without an open epoch', () => {
     [{ rule: 'new-fleet', reason: 'x'.repeat(1_025) }, 'reason'],
     [{ rule: 'accept-amnesia' }, 'reason'],
     [{ rule: 'accept-amnesia', reason: '' }, 'reason'],
-    [{ rule: 'new-fleet', force: true }, undefined],
+    [{ rule: 'new-fleet', force: true }, 'force'],
   ])('an epoch is not opened by %j', async (body, field) => {
     const reply = await writ.control('/v1/epoch', { body });
     expect(reply.status).toBe(400);

@@ -8,9 +8,11 @@ import { join } from 'node:path';
 import type { Writ } from '../../src/compose.ts';
 import { compose } from '../../src/compose.ts';
 import { requireConfig } from '../../src/config/config.ts';
+import type { Plane } from '../../src/http/operation.ts';
 import { openLog } from '../../src/edges/telemetry/log.ts';
 import type { CallOptions, Reply } from './client.ts';
 import { call } from './client.ts';
+import { faultOf } from './openapi-judge.ts';
 
 export interface InProcessOptions {
   readonly fileText?: string;
@@ -68,16 +70,25 @@ export class InProcessWrit {
   }
 
   data(path: string, options: CallOptions = {}): Promise<Reply> {
-    return call(`${this.writ.urls.data}${path}`, options);
+    return this.#ask('data', path, options);
   }
 
   /** As the admin unless `token` says otherwise; an empty one sends no credential. */
   control(path: string, { token = this.adminToken, ...options }: CallOptions = {}): Promise<Reply> {
-    return call(`${this.writ.urls.control}${path}`, token === '' ? options : { token, ...options });
+    return this.#ask('control', path, token === '' ? options : { token, ...options });
   }
 
   diagnostics(path: string, options: CallOptions = {}): Promise<Reply> {
-    return call(`${this.writ.urls.diagnostics}${path}`, options);
+    return this.#ask('diagnostics', path, options);
+  }
+
+  /** Every answer is judged by the document that this server serves. */
+  async #ask(plane: Plane, path: string, options: CallOptions): Promise<Reply> {
+    const reply = await call(`${this.writ.urls[plane]}${path}`, options);
+    const method = options.method ?? (options.body === undefined ? 'GET' : 'POST');
+    const fault = faultOf(plane, method, path, reply);
+    if (fault !== undefined) throw new Error(fault);
+    return reply;
   }
 
   /** A token of the dev issuer: `billing` with `invoice:read` unless `request` changes it. */

@@ -1,0 +1,185 @@
+/**
+ * The shapes of everything the doors answer. Nothing is parsed with them at run time: `/openapi.json` is made of them,
+ * and every answer that the tests of the doors see is judged by that document. Answers may get more members later.
+ */
+import * as z from 'zod';
+import { REASONS } from '../decision/decision.ts';
+import { ERROR_CODES } from '../kernel/error.ts';
+import type { ErrorCode } from '../kernel/error.ts';
+import { KILL_REASONS } from '../session/session.ts';
+
+const CODES = Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]];
+
+export const position = z
+  .string()
+  .regex(/^(0|[1-9]\d*)-(0|[1-9]\d*)$/)
+  .describe('A place in the feed: epoch-sequence.');
+export const instant = z.string().meta({ format: 'date-time' }).describe('RFC 3339, UTC, milliseconds.');
+const count = z.int().min(0);
+const revocationId = z.string().regex(/^rev_[\w-]{22}$/);
+
+/** RFC 9457. */
+export const problem = z.object({
+  type: z.string().regex(/^urn:writ:error:[A-Z_]+$/),
+  title: z.string(),
+  status: z.int(),
+  code: z.enum(CODES),
+  detail: z.string().describe('For people; quotes nothing of what was sent.'),
+  field: z.string().optional().describe('The field at fault.'),
+});
+
+/** AuthZEN 1.0 section 5.5, with what API.md puts into `context`. */
+export const decision = z.object({
+  decision: z.boolean(),
+  context: z.object({
+    reason: z.enum(REASONS).describe('Only `permitted` is a yes.'),
+    id: z.string().regex(/^dec_[\w-]+$/),
+    position,
+    policy: z.string().describe('Digest of the bundle that was asked.'),
+    freshForMs: count.describe('How long this answer may be used, at most.'),
+    detail: z.string().optional(),
+    revocation: z.string().optional().describe('Id of what speaks against it.'),
+    policyReason: z.string().optional(),
+    obligations: z.unknown().optional(),
+  }),
+});
+
+const failedEvaluation = z.object({
+  decision: z.literal(false),
+  context: z.object({ error: z.object({ status: z.int(), message: z.string() }) }),
+});
+
+export const decisions = z.union([
+  z.object({ evaluations: z.array(z.union([decision, failedEvaluation])) }),
+  decision,
+]);
+
+export const authzenMetadata = z.object({
+  policy_decision_point: z.string(),
+  access_evaluation_endpoint: z.string(),
+  access_evaluations_endpoint: z.string(),
+});
+
+/** OPA's Data API: without `result`, the document is undefined. */
+export const opaResult = z.object({ result: z.unknown().optional() });
+export const opaProblem = z.object({ code: z.string(), message: z.string() });
+
+export const sessionOpened = z.object({
+  id: z.string().regex(/^ses_/).describe('The capability: whoever has it may listen, ping and end.'),
+  events: z.string(),
+  freshForMs: count,
+});
+
+const kill = z.object({
+  reason: z.enum(KILL_REASONS),
+  revocation: z.string().optional(),
+  position,
+});
+
+export const ping = z.object({
+  freshForMs: count.describe('Counted from the sending of the ping; 0 once it was killed.'),
+  kill: kill.optional(),
+});
+
+export const revocationStatus = z.object({
+  id: revocationId,
+  position,
+  state: z.enum(['accepted', 'durable', 'partial', 'enforced']),
+  closure: z.enum(['CLOSED', 'PARTIAL', 'UNKNOWN']),
+  appendedAt: instant,
+  enforcedAt: instant.optional(),
+  boundMs: count.describe('After appendedAt, whatever happens: nobody accepts it any more.'),
+  replicas: z.array(
+    z.object({
+      replica: z.string(),
+      incarnation: z.string(),
+      state: z.enum(['acknowledged', 'fenced', 'left', 'outstanding']),
+      at: instant.optional(),
+      notLaterThan: instant.optional(),
+    }),
+  ),
+  sessions: z.object({
+    matched: count,
+    killed: count,
+    unconfirmed: count,
+    silent: z.array(z.object({ session: z.string(), kind: z.string() })).optional(),
+  }),
+  revocationWindowMs: count,
+  lateAccepts: count,
+  seen: z.boolean(),
+  receipt: z.string().optional().describe('Where the receipt is, once there is one.'),
+});
+
+export const dryRun = z.object({
+  dryRun: z.literal(true),
+  targets: count,
+  sessions: z.object({ matched: count }),
+  seen: z.boolean(),
+  lastAcceptAt: instant.optional(),
+});
+
+export const revocationList = z.object({
+  revocations: z.array(
+    z.object({
+      id: z.string(),
+      position,
+      at: instant,
+      caller: z.string(),
+      reason: z.string().optional(),
+      ticket: z.string().optional(),
+      targets: count,
+    }),
+  ),
+});
+
+export const sessionList = z.object({
+  sessions: z.array(
+    z.object({
+      session: z.string().describe('Digest of the id.'),
+      kind: z.string(),
+      subject: z.string(),
+      selfEnds: z.boolean(),
+      openedAt: instant,
+      expiresAt: instant.optional(),
+      kill: z
+        .object({ reason: z.enum(KILL_REASONS), revocation: z.string().optional(), at: instant })
+        .optional(),
+    }),
+  ),
+  total: count,
+});
+
+export const replicaList = z.object({
+  replicas: z.array(
+    z.object({
+      replica: z.string(),
+      incarnation: z.string(),
+      self: z.boolean(),
+      state: z.enum(['live', 'fenced', 'left', 'forgotten']),
+      position: position.optional(),
+      lag: z.int().optional(),
+      freshForMs: count.optional(),
+    }),
+  ),
+});
+
+export const keys = z.object({
+  log: z.string().describe('The verifier key of the log: all that a stranger needs.'),
+  replicas: z.array(z.object({ replica: z.string(), incarnation: z.string(), key: z.string() })),
+});
+
+export const epochOpened = z.object({ epochId: z.string(), rule: z.enum(['new-fleet', 'accept-amnesia']) });
+export const minted = z.object({ token: z.string() });
+
+export const readiness = z.object({
+  status: z.enum(['ready', 'not ready']),
+  checks: z.array(
+    z.object({
+      name: z.enum(['policy', 'keys', 'store', 'epoch', 'lease', 'view']),
+      ok: z.boolean(),
+      detail: z.string(),
+    }),
+  ),
+});
+export const live = z.object({ status: z.literal('live') });
+export const started = z.object({ status: z.literal('started') });

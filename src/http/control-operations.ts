@@ -1,0 +1,122 @@
+/** What the control plane's routes promise (control-plane.ts). */
+import * as z from 'zod';
+import { LIMITS } from '../kernel/limits.ts';
+import * as answer from './answer-schema.ts';
+import { devTokenBody } from './dev-mint.ts';
+import { epochBody } from './epoch-body.ts';
+import type { Operation } from './operation.ts';
+import { OPEN_API } from './operation.ts';
+import { revocationBody } from './revocation-body.ts';
+
+/** A number in a query is text; the schema of a parameter says what the text means. */
+const limit = z.int().min(1).max(LIMITS.revocationsListedMax).optional();
+const idempotency = z.object({
+  'Idempotency-Key': z
+    .string()
+    .regex(/^[\x21-\x7e]{1,255}$/)
+    .optional()
+    .describe('Kept for 24 hours; another body under it is a conflict.'),
+});
+
+const STORE_ERRORS = ['EPOCH_CLOSED', 'FENCED', 'STORE_BROKEN', 'STORE_UNREACHABLE'] as const;
+const TEXT = 'text/plain; charset=utf-8';
+
+export const CONTROL_OPERATIONS: readonly Operation[] = [
+  {
+    method: 'POST',
+    path: '/v1/revocations',
+    id: 'revoke',
+    summary: 'makes what the selectors name dead, everywhere',
+    body: revocationBody,
+    headers: idempotency,
+    answers: [
+      { status: 200, what: 'a dry run: what would die', schema: answer.dryRun },
+      { status: 201, what: 'the asked-for word was reached', schema: answer.revocationStatus },
+      { status: 202, what: 'appended, and not there yet', schema: answer.revocationStatus },
+    ],
+    errors: [...STORE_ERRORS, 'APPEND_UNCERTAIN', 'IDEMPOTENCY_CONFLICT', 'SELECTOR_INVALID'],
+  },
+  {
+    method: 'GET',
+    path: '/v1/revocations',
+    id: 'listRevocations',
+    summary: 'revocations, oldest first',
+    query: z.object({ after: answer.position.optional(), limit }),
+    answers: [{ status: 200, what: 'one page', schema: answer.revocationList }],
+    errors: ['BAD_REQUEST'],
+  },
+  {
+    method: 'GET',
+    path: '/v1/revocations/:id',
+    id: 'revocation',
+    summary: 'one revocation, as it stands now',
+    answers: [{ status: 200, what: 'its state', schema: answer.revocationStatus }],
+    errors: ['NOT_FOUND', 'PROOF_INVALID', ...STORE_ERRORS],
+  },
+  {
+    method: 'GET',
+    path: '/v1/receipts/:id',
+    id: 'receipt',
+    summary: 'the receipt of a revocation, which anyone can verify offline',
+    answers: [{ status: 200, what: 'the receipt', type: TEXT }],
+    errors: ['NOT_FOUND', 'PROOF_INVALID'],
+  },
+  {
+    method: 'GET',
+    path: '/v1/sessions',
+    id: 'listSessions',
+    summary: 'live sessions by the digest of their id',
+    query: z.object({ limit }),
+    answers: [{ status: 200, what: 'sessions', schema: answer.sessionList }],
+    errors: ['BAD_REQUEST'],
+  },
+  {
+    method: 'GET',
+    path: '/v1/replicas',
+    id: 'listReplicas',
+    summary: 'replicas: position, lag, lease',
+    answers: [{ status: 200, what: 'replicas', schema: answer.replicaList }],
+  },
+  {
+    method: 'GET',
+    path: '/v1/checkpoint',
+    id: 'checkpoint',
+    summary: 'the signed checkpoint of the ledger',
+    answers: [{ status: 200, what: 'a C2SP signed note', type: TEXT }],
+  },
+  {
+    method: 'GET',
+    path: '/v1/keys',
+    id: 'keys',
+    summary: "the log's verifier key, the replicas' keys",
+    answers: [{ status: 200, what: 'keys', schema: answer.keys }],
+  },
+  {
+    method: 'GET',
+    path: '/v1/ledger',
+    id: 'ledger',
+    summary: 'the ledger as JSON lines; the last line is the signed checkpoint',
+    query: z.object({ from: answer.position.optional() }),
+    answers: [{ status: 200, what: 'lines', type: 'application/jsonl' }],
+    errors: ['BAD_REQUEST', ...STORE_ERRORS],
+  },
+  {
+    method: 'POST',
+    path: '/v1/epoch',
+    id: 'openEpoch',
+    summary: 'opens an epoch on a store that has none',
+    body: epochBody,
+    answers: [{ status: 201, what: 'opened', schema: answer.epochOpened }],
+    errors: ['ALREADY_OPEN', 'APPEND_UNCERTAIN', 'STORE_BROKEN', 'STORE_UNREACHABLE'],
+  },
+  {
+    method: 'POST',
+    path: '/v1/dev/tokens',
+    id: 'mintDevToken',
+    summary: 'mints from the dev issuer',
+    body: devTokenBody,
+    answers: [{ status: 201, what: 'minted', schema: answer.minted }],
+    isDevOnly: true,
+  },
+  OPEN_API,
+];
