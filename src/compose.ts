@@ -220,11 +220,13 @@ async function open(
     fingerprinter,
     view,
     grants,
+    cursor,
     lease,
     policy,
     lastAccepts,
     clock,
     clockSkewS: config.clockSkewMs / 1000,
+    hasMemo: config.policy.memo,
   });
   const revoker = new Revoker({
     ...feed,
@@ -357,9 +359,7 @@ async function open(
       checker,
       keeper,
       sessions,
-      policy,
       decisionEntrypoint: config.policy.entrypoint,
-      cursor,
       ids: new DecisionIds(random.bytes(16)),
       publicUrl: () => publicUrl ?? '',
       openApi,

@@ -140,8 +140,11 @@ describe('the tree', () => {
 
   it('awaits nothing between verdict, policy and decision', () => {
     const check = sources.find(({ file }) => file === 'flows/check.ts')?.text ?? '';
-    const judge = /\n {2}judge\([^]*?\n {2}\}\n/.exec(check)?.[0] ?? '';
-    expect(judge).toMatch(/#verdict[^]*policy\.decide[^]*decide\(verdict/);
-    expect(judge).not.toMatch(/await|Promise|then\(/);
+    const method = (name: string): string =>
+      new RegExp(`\\n {2}${name}\\([^]*?\\n {2}\\}\\n`).exec(check)?.[0] ?? '';
+    expect(method('judge')).toMatch(/#verdict\([^]*#answer\([^]*decide\(verdict, answer/);
+    expect(method('#answer')).toMatch(/policy\.decide/);
+    for (const name of ['judge', '#answer', '#verdict', '#judged', '#evidence'])
+      expect(method(name)).toMatch(/^\n[^]*\{(?![^]*(await|Promise|then\())/);
   });
 });

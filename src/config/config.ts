@@ -46,7 +46,7 @@ export interface Config {
   readonly bootstrap: boolean;
   readonly rosterForgetMs: number;
   readonly barrier: 'acknowledged' | 'wait';
-  readonly policy: { readonly bundle?: string; readonly entrypoint: string };
+  readonly policy: { readonly bundle?: string; readonly entrypoint: string; readonly memo: boolean };
   readonly listen: { readonly data: Listener; readonly control: Listener; readonly diagnostics: Listener };
   readonly issuers: readonly IssuerConfig[];
   readonly revocationClaims: readonly string[];

@@ -191,6 +191,7 @@ export const schema = z
           'a path of a rule such as writ/authz/decision',
           /^[A-Za-z_]\w*(\/[A-Za-z_]\w*)*$/,
         ).prefault('writ/authz/decision'),
+        memo: z.boolean().prefault(true),
       })
       .prefault({}),
     listen: listen.prefault({}),

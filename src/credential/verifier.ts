@@ -13,7 +13,7 @@ import { judgeProof } from './dpop.ts';
 import type { Issuer, KeySource, VerificationKey } from './issuer.ts';
 import type { TokenHeader } from './profile.ts';
 import { ProofLog } from './proof-log.ts';
-import { RecentMap } from './recent-map.ts';
+import { RecentMap } from '../kernel/recent-map.ts';
 import type { Refusal } from './refusal.ts';
 import { invalid, isRefusal, refuse } from './refusal.ts';
 import { isSignedBy } from './signature.ts';
@@ -46,6 +46,8 @@ export class JwtVerifier implements CredentialVerifier {
   readonly #rules: AcceptRules;
   readonly #issuers: ReadonlyMap<string, Issuer>;
   readonly #known = new RecentMap<Known>(LIMITS.verifiedCredentialsMax);
+  /** The same by the very object that was presented, for as long as its door remembers it: that saves the hash. */
+  readonly #met = new WeakMap<Credential, Known>();
   readonly #flights = new Map<string, Promise<Known | Refusal>>();
   readonly #proofs: ProofLog;
   #waiting = 0;
@@ -62,11 +64,14 @@ export class JwtVerifier implements CredentialVerifier {
 
   verify(credential: Credential, wallMs: number): Verification | Promise<Verification> {
     if (credential.scheme !== 'Bearer' && credential.scheme !== 'DPoP') return invalid('scheme_unsupported');
+    const met = this.#met.get(credential);
+    if (met !== undefined && hasKeyStill(met)) return this.#present(met, credential, wallMs);
     if (isTooLarge(credential.token)) return invalid('size');
     const id = hash('sha256', credential.token, 'base64url');
     const known = this.#known.get(id);
     if (known === undefined || !hasKeyStill(known)) return this.#verifyCold(id, credential, wallMs);
     if (wallMs >= known.token.span.untilMs) this.#known.delete(id);
+    this.#met.set(credential, known);
     return this.#present(known, credential, wallMs);
   }
 

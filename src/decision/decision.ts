@@ -39,6 +39,19 @@ export interface Decision {
   readonly credential?: VerifiedCredential;
 }
 
+/** What a decision was made on, taken in the same turn: what an answer says of it is never of a later moment. */
+export interface DecisionEvidence {
+  /** How far the feed was applied, `epoch-sequence`. */
+  readonly position: string;
+  /** Digest of the policy that was in force. */
+  readonly policy: string;
+  /** Whole milliseconds for which the answer may be relied on; 0 when fenced. */
+  readonly freshForMs: number;
+}
+
+/** A decision together with its evidence: what doors are given to answer with. */
+export type Judgement = Decision & { readonly evidence: DecisionEvidence };
+
 /** What `verdict` alone settles: everything but `clear` does. */
 export function decideByVerdict(verdict: RevocationVerdict): Decision | undefined {
   switch (verdict.state) {

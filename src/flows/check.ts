@@ -11,13 +11,16 @@ import type {
 } from '../credential/credential.ts';
 import { bareSubjectHandles } from '../credential/handles.ts';
 import type { Fingerprinter, HandleSet } from '../credential/handle.ts';
-import type { Decision } from '../decision/decision.ts';
+import type { Decision, DecisionEvidence, Judgement, Reason } from '../decision/decision.ts';
 import { decide, decideByVerdict, isPermissive } from '../decision/decision.ts';
 import type { GrantTable, LiveGrants } from '../decision/grants.ts';
-import type { PolicyEngine, PolicyValue } from '../decision/policy-engine.ts';
+import type { PolicyAnswer, PolicyEngine, PolicyRevision, PolicyValue } from '../decision/policy-engine.ts';
 import { credentialInput, policyInput } from '../decision/policy-input.ts';
 import type { AccessRequest } from '../decision/request.ts';
+import type { Cursor } from '../feed/cursor.ts';
 import type { Lease } from '../feed/lease.ts';
+import type { Position } from '../feed/position.ts';
+import { ORIGIN, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant } from '../kernel/clock.ts';
 import { epochS, parseInstant } from '../kernel/clock.ts';
 import type { Json, JsonObject } from '../kernel/json.ts';
@@ -32,16 +35,31 @@ export interface CheckPorts {
   readonly fingerprinter: Fingerprinter;
   readonly view: RevocationView;
   readonly grants: GrantTable;
+  readonly cursor: Cursor;
   readonly lease: Lease;
   readonly policy: PolicyEngine;
   readonly lastAccepts: LastAccepts;
   readonly clock: Clock;
   readonly clockSkewS: number;
+  /** False: the policy is evaluated every time. */
+  readonly hasMemo: boolean;
+}
+
+/** A policy's answer to one request, and all that it depended on. */
+interface Remembered {
+  readonly revision: PolicyRevision;
+  readonly credential: VerifiedCredential | undefined;
+  /** Of the grants. */
+  readonly generation: number;
+  readonly nowS: number;
+  /** When the first of the grants that were in the input ends. */
+  readonly endS: number;
+  readonly answer: PolicyAnswer;
 }
 
 /** What the OPA Data API may answer: a refusal, or whatever the entrypoint says. */
 export type DataAnswer =
-  { readonly refused: Decision } | { readonly refused: undefined; readonly value: PolicyValue };
+  { readonly refused: Judgement } | { readonly refused: undefined; readonly value: PolicyValue };
 
 /** Whose word it is: handles to look up, and when it was issued. */
 interface Presented {
@@ -52,13 +70,17 @@ interface Presented {
 export class Checker {
   readonly #ports: CheckPorts;
   readonly #bare = new Map<string, HandleSet>();
+  readonly #memo = new WeakMap<AccessRequest, Remembered>();
+  /** The cursor's position and how it reads: it moves far less often than it is told. */
+  #position: Position = ORIGIN;
+  #positionText = renderPosition(ORIGIN);
 
   constructor(ports: CheckPorts) {
     this.#ports = ports;
   }
 
   /** Decides `request`. Synchronous when its credential was verified before. Never rejects for what a caller sent. */
-  check(request: AccessRequest): Decision | Promise<Decision> {
+  check(request: AccessRequest): Judgement | Promise<Judgement> {
     const verification = this.verify(request.credential);
     return verification instanceof Promise
       ? verification.then((settled) => this.judge(request, settled))
@@ -71,19 +93,23 @@ export class Checker {
   }
 
   /** The brackets. `verification` is undefined for a subject that was asserted without a credential. */
-  judge(request: AccessRequest, verification: Verification | undefined): Decision {
+  judge(request: AccessRequest, verification: Verification | undefined): Judgement {
     const now = this.#ports.clock.now();
-    if (verification?.ok === false) return this.#refuse(verification, now);
+    if (verification?.ok === false) return this.#judged(this.#refuse(verification, now), undefined, now);
     const credential = verification?.credential;
     const presented = credential ?? this.#bareSubject(request.subject.id, request.context, now);
     const verdict = this.#verdict(presented, now);
     const settled = decideByVerdict(verdict) ?? mismatch(credential, request.subject.id);
-    if (settled !== undefined) return withCredential(settled, credential);
-    const { grants } = this.#grantsOf(request.subject.id, credential, now);
-    const answer = this.#ports.policy.decide(policyInput(request, credential, epochS(now), grants));
+    if (settled !== undefined) return this.#judged(settled, credential, now);
+    const answer = this.#answer(request, credential, now);
     const decision = decide(verdict, answer);
     if (decision.effect === 'allow') this.#accept(presented, now);
-    return withCredential(decision, credential);
+    return this.#judged(decision, credential, now);
+  }
+
+  /** Refuses without looking at anything: there is nothing to decide on. */
+  refuse(reason: Reason): Judgement {
+    return this.#judged({ effect: 'deny', reason }, undefined, this.#ports.clock.now());
   }
 
   /** The OPA Data API: what `input` presents is judged first, and nothing refused ever gets a value. */
@@ -94,13 +120,14 @@ export class Checker {
   ): Promise<DataAnswer> {
     const verification = await this.verify(credential);
     const now = this.#ports.clock.now();
-    if (verification?.ok === false) return { refused: this.#refuse(verification, now) };
+    if (verification?.ok === false)
+      return { refused: this.#judged(this.#refuse(verification, now), undefined, now) };
     const verified = verification?.credential;
     const subjectId = isJsonObject(input['subject']) ? input['subject']['id'] : undefined;
     const context = isJsonObject(input['context']) ? input['context'] : {};
     const presented = verified ?? this.#bareSubject(idOf(subjectId), context, now);
     const refused = decideByVerdict(this.#verdict(presented, now)) ?? mismatch(verified, subjectId);
-    if (refused !== undefined) return { refused };
+    if (refused !== undefined) return { refused: this.#judged(refused, verified, now) };
     const { credential: _raw, ...asserted } = input;
     const { grants } = this.#grantsOf(idOf(verified?.subject ?? subjectId), verified, now);
     // Facts of Writ's own: what the input says under these names is nobody's word.
@@ -118,6 +145,51 @@ export class Checker {
   /** Whole milliseconds for which an answer given now may be relied on; 0 when fenced. */
   freshForMs(): number {
     return Math.floor(this.#ports.lease.freshForMs(this.#ports.clock.now()));
+  }
+
+  /**
+   * What the policy says. Remembered for a request that comes again as it was: only of a policy without impure
+   * builtins, only while policy, grants and credential are the same ones, and within the second where the policy reads
+   * `now`, else until the first of the grants ends.
+   * It never stands in for the verdict, the expiry or the lease: those come before it, each time.
+   */
+  #answer(request: AccessRequest, credential: VerifiedCredential | undefined, now: Instant): PolicyAnswer {
+    const { policy, grants, hasMemo } = this.#ports;
+    const { revision } = policy;
+    const { generation } = grants;
+    const nowS = epochS(now);
+    const known = this.#memo.get(request);
+    if (
+      known !== undefined &&
+      known.revision === revision &&
+      known.generation === generation &&
+      known.credential === credential &&
+      (revision.readsNow ? known.nowS === nowS : nowS < known.endS)
+    )
+      return known.answer;
+    const live = this.#grantsOf(request.subject.id, credential, now);
+    const answer = policy.decide(policyInput(request, credential, nowS, live.grants));
+    if (hasMemo && revision.isPure)
+      this.#memo.set(request, { revision, generation, credential, nowS, endS: live.earliestEndS, answer });
+    return answer;
+  }
+
+  #judged(decision: Decision, credential: VerifiedCredential | undefined, now: Instant): Judgement {
+    const evidence = this.#evidence(now);
+    return credential === undefined ? { ...decision, evidence } : { ...decision, credential, evidence };
+  }
+
+  #evidence(now: Instant): DecisionEvidence {
+    const { cursor, policy, lease } = this.#ports;
+    if (cursor.position !== this.#position) {
+      this.#position = cursor.position;
+      this.#positionText = renderPosition(cursor.position);
+    }
+    return {
+      position: this.#positionText,
+      policy: policy.revision.digest,
+      freshForMs: Math.floor(lease.freshForMs(now)),
+    };
   }
 
   /** The view first: a fenced replica that knows something is revoked says `revoked`; everything else is unknown. */
@@ -176,10 +248,6 @@ function mismatch(
   if (credential === undefined || subjectId === undefined || subjectId === credential.subject)
     return undefined;
   return { effect: 'deny', reason: 'subject_mismatch' };
-}
-
-function withCredential(decision: Decision, credential: VerifiedCredential | undefined): Decision {
-  return credential === undefined ? decision : { ...decision, credential };
 }
 
 /** `context.authenticatedAt` stands for `iat`: RFC 3339 or epoch seconds. One in the future is no answer to a cutoff. */

@@ -2,7 +2,7 @@
  * A live session from its registration to its end. Order: register, check, keep, run. A revocation that lands after the
  * check finds the session registered; one that landed before is seen by the check.
  */
-import type { Decision } from '../decision/decision.ts';
+import type { Judgement } from '../decision/decision.ts';
 import type { AccessRequest } from '../decision/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
@@ -25,7 +25,7 @@ export interface SessionOrder {
 export interface OpenedSession {
   /** The capability; undefined when it was refused. */
   readonly id: string | undefined;
-  readonly decision: Decision;
+  readonly decision: Judgement;
   /**
    * How long the holder may go on: exactly what it was registered with, so it is answered as it is here. Asked for
    * again after an await, a lease renewed meanwhile would let a holder go on after it was counted dead.
@@ -54,7 +54,7 @@ export class SessionKeeper {
   /** Opens a session, or says why not. OVERLOADED when there are too many. */
   async open(order: SessionOrder): Promise<OpenedSession> {
     if (order.request.credential === undefined)
-      return { id: undefined, decision: { effect: 'deny', reason: 'no_credential' } };
+      return { id: undefined, decision: this.#checker.refuse('no_credential') };
     const verification = await this.#checker.verify(order.request.credential);
     const verified = verification?.ok === true ? verification.credential : undefined;
     const subject = order.request.subject ?? { type: 'identity', id: verified?.subject ?? '' };

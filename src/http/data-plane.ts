@@ -3,12 +3,10 @@
  * A handler has three lines: parse, flow, render. Nothing here decides anything.
  */
 import type { RequestListener } from 'node:http';
-import type { Decision } from '../decision/decision.ts';
+import type { Decision, Judgement } from '../decision/decision.ts';
 import { isPermissive } from '../decision/decision.ts';
 import type { DecisionObserver, Occasion } from '../decision/observer.ts';
-import type { PolicyEngine, PolicyValue } from '../decision/policy-engine.ts';
-import type { Cursor } from '../feed/cursor.ts';
-import { renderPosition } from '../feed/position.ts';
+import type { PolicyValue } from '../decision/policy-engine.ts';
 import type { Checker } from '../flows/check.ts';
 import type { SessionKeeper } from '../flows/keep-session.ts';
 import type { WritError } from '../kernel/error.ts';
@@ -20,13 +18,13 @@ import type { Log } from '../kernel/log.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import { parseCredential } from '../credential/parse-credential.ts';
 import type { ParsedRequest } from './access-request.ts';
-import { parseAccessRequest } from './access-request.ts';
 import type { Answer } from './answer.ts';
 import { openApiAnswer } from './answer.ts';
 import { parseObject } from './body.ts';
-import type { DecisionFacts, DecisionIds } from './decision-answer.ts';
-import { renderDecision, statusAnswer } from './decision-answer.ts';
+import type { DecisionIds } from './decision-answer.ts';
+import { renderDecision, statusOf, withStatus } from './decision-answer.ts';
 import { evaluateAll } from './evaluations.ts';
+import { RecentRequests } from './recent-requests.ts';
 import type { Call, Route } from './router.ts';
 import { createRouter } from './router.ts';
 import { sessionRoutes } from './session-routes.ts';
@@ -35,10 +33,8 @@ export interface DataPlanePorts {
   readonly checker: Checker;
   readonly keeper: SessionKeeper;
   readonly sessions: SessionRegistry;
-  readonly policy: PolicyEngine;
   /** The entrypoint that `/v1/data/<path>` answers with an object when it refuses. */
   readonly decisionEntrypoint: string;
-  readonly cursor: Cursor;
   readonly ids: DecisionIds;
   /** What AuthZEN's metadata says; undefined: the address asked. */
   readonly publicUrl: () => string;
@@ -51,13 +47,14 @@ export interface DataPlanePorts {
 export function dataPlane(ports: DataPlanePorts): RequestListener {
   const plane = new DataPlane(ports);
   return createRouter(
-    [...plane.routes(), ...sessionRoutes(ports, (decision, occasion) => plane.render(decision, occasion))],
+    [...plane.routes(), ...sessionRoutes(ports, (judgement, occasion) => plane.render(judgement, occasion))],
     ports.log,
   );
 }
 
 class DataPlane {
   readonly #ports: DataPlanePorts;
+  readonly #recent = new RecentRequests();
 
   constructor(ports: DataPlanePorts) {
     this.#ports = ports;
@@ -96,25 +93,25 @@ class DataPlane {
     ];
   }
 
-  /** A decision as every door of this plane shows it, and the one place where it becomes an answer: who watches is told. */
-  render(decision: Decision, occasion: Omit<Occasion, 'id'>): Record<string, unknown> {
+  /** A decision as every door of this plane shows it, as JSON, and the one place where it becomes an answer: who watches is told. */
+  render(judgement: Judgement, occasion: Omit<Occasion, 'id'>): string {
     const id = this.#ports.ids.next();
-    this.#ports.observer.decided(decision, { id, ...occasion });
-    return renderDecision(decision, id, this.#facts());
+    this.#ports.observer.decided(judgement, { id, ...occasion });
+    return renderDecision(judgement, id);
   }
 
   #evaluation({ body, req: asking }: Call): Answer | Promise<Answer> {
     const startedMs = performance.now();
-    const parsed = parseAccessRequest(parseObject(body, false));
-    return then(this.#decide(parsed), (decision) => ({
+    const parsed = this.#recent.parse(body);
+    return then(this.#decide(parsed), (judgement) => ({
       status: 200,
-      body: this.render(decision, { source: 'evaluation', startedMs, asked: parsed.request, asking }),
+      text: this.render(judgement, { source: 'evaluation', startedMs, asked: parsed.request, asking }),
     }));
   }
 
   async #evaluations({ body, req: asking }: Call): Promise<Answer> {
     let startedMs = performance.now();
-    const answer = await evaluateAll(
+    const text = await evaluateAll(
       parseObject(body, false),
       (parsed) => {
         startedMs = performance.now();
@@ -122,16 +119,17 @@ class DataPlane {
       },
       (one, { request: asked }) => this.render(one, { source: 'evaluations', startedMs, asked, asking }),
     );
-    return { status: 200, body: answer };
+    return { status: 200, text };
   }
 
   #check({ body, req: asking }: Call): Answer | Promise<Answer> {
     const startedMs = performance.now();
-    const parsed = parseAccessRequest(parseObject(body, false));
-    return then(this.#decide(parsed), (decision) =>
-      statusAnswer(
-        decision,
-        this.render(decision, { source: 'check', startedMs, asked: parsed.request, asking }),
+    const parsed = this.#recent.parse(body);
+    return then(this.#decide(parsed), (judgement) =>
+      withStatus(
+        statusOf(judgement.reason),
+        judgement.reason,
+        this.render(judgement, { source: 'check', startedMs, asked: parsed.request, asking }),
       ),
     );
   }
@@ -173,22 +171,13 @@ class DataPlane {
     return { status: 200, body, headers: { 'x-writ-reason': reason } };
   }
 
-  #decide({ request, malformed }: ParsedRequest): Decision | Promise<Decision> {
+  #decide({ request, malformed }: ParsedRequest): Judgement | Promise<Judgement> {
     if (malformed === undefined) return this.#ports.checker.check(request);
     return this.#ports.checker.judge(request, {
       ok: false,
       reason: 'invalid_credential',
       detail: malformed.detail,
     });
-  }
-
-  #facts(): DecisionFacts {
-    const { cursor, policy, checker } = this.#ports;
-    return {
-      position: renderPosition(cursor.position),
-      policy: policy.revision.digest,
-      freshForMs: checker.freshForMs(),
-    };
   }
 }
 

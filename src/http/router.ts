@@ -1,11 +1,14 @@
-/** A table of routes on node:http: exact paths first, then patterns. 404 and 405 are answers of the table. */
+/**
+ * A table of routes on node:http: exact paths first, then patterns. 404 and 405 are answers of the table. A request
+ * whose handler needs no wait is answered in the turn in which its body ended: a promise costs more than a decision.
+ */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Log } from '../kernel/log.ts';
 import type { WritError } from '../kernel/error.ts';
 import { WritError as Failure } from '../kernel/error.ts';
 import type { Answer } from './answer.ts';
 import { asWritError, problemAnswer, send } from './answer.ts';
-import { readBody, requireJson } from './body.ts';
+import { collectBody, requireJson } from './body.ts';
 
 export interface Call {
   readonly req: IncomingMessage;
@@ -41,14 +44,21 @@ export function createRouter(routes: readonly Route[], log: Log): RequestListene
   return (req, res) => {
     const path = pathOf(req.url ?? '');
     const found = exact.get(path);
-    if (found !== undefined) return void dispatch(found, [], req, res, log);
+    if (found !== undefined) {
+      dispatch(found, NO_PARAMS, { req, res, log });
+      return;
+    }
     for (const { expression, routes: methods } of patterns) {
       const match = expression.exec(path);
-      if (match !== null) return void dispatch(methods, match.slice(1), req, res, log);
+      if (match === null) continue;
+      dispatch(methods, match.slice(1), { req, res, log });
+      return;
     }
     send(req, res, problemAnswer(new Failure('NOT_FOUND', 'no such route')));
   };
 }
+
+const NO_PARAMS: readonly string[] = [];
 
 function methodsFor(
   path: string,
@@ -71,13 +81,15 @@ function pathOf(url: string): string {
   return query < 0 ? url : url.slice(0, query);
 }
 
-async function dispatch(
-  methods: Map<string, Route>,
-  params: readonly string[],
-  req: IncomingMessage,
-  res: ServerResponse,
-  log: Log,
-): Promise<void> {
+/** One request on its way to its answer. */
+interface Exchange {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly log: Log;
+}
+
+function dispatch(methods: Map<string, Route>, params: readonly string[], exchange: Exchange): void {
+  const { req, res } = exchange;
   const route = methods.get(req.method === 'HEAD' ? 'GET' : (req.method ?? ''));
   if (route === undefined) {
     const allow = [...methods.keys()].join(', ');
@@ -85,27 +97,52 @@ async function dispatch(
     send(req, res, { ...answer, headers: { ...answer.headers, allow } });
     return;
   }
+  if (route.bodyBytesMax === undefined) handle(route, { req, res, body: '', params }, exchange);
+  else handleBody(route, route.bodyBytesMax, params, exchange);
+}
+
+function handleBody(route: Route, bodyBytesMax: number, params: readonly string[], exchange: Exchange): void {
+  const { req, res } = exchange;
+  let isSettled = false;
+  const reject = (error: WritError): void => {
+    if (!isSettled) fail(route, exchange, error);
+    isSettled = true;
+  };
   try {
-    const answer = await run(route, params, req, res);
-    if (answer !== undefined) send(req, res, answer);
+    requireJson(req);
   } catch (thrown) {
-    fail(route, req, res, asWritError(thrown), log);
+    reject(asWritError(thrown));
+    return;
+  }
+  collectBody(req, bodyBytesMax, {
+    resolve: (body) => {
+      isSettled = true;
+      handle(route, { req, res, body, params }, exchange);
+    },
+    reject,
+  });
+}
+
+function handle(route: Route, call: Call, exchange: Exchange): void {
+  try {
+    const answer = route.handle(call);
+    if (answer instanceof Promise) void settle(route, answer, exchange);
+    else if (answer !== undefined) send(call.req, call.res, answer);
+  } catch (thrown) {
+    fail(route, exchange, asWritError(thrown));
   }
 }
 
-async function run(
-  route: Route,
-  params: readonly string[],
-  req: IncomingMessage,
-  res: ServerResponse,
-): Promise<Answer | undefined> {
-  if (route.bodyBytesMax === undefined) return route.handle({ req, res, body: '', params });
-  requireJson(req);
-  const body = await readBody(req, route.bodyBytesMax);
-  return route.handle({ req, res, body, params });
+async function settle(route: Route, pending: Promise<Answer | undefined>, exchange: Exchange): Promise<void> {
+  try {
+    const answer = await pending;
+    if (answer !== undefined) send(exchange.req, exchange.res, answer);
+  } catch (thrown) {
+    fail(route, exchange, asWritError(thrown));
+  }
 }
 
-function fail(route: Route, req: IncomingMessage, res: ServerResponse, error: WritError, log: Log): void {
+function fail(route: Route, { req, res, log }: Exchange, error: WritError): void {
   if (error.code === 'INTERNAL')
     log.error('a request failed unforeseen', { code: error.code, detail: causeOf(error) });
   const answer = (route.renderError ?? problemAnswer)(error);

@@ -2,7 +2,7 @@
  * Live sessions on the data plane. The id is the capability: whoever has it may listen, ping, confirm and end. It is
  * never logged. A kill is one event on the stream; the holder's confirmation is what makes it count.
  */
-import type { Decision } from '../decision/decision.ts';
+import type { Judgement } from '../decision/decision.ts';
 import type { Occasion } from '../decision/observer.ts';
 import type { KillEvent, SessionHandle } from '../session/session.ts';
 import type { SessionRegistry } from '../session/registry.ts';
@@ -16,6 +16,7 @@ import { parseCredential } from '../credential/parse-credential.ts';
 import { parseAction, parseContext, parseResource, parseSubject } from './access-request.ts';
 import type { Answer } from './answer.ts';
 import { parseObject } from './body.ts';
+import { withStatus } from './decision-answer.ts';
 import type { Call, Route } from './router.ts';
 
 export interface SessionPorts {
@@ -28,7 +29,7 @@ export interface SessionPorts {
 const COMMENT_MS = 15_000;
 
 /** Renders a decision and tells who watches. */
-type Render = (decision: Decision, occasion: Omit<Occasion, 'id'>) => Record<string, unknown>;
+type Render = (judgement: Judgement, occasion: Omit<Occasion, 'id'>) => string;
 
 export function sessionRoutes(ports: SessionPorts, render: Render): Route[] {
   const { keeper } = ports;
@@ -86,9 +87,8 @@ function parseRest(body: JsonObject): Pick<SessionOrder['request'], 'action' | '
 }
 
 /** 403 for a deny; 503 where asking again makes sense. */
-function refusal(decision: Decision, body: Record<string, unknown>): Answer {
-  if (decision.effect === 'deny') return { status: 403, body };
-  return { status: 503, body, headers: { 'retry-after': '1' } };
+function refusal({ effect, reason }: Judgement, text: string): Answer {
+  return withStatus(effect === 'deny' ? 403 : 503, reason, text);
 }
 
 const KIND = /^[a-z0-9-]{1,32}$/;

@@ -30,6 +30,9 @@ export const LIMITS = {
   proofAgeMs: 60_000,
   proofsMax: 250_000,
   verifiedCredentialsMax: 20_000,
+  /** Of 4 KiB at most: 32 MiB of text, and as much again for what was read from it. */
+  requestsRememberedMax: 8_192,
+  requestRememberedCharsMax: 4_096,
   bareSubjectsMax: 10_000,
   bareSubjectCharsMax: 512,
   verificationsInFlightMax: 1_024,

@@ -98,6 +98,21 @@ describe('a key that leaves the set', () => {
     expect(await outcomeOf(verifier, token)).toBe('signature');
   });
 
+  it('takes it from a credential that is presented as the very same object too, and so does its end', async () => {
+    const keys = new MemoryKeys([ec]);
+    const verifier = verifierOf([issuerOf({ keys })]);
+    const presented = bearer(mintToken());
+    expect(await verifier.verify(presented, NOW_MS)).toMatchObject({ ok: true });
+    expect(verifier.verify(presented, NOW_MS)).toMatchObject({ ok: true });
+    expect(verifier.verify(presented, NOW_MS)).toMatchObject({ ok: true });
+    expect(verifier.verify(presented, NOW_MS + 365 * 86_400_000)).toMatchObject({
+      ok: false,
+      reason: 'expired',
+    });
+    keys.publish([makeKey('ES256', 'next')]);
+    expect(await verifier.verify(presented, NOW_MS)).toMatchObject({ ok: false, detail: 'key_unknown' });
+  });
+
   it('leaves alone what others signed: that is still answered at once', async () => {
     const keys = new MemoryKeys([ec, keyFor('EdDSA')]);
     const verifier = verifierOf([issuerOf({ keys, algorithms: ['ES256', 'EdDSA'] })]);

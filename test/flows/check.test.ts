@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Target } from '../../src/feed/entry.ts';
+import type { FeedLine, Target } from '../../src/feed/entry.ts';
+import { renderPosition } from '../../src/feed/position.ts';
+import { epochS } from '../../src/kernel/clock.ts';
 import { sessionRefOf } from '../../src/session/session.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { ISSUER, LEASE_MS, TestReplica, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
@@ -82,6 +84,130 @@ describe('a decision', () => {
     expect(replica.checker.check(requestOf(tokenOf('billing', 'j2', NOW_S + 1)))).toMatchObject({
       effect: 'allow',
     });
+  });
+});
+
+describe('the memo of the policy', () => {
+  const request = requestOf(TOKEN);
+  const evaluations = ({ checker, policy }: TestReplica, times = 3): number => {
+    const before = policy.evaluations;
+    for (let i = 0; i < times; i++) expect(checker.check(request)).toMatchObject({ effect: 'allow' });
+    return policy.evaluations - before;
+  };
+
+  it('answers a request that comes again as it was without asking the policy again', async () => {
+    const replica = await start();
+    expect(evaluations(replica)).toBe(1);
+    expect(replica.checker.check(requestOf(TOKEN, { action: { name: 'write' } }))).toMatchObject({
+      reason: 'policy_denied',
+    });
+  });
+
+  it('never stands in for a revocation, and the policy is not asked about what is dead', async () => {
+    const replica = await start();
+    expect(evaluations(replica)).toBe(1);
+    await kill(replica, jti('j1'));
+    expect(replica.checker.check(request)).toMatchObject({ effect: 'deny', reason: 'revoked' });
+    expect(replica.policy.evaluations).toBe(1);
+  });
+
+  it('never stands in for the lease', async () => {
+    const replica = await start();
+    expect(evaluations(replica)).toBe(1);
+    replica.closing.abort();
+    await replica.replica.stop();
+    expect(replica.checker.check(request)).toMatchObject({ effect: 'indeterminate', reason: 'fenced' });
+  });
+
+  it('is dropped with the policy it came from', async () => {
+    const replica = await start();
+    expect(evaluations(replica)).toBe(1);
+    replica.policy.revision = { ...replica.policy.revision, digest: 'sha256:other' };
+    expect(evaluations(replica)).toBe(1);
+    expect(replica.checker.check(request)).toMatchObject({ evidence: { policy: 'sha256:other' } });
+  });
+
+  it('holds within one second where the policy reads the time', async () => {
+    const replica = await start();
+    replica.policy.revision = { ...replica.policy.revision, readsNow: true };
+    expect(evaluations(replica)).toBe(1);
+    replica.clock.advance(1_000);
+    await settle();
+    expect(evaluations(replica)).toBe(1);
+  });
+
+  it('is dropped when a grant is given or taken away, and ends with the first of the grants it was given on', async () => {
+    const replica = await start();
+    const { checker, grants, policy, clock } = replica;
+    const granted = requestOf(TOKEN, { action: { name: 'granted' } });
+    const told = (effect: string, evaluations: number): void => {
+      const before = policy.evaluations;
+      for (let i = 0; i < 3; i++) expect(checker.check(granted)).toMatchObject({ effect });
+      expect(policy.evaluations - before).toBe(evaluations);
+    };
+    told('deny', 1);
+    const line = (sequence: number, facts: object): FeedLine =>
+      ({
+        position: { epoch: 1, sequence },
+        chain: '',
+        sealed: { text: '', entry: { v: 1, at: '', by: '', sig: '', ...facts } },
+      }) as unknown as FeedLine;
+    const grant = {
+      kind: 'grant',
+      subject: { id: 'billing' },
+      action: 'granted',
+      resource: { type: 'invoice' },
+      caller: 'admin',
+      body: '',
+    };
+    grants.apply(line(1, { ...grant, id: 'gra_1' }));
+    told('allow', 1);
+    grants.apply(line(2, { kind: 'ungrant', id: 'ung_1', grant: 'gra_1', caller: 'admin' }));
+    told('deny', 1);
+    grants.apply(line(3, { ...grant, id: 'gra_2', untilS: epochS(clock.now()) + 2 }));
+    told('allow', 1);
+    clock.advance(2_000);
+    await settle();
+    told('deny', 1);
+  });
+
+  it('is not kept of a policy that reads clock, randomness or network', async () => {
+    const replica = await start();
+    replica.policy.revision = { ...replica.policy.revision, isPure: false };
+    expect(evaluations(replica)).toBe(3);
+  });
+
+  it('can be switched off', async () => {
+    const replica = new TestReplica({ clock: new FakeClock(), hasMemo: false });
+    running.push(replica);
+    expect(evaluations(await replica.start())).toBe(3);
+  });
+
+  it('is of one verified credential: the same text under another is asked anew', async () => {
+    const { checker, policy, verifier } = await start();
+    const verified = verifier.verify({ scheme: 'Bearer', token: TOKEN });
+    if (verified instanceof Promise || !verified.ok) throw new Error('the token was refused');
+    const other = { ok: true, credential: { ...verified.credential } } as const;
+    expect(checker.judge(request, verified)).toMatchObject({ effect: 'allow' });
+    expect(checker.judge(request, other)).toMatchObject({ effect: 'allow' });
+    expect(policy.evaluations).toBe(2);
+  });
+});
+
+describe('the evidence of a decision', () => {
+  it('is that of its own moment: position, policy and what is left of the lease', async () => {
+    const replica = await start();
+    const { checker, cursor } = replica;
+    const first = await checker.check(requestOf(TOKEN));
+    expect(first.evidence).toEqual({
+      position: renderPosition(cursor.position),
+      policy: 'sha256:test',
+      freshForMs: checker.freshForMs(),
+    });
+    await kill(replica, jti('other'));
+    const second = await checker.check(requestOf(TOKEN));
+    expect(second.evidence.position).toBe(renderPosition(cursor.position));
+    expect(second.evidence.position).not.toBe(first.evidence.position);
   });
 });
 

@@ -16,7 +16,7 @@ import type { ControlPlanePorts } from '../../src/http/control-plane.ts';
 import { controlPlane } from '../../src/http/control-plane.ts';
 import type { DataPlanePorts } from '../../src/http/data-plane.ts';
 import { dataPlane } from '../../src/http/data-plane.ts';
-import { DecisionIds, statusAnswer } from '../../src/http/decision-answer.ts';
+import { DecisionIds, statusOf, withStatus } from '../../src/http/decision-answer.ts';
 import type { InspectionPorts } from '../../src/http/inspection.ts';
 import { Inspection } from '../../src/http/inspection.ts';
 import type { Route } from '../../src/http/router.ts';
@@ -143,7 +143,7 @@ describe('every reason', () => {
   };
 
   it.each(REASONS)('%s has its status, its challenge and its time to try again', (reason) => {
-    const { status, headers = {} } = statusAnswer({ effect: 'deny', reason }, {});
+    const { status, headers = {} } = withStatus(statusOf(reason), reason, '{}');
     expect(status).toBe(STATUSES[reason]);
     expect('www-authenticate' in headers).toBe(status === 401);
     expect('retry-after' in headers).toBe(status === 503);

@@ -488,6 +488,63 @@ const APPLYING: readonly Removal[] = [
   },
 ];
 
+const checkFlow = 'src/flows/check.ts';
+
+const MEMO: readonly Removal[] = [
+  {
+    name: 'a policy that was replaced goes on answering',
+    file: checkFlow,
+    find: '      known.revision === revision &&\n',
+    replace: '',
+    test: test('flows/check', 'is dropped with the policy it came from'),
+  },
+  {
+    name: 'an answer that depends on the time is kept',
+    file: checkFlow,
+    find: '(revision.readsNow ? known.nowS === nowS : nowS < known.endS)',
+    replace: 'nowS < known.endS',
+    test: test('flows/check', 'holds within one second where the policy reads the time'),
+  },
+  {
+    name: 'a grant that was taken away goes on permitting',
+    file: checkFlow,
+    find: '      known.generation === generation &&\n',
+    replace: '',
+    test: test('flows/check', 'is dropped when a grant is given or taken away'),
+  },
+  {
+    name: 'a grant that has ended goes on permitting',
+    file: checkFlow,
+    find: '(revision.readsNow ? known.nowS === nowS : nowS < known.endS)',
+    replace: '(revision.readsNow ? known.nowS === nowS : true)',
+    test: test('flows/check', 'is dropped when a grant is given or taken away'),
+  },
+  {
+    name: 'an answer to one credential is given to another',
+    file: checkFlow,
+    find: '      known.credential === credential &&\n',
+    replace: '',
+    test: test('flows/check', 'is of one verified credential'),
+  },
+  {
+    name: 'a policy that rolls dice is asked once',
+    file: checkFlow,
+    find: 'hasMemo && revision.isPure',
+    replace: 'hasMemo',
+    test: test('flows/check', 'is not kept of a policy that reads clock'),
+  },
+  {
+    name: 'a key that left goes on verifying what comes as the same object',
+    file: credential('verifier'),
+    find: 'met !== undefined && hasKeyStill(met)',
+    replace: 'met !== undefined',
+    test: test(
+      'credential/verifier',
+      'takes it from a credential that is presented as the very same object too',
+    ),
+  },
+];
+
 export const REMOVALS: readonly Removal[] = [
   ...SPELLING,
   ...HEADER,
@@ -497,4 +554,5 @@ export const REMOVALS: readonly Removal[] = [
   ...BINDING,
   ...PRESENTED,
   ...APPLYING,
+  ...MEMO,
 ];

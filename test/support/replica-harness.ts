@@ -90,6 +90,8 @@ export class MemoryReceipts implements ReceiptStore {
 /** `sub|jti|iat`, `iat` in epoch seconds: the token is its own claims. `bad…` does not verify; `slow…` takes a turn. */
 export class PlainVerifier implements CredentialVerifier {
   readonly #fingerprinter: Fingerprinter;
+  /** As the real one: a token that comes again is the same credential. */
+  readonly #known = new Map<string, VerifiedCredential>();
   /** Resolves what `slow` tokens wait for. */
   readonly slow = Promise.withResolvers<void>();
 
@@ -103,7 +105,9 @@ export class PlainVerifier implements CredentialVerifier {
     if (token.startsWith('nokeys'))
       return { ok: false, reason: 'invalid_credential', detail: 'keys_unavailable' };
     if (token.startsWith('busy')) return { ok: false, reason: 'overloaded', detail: 'overloaded' };
-    const settled: Verification = { ok: true, credential: this.#verified(token.replace(/^slow/, '')) };
+    const known = this.#known.get(token) ?? this.#verified(token.replace(/^slow/, ''));
+    this.#known.set(token, known);
+    const settled: Verification = { ok: true, credential: known };
     return token.startsWith('slow') ? this.slow.promise.then(() => settled) : settled;
   }
 
@@ -136,7 +140,7 @@ export class PlainVerifier implements CredentialVerifier {
 
 /** Allows `read`, and `granted` by any grant; denies the rest; `undefined` and `error` by name. `control` is the value of `writ/control/allow`. */
 export class PlainPolicy implements PolicyEngine {
-  readonly revision: PolicyRevision = {
+  revision: PolicyRevision = {
     digest: 'sha256:test',
     entrypoints: ['writ/authz/decision'],
     isPure: true,
@@ -184,6 +188,7 @@ export interface TestReplicaOptions {
   readonly exclusive?: boolean;
   /** 0: the loop turns after each piece of work. */
   readonly sliceMs?: number;
+  readonly hasMemo?: boolean;
 }
 
 export class TestReplica {
@@ -310,11 +315,13 @@ export class TestReplica {
       fingerprinter,
       view,
       grants,
+      cursor,
       lease,
       policy,
       lastAccepts,
       clock,
       clockSkewS: 5,
+      hasMemo: options.hasMemo ?? true,
     });
     this.keeper = new SessionKeeper({ checker: this.checker, sessions, clock, random });
     this.revoker = new Revoker({

@@ -15,6 +15,8 @@ interface Branch {
   readonly prefix: string;
   /** Undefined: everything below is read. */
   readonly branches: readonly Branch[] | undefined;
+  /** For the one object that comes again with every request of a credential, and never changes: its text. */
+  readonly rendered: WeakMap<object, string> | undefined;
 }
 
 /** A renderer for the paths that are read; undefined: the whole input is. */
@@ -31,18 +33,33 @@ function branchesOf(paths: readonly InputPath[]): readonly Branch[] {
     name,
     prefix: `${JSON.stringify(name)}:`,
     branches: below.some((path) => path.length === 0) ? undefined : branchesOf(below),
+    rendered: name === CREDENTIAL ? new WeakMap<object, string>() : undefined,
   }));
 }
 
 function renderObject(object: JsonObject, branches: readonly Branch[]): string {
   let text = '{';
   for (const branch of branches) {
-    const value: unknown = Object.hasOwn(object, branch.name) ? object[branch.name] : undefined;
-    if (value === undefined) continue;
+    const value: unknown = object[branch.name];
+    // Named second: what is inherited has a value too, but few names do.
+    if (value === undefined || !Object.hasOwn(object, branch.name)) continue;
     if (text.length > 1) text += ',';
-    text += branch.prefix + renderBelow(value, branch.branches);
+    text +=
+      branch.prefix +
+      (branch.rendered === undefined ? renderBelow(value, branch.branches) : renderOnce(value, branch));
   }
   return `${text}}`;
+}
+
+/** Made once for each verified credential (decision/policy-input.ts). */
+const CREDENTIAL = 'credential';
+
+function renderOnce(value: unknown, { rendered, branches }: Branch): string {
+  if (rendered === undefined || typeof value !== 'object' || value === null)
+    return renderBelow(value, branches);
+  let text = rendered.get(value);
+  if (text === undefined) rendered.set(value, (text = renderBelow(value, branches)));
+  return text;
 }
 
 function renderBelow(value: unknown, branches: readonly Branch[] | undefined): string {
@@ -53,7 +70,7 @@ function renderBelow(value: unknown, branches: readonly Branch[] | undefined): s
 
 /** JSON.stringify spells half a surrogate pair as an escape, which OPA's parser would read as another character. */
 export function hasLoneSurrogate(json: string): boolean {
-  return json.includes('\\ud') && LONE_SURROGATE.test(json);
+  return json.includes('\\') && LONE_SURROGATE.test(json);
 }
 
 const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;

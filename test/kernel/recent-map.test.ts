@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RecentMap } from '../../src/credential/recent-map.ts';
+import { RecentMap } from '../../src/kernel/recent-map.ts';
 
 describe('a map of what was used recently', () => {
   it('never holds more than it may, and always the last half of what was put in', () => {
