@@ -42,6 +42,7 @@ import { Authoriser } from './flows/authorise.ts';
 import { LeaseTable } from './flows/barrier.ts';
 import { Checker } from './flows/check.ts';
 import { Effects } from './flows/effects.ts';
+import { Expirer } from './flows/expire.ts';
 import { Follower } from './flows/follow.ts';
 import type { Identity } from './flows/identity.ts';
 import type { OpenRule } from './flows/join.ts';
@@ -49,7 +50,9 @@ import { Joiner } from './flows/join.ts';
 import { SessionKeeper } from './flows/keep-session.ts';
 import { News } from './flows/news.ts';
 import { Replica } from './flows/replica.ts';
+import { Reevaluator } from './flows/reevaluate.ts';
 import { Renewer } from './flows/renew.ts';
+import { Reviewer } from './flows/review.ts';
 import { Revoker } from './flows/revoke.ts';
 import { Tree } from './flows/tree.ts';
 import { controlPlane } from './http/control-plane.ts';
@@ -178,7 +181,7 @@ async function open(
     members,
     view,
     grants,
-    grantListener: { subjectsChanged: () => undefined },
+    grantListener: { subjectsChanged: (ids) => reevaluator.subjectsChanged(ids) },
     tree,
     effects,
     sessions,
@@ -252,7 +255,14 @@ async function open(
     crashPoint,
     closing: closing.signal,
   });
-  const keeper = new SessionKeeper({ checker, sessions, clock, random });
+  const clockSkewS = config.clockSkewMs / 1000;
+  const reviewer = new Reviewer({ checker, sessions, grants, cursor, clock, clockSkewS, log });
+  for (const session of sessions.all()) reviewer.schedule(session);
+  const reviews = { reviewer, sessions, clock, timer, log };
+  const expirer = new Expirer(reviews);
+  const reevaluator = new Reevaluator(reviews);
+  policy.onSwap(() => reevaluator.policyChanged());
+  const keeper = new SessionKeeper({ checker, reviewer, sessions, clock, random });
   const replica = new Replica({
     joiner,
     renewer,
@@ -272,6 +282,8 @@ async function open(
   await joiner.replay();
   await replica.start();
   lifetime.own('replica', () => replica.stop());
+  const reviewing = Promise.all([expirer.run(closing.signal), reevaluator.run(closing.signal)]);
+  lifetime.own('session reviews', () => reviewing.then(() => undefined));
   lifetime.own('waiting flows', () => closing.abort());
 
   const servers: OpenServer[] = [];

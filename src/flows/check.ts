@@ -112,6 +112,20 @@ export class Checker {
     return this.#judged({ effect: 'deny', reason }, undefined, this.#ports.clock.now());
   }
 
+  /**
+   * The brackets for what goes on: a session that stands on `credential`, at `timeMs` of its own time (policy and grants
+   * go by it; lease and verdict by the clock as always). Nothing is presented, so it is no accept.
+   */
+  reconsider(request: AccessRequest, credential: VerifiedCredential, timeMs: number): Decision {
+    const now = this.#ports.clock.now();
+    const verdict = this.#verdict(credential, now);
+    const settled = decideByVerdict(verdict) ?? mismatch(credential, request.subject.id);
+    if (settled !== undefined) return settled;
+    const at = { ...now, wallMs: timeMs };
+    const { grants } = this.#grantsOf(request.subject.id, credential, at);
+    return decide(verdict, this.#ports.policy.decide(policyInput(request, credential, epochS(at), grants)));
+  }
+
   /** The OPA Data API: what `input` presents is judged first, and nothing refused ever gets a value. */
   async evaluate(
     entrypoint: string,

@@ -2,16 +2,23 @@
  * A live session from its registration to its end. Order: register, check, keep, run. A revocation that lands after the
  * check finds the session registered; one that landed before is seen by the check.
  */
+import type { Credential, Verification, VerifiedCredential } from '../credential/credential.ts';
+import type { Unreadable } from '../credential/parse-credential.ts';
+import { isUnreadable } from '../credential/parse-credential.ts';
 import type { Judgement } from '../decision/decision.ts';
 import type { AccessRequest } from '../decision/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
+import { LIMITS } from '../kernel/limits.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
+import type { Standing } from '../session/grounds.ts';
+import { groundsOf, standingOf } from '../session/grounds.ts';
 import type { SessionRegistry } from '../session/registry.ts';
-import type { KillEvent, Session } from '../session/session.ts';
+import type { Fresh, KillEvent, Session } from '../session/session.ts';
 import { sessionRefOf } from '../session/session.ts';
 import type { Checker } from './check.ts';
+import type { Reviewer } from './review.ts';
 
 export interface SessionOrder {
   readonly kind: string;
@@ -38,73 +45,148 @@ export interface Ping {
   readonly kill: KillEvent | undefined;
 }
 
-export class SessionKeeper {
-  readonly #checker: Checker;
-  readonly #sessions: SessionRegistry;
-  readonly #clock: Clock;
-  readonly #random: Random;
+/** `taken` is there when the fresher credential took the place of the one before: exactly when `decision` allows. */
+export interface Refreshed {
+  readonly decision: Judgement;
+  /** What the session stands for: it is decided on again. */
+  readonly asked: AccessRequest;
+  readonly taken?: { readonly freshForMs: number; readonly expiresAtS: number };
+}
 
-  constructor(ports: { checker: Checker; sessions: SessionRegistry; clock: Clock; random: Random }) {
-    this.#checker = ports.checker;
-    this.#sessions = ports.sessions;
-    this.#clock = ports.clock;
-    this.#random = ports.random;
+export interface KeepPorts {
+  readonly checker: Checker;
+  readonly reviewer: Reviewer;
+  readonly sessions: SessionRegistry;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export class SessionKeeper {
+  readonly #ports: KeepPorts;
+
+  constructor(ports: KeepPorts) {
+    this.#ports = ports;
   }
 
-  /** Opens a session, or says why not. OVERLOADED when there are too many. */
+  /** Opens a session, or says why not. OVERLOADED when there are too many, BODY_TOO_LARGE for what is too large to keep. */
   async open(order: SessionOrder): Promise<OpenedSession> {
+    const { checker, reviewer, sessions, clock, random } = this.#ports;
     if (order.request.credential === undefined)
-      return { id: undefined, decision: this.#checker.refuse('no_credential') };
-    const verification = await this.#checker.verify(order.request.credential);
+      return { id: undefined, decision: checker.refuse('no_credential') };
+    const verification = await checker.verify(order.request.credential);
     const verified = verification?.ok === true ? verification.credential : undefined;
     const subject = order.request.subject ?? { type: 'identity', id: verified?.subject ?? '' };
     const request = { ...order.request, subject };
-    if (verified === undefined)
-      return { id: undefined, decision: this.#checker.judge(request, verification) };
-    const id = newId('ses', this.#random);
+    if (verified === undefined) return { id: undefined, decision: checker.judge(request, verification) };
+    const id = newId('ses', random);
     const ref = sessionRefOf(id);
-    const now = this.#clock.now();
-    const record = {
-      ref,
-      kind: order.kind,
-      subject: verified.subject,
-      handles: verified.handles,
-      issuedAtS: verified.issuedAtS,
-      expiresAtS: verified.expiresAtS,
-      selfEnds: order.selfEnds,
-      openedAtMs: now.wallMs,
-    };
-    const freshForMs = this.#checker.freshForMs();
-    this.#sessions.register(record, now.monoMs + freshForMs);
-    const decision = this.#checker.judge(request, verification);
+    const now = clock.now();
+    const { kind, selfEnds } = order;
+    const fixed = { ref, kind, subject: verified.subject, selfEnds, openedAtMs: now.wallMs };
+    const record = { ...fixed, ...freshOf(request, verified) };
+    const leaseMs = checker.freshForMs();
+    sessions.register(record, now.monoMs + leaseMs);
+    const decision = checker.judge(request, verification);
     if (decision.effect !== 'allow') {
-      this.#sessions.end(ref);
+      sessions.end(ref);
       return { id: undefined, decision };
     }
-    this.#sessions.keep(record);
-    return { id, decision, freshForMs };
+    sessions.keep(record);
+    const session = this.find(id);
+    reviewer.schedule(session, verified);
+    return { id, decision, freshForMs: Math.min(leaseMs, this.#leftMs(session)) };
+  }
+
+  /**
+   * A fresher credential for a session that goes on. Order: register, check, keep, run, as for one that opens: while it
+   * is decided on, a revocation of either credential reaches the session. SESSION_ENDED for one that was killed or would
+   * be denied by now, NOT_FRESHER for a credential that ends earlier, STORE_UNREACHABLE: the old one stays.
+   */
+  async refresh(id: string, presented: Credential | Unreadable): Promise<Refreshed> {
+    const { checker, reviewer, sessions } = this.#ports;
+    requireLive(this.find(id));
+    const verification = await this.#verify(presented);
+    // Everything may have happened meanwhile: what would be denied now is killed, not refreshed.
+    const session = this.find(id);
+    reviewer.review(session, 'holder');
+    const { request: asked, credential: current } = requireLive(session);
+    if (verification === undefined) return { asked, decision: checker.refuse('no_credential') };
+    if (!verification.ok) return { asked, decision: checker.judge(asked, verification) };
+    const { credential: verified } = verification;
+    if (verified.issuer !== current.issuer || verified.subject !== current.subject)
+      return { asked, decision: checker.refuse('subject_mismatch') };
+    if (verified.expiresAtS < current.expiresAtS)
+      throw new WritError('NOT_FRESHER', 'the credential ends before the one of the session');
+    const fresh = freshOf(asked, verified);
+    const offer = sessions.offer(session, fresh);
+    const decision = checker.judge(asked, verification);
+    offer.settle(decision.effect === 'allow' ? fresh : undefined);
+    if (decision.effect !== 'allow') return { asked, decision };
+    reviewer.schedule(session, verified);
+    const taken = { freshForMs: this.#extend(session), expiresAtS: verified.expiresAtS };
+    return { asked, decision, taken };
   }
 
   /** What is known of a session by its capability; NOT_FOUND for one that is not there. */
   find(id: string): Session {
-    const session = this.#sessions.lookup(sessionRefOf(id));
+    const session = this.#ports.sessions.lookup(sessionRefOf(id));
     if (session === undefined) throw new WritError('NOT_FOUND', 'no such session');
     return session;
   }
 
-  /** How long the holder may go on, counted from when it sent the ping. 0 with the reason once it was killed. */
+  /**
+   * How long the holder may go on, counted from when it sent the ping; never beyond the end of its credential or grant.
+   * 0 with the reason once it was killed: a session whose time has come, or that is not decided again yet, is first.
+   */
   ping(id: string): Ping {
+    const { sessions, reviewer } = this.#ports;
     const session = this.find(id);
-    if (session.kill !== undefined) return { freshForMs: 0, kill: killEventOf(session.kill) };
-    const freshForMs = this.#checker.freshForMs();
-    this.#sessions.extend(session.ref, this.#clock.now().monoMs, freshForMs);
-    return { freshForMs, kill: undefined };
+    if (sessions.isOutdated(session) || this.#leftMs(session) <= 0) reviewer.review(session, 'holder');
+    const { kill } = session;
+    if (kill !== undefined) return { freshForMs: 0, kill: killEventOf(kill) };
+    return { freshForMs: this.#extend(session), kill: undefined };
   }
 
   /** The holder says that it closed: the proof a kill waits for. NOT_FOUND when there is no such session. */
   closed(id: string): void {
-    this.#sessions.end(this.find(id).ref);
+    this.#ports.sessions.end(this.find(id).ref);
   }
+
+  #verify(presented: Credential | Unreadable): Verification | undefined | Promise<Verification> {
+    if (!isUnreadable(presented)) return this.#ports.checker.verify(presented);
+    const { reason, detail } = presented;
+    return reason === 'no_credential' ? undefined : { ok: false, reason, detail };
+  }
+
+  #extend(session: Session): number {
+    const { checker, sessions, clock } = this.#ports;
+    const freshForMs = Math.min(checker.freshForMs(), this.#leftMs(session));
+    sessions.extend(session.ref, clock.now().monoMs, freshForMs);
+    return freshForMs;
+  }
+
+  #leftMs(session: Session): number {
+    return Math.max(0, Math.floor(this.#ports.sessions.leftMs(session, this.#ports.clock.now())));
+  }
+}
+
+/** What a record says of the credential that a session stands on. BODY_TOO_LARGE: it has to be kept. */
+function freshOf(request: AccessRequest, credential: VerifiedCredential): Fresh {
+  const grounds = groundsOf(request, credential);
+  if (grounds.request.length > LIMITS.sessionRequestCharsMax)
+    throw new WritError(
+      'BODY_TOO_LARGE',
+      'subject, action, resource and context of a session are kept: 16 KiB',
+    );
+  const { handles, issuedAtS, expiresAtS, actors } = credential;
+  return { handles, issuedAtS, expiresAtS, actor: actors[0]?.subject, grounds };
+}
+
+/** What the session stands on. One that cannot say it was killed when it was reviewed. */
+function requireLive(session: Session): Standing {
+  const standing = session.kill === undefined ? standingOf(session) : undefined;
+  if (standing === undefined) throw new WritError('SESSION_ENDED', 'the session was told to end');
+  return standing;
 }
 
 /** A kill as its holder is told: without our own bookkeeping. */

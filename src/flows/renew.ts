@@ -189,16 +189,11 @@ export class Renewer {
     return JSON.stringify([renderPosition(cursor.position), effects.outcomes(clock.now())]);
   }
 
-  /** Sessions that must not go on: those whose credential expired, and all of them when this replica is fenced. */
+  /** All sessions when this replica is fenced. Those whose time has come are ended by expire.ts, lease or not. */
   #endWhatIsOver(): void {
     const { sessions, clock, lease, cursor, view, grants, effects } = this.#ports;
     const now = clock.now();
     const position = renderPosition(cursor.position);
-    sessions.killWhere(
-      ({ expiresAtS }) => (expiresAtS ?? Infinity) * 1000 <= now.wallMs,
-      { reason: 'expired', position },
-      now,
-    );
     if (!lease.isFresh(now)) sessions.killWhere(() => true, { reason: 'fenced', position }, now);
     sessions.sweep(now);
     // One shard of the index: what has ended may leave, by the clock that never goes back.

@@ -58,3 +58,5 @@ export const sessionOrder = z.looseObject({
   resource: entity,
   context: context.exactOptional(),
 });
+
+export const freshCredential = z.looseObject({ credential: credential.optional() });

@@ -76,6 +76,11 @@ const kill = z.object({
   position,
 });
 
+export const sessionRefreshed = z.object({
+  freshForMs: count.describe('Counted from the sending of the request.'),
+  expiresAt: instant.describe('When the credential ends that the session stands on now.'),
+});
+
 export const ping = z.object({
   freshForMs: count.describe('Counted from the sending of the ping; 0 once it was killed.'),
   kill: kill.optional(),
@@ -142,7 +147,12 @@ export const sessionList = z.object({
       openedAt: instant,
       expiresAt: instant.optional(),
       kill: z
-        .object({ reason: z.enum(KILL_REASONS), revocation: z.string().optional(), at: instant })
+        .object({
+          reason: z.enum(KILL_REASONS),
+          revocation: z.string().optional(),
+          at: instant,
+          unconfirmed: z.boolean().describe('The time for the confirmation of its holder is over.'),
+        })
         .optional(),
     }),
   ),

@@ -1,5 +1,5 @@
 /** What the data plane's routes promise (data-plane.ts, session-routes.ts). */
-import { accessRequest, accessRequests, dataQuery, sessionOrder } from './access-schema.ts';
+import { accessRequest, accessRequests, dataQuery, freshCredential, sessionOrder } from './access-schema.ts';
 import * as answer from './answer-schema.ts';
 import type { Operation } from './operation.ts';
 import { OPEN_API } from './operation.ts';
@@ -80,6 +80,19 @@ export const DATA_OPERATIONS: readonly Operation[] = [
     summary: 'server-sent events: one `kill`, after which the stream ends',
     answers: [{ status: 200, what: 'the stream', type: 'text/event-stream' }],
     errors: ['NOT_FOUND'],
+  },
+  {
+    method: 'POST',
+    path: '/v1/sessions/:id/credential',
+    id: 'refreshSession',
+    summary: 'a fresher credential of the same subject takes the place of the one before',
+    body: freshCredential,
+    answers: [
+      { status: 200, what: 'it may go on', schema: answer.sessionRefreshed },
+      { status: 403, what: 'denied; the session goes on with the credential before', ...DECIDED },
+      { status: 503, what: 'it cannot be known now', ...DECIDED },
+    ],
+    errors: ['NOT_FOUND', 'NOT_FRESHER', 'SESSION_ENDED', 'STORE_UNREACHABLE'],
   },
   {
     method: 'POST',

@@ -78,8 +78,12 @@ export class Inspection {
 
   sessions(query: Query): Answer {
     requireKnown(query, ['limit']);
-    const sessions = this.#ports.sessions.list(limitOf(query, LIMITS.revocationsListedMax));
-    return { status: 200, body: { sessions: sessions.map(renderSession), total: this.#ports.sessions.size } };
+    const { sessions, clock } = this.#ports;
+    const now = clock.now();
+    const shown = sessions
+      .list(limitOf(query, LIMITS.revocationsListedMax))
+      .map((session) => renderSession(session, sessions.isUnconfirmed(session, now)));
+    return { status: 200, body: { sessions: shown, total: sessions.size } };
   }
 
   replicas(): Answer {
@@ -172,15 +176,8 @@ async function drained(res: ServerResponse): Promise<void> {
   res.off('close', onClose);
 }
 
-function renderSession({
-  ref,
-  kind,
-  subject,
-  selfEnds,
-  openedAtMs,
-  expiresAtS,
-  kill,
-}: Session): Record<string, unknown> {
+function renderSession(session: Session, isUnconfirmed: boolean): Record<string, unknown> {
+  const { ref, kind, subject, selfEnds, openedAtMs, expiresAtS, kill } = session;
   return {
     session: ref,
     kind,
@@ -190,7 +187,14 @@ function renderSession({
     ...(expiresAtS === undefined ? {} : { expiresAt: renderInstant(expiresAtS * 1000) }),
     ...(kill === undefined
       ? {}
-      : { kill: { reason: kill.reason, revocation: kill.revocation, at: renderInstant(kill.at.wallMs) } }),
+      : {
+          kill: {
+            reason: kill.reason,
+            revocation: kill.revocation,
+            at: renderInstant(kill.at.wallMs),
+            unconfirmed: isUnconfirmed,
+          },
+        }),
   };
 }
 

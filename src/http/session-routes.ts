@@ -11,6 +11,7 @@ import type { SessionKeeper, SessionOrder } from '../flows/keep-session.ts';
 import type { Checker } from '../flows/check.ts';
 import { WritError } from '../kernel/error.ts';
 import type { JsonObject } from '../kernel/json.ts';
+import { renderInstant } from '../kernel/clock.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { parseCredential } from '../credential/parse-credential.ts';
 import { parseAction, parseContext, parseResource, parseSubject } from './access-request.ts';
@@ -41,6 +42,12 @@ export function sessionRoutes(ports: SessionPorts, render: Render): Route[] {
       handle: (call) => open(ports, call, render),
     },
     { method: 'GET', path: '/v1/sessions/:id/events', handle: (call) => stream(ports, call) },
+    {
+      method: 'POST',
+      path: '/v1/sessions/:id/credential',
+      bodyBytesMax: LIMITS.dataBodyBytesMax,
+      handle: (call) => refresh(ports, call, render),
+    },
     { method: 'POST', path: '/v1/sessions/:id/ping', handle: ({ params: [id = ''] }) => ping(keeper, id) },
     { method: 'POST', path: '/v1/sessions/:id/closed', handle: ({ params: [id = ''] }) => end(keeper, id) },
     { method: 'DELETE', path: '/v1/sessions/:id', handle: ({ params: [id = ''] }) => end(keeper, id) },
@@ -76,6 +83,20 @@ async function open(
   const rendered = render(decision, { source: 'session', startedMs, asked, asking });
   if (id === undefined) return refusal(decision, rendered);
   return { status: 201, body: { id, events: `/v1/sessions/${id}/events`, freshForMs } };
+}
+
+async function refresh(
+  { keeper }: SessionPorts,
+  { body: text, params: [id = ''], req: asking }: Call,
+  render: Render,
+): Promise<Answer> {
+  const startedMs = performance.now();
+  const { credential } = parseObject(text, false);
+  const { decision, asked, taken } = await keeper.refresh(id, parseCredential(credential));
+  const rendered = render(decision, { source: 'session', startedMs, asked, asking });
+  if (taken === undefined) return refusal(decision, rendered);
+  const expiresAt = renderInstant(taken.expiresAtS * 1000);
+  return { status: 200, body: { freshForMs: taken.freshForMs, expiresAt } };
 }
 
 function parseRest(body: JsonObject): Pick<SessionOrder['request'], 'action' | 'resource' | 'context'> {

@@ -40,6 +40,10 @@ export const LIMITS = {
   killConfirmMs: 2_000,
   silentSessionKeptMs: 3_600_000,
   sessionKindCharsMax: 32,
+  /** Of subject, action, resource and context as JSON: they are kept for as long as the session lives. */
+  sessionRequestCharsMax: 16 * 1024,
+  /** Of all sessions together. */
+  sessionGroundsCharsMax: 256 * 1024 * 1024,
   waitMsDefault: 5_000,
   waitMsMax: 30_000,
   pageEntriesMax: 1_000,

@@ -4,6 +4,7 @@
  *
  * Order: register, check, run. A revocation that lands between check and run finds the session registered.
  */
+import type { HandleSet } from '../credential/handle.ts';
 import type { Instant } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
@@ -12,9 +13,11 @@ import type { DeadHandle } from '../revocation/cutoff.ts';
 import { isDeadUnder } from '../revocation/cutoff.ts';
 import { word } from '../revocation/word.ts';
 import { KillCounts } from './kill-counts.ts';
+import { Buckets } from './buckets.ts';
 import type { KillTally } from './kill-tally.ts';
 import { NOTHING_KILLED } from './kill-tally.ts';
 import type {
+  Fresh,
   KillEvent,
   Session,
   SessionHandle,
@@ -22,8 +25,9 @@ import type {
   SessionRef,
   SessionStore,
 } from './session.ts';
+import { Timetable } from './timetable.ts';
 
-interface Live extends SessionRecord {
+interface Live extends Mutable<SessionRecord> {
   kill: (KillEvent & { readonly at: Instant }) | undefined;
   /** When it was told, by the monotonic clock; Infinity before. */
   toldMs: number;
@@ -32,7 +36,20 @@ interface Live extends SessionRecord {
   readonly listeners: Set<SessionHandle>;
   /** The kills whose tallies count this session. */
   readonly claimedBy: Set<Claim>;
+  /** The generation of policy by which it was decided last. */
+  generation: number;
 }
+
+/** The fresher credential that may take the place of the one a session stands on: for a moment it stands on both. */
+interface Offered {
+  readonly offeredTo: Live;
+  readonly handles: HandleSet;
+  readonly issuedAtS: number | undefined;
+}
+
+type Footing = Live | Offered;
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 interface Claim {
   matched: number;
@@ -42,17 +59,34 @@ interface Claim {
   readonly open: Set<Live>;
 }
 
+/** A fresher credential that is being decided on. */
+export interface Offer {
+  /**
+   * Takes the fresher credential for the one before, on disk first; with undefined everything stays as it was, and so it
+   * does when this throws as the store does. Once.
+   */
+  settle(fresh: Fresh | undefined): void;
+}
+
+/** Of a session that an earlier run let in: older than every generation. */
+const NEVER_DECIDED = 0;
+
 export class SessionRegistry {
   /** Every kill of this run, by its reason. */
   readonly kills = new KillCounts();
   readonly #store: SessionStore;
   readonly #live = new Map<SessionRef, Live>();
-  readonly #byHandle = new Map<bigint, Set<Live>>();
+  readonly #byHandle = new Buckets<bigint, Footing>();
+  /** By the id of the subject and of the current actor. */
+  readonly #bySubject = new Buckets<string, Live>();
+  readonly #timetable = new Timetable<Live>();
   readonly #claims = new Map<string, Claim>();
   /** Those that were told to end: few of many, and the only ones that can be over by the clock. */
   readonly #told = new Set<Live>();
   #sweptAt: Instant | undefined;
   #onChange: () => void = () => undefined;
+  #groundsChars = 0;
+  #generation = 1;
 
   constructor(store: SessionStore) {
     this.#store = store;
@@ -77,7 +111,10 @@ export class SessionRegistry {
     if (this.#live.size >= LIMITS.sessionsMax) {
       throw new WritError('OVERLOADED', 'too many live sessions', { retryAfterS: 1 });
     }
-    this.#index(record, holderLeaseEndsMs);
+    if (this.#groundsChars + charsOf(record) > LIMITS.sessionGroundsCharsMax) {
+      throw new WritError('OVERLOADED', 'live sessions hold too much', { retryAfterS: 1 });
+    }
+    this.#index(record, holderLeaseEndsMs, this.#generation);
   }
 
   /** Puts a registered session on disk, before anyone is told its id: a restart must be able to kill it. */
@@ -90,9 +127,12 @@ export class SessionRegistry {
     }
   }
 
-  /** Takes over a session that a run before this one registered. Its holder's lease ended with that run's, or will by then. */
+  /**
+   * Takes over a session that a run before this one registered: it has to be decided again, nobody knows by which policy
+   * it was. Its holder's lease ended with that run's, or will by then.
+   */
   restore(record: SessionRecord, holderLeaseEndsMs: number): void {
-    this.#index(record, holderLeaseEndsMs);
+    this.#index(record, holderLeaseEndsMs, NEVER_DECIDED);
   }
 
   lookup(ref: SessionRef): Session | undefined {
@@ -101,6 +141,67 @@ export class SessionRegistry {
 
   list(limit: number): readonly Session[] {
     return this.#live.values().take(limit).toArray();
+  }
+
+  all(): Iterable<Session> {
+    return this.#live.values();
+  }
+
+  /** Sessions whose subject or current actor is `id`. */
+  ofSubject(id: string): Iterable<Session> {
+    return this.#bySubject.of(id);
+  }
+
+  /** From now on every session is outdated: what it was decided by has changed. */
+  outdate(): void {
+    this.#generation += 1;
+  }
+
+  /** Moves when sessions are outdated. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  isOutdated(session: Session): boolean {
+    return (session as Live).generation < this.#generation;
+  }
+
+  /** It was decided again by what is in force now, and may go on. */
+  confirm(session: Session): void {
+    (session as Live).generation = this.#generation;
+  }
+
+  /** `endsMs`: wall time at which it has to be decided again; Infinity for never. */
+  schedule(session: Session, endsMs: number, now: Instant): void {
+    if (this.#live.has(session.ref)) this.#timetable.set(session as Live, endsMs, now);
+  }
+
+  /** A session whose end has come. It stays due until it is scheduled anew, killed or over. */
+  due(now: Instant): Session | undefined {
+    return this.#timetable.due(now);
+  }
+
+  untilNextMs(now: Instant): number {
+    return this.#timetable.untilNextMs(now);
+  }
+
+  leftMs(session: Session, now: Instant): number {
+    return this.#timetable.leftMs(session as Live, now);
+  }
+
+  /** What time it is for `session`: a wall clock that was set back does not make it younger. */
+  timeMs(session: Session, now: Instant): number {
+    return this.#timetable.timeMs(session as Live, now);
+  }
+
+  /**
+   * A fresher credential, before it is decided on: from now on a kill reaches the session by either. `settle` takes one
+   * of the two away.
+   */
+  offer(session: Session, { handles, issuedAtS }: Fresh): Offer {
+    const offered = { offeredTo: session as Live, handles, issuedAtS };
+    this.#addFooting(offered);
+    return { settle: (fresh) => this.#settle(offered, fresh) };
   }
 
   /** The holder listens from now on. One that was killed before hears it at once. */
@@ -173,6 +274,16 @@ export class SessionRegistry {
     return doomed.length;
   }
 
+  /** Kills one session under no revocation. False for one that is not there or was told before. */
+  killOne(session: Session, event: KillEvent, at: Instant): boolean {
+    return this.#tell(session as Live, event, at);
+  }
+
+  /** True for one that was told to end and has let the time for its confirmation go by. */
+  isUnconfirmed(session: Session, now: Instant): boolean {
+    return session.kill !== undefined && isSilent(session as Live, now);
+  }
+
   /** What the kill under `claim` has reached at `now`. */
   tally(claim: string, now: Instant): KillTally {
     const counted = this.#claims.get(claim);
@@ -226,48 +337,83 @@ export class SessionRegistry {
   }
 
   *#reachedBy({ hi, lo, cutoffS }: DeadHandle): Generator<Live> {
-    for (const live of this.#byHandle.get(keyOf(hi, lo)) ?? []) {
-      if (isDeadUnder(cutoffS, live.issuedAtS)) yield live;
+    for (const footing of this.#byHandle.of(keyOf(hi, lo))) {
+      if (isDeadUnder(cutoffS, footing.issuedAtS)) yield sessionOn(footing);
     }
   }
 
-  #index(record: SessionRecord, holderLeaseEndsMs: number): void {
+  #index(record: SessionRecord, holderLeaseEndsMs: number, generation: number): void {
     const live: Live = {
       ...record,
       kill: undefined,
       toldMs: Number.POSITIVE_INFINITY,
       holderLeaseEndsMs,
-      listeners: new Set(),
-      claimedBy: new Set(),
+      listeners: new Set<SessionHandle>(),
+      claimedBy: new Set<Claim>(),
+      generation,
     };
     this.#live.set(record.ref, live);
-    for (const key of keysOf(record)) {
-      const bucket = this.#byHandle.get(key);
-      if (bucket === undefined) this.#byHandle.set(key, new Set([live]));
-      else bucket.add(live);
+    this.#addFooting(live);
+    this.#addSubjects(live);
+  }
+
+  #addFooting(footing: Footing): void {
+    for (const key of keysOf(footing.handles)) this.#byHandle.add(key, footing);
+  }
+
+  #deleteFooting(footing: Footing): void {
+    for (const key of keysOf(footing.handles)) this.#byHandle.delete(key, footing);
+  }
+
+  #addSubjects(live: Live): void {
+    this.#groundsChars += charsOf(live);
+    for (const id of subjectsOf(live)) this.#bySubject.add(id, live);
+  }
+
+  #deleteSubjects(live: Live): void {
+    this.#groundsChars -= charsOf(live);
+    for (const id of subjectsOf(live)) this.#bySubject.delete(id, live);
+  }
+
+  /** In one turn: nobody sees the session between its credentials. On disk first, or the old one stays. */
+  #settle(offered: Offered, fresh: Fresh | undefined): void {
+    const session = offered.offeredTo;
+    try {
+      if (fresh === undefined || !this.#live.has(session.ref)) return;
+      this.#store.opened({ ...recordOf(session), ...fresh });
+      this.#deleteFooting(session);
+      this.#deleteSubjects(session);
+      Object.assign(session, fresh);
+      this.#addFooting(session);
+      this.#addSubjects(session);
+      // Its time is counted from here: the fresher credential was judged by the clock as it is now.
+      this.#timetable.delete(session);
+      this.confirm(session);
+    } finally {
+      this.#deleteFooting(offered);
     }
   }
 
-  #tell(live: Live, event: KillEvent, at: Instant): void {
+  #tell(live: Live, event: KillEvent, at: Instant): boolean {
     // One that a listener has closed meanwhile is over and counted: it must not be counted again by the clock.
-    if (live.kill !== undefined || !this.#live.has(live.ref)) return;
+    if (live.kill !== undefined || !this.#live.has(live.ref)) return false;
     live.kill = { ...event, at };
     live.toldMs = at.monoMs;
     this.#told.add(live);
     this.kills.addTold(event.reason);
+    this.#timetable.delete(live);
     this.#sweptAt = undefined;
     for (const listener of live.listeners) listener.kill(event);
+    return true;
   }
 
   #remove(live: Live, as: 'killed' | 'lost'): void {
     this.#live.delete(live.ref);
     this.#told.delete(live);
     if (live.kill !== undefined && as === 'killed') this.kills.addKilled(live.kill.reason);
-    for (const key of keysOf(live)) {
-      const bucket = this.#byHandle.get(key);
-      bucket?.delete(live);
-      if (bucket?.size === 0) this.#byHandle.delete(key);
-    }
+    this.#timetable.delete(live);
+    this.#deleteFooting(live);
+    this.#deleteSubjects(live);
     for (const claim of live.claimedBy) {
       claim.open.delete(live);
       claim[as] += 1;
@@ -297,7 +443,24 @@ function keyOf(hi: number, lo: number): bigint {
   return (BigInt(hi) << 32n) | BigInt(lo);
 }
 
-function keysOf(record: SessionRecord): bigint[] {
-  const { prints, handles } = record.handles;
+function keysOf({ prints, handles }: HandleSet): bigint[] {
   return handles.map((_, i) => keyOf(word(prints, 2 * i), word(prints, 2 * i + 1)));
+}
+
+function sessionOn(footing: Footing): Live {
+  return 'offeredTo' in footing ? footing.offeredTo : footing;
+}
+
+/** What is kept on disk of a session. */
+function recordOf(live: Live): SessionRecord {
+  const { ref, kind, subject, selfEnds, openedAtMs, handles, issuedAtS, expiresAtS } = live;
+  return { ref, kind, subject, selfEnds, openedAtMs, handles, issuedAtS, expiresAtS };
+}
+
+function subjectsOf({ subject, actor }: SessionRecord): readonly string[] {
+  return actor === undefined || actor === subject ? [subject] : [subject, actor];
+}
+
+function charsOf({ grounds }: SessionRecord): number {
+  return grounds === undefined ? 0 : grounds.request.length + grounds.credential.length;
 }

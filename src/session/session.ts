@@ -3,9 +3,11 @@
  * that must end when that decision does. Its id is the holder's capability; only the id's digest is kept here.
  */
 import type { HandleSet } from '../credential/handle.ts';
+import type { Reason } from '../decision/decision.ts';
 import type { Instant } from '../kernel/clock.ts';
 import { sha256, toBase64Url } from '../kernel/digest.ts';
 import type { Brand } from '../kernel/brand.ts';
+import type { Grounds } from './grounds.ts';
 
 /** SHA-256 of the session id, base64url: what the registry, the disk and a person see instead of the capability. */
 export type SessionRef = Brand<string, 'SessionRef'>;
@@ -14,11 +16,22 @@ export function sessionRefOf(id: string): SessionRef {
   return toBase64Url(sha256(id)) as SessionRef;
 }
 
-/** Why a session is told to end: a closed list, because it is a label. */
-export const KILL_REASONS = ['revoked', 'cutoff', 'locked', 'expired', 'fenced', 'policy_denied'] as const;
+/** Why a session is told to end: words of the closed list of reasons, and a label. */
+export const KILL_REASONS = [
+  'revoked',
+  'cutoff',
+  'locked',
+  'expired',
+  'fenced',
+  'policy_denied',
+  'policy_undefined',
+  'policy_error',
+] as const satisfies readonly Reason[];
+
+export type KillReason = (typeof KILL_REASONS)[number];
 
 export interface KillEvent {
-  readonly reason: (typeof KILL_REASONS)[number];
+  readonly reason: KillReason;
   readonly revocation?: string;
   readonly position: string;
 }
@@ -39,9 +52,19 @@ export interface SessionRecord {
   /** The holder's promise to end it when its last ping's `freshForMs` is over. */
   readonly selfEnds: boolean;
   readonly openedAtMs: number;
+  /** The current actor: the first of the `act` chain. */
+  readonly actor?: string | undefined;
+  /** What it can be decided again on; absent in records of a version before this one. */
+  readonly grounds?: Grounds | undefined;
 }
 
-/** The port to where records are kept; a record is on disk before its session is answered. `ended` never throws. */
+/** What a fresher credential changes of a record. */
+export type Fresh = Pick<SessionRecord, 'handles' | 'issuedAtS' | 'expiresAtS' | 'actor' | 'grounds'>;
+
+/**
+ * The port to where records are kept; a record is on disk before its session is answered. A second `opened` with the
+ * same `ref` takes the place of the first. `ended` never throws.
+ */
 export interface SessionStore {
   opened(record: SessionRecord): void;
   ended(ref: SessionRef): void;

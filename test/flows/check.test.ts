@@ -368,7 +368,8 @@ describe('a session', () => {
     const short = await keeper.open({
       kind: 'k',
       selfEnds: false,
-      request: requestOf(tokenOf('billing', 'j1', NOW_S - 3_599)),
+      // Clock skew is 5 s: it ends in one.
+      request: requestOf(tokenOf('billing', 'j1', NOW_S - 3_604)),
     });
     const long = await keeper.open({ kind: 'k', selfEnds: false, request: requestOf(TOKEN) });
     // The replica sleeps until its next renewal: only then does time that passes wake it.

@@ -365,6 +365,45 @@ describe('live sessions', () => {
     },
   ]);
 
+  it('go on with a fresher credential of the same subject, and with no other', async () => {
+    const { path } = await openSession();
+    const present = (credential: unknown) => writ.data(`${path}/credential`, { body: { credential } });
+    const fresher = await writ.mint({ ttlS: 3_600 });
+    const taken = await present({ scheme: 'Bearer', token: fresher });
+    expect(taken.status).toBe(200);
+    expect(taken.body).toEqual({ freshForMs: FRESH, expiresAt: INSTANT });
+    const refused: [unknown, number, object][] = [
+      [
+        { scheme: 'Bearer', token: await writ.mint({ sub: 'other', ttlS: 3_600 }) },
+        403,
+        { reason: 'subject_mismatch' },
+      ],
+      [{ scheme: 'Bearer', token: (await revoked()).dead }, 409, {}],
+      [
+        { scheme: 'Bearer', token: await writ.mint({ scope: 'none', ttlS: 3_700 }) },
+        403,
+        { reason: 'policy_denied' },
+      ],
+      [{ scheme: 'Bearer', token: 'nonsense' }, 403, { reason: 'invalid_credential' }],
+      [7, 403, { reason: 'invalid_credential', detail: 'malformed' }],
+      [undefined, 403, { reason: 'no_credential' }],
+    ];
+    for (const [credential, status, context] of refused) {
+      const answer = await present(credential);
+      expect(answer.status).toBe(status);
+      if (status === 403) expect(answer.body).toMatchObject({ decision: false, context });
+      else expect(answer.body).toMatchObject({ code: 'NOT_FRESHER' });
+    }
+    expect((await writ.data(`${path}/ping`, { method: 'POST' })).body).toEqual({ freshForMs: FRESH });
+    await revoke({ selector: { kind: 'token', value: fresher }, wait: 'durable' });
+    expect(await present({ scheme: 'Bearer', token: await writ.mint({ ttlS: 3_700 }) })).toMatchObject({
+      status: 409,
+      body: { code: 'SESSION_ENDED' },
+    });
+    await writ.data(`${path}/closed`, { method: 'POST' });
+    expect(await present({ scheme: 'Bearer', token: fresher })).toMatchObject({ status: 404 });
+  });
+
   it('are told to end by one kill event, and confirmed dead by their holders', async () => {
     const { jwt, path } = await openSession();
     const stream = await listen(`${writ.writ.urls.data}${path}/events`);
@@ -659,7 +698,7 @@ describe('what the control plane shows', () => {
       expiresAt: new Date(Number(claimsOf(jwt)['exp']) * 1000).toISOString(),
     });
     expect(sessions.find(({ kind }) => kind === 'listed-killed')).toMatchObject({
-      kill: { reason: 'revoked', revocation: REVOCATION_ID, at: INSTANT },
+      kill: { reason: 'revoked', revocation: REVOCATION_ID, at: INSTANT, unconfirmed: false },
     });
     expect(reply.body['total']).toBe(sessions.length);
     expect(reply.text).not.toContain('ses_');

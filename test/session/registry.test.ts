@@ -534,3 +534,90 @@ describe('the counts of kills', () => {
     expect(counted('revoked')).toEqual({ reason: 'revoked', told: 2, killed: 2 });
   });
 });
+
+describe('a fresher credential', () => {
+  const fresh = { handles: printsOf('fresh'), issuedAtS: 200, expiresAtS: 2_000_000_100, actor: 'agent' };
+
+  function offered(id: string) {
+    const { ref, holder } = open(id);
+    const session = sessions.lookup(ref) ?? expect.unreachable();
+    return { ref, holder, session, offer: sessions.offer(session, fresh) };
+  }
+
+  it('that is being decided on is reached by a revocation, and so is the one before', () => {
+    offered('s1');
+    expect(revoke('fresh', 'rev_1')).toBe(1);
+    const other = offered('s2');
+    expect(revoke('jti-s2', 'rev_2')).toBe(1);
+    expect(other.holder.heard).toHaveLength(1);
+    // Each by its own time of issue.
+    offered('s3');
+    expect(sessions.match([dead('jti-s3', 150)])).toHaveLength(1);
+    expect(sessions.match([dead('fresh', 150)])).toHaveLength(0);
+    expect(sessions.match([dead('fresh', 200)])).toHaveLength(3);
+  });
+
+  it('that is taken is the only one from then on; on disk before', () => {
+    const { ref, session, offer } = offered('s1');
+    offer.settle(fresh);
+    expect(sessions.match([dead('jti-s1')])).toEqual([]);
+    expect(sessions.match([dead('fresh')])).toHaveLength(1);
+    expect(session).toMatchObject(fresh);
+    expect(store.open.get(ref)).toEqual({ ...recordOf('s1'), ...fresh });
+    expect([...sessions.ofSubject('agent')]).toHaveLength(1);
+    sessions.end(ref);
+    expect(sessions.match([dead('fresh')])).toEqual([]);
+    expect([...sessions.ofSubject('agent')]).toEqual([]);
+  });
+
+  it('that is not taken leaves everything as it was, and so does a disk that is full', () => {
+    const { session, offer } = offered('s1');
+    offer.settle(undefined);
+    store.isFull = true;
+    const again = sessions.offer(session, fresh);
+    expect(() => again.settle(fresh)).toThrow('disk full');
+    expect(sessions.match([dead('fresh')])).toEqual([]);
+    expect(sessions.match([dead('jti-s1')])).toHaveLength(1);
+    expect(session.expiresAtS).toBe(2_000_000_000);
+  });
+
+  it('brings nothing back that has ended', () => {
+    const { ref, offer } = offered('s1');
+    sessions.end(ref);
+    offer.settle(fresh);
+    expect(sessions.size).toBe(0);
+    expect(sessions.match([dead('fresh')])).toEqual([]);
+    expect(store.open.size).toBe(0);
+  });
+});
+
+describe('what sessions were decided on', () => {
+  it('is kept up to a limit of all together', () => {
+    const grounds = { request: 'x'.repeat(LIMITS.sessionGroundsCharsMax - 10), credential: '' };
+    const { ref } = open('large', { grounds });
+    open('small', { grounds: { request: '12345', credential: '12345' } });
+    const late = recordOf('late', { grounds: { request: '1', credential: '' } });
+    expect(() => sessions.register(late, 0)).toThrow(
+      expect.objectContaining({ code: 'OVERLOADED', retryAfterS: 1 }) as Error,
+    );
+    sessions.end(ref);
+    expect(() => sessions.register(late, 0)).not.toThrow();
+  });
+});
+
+describe('a kill by name', () => {
+  it('tells once, is counted by its reason, and is unconfirmed when its time is over', () => {
+    const { ref, holder } = open('s1');
+    const session = sessions.lookup(ref) ?? expect.unreachable();
+    const denied = { reason: 'policy_denied', position: '1-1' } as const;
+    expect(sessions.isUnconfirmed(session, clock.now())).toBe(false);
+    expect(sessions.killOne(session, denied, clock.now())).toBe(true);
+    expect(sessions.killOne(session, denied, clock.now())).toBe(false);
+    expect(holder.heard).toEqual([denied]);
+    const counted = sessions.kills.list().filter(({ told }) => told > 0);
+    expect(counted).toEqual([{ reason: 'policy_denied', told: 1, killed: 0 }]);
+    expect(sessions.isUnconfirmed(session, clock.now())).toBe(false);
+    clock.advance(LIMITS.killConfirmMs);
+    expect(sessions.isUnconfirmed(session, clock.now())).toBe(true);
+  });
+});

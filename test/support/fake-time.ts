@@ -43,8 +43,13 @@ export class FakeClock implements Clock, Timer {
 
   /** Both clocks go on; what slept until then wakes. */
   advance(ms: number): void {
-    this.#monoMs += ms;
     this.#wallMs += ms;
+    this.advanceMono(ms);
+  }
+
+  /** Somebody has set the wall clock back: it stands still at its floor. */
+  advanceMono(ms: number): void {
+    this.#monoMs += ms;
     const due = this.#sleeps.filter(({ endsMs }) => endsMs <= this.#monoMs);
     this.#sleeps = this.#sleeps.filter(({ endsMs }) => endsMs > this.#monoMs);
     for (const { wake } of due) wake();

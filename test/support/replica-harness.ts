@@ -25,17 +25,21 @@ import { LeaseTable } from '../../src/flows/barrier.ts';
 import { Checker } from '../../src/flows/check.ts';
 import { Effects } from '../../src/flows/effects.ts';
 import type { ReceiptStore } from '../../src/flows/enforce.ts';
+import { Expirer } from '../../src/flows/expire.ts';
 import { Follower } from '../../src/flows/follow.ts';
 import type { Identity } from '../../src/flows/identity.ts';
 import { Joiner } from '../../src/flows/join.ts';
 import { SessionKeeper } from '../../src/flows/keep-session.ts';
 import { News } from '../../src/flows/news.ts';
+import { Reevaluator } from '../../src/flows/reevaluate.ts';
 import { Renewer } from '../../src/flows/renew.ts';
 import { Replica } from '../../src/flows/replica.ts';
+import { Reviewer } from '../../src/flows/review.ts';
 import type { RevocationOrder } from '../../src/flows/revoke.ts';
 import { Revoker } from '../../src/flows/revoke.ts';
 import { Tree } from '../../src/flows/tree.ts';
 import { sha256 } from '../../src/kernel/digest.ts';
+import type { JsonObject } from '../../src/kernel/json.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
 import type { LogFields } from '../../src/kernel/log.ts';
 import type { Random } from '../../src/kernel/random.ts';
@@ -87,7 +91,7 @@ export class MemoryReceipts implements ReceiptStore {
   }
 }
 
-/** `sub|jti|iat`, `iat` in epoch seconds: the token is its own claims. `bad…` does not verify; `slow…` takes a turn. */
+/** `sub|jti|iat|scope|issuer`, `iat` in epoch seconds, the last two may be left out: the token is its own claims. `bad…` does not verify; `slow…` takes a turn. */
 export class PlainVerifier implements CredentialVerifier {
   readonly #fingerprinter: Fingerprinter;
   /** As the real one: a token that comes again is the same credential. */
@@ -116,7 +120,7 @@ export class PlainVerifier implements CredentialVerifier {
   }
 
   #verified(token: string): VerifiedCredential {
-    const [subject = '', jti = '', iat = '', scope = ''] = token.split('|');
+    const [subject = '', jti = '', iat = '', scope = '', issuer = ISSUER] = token.split('|');
     const handles: Handle[] = [
       { kind: 'jti', parts: [ISSUER, jti] },
       { kind: 'sub', parts: [ISSUER, subject] },
@@ -125,7 +129,7 @@ export class PlainVerifier implements CredentialVerifier {
     return {
       kind: 'jwt',
       scheme: 'Bearer',
-      issuer: ISSUER,
+      issuer,
       subject,
       claims: { sub: subject, ...(scope === '' ? {} : { scope }) },
       actors: [{ issuer: ISSUER, subject: 'agent' }],
@@ -138,7 +142,7 @@ export class PlainVerifier implements CredentialVerifier {
   }
 }
 
-/** Allows `read`, and `granted` by any grant; denies the rest; `undefined` and `error` by name. `control` is the value of `writ/control/allow`. */
+/** Allows `read`, and `granted` by any grant, and denies the rest, unless `rule` says otherwise; `undefined` and `error` by name. `control` is the value of `writ/control/allow`. */
 export class PlainPolicy implements PolicyEngine {
   revision: PolicyRevision = {
     digest: 'sha256:test',
@@ -148,21 +152,22 @@ export class PlainPolicy implements PolicyEngine {
   };
   evaluations = 0;
   control: unknown;
+  /** `input` as policy gets it -> whether it allows. */
+  rule: (input: JsonObject) => boolean = ({ action, grants }) => {
+    const { name } = action as { name: string };
+    return name === 'read' || (name === 'granted' && (grants as unknown[]).length > 0);
+  };
 
   hasEntrypoint(name: string): boolean {
     return name === 'writ/control/allow' && this.control !== undefined;
   }
 
-  decide(input: {
-    readonly action?: unknown;
-    readonly grants?: unknown;
-  }): ReturnType<PolicyEngine['decide']> {
+  decide(input: JsonObject): ReturnType<PolicyEngine['decide']> {
     this.evaluations += 1;
     const { name } = input.action as { name: string };
     if (name === 'undefined') return { kind: 'undefined' };
     if (name === 'trap') return { kind: 'error', detail: 'policy trapped' };
-    const isGranted = name === 'granted' && (input.grants as unknown[]).length > 0;
-    return { kind: 'answer', allow: name === 'read' || isGranted, reason: 'plain' };
+    return { kind: 'answer', allow: this.rule(input), reason: 'plain' };
   }
 
   evaluate(entrypoint: string, input: object): ReturnType<PolicyEngine['evaluate']> {
@@ -211,8 +216,12 @@ export class TestReplica {
   readonly changedSubjects: string[] = [];
   readonly lastAccepts = new LastAccepts();
   readonly records: SessionRecord[] = [];
+  readonly sessionDisk = { isFull: false };
   readonly sessions = new SessionRegistry({
-    opened: (record) => void this.records.push(record),
+    opened: (record) => {
+      if (this.sessionDisk.isFull) throw new Error('disk full');
+      this.records.push(record);
+    },
     ended: () => undefined,
   });
   readonly effects = new Effects(this.lastAccepts, this.sessions);
@@ -227,9 +236,13 @@ export class TestReplica {
   readonly joiner: Joiner;
   readonly renewer: Renewer;
   readonly checker: Checker;
+  readonly reviewer: Reviewer;
+  readonly expirer: Expirer;
+  readonly reevaluator: Reevaluator;
   readonly keeper: SessionKeeper;
   readonly revoker: Revoker;
   readonly replica: Replica;
+  #reviewing: Promise<unknown> = Promise.resolve();
 
   constructor(options: TestReplicaOptions) {
     const {
@@ -281,7 +294,12 @@ export class TestReplica {
       members,
       view,
       grants,
-      grantListener: { subjectsChanged: (ids) => void this.changedSubjects.push(...ids) },
+      grantListener: {
+        subjectsChanged: (ids) => {
+          this.changedSubjects.push(...ids);
+          this.reevaluator.subjectsChanged(ids);
+        },
+      },
       tree,
       effects,
       sessions,
@@ -323,7 +341,20 @@ export class TestReplica {
       clockSkewS: 5,
       hasMemo: options.hasMemo ?? true,
     });
-    this.keeper = new SessionKeeper({ checker: this.checker, sessions, clock, random });
+    const { checker } = this;
+    this.reviewer = new Reviewer({
+      checker,
+      sessions,
+      grants: this.grants,
+      cursor,
+      clock,
+      clockSkewS: 5,
+      log,
+    });
+    const { reviewer } = this;
+    this.expirer = new Expirer({ reviewer, sessions, clock, timer: clock });
+    this.reevaluator = new Reevaluator({ reviewer, sessions, clock, timer: clock, log });
+    this.keeper = new SessionKeeper({ checker, reviewer, sessions, clock, random });
     this.revoker = new Revoker({
       ...feed,
       members,
@@ -369,12 +400,15 @@ export class TestReplica {
     await this.store.open();
     await this.joiner.replay();
     await this.replica.start();
+    const { signal } = this.closing;
+    this.#reviewing = Promise.all([this.expirer.run(signal), this.reevaluator.run(signal)]);
     return this;
   }
 
   async stop(): Promise<void> {
     this.closing.abort();
     await this.replica.stop();
+    await this.#reviewing;
   }
 
   get logKey(): Identity['logKey'] {

@@ -1,10 +1,12 @@
 /**
  * Live sessions on disk, so that a replica that was killed can still kill what it let in: JSON lines, appended before
  * a session is answered. Not fsynced: it has to survive the process, and a machine that dies takes its holders along.
- * Holds digests and handles, never a session id and never a credential.
+ * Holds digests, handles and what each session was decided on (verified claims, request), never a session id and never
+ * a credential.
  */
-import { closeSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { StringDecoder } from 'node:string_decoder';
 import * as z from 'zod';
 import type { Fingerprinter, Handle } from '../../credential/handle.ts';
 import { WritError } from '../../kernel/error.ts';
@@ -21,6 +23,8 @@ const opened = z.object({
   expiresAtS: z.number().optional(),
   selfEnds: z.boolean(),
   openedAtMs: z.number(),
+  actor: z.string().optional(),
+  grounds: z.object({ request: z.string(), credential: z.string() }).optional(),
 });
 const line = z.union([z.object({ opened, leaseMs: z.number().optional() }), z.object({ ended: z.string() })]);
 
@@ -29,6 +33,9 @@ const LEASE_MS_MAX = 60_000;
 
 /** Below this many lines the file is not worth writing anew; above it, at most half of it is about what has ended. */
 const COMPACT_AT_LINES = 10_000;
+
+/** Read and written at once. */
+const PART_CHARS = 1024 * 1024;
 
 export class SessionFile implements SessionStore {
   readonly #path: string;
@@ -108,9 +115,17 @@ export class SessionFile implements SessionStore {
   /** Writes what is open aside and puts it in place, opened for appending. */
   #begin(): number {
     const aside = `${this.#path}.tmp`;
-    const lines = this.#open.values().map((record) => renderOpened(record, this.holderLeaseMs));
-    writeFileSync(aside, lines.toArray().join(''), { mode: 0o600 });
+    writeFileSync(aside, '', { mode: 0o600 });
     const fd = openSync(aside, 'a', 0o600);
+    let part = '';
+    for (const record of this.#open.values()) {
+      part += renderOpened(record, this.holderLeaseMs);
+      // In parts: all sessions may be more than a string can hold.
+      if (part.length < PART_CHARS) continue;
+      writeFileSync(fd, part);
+      part = '';
+    }
+    writeFileSync(fd, part);
     renameSync(aside, this.#path);
     return fd;
   }
@@ -129,30 +144,61 @@ interface Read {
 function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Read {
   const open = new Map<string, SessionRecord>();
   const leases = new Map<string, number>();
-  for (const one of readText(path).split('\n')) {
+  // Sessions of one credential share its text, as they did before.
+  const texts = new Map<string, string>();
+  const shared = (text: string): string => texts.get(text) ?? (texts.set(text, text), text);
+  for (const one of readLines(path)) {
     if (one === '') continue;
     const parsed = line.safeParse(parseOr(one));
     if (!parsed.success)
       log.warn('a line of the session file is damaged and was passed over', { file: path });
     else if ('ended' in parsed.data) open.delete(parsed.data.ended);
     else {
-      const { handles, ref, issuedAtS, expiresAtS, ...record } = parsed.data.opened;
+      const { handles, ref, issuedAtS, expiresAtS, actor, grounds, ...record } = parsed.data.opened;
       const printed = fingerprinter.print(handles as Handle[]);
       leases.set(ref, parsed.data.leaseMs ?? LEASE_MS_MAX);
-      open.set(ref, { ...record, ref: ref as SessionRef, issuedAtS, expiresAtS, handles: printed });
+      const credential = { issuedAtS, expiresAtS, handles: printed, actor };
+      const kept = grounds && { request: grounds.request, credential: shared(grounds.credential) };
+      open.set(ref, { ...record, ref: ref as SessionRef, ...credential, grounds: kept });
     }
   }
   const longestLeaseMs = open.keys().reduce((longest, ref) => Math.max(longest, leases.get(ref) ?? 0), 0);
   return { open, longestLeaseMs };
 }
 
-function readText(path: string): string {
+/** In parts, as it is written. */
+function* readLines(path: string): Generator<string> {
+  const fd = openToRead(path);
+  if (fd === undefined) return;
+  const decoder = new StringDecoder('utf8');
+  const buffer = Buffer.alloc(PART_CHARS);
+  let rest = '';
   try {
-    return readFileSync(path, 'utf8');
+    for (let bytes = readSync(fd, buffer); bytes > 0; bytes = readSync(fd, buffer)) {
+      const lines = (rest + decoder.write(buffer.subarray(0, bytes))).split('\n');
+      rest = lines.pop() ?? '';
+      yield* lines;
+    }
   } catch (cause) {
-    if (causeCode(cause) === 'ENOENT') return '';
-    throw new WritError('INTERNAL', `${path} cannot be read (${causeCode(cause)})`, { cause });
+    throw unreadable(path, cause);
+  } finally {
+    closeSync(fd);
   }
+  yield rest + decoder.end();
+}
+
+/** Undefined when there is no file. */
+function openToRead(path: string): number | undefined {
+  try {
+    return openSync(path, 'r');
+  } catch (cause) {
+    if (causeCode(cause) === 'ENOENT') return undefined;
+    throw unreadable(path, cause);
+  }
+}
+
+function unreadable(path: string, cause: unknown): WritError {
+  return new WritError('INTERNAL', `${path} cannot be read (${causeCode(cause)})`, { cause });
 }
 
 function parseOr(text: string): unknown {

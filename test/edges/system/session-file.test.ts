@@ -71,6 +71,30 @@ describe('sessions on disk', () => {
     expect(warnings).toEqual([]);
   });
 
+  it('survive with what they were decided on, and share the text of one credential', () => {
+    const grounds = { request: '{"subject":{"id":"é\u2028"}}', credential: '{"claims":{}}' };
+    const records = ['s1', 's2'].map((id) => recordOf(id, { actor: 'agent', grounds }));
+    const file = run();
+    for (const record of records) file.opened(record);
+    // A fresher credential is a second line about the same session.
+    const fresh = { ...recordOf('s1'), grounds: { ...grounds, credential: '{"claims":{"a":1}}' } };
+    file.opened(fresh);
+    expect(run().restored).toEqual([fresh, records[1]]);
+    expect(linesOf()).toHaveLength(2);
+  });
+
+  it('may be more than is read or written at once', () => {
+    const grounds = { request: `"${'é€'.repeat(30_000)}"`, credential: '{}' };
+    const records = Array.from({ length: 1_010 }, (_, i) =>
+      recordOf(`s${String(i)}`, i % 50 === 0 ? { grounds } : {}),
+    );
+    const file = run();
+    for (const record of records) file.opened(record);
+    expect(run().restored).toEqual(records);
+    expect(run().restored).toEqual(records);
+    expect(warnings).toEqual([]);
+  });
+
   it('do not survive once they have ended', () => {
     const file = run();
     const records = ['s1', 's2', 's3'].map((id) => recordOf(id));

@@ -1,0 +1,56 @@
+/**
+ * The one timer of live sessions: at the moment when a credential or a grant ends, the session that stands on it is
+ * decided again, and killed unless its holder has presented a fresher credential first. The timer only wakes: what is
+ * due is read from the clock, so that after a pause all that has come due dies at once.
+ */
+import type { Clock, Timer } from '../kernel/clock.ts';
+import type { Steps } from '../kernel/pace.ts';
+import { Pace } from '../kernel/pace.ts';
+import type { SessionRegistry } from '../session/registry.ts';
+import type { Reviewer } from './review.ts';
+
+export interface ExpirePorts {
+  readonly reviewer: Reviewer;
+  readonly sessions: SessionRegistry;
+  readonly clock: Clock;
+  readonly timer: Timer;
+}
+
+/** No sleep is longer: the machine may be suspended, the wall clock set, or a session opened with an earlier end. */
+const LOOK_AGAIN_MS = 250;
+
+export class Expirer {
+  readonly #ports: ExpirePorts;
+
+  constructor(ports: ExpirePorts) {
+    this.#ports = ports;
+  }
+
+  /** Until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { sessions, clock, timer } = this.#ports;
+    while (!signal.aborted) {
+      await this.endDue(signal);
+      await timer.sleep(Math.min(LOOK_AGAIN_MS, Math.ceil(sessions.untilNextMs(clock.now()))), signal);
+    }
+  }
+
+  /** Decides all that is due now again, in slices. */
+  async endDue(signal: AbortSignal): Promise<void> {
+    const { clock, timer } = this.#ports;
+    await new Pace({ clock, timer }).run(this.#ending(signal));
+  }
+
+  *#ending(signal: AbortSignal): Steps<void> {
+    const { sessions, reviewer, clock } = this.#ports;
+    while (!signal.aborted) {
+      const now = clock.now();
+      const due = sessions.due(now);
+      if (due === undefined) return;
+      // What cannot be known now is due again a little later, not lost.
+      if (reviewer.review(due, 'time') === 'unsettled')
+        sessions.schedule(due, sessions.timeMs(due, now) + LOOK_AGAIN_MS, now);
+      yield;
+    }
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * One live session decided again, by the same brackets as a request, and killed when it is denied. Called when what it
+ * was decided by has changed, when its time has come, and when its holder asks. Nothing here awaits: between the
+ * decision and the kill nothing can land.
+ */
+import type { Actor, VerifiedCredential } from '../credential/credential.ts';
+import type { Decision } from '../decision/decision.ts';
+import type { Cursor } from '../feed/cursor.ts';
+import { renderPosition } from '../feed/position.ts';
+import type { Clock, Instant } from '../kernel/clock.ts';
+import type { Log } from '../kernel/log.ts';
+import { standingOf } from '../session/grounds.ts';
+import type { SessionRegistry } from '../session/registry.ts';
+import type { KillReason, Session } from '../session/session.ts';
+import { KILL_REASONS } from '../session/session.ts';
+import type { Checker } from './check.ts';
+
+/** When the grants that a decision may stand on end. */
+export interface GrantEnds {
+  liveFor(
+    subjectId: string,
+    issuer: string | undefined,
+    actor: Actor | undefined,
+    nowS: number,
+  ): { readonly earliestEndS: number };
+}
+
+export interface ReviewPorts {
+  readonly checker: Checker;
+  readonly sessions: SessionRegistry;
+  readonly grants: GrantEnds;
+  readonly cursor: Cursor;
+  readonly clock: Clock;
+  readonly clockSkewS: number;
+  readonly log: Log;
+}
+
+/** Why a session is decided again. */
+export const REVIEW_CAUSES = ['policy', 'grant', 'time', 'holder'] as const;
+export type ReviewCause = (typeof REVIEW_CAUSES)[number];
+
+/** `unsettled`: it cannot be known now, so it must be asked again. */
+export type ReviewOutcome = 'lives' | 'ended' | 'unsettled';
+
+export interface ReviewCount {
+  reviewed: number;
+  killed: number;
+}
+
+export class Reviewer {
+  readonly #ports: ReviewPorts;
+  readonly #counts = new Map<ReviewCause, ReviewCount>(
+    REVIEW_CAUSES.map((cause) => [cause, { reviewed: 0, killed: 0 }]),
+  );
+
+  constructor(ports: ReviewPorts) {
+    this.#ports = ports;
+  }
+
+  /** Since the start of this process, by cause. */
+  get counts(): ReadonlyMap<ReviewCause, Readonly<ReviewCount>> {
+    return this.#counts;
+  }
+
+  review(session: Session, cause: ReviewCause): ReviewOutcome {
+    if (session.kill !== undefined) return 'ended';
+    const { sessions, clock } = this.#ports;
+    const now = clock.now();
+    const decision = this.#decide(session, now);
+    const count = this.#counts.get(cause) as ReviewCount;
+    count.reviewed += 1;
+    switch (decision.effect) {
+      case 'allow':
+        sessions.confirm(session);
+        return 'lives';
+      case 'indeterminate':
+        return 'unsettled';
+      case 'deny':
+        if (this.#kill(session, decision, now)) count.killed += 1;
+        return 'ended';
+    }
+  }
+
+  /** Puts down when `session` has to be decided again: `credential` and its grants, or its record alone after a restart. */
+  schedule(session: Session, credential?: VerifiedCredential): void {
+    const { sessions, grants, clock, clockSkewS } = this.#ports;
+    const now = clock.now();
+    const nowS = Math.floor(sessions.timeMs(session, now) / 1000);
+    const grantS =
+      credential === undefined
+        ? Number.POSITIVE_INFINITY
+        : grants.liveFor(session.subject, credential.issuer, credential.actors[0], nowS).earliestEndS;
+    const credentialS = (session.expiresAtS ?? Number.POSITIVE_INFINITY) + clockSkewS;
+    sessions.schedule(session, Math.min(grantS, credentialS) * 1000, now);
+  }
+
+  #decide(session: Session, now: Instant): Decision {
+    const { checker, sessions, log, clockSkewS } = this.#ports;
+    const timeMs = sessions.timeMs(session, now);
+    // The same moment as checkSpan's, and it comes first: a replica that is fenced knows this much.
+    if (timeMs >= ((session.expiresAtS ?? Number.POSITIVE_INFINITY) + clockSkewS) * 1000) return EXPIRED;
+    const standing = standingOf(session);
+    if (standing === undefined) {
+      log.warn('a session that cannot be decided again was killed', { kind: session.kind });
+      return UNDECIDABLE;
+    }
+    const decision = checker.reconsider(standing.request, standing.credential, timeMs);
+    if (decision.effect === 'allow') this.schedule(session, standing.credential);
+    return decision;
+  }
+
+  #kill(session: Session, decision: Decision, at: Instant): boolean {
+    const { sessions, cursor } = this.#ports;
+    const { reason, revocation } = decision;
+    const event = {
+      reason: killReasonOf(reason),
+      ...(revocation === undefined ? {} : { revocation }),
+      position: renderPosition(cursor.position),
+    };
+    return sessions.killOne(session, event, at);
+  }
+}
+
+const EXPIRED: Decision = { effect: 'deny', reason: 'expired' };
+
+/** Of a version before this one, which did not keep what it was decided on. */
+const UNDECIDABLE: Decision = { effect: 'deny', reason: 'policy_denied' };
+
+/** Of what can deny a session again, each reason is one for a kill; what could not be foreseen says no more than it must. */
+function killReasonOf(reason: Decision['reason']): KillReason {
+  return KILL_REASONS.find((known) => known === reason) ?? 'policy_denied';
+}

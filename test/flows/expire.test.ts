@@ -1,0 +1,317 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Session } from '../../src/session/session.ts';
+import { sessionRefOf } from '../../src/session/session.ts';
+import { FakeClock, settle } from '../support/fake-time.ts';
+import { ISSUER, TestReplica, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+
+const NOW_S = 1_800_000_000;
+/** The plain verifier's tokens live an hour; the skew is 5 s. */
+const LIFE_S = 3_600;
+const SKEW_S = 5;
+
+const running: TestReplica[] = [];
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((replica) => replica.stop()));
+});
+
+async function start(): Promise<TestReplica> {
+  const replica = new TestReplica({ clock: new FakeClock() });
+  running.push(replica);
+  await replica.start();
+  await settle();
+  return replica;
+}
+
+/** A token of `billing` that is accepted for `forS` more seconds. */
+function endingIn(forS: number, jti = 'j1'): string {
+  return tokenOf('billing', jti, NOW_S + forS - LIFE_S - SKEW_S);
+}
+
+async function open(replica: TestReplica, token: string): Promise<string> {
+  const { id } = await replica.keeper.open({ kind: 'k', selfEnds: false, request: requestOf(token) });
+  return id ?? expect.unreachable();
+}
+
+const killOf = (replica: TestReplica, id: string): Session['kill'] => replica.keeper.find(id).kill;
+
+async function advance(replica: TestReplica, ms: number): Promise<void> {
+  for (let left = ms; left > 0; left -= 250) {
+    replica.clock.advance(Math.min(250, left));
+    await settle();
+  }
+}
+
+describe('a session whose credential ends', () => {
+  it('dies at the moment at which the credential would be refused, not before', async () => {
+    const replica = await start();
+    const [first, second] = [await open(replica, endingIn(1)), await open(replica, endingIn(2, 'j2'))];
+    await advance(replica, 999);
+    expect(killOf(replica, first)).toBeUndefined();
+    await advance(replica, 1);
+    expect(killOf(replica, first)).toMatchObject({ reason: 'expired' });
+    expect(killOf(replica, second)).toBeUndefined();
+    await advance(replica, 1_000);
+    expect(killOf(replica, second)).toMatchObject({ reason: 'expired' });
+    expect(replica.reviewer.counts.get('time')).toEqual({ reviewed: 2, killed: 2 });
+    expect(replica.sessions.untilNextMs(replica.clock.now())).toBe(Infinity);
+  });
+
+  it('is told by no ping that it may go on for longer', async () => {
+    const replica = await start();
+    const { keeper, clock } = replica;
+    const { id = '', freshForMs } = await keeper.open({
+      kind: 'k',
+      selfEnds: false,
+      request: requestOf(endingIn(1)),
+    });
+    expect(freshForMs).toBe(1_000);
+    clock.advance(200);
+    expect(keeper.ping(id)).toEqual({ freshForMs: 800, kill: undefined });
+    // No timer has run.
+    clock.setForward(800);
+    expect(keeper.ping(id)).toMatchObject({ freshForMs: 0, kill: { reason: 'expired' } });
+  });
+
+  it('dies at once after a suspend, which only the wall clock has seen', async () => {
+    const replica = await start();
+    const ids = [await open(replica, endingIn(60)), await open(replica, endingIn(90, 'j2'))];
+    const long = await open(replica, endingIn(1_000, 'j3'));
+    replica.clock.setForward(100_000);
+    await advance(replica, 250);
+    for (const id of ids) expect(killOf(replica, id)).toMatchObject({ reason: 'expired' });
+    expect(killOf(replica, long)?.reason).not.toBe('expired');
+  });
+
+  it('dies though the wall clock was set back and stands still', async () => {
+    const replica = await start();
+    const id = await open(replica, endingIn(1));
+    replica.clock.advanceMono(999);
+    await settle();
+    expect(killOf(replica, id)).toBeUndefined();
+    replica.clock.advanceMono(1);
+    await settle();
+    expect(killOf(replica, id)).toMatchObject({ reason: 'expired' });
+  });
+
+  it('dies on a replica that is fenced too', async () => {
+    const replica = await start();
+    const id = await open(replica, endingIn(1));
+    replica.lease.drop();
+    replica.clock.setForward(1_000);
+    await replica.expirer.endDue(replica.closing.signal);
+    expect(killOf(replica, id)).toMatchObject({ reason: 'expired' });
+  });
+
+  it('is among many that end together, and they die in slices', async () => {
+    const replica = await start();
+    for (let i = 0; i < 50; i++) await open(replica, endingIn(1, `j${String(i)}`));
+    const { clock, sessions, reviewer } = replica;
+    const heard = { kill: () => clock.advanceMono(0.5) };
+    for (const { ref } of sessions.all()) sessions.attach(ref, heard);
+    clock.advance(1_000);
+    await clock.yield();
+    expect(reviewer.counts.get('time')?.killed).toBeLessThan(10);
+    const aborted = AbortSignal.abort();
+    await replica.expirer.endDue(aborted);
+    expect(reviewer.counts.get('time')?.killed).toBeLessThan(20);
+    for (let i = 0; i < 8; i++) await settle();
+    expect(reviewer.counts.get('time')?.killed).toBe(50);
+  });
+});
+
+describe('a session whose grant ends', () => {
+  /** Policy allows while a grant is in force. */
+  function grantUntil(replica: TestReplica, ...ends: number[]): void {
+    replica.grants.liveFor = (_subject, _issuer, _actor, nowS) => ({
+      grants: [],
+      earliestEndS: Math.min(Infinity, ...ends.filter((endS) => endS > nowS)),
+    });
+    replica.policy.rule = ({ now }) => ends.some((endS) => endS > (now as number));
+  }
+
+  it('dies at that moment by what policy says then, and lives on by another one', async () => {
+    const replica = await start();
+    grantUntil(replica, NOW_S + 1, NOW_S + 2);
+    const id = await open(replica, endingIn(60));
+    expect(replica.sessions.untilNextMs(replica.clock.now())).toBe(1_000);
+    await advance(replica, 1_000);
+    expect(killOf(replica, id)).toBeUndefined();
+    expect(replica.reviewer.counts.get('time')).toEqual({ reviewed: 1, killed: 0 });
+    await advance(replica, 1_000);
+    expect(killOf(replica, id)).toMatchObject({ reason: 'policy_denied' });
+  });
+
+  it('dies though the wall clock stands still', async () => {
+    const replica = await start();
+    grantUntil(replica, NOW_S + 1);
+    const id = await open(replica, endingIn(60));
+    replica.clock.advanceMono(1_000);
+    await settle();
+    expect(killOf(replica, id)).toMatchObject({ reason: 'policy_denied' });
+  });
+
+  it('is asked again while that cannot be known', async () => {
+    const replica = await start();
+    grantUntil(replica, NOW_S + 1);
+    const id = await open(replica, endingIn(60));
+    const { lease, clock, expirer } = replica;
+    clock.advance(1_000);
+    lease.drop();
+    await expirer.endDue(replica.closing.signal);
+    expect(killOf(replica, id)).toBeUndefined();
+    expect(replica.sessions.untilNextMs(clock.now())).toBe(250);
+    lease.adopt(clock.now());
+    await settle();
+    clock.advance(250);
+    await settle();
+    expect(killOf(replica, id)).toMatchObject({ reason: 'policy_denied' });
+  });
+});
+
+describe('a fresher credential', () => {
+  const present = (replica: TestReplica, id: string, token: string) =>
+    replica.keeper.refresh(id, { scheme: 'Bearer', token });
+
+  it('of the same subject takes the place of the one before: in the timetable, on disk, and for kills', async () => {
+    const replica = await start();
+    const id = await open(replica, endingIn(1));
+    await expect(present(replica, id, endingIn(10, 'j2'))).resolves.toMatchObject({
+      decision: { effect: 'allow' },
+      taken: { freshForMs: 2_950, expiresAtS: NOW_S + 10 - SKEW_S },
+    });
+    expect(replica.records).toHaveLength(2);
+    expect(replica.records[1]).toMatchObject({ ref: sessionRefOf(id), expiresAtS: NOW_S + 10 - SKEW_S });
+    await advance(replica, 1_000);
+    expect(killOf(replica, id)).toBeUndefined();
+    const kill = (value: string) =>
+      replica.revoker.revoke(orderOf({ targets: [{ kind: 'jti', issuer: ISSUER, value }], wait: 'durable' }));
+    await kill('j1');
+    await settle();
+    expect(killOf(replica, id)).toBeUndefined();
+    await kill('j2');
+    await settle();
+    expect(killOf(replica, id)).toMatchObject({ reason: 'revoked' });
+  });
+
+  it('of somebody else, or of another issuer, changes nothing', async () => {
+    const replica = await start();
+    const id = await open(replica, endingIn(60));
+    for (const token of [
+      tokenOf('other', 'j2', NOW_S),
+      `${tokenOf('billing', 'j2', NOW_S)}||https://other.example`,
+    ]) {
+      expect(await present(replica, id, token)).toMatchObject({
+        decision: { effect: 'deny', reason: 'subject_mismatch' },
+      });
+    }
+    expect(replica.records).toHaveLength(1);
+    expect(replica.keeper.ping(id).kill).toBeUndefined();
+  });
+
+  it('that is bad, dead, denied, or that cannot be judged now, changes nothing', async () => {
+    const replica = await start();
+    const { policy, keeper, lease, clock } = replica;
+    const id = await open(replica, endingIn(60));
+    await replica.revoker.revoke(
+      orderOf({ targets: [{ kind: 'jti', issuer: ISSUER, value: 'dead' }], wait: 'durable' }),
+    );
+    await settle();
+    expect(await present(replica, id, 'bad')).toMatchObject({ decision: { reason: 'invalid_credential' } });
+    expect(await present(replica, id, endingIn(90, 'dead'))).toMatchObject({
+      decision: { reason: 'revoked' },
+    });
+    policy.rule = ({ credential }) => !('scope' in (credential as { claims: object }).claims);
+    const narrow = `${endingIn(90, 'j2')}|other`;
+    expect(await present(replica, id, narrow)).toMatchObject({ decision: { reason: 'policy_denied' } });
+    lease.drop();
+    expect(await present(replica, id, endingIn(90, 'j2'))).toMatchObject({
+      decision: { effect: 'indeterminate', reason: 'fenced' },
+    });
+    lease.adopt(clock.now());
+    expect(keeper.ping(id).kill).toBeUndefined();
+    expect(replica.records).toHaveLength(1);
+  });
+
+  it('must not end earlier; the same one again is no error', async () => {
+    const replica = await start();
+    const id = await open(replica, endingIn(60));
+    await expect(present(replica, id, endingIn(59, 'j2'))).rejects.toMatchObject({ code: 'NOT_FRESHER' });
+    expect(await present(replica, id, endingIn(60))).toMatchObject({ taken: {} });
+  });
+
+  it('that was issued at or before a cutoff brings nobody back', async () => {
+    const replica = await start();
+    const id = await open(replica, endingIn(3_600));
+    const target = { kind: 'subject', issuer: ISSUER, value: 'billing', cutoffS: NOW_S } as const;
+    await replica.revoker.revoke(orderOf({ targets: [target], wait: 'durable' }));
+    await settle();
+    expect(killOf(replica, id)).toMatchObject({ reason: 'cutoff' });
+    await expect(present(replica, id, endingIn(3_605, 'j2'))).rejects.toMatchObject({
+      code: 'SESSION_ENDED',
+    });
+  });
+
+  it('comes too late for a session whose time has come, or that policy denies by now', async () => {
+    const replica = await start();
+    const [late, denied] = [await open(replica, endingIn(1)), await open(replica, endingIn(60, 'j2'))];
+    // No timer has run.
+    replica.clock.setForward(1_000);
+    await expect(present(replica, late, endingIn(90, 'j3'))).rejects.toMatchObject({ code: 'SESSION_ENDED' });
+    replica.policy.rule = () => false;
+    await expect(present(replica, denied, endingIn(90, 'j4'))).rejects.toMatchObject({
+      code: 'SESSION_ENDED',
+    });
+    expect(killOf(replica, late)).toMatchObject({ reason: 'expired' });
+    expect(killOf(replica, denied)).toMatchObject({ reason: 'policy_denied' });
+    await expect(present(replica, 'ses_none', endingIn(90))).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('does not help a session that was killed or ended while it was verified', async () => {
+    const replica = await start();
+    const [killed, ended] = [await open(replica, endingIn(60)), await open(replica, endingIn(60, 'j2'))];
+    const waiting = [killed, ended].map((id) => present(replica, id, `slow${endingIn(90, 'j3')}`));
+    await replica.revoker.revoke(
+      orderOf({ targets: [{ kind: 'jti', issuer: ISSUER, value: 'j1' }], wait: 'durable' }),
+    );
+    await settle();
+    replica.keeper.closed(ended);
+    replica.verifier.slow.resolve();
+    await expect(waiting[0]).rejects.toMatchObject({ code: 'SESSION_ENDED' });
+    await expect(waiting[1]).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('that cannot be put on disk leaves the one before', async () => {
+    const replica = await start();
+    const id = await open(replica, endingIn(1));
+    replica.sessionDisk.isFull = true;
+    await expect(present(replica, id, endingIn(60, 'j2'))).rejects.toThrow('disk full');
+    replica.sessionDisk.isFull = false;
+    await advance(replica, 1_000);
+    expect(killOf(replica, id)).toMatchObject({ reason: 'expired' });
+  });
+});
+
+describe('what a session is decided on', () => {
+  it('may only be so large, because it is kept', async () => {
+    const replica = await start();
+    const request = requestOf(endingIn(60), { context: { note: 'x'.repeat(20_000) } });
+    await expect(replica.keeper.open({ kind: 'k', selfEnds: false, request })).rejects.toMatchObject({
+      code: 'BODY_TOO_LARGE',
+    });
+    expect(replica.sessions.size).toBe(0);
+  });
+});
+
+describe('a session that ended', () => {
+  it('is neither killed nor scheduled when it is looked at once more', async () => {
+    const replica = await start();
+    const id = await open(replica, endingIn(60));
+    const session = replica.keeper.find(id);
+    replica.keeper.closed(id);
+    replica.reviewer.schedule(session);
+    expect(replica.sessions.untilNextMs(replica.clock.now())).toBe(Infinity);
+    replica.policy.rule = () => false;
+    expect(replica.reviewer.review(session, 'policy')).toBe('ended');
+    expect(replica.reviewer.counts.get('policy')).toEqual({ reviewed: 1, killed: 0 });
+  });
+});
