@@ -9,6 +9,7 @@ import { isLocalAddress } from './address.ts';
 import type { Problem } from './problem.ts';
 import { problemsOf, renderProblems, sentenceOf } from './problem.ts';
 import type { Algorithm, Capability, Settings, TokenType } from './schema.ts';
+import type { DECISION_LOG_SINKS } from './schema.ts';
 import { schema } from './schema.ts';
 import type { ConfigSources, RawConfig } from './source.ts';
 import { readSources } from './source.ts';
@@ -62,6 +63,28 @@ export interface Config {
   readonly credentialLifeMaxMs: number;
   /** Audience of the dev issuer's tokens (`--dev` only). */
   readonly devAudience: string;
+  readonly telemetry: { readonly traces: TracesConfig; readonly decisionLog: DecisionLogConfig };
+}
+
+export interface TracesConfig {
+  /** Where spans go; without it there are none. */
+  readonly url?: string;
+  readonly headersFile?: string;
+  /** Share of the traces that begin here. */
+  readonly sampling: number;
+}
+
+/** The place of a sink is there exactly when it is that sink. */
+export interface DecisionLogConfig {
+  readonly sink: (typeof DECISION_LOG_SINKS)[number];
+  readonly file?: string;
+  readonly url?: string;
+  readonly tokenFile?: string;
+  readonly required: boolean;
+  readonly requiredWaitMs: number;
+  /** JSON pointers. */
+  readonly mask: readonly string[];
+  readonly subjects: 'clear' | 'pseudonym';
 }
 
 export type ConfigResult =
@@ -116,7 +139,7 @@ function warningsOf(config: Config): Problem[] {
 type Absolute = (path: string) => string;
 
 function configOf(settings: Settings, { dev, cwd }: ConfigSources): Config {
-  const { lease, rosterForget, clockSkew, credentialLifeMax, fleetKeyFile, policy, listen, ...rest } =
+  const { lease, rosterForget, clockSkew, credentialLifeMax, fleetKeyFile, policy, listen, telemetry, ...rest } =
     settings;
   const absolute: Absolute = (path) => resolve(cwd, path);
   return {
@@ -139,6 +162,21 @@ function configOf(settings: Settings, { dev, cwd }: ConfigSources): Config {
     },
     clockSkewMs: clockSkew,
     credentialLifeMaxMs: credentialLifeMax,
+    telemetry: telemetryOf(telemetry, absolute),
+  };
+}
+
+function telemetryOf({ traces, decisionLog }: Settings['telemetry'], absolute: Absolute): Config['telemetry'] {
+  const { requiredWait, file, tokenFile, ...rest } = decisionLog;
+  const { headersFile } = traces;
+  return {
+    traces: { ...traces, ...(headersFile === undefined ? {} : { headersFile: absolute(headersFile) }) },
+    decisionLog: {
+      ...rest,
+      requiredWaitMs: requiredWait,
+      ...(file === undefined ? {} : { file: absolute(file) }),
+      ...(tokenFile === undefined ? {} : { tokenFile: absolute(tokenFile) }),
+    },
   };
 }
 

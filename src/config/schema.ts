@@ -9,12 +9,15 @@ import { isLocalAddress, isSameListener } from './address.ts';
 import {
   address,
   addressRange,
+  collectorUrl,
   duration,
   fetchedUrl,
   listOf,
+  maskPointer,
   oneOf,
   path,
   publicUrl,
+  ratio,
   word,
 } from './value.ts';
 
@@ -173,6 +176,56 @@ function isParsedListener(entry: [string, unknown]): entry is [string, { address
   return isObject(entry[1]) && isObject(entry[1].address);
 }
 
+/** Where the lines of the decision log go. */
+export const DECISION_LOG_SINKS = ['off', 'file', 'stdout', 'http'] as const;
+
+const decisionLog = z
+  .strictObject({
+    sink: oneOf(DECISION_LOG_SINKS).prefault('off'),
+    file: path.exactOptional(),
+    url: fetchedUrl.exactOptional(),
+    tokenFile: path.exactOptional(),
+    required: z.boolean().prefault(false),
+    requiredWait: duration('10ms', '5s').prefault('1s'),
+    mask: listOf(maskPointer).prefault([]),
+    subjects: oneOf(['clear', 'pseudonym']).prefault('clear'),
+  })
+  .superRefine(refuseSinkWithoutPlace, evenIfFaulty);
+
+/** A sink has its place, and a place its sink: one that is written down and not used would be taken for a log. */
+function refuseSinkWithoutPlace(log: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  const refuse = (key: string, message: string): void =>
+    void context.addIssue({ code: 'custom', path: [key], message });
+  for (const [sink, place] of [
+    ['file', 'file'],
+    ['http', 'url'],
+  ] as const) {
+    if (log['sink'] === sink && log[place] === undefined) refuse(place, `must be there for the sink ${sink}`);
+    if (log['sink'] !== sink && log[place] !== undefined) refuse(place, `must not be there without the sink ${sink}`);
+  }
+  if (log['tokenFile'] !== undefined && log['sink'] !== 'http')
+    refuse('tokenFile', 'must not be there without the sink http');
+  if (log['required'] === true && log['sink'] === 'off')
+    refuse('required', 'must not be true without a sink: no answer could be given');
+}
+
+const traces = z
+  .strictObject({
+    url: collectorUrl.exactOptional(),
+    headersFile: path.exactOptional(),
+    sampling: ratio.prefault(1),
+  })
+  .superRefine(refuseHeadersInTheClear, evenIfFaulty);
+
+function refuseHeadersInTheClear(
+  { url, headersFile }: { readonly url?: unknown; readonly headersFile?: unknown },
+  context: z.RefinementCtx,
+): void {
+  if (headersFile === undefined || (typeof url === 'string' && fetchedUrl.safeParse(url).success)) return;
+  const message = 'must not be there unless url is https: (or http: on loopback): it has secrets in it';
+  context.addIssue({ code: 'custom', path: ['headersFile'], message });
+}
+
 export const schema = z
   .strictObject({
     fleet: word('1 to 64 of a-z, 0-9 and -', /^[a-z0-9-]{1,64}$/).prefault('default'),
@@ -203,6 +256,9 @@ export const schema = z
     clockSkew: duration('0s', '60s').prefault('5s'),
     credentialLifeMax: duration('1m', '87600h').prefault('24h'),
     devAudience: audience.prefault('writ-dev'),
+    telemetry: z
+      .strictObject({ traces: traces.prefault({}), decisionLog: decisionLog.prefault({}) })
+      .prefault({}),
   })
   .superRefine(refuseHastyForgetting, evenIfFaulty);
 

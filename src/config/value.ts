@@ -100,3 +100,24 @@ export const addressRange = parsed('an address range such as 10.0.0.0/8 or ::1/1
   if (bits === undefined) return `${host}/${bitsMax}`;
   return /^(0|[1-9]\d{0,2})$/.test(bits) && Number(bits) <= bitsMax ? text : undefined;
 });
+
+const RATIO = { error: 'must be a number from 0 to 1' };
+
+/** A share, 0 to 1, as a number or as text from outside the file. */
+export const ratio = z.preprocess(
+  (given) => (typeof given === 'string' && /^(0|1|0\.\d{1,9})$/.test(given) ? Number(given) : given),
+  z.number({ error: 'must be a number from 0 to 1' }).min(0, RATIO).max(1, RATIO),
+);
+
+/** A JSON pointer (RFC 6901) to what a line of the decision log shall not say. */
+export const maskPointer = word(
+  'a JSON pointer such as /input/context/ip, below /input, /result or /requested_by; `*` for every member',
+  /^\/(requested_by|(input|result)(\/([^/~]|~[01])+)*)$/,
+);
+
+/** `http:` too, off this machine as well: what goes there names nobody. Without user, query and fragment. */
+export const collectorUrl = parsed('an http: or https: URL without user, query and fragment', (text) => {
+  const url = parseUrl(text);
+  const isPlain = url?.username === '' && url.password === '' && !/[?#]/.test(text);
+  return isPlain && /^https?:$/.test(url.protocol) ? text : undefined;
+});

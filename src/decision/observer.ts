@@ -1,6 +1,6 @@
 /**
  * Who is told of every decision that becomes an answer: metrics, traces, the decision log. Doors call it at the one
- * place where that happens. It never changes a decision and never holds one back.
+ * place where that happens. It never changes a decision; only a log that is required holds one back (flows/record.ts).
  */
 import type { JsonObject } from '../kernel/json.ts';
 import type { Decision } from './decision.ts';
@@ -32,4 +32,9 @@ export interface Occasion {
 export interface DecisionObserver {
   /** Told once for each decision, in the turn of its answer. Never waits, never throws. */
   decided(decision: Decision, occasion: Occasion): void;
+  /**
+   * There only where every answer must have its line: true once that line is written, false when it cannot be, in time.
+   * Never rejects.
+   */
+  readonly record?: ((decision: Decision, occasion: Occasion) => Promise<boolean>) | undefined;
 }

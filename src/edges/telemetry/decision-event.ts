@@ -1,0 +1,73 @@
+/**
+ * One decision as OPA's decision log has it (Decision Log Service API), with what an auditor of agents must find
+ * besides: who acted for whom, the reason, the position in the feed, the revocation. Called once for each line.
+ */
+import type { Decision } from '../../decision/decision.ts';
+import type { Occasion } from '../../decision/observer.ts';
+import { credentialInput } from '../../decision/policy-input.ts';
+import type { Event } from './decision-mask.ts';
+import type { TraceIds } from './trace-context.ts';
+
+/** What is the same in every line, and what is true at the moment of one. */
+export interface EventSources {
+  /** `id` is this run of the process. */
+  readonly labels: Readonly<Record<'id' | 'version' | 'replica' | 'fleet', string>>;
+  /** The rule that decides. */
+  readonly entrypoint: string;
+  readonly position: () => string;
+  readonly policyDigest: () => string;
+  /** Of the request that is being answered, when it has a trace. */
+  readonly trace: (occasion: Occasion) => TraceIds | undefined;
+  readonly wallMs: () => number;
+  readonly monoMs: () => number;
+}
+
+export function eventOf(decision: Decision, occasion: Occasion, sources: EventSources): Event {
+  const { id, source, startedMs, asked, data, asking } = occasion;
+  const { credential, effect, reason, detail, revocation } = decision;
+  const trace = sources.trace(occasion);
+  const [agent] = credential?.actors ?? [];
+  return {
+    labels: sources.labels,
+    decision_id: id,
+    trace_id: trace?.traceId,
+    span_id: trace?.spanId,
+    request_id: requestIdOf(asking.headers['x-request-id']),
+    bundles: { policy: { revision: sources.policyDigest() } },
+    path: data?.path ?? sources.entrypoint,
+    input: { ...inputOf(asked, data !== undefined), ...(credential === undefined ? {} : { credential: credentialInput(credential) }) },
+    result: data === undefined ? resultOf(decision) : data.value,
+    requested_by: asking.socket.remoteAddress,
+    timestamp: new Date(sources.wallMs()).toISOString(),
+    metrics: { timer_server_handler_ns: Math.round((sources.monoMs() - startedMs) * 1e6) },
+    decision: effect,
+    reason,
+    detail,
+    source,
+    subject: credential?.subject ?? subjectOf(asked),
+    agent: agent?.subject,
+    position: sources.position(),
+    revocation,
+  };
+}
+
+/** An access request is taken member by member: the object behind it has the credential too. */
+function inputOf(asked: Occasion['asked'], isData: boolean): object {
+  if (isData) return asked;
+  const { subject, action, resource, context } = asked;
+  return { subject, action, resource, context };
+}
+
+function resultOf({ effect, reason, detail, policyReason, obligations }: Decision): object {
+  return { allow: effect === 'allow', reason, detail, policyReason, obligations };
+}
+
+function subjectOf({ subject }: Occasion['asked']): unknown {
+  return typeof subject === 'object' && subject !== null && 'id' in subject ? subject.id : undefined;
+}
+
+const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
+
+function requestIdOf(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' && REQUEST_ID.test(header) ? header : undefined;
+}
