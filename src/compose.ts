@@ -32,11 +32,14 @@ import { GrantTable } from './decision/grants.ts';
 import { VERSION } from './edges/system/version.ts';
 import { createDecisionObserver } from './edges/telemetry/decision-observer.ts';
 import { metricsOf } from './edges/telemetry/metric-list.ts';
+import { openDecisionLog } from './edges/telemetry/open-decision-log.ts';
 import { RequestDurations } from './edges/telemetry/request-durations.ts';
+import { parseTraceparent } from './edges/telemetry/trace-context.ts';
 import type { CrashPoint } from './feed/crash-point.ts';
 import { Cursor } from './feed/cursor.ts';
 import { EPS_MS, Lease } from './feed/lease.ts';
 import { Members } from './feed/members.ts';
+import { renderPosition } from './feed/position.ts';
 import { Appender } from './flows/append.ts';
 import { Authoriser } from './flows/authorise.ts';
 import { LeaseTable } from './flows/barrier.ts';
@@ -334,6 +337,32 @@ async function open(
   const { METRICS_TYPE, createMetricsPage } = await import('./edges/telemetry/prometheus.ts');
   const decisions = new DecisionCounts();
   const requests = new RequestDurations();
+  const opened = await openDecisionLog({
+    config: config.telemetry.decisionLog,
+    sources: {
+      labels: {
+        id: identity.incarnation,
+        version: VERSION,
+        replica: config.replica,
+        fleet: config.fleet,
+      },
+      entrypoint: config.policy.entrypoint,
+      position: () => renderPosition(cursor.position),
+      policyDigest: () => policy.revision.digest,
+      trace: ({ asking }) => parseTraceparent(asking.headers['traceparent']),
+      wallMs: () => clock.now().wallMs,
+      monoMs: () => performance.now(),
+    },
+    pseudonymKey: deriveKey(fleetKey, 'writ decision log pseudonyms'),
+    log,
+  });
+  if (opened !== undefined) lifetime.own('decision log', () => opened.close());
+  const observer = createDecisionObserver({
+    counts: decisions,
+    decisionLog: opened?.decisionLog,
+    isRequired: config.telemetry.decisionLog.required,
+    log,
+  });
   const page = createMetricsPage(
     metricsOf({
       version: VERSION,
@@ -349,6 +378,7 @@ async function open(
       renewer,
       follower,
       revoker,
+      decisionLog: () => opened?.decisionLog.counts,
       skewBackMs: () => clock.skewBackMs,
       issuersWithoutKeys: () => issuersWithoutKeys(issuers).length,
     }),
@@ -375,7 +405,7 @@ async function open(
       ids: new DecisionIds(random.bytes(16)),
       publicUrl: () => publicUrl ?? '',
       openApi,
-      observer: createDecisionObserver(decisions),
+      observer,
       log,
     }),
   );

@@ -139,8 +139,17 @@ function warningsOf(config: Config): Problem[] {
 type Absolute = (path: string) => string;
 
 function configOf(settings: Settings, { dev, cwd }: ConfigSources): Config {
-  const { lease, rosterForget, clockSkew, credentialLifeMax, fleetKeyFile, policy, listen, telemetry, ...rest } =
-    settings;
+  const {
+    lease,
+    rosterForget,
+    clockSkew,
+    credentialLifeMax,
+    fleetKeyFile,
+    policy,
+    listen,
+    telemetry,
+    ...rest
+  } = settings;
   const absolute: Absolute = (path) => resolve(cwd, path);
   return {
     ...rest,
@@ -166,7 +175,10 @@ function configOf(settings: Settings, { dev, cwd }: ConfigSources): Config {
   };
 }
 
-function telemetryOf({ traces, decisionLog }: Settings['telemetry'], absolute: Absolute): Config['telemetry'] {
+function telemetryOf(
+  { traces, decisionLog }: Settings['telemetry'],
+  absolute: Absolute,
+): Config['telemetry'] {
   const { requiredWait, file, tokenFile, ...rest } = decisionLog;
   const { headersFile } = traces;
   return {

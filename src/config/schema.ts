@@ -194,14 +194,16 @@ const decisionLog = z
 
 /** A sink has its place, and a place its sink: one that is written down and not used would be taken for a log. */
 function refuseSinkWithoutPlace(log: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
-  const refuse = (key: string, message: string): void =>
-    void context.addIssue({ code: 'custom', path: [key], message });
+  const refuse = (key: string, message: string): void => {
+    context.addIssue({ code: 'custom', path: [key], message });
+  };
   for (const [sink, place] of [
     ['file', 'file'],
     ['http', 'url'],
   ] as const) {
     if (log['sink'] === sink && log[place] === undefined) refuse(place, `must be there for the sink ${sink}`);
-    if (log['sink'] !== sink && log[place] !== undefined) refuse(place, `must not be there without the sink ${sink}`);
+    if (log['sink'] !== sink && log[place] !== undefined)
+      refuse(place, `must not be there without the sink ${sink}`);
   }
   if (log['tokenFile'] !== undefined && log['sink'] !== 'http')
     refuse('tokenFile', 'must not be there without the sink http');

@@ -21,7 +21,7 @@ const SOURCE_COLUMNS: ReadonlyMap<DecisionSource, number> = new Map(
 );
 
 export class DecisionCounts {
-  /** From the body of a request to the decision: parsing, verification, policy. */
+  /** From the parsed request to the decision: verification and policy; where a line is required, its writing too. */
   readonly durationS = new Histogram(FAST_BOUNDS_S);
   readonly #counts = new Float64Array(REASONS.length * DECISION_SOURCES.length);
 

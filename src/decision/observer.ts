@@ -3,7 +3,8 @@
  * place where that happens. It never changes a decision; only a log that is required holds one back (flows/record.ts).
  */
 import type { JsonObject } from '../kernel/json.ts';
-import type { Decision } from './decision.ts';
+import type { Decision, DecisionEvidence } from './decision.ts';
+import type { PolicyValue } from './policy-engine.ts';
 import type { AccessRequest } from './request.ts';
 
 /** The doors at which decisions are asked for: a closed list, because it is a label. */
@@ -25,16 +26,19 @@ export interface Occasion {
   /** What was asked: the access request, or the input of the OPA Data API without `credential`. */
   readonly asked: Omit<AccessRequest, 'credential'> | JsonObject;
   readonly asking: Asking;
-  /** The entrypoint and its value, where the OPA Data API asked for one. */
-  readonly data?: { readonly path: string; readonly value?: unknown };
+  /** The entrypoint, where the OPA Data API asked for one. */
+  readonly path?: string;
 }
+
+/** A decision, with what it was made on, and with the value that the OPA Data API gave as its answer. */
+export type Observed = Decision & { readonly evidence?: DecisionEvidence; readonly value?: PolicyValue };
 
 export interface DecisionObserver {
   /** Told once for each decision, in the turn of its answer. Never waits, never throws. */
-  decided(decision: Decision, occasion: Occasion): void;
+  decided(decision: Observed, occasion: Occasion): void;
   /**
    * There only where every answer must have its line: true once that line is written, false when it cannot be, in time.
    * Never rejects.
    */
-  readonly record?: ((decision: Decision, occasion: Occasion) => Promise<boolean>) | undefined;
+  readonly record?: ((decision: Observed, occasion: Occasion) => Promise<boolean>) | undefined;
 }

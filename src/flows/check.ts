@@ -108,8 +108,9 @@ export class Checker {
   }
 
   /** Refuses without looking at anything: there is nothing to decide on. */
-  refuse(reason: Reason): Judgement {
-    return this.#judged({ effect: 'deny', reason }, undefined, this.#ports.clock.now());
+  refuse(reason: Reason, detail?: string): Judgement {
+    const refusal = { effect: 'deny', reason, ...(detail === undefined ? {} : { detail }) } as const;
+    return this.#judged(refusal, undefined, this.#ports.clock.now());
   }
 
   /**

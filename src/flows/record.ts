@@ -10,15 +10,13 @@ export interface Recording<T extends Decision> {
   readonly look: () => T | Promise<T>;
   /** True once the line about it is written; false when it cannot be, in time. */
   readonly record: (decision: T) => Promise<boolean>;
-  /** What is answered where the line cannot be written. */
-  readonly refuse: (decision: T) => T;
 }
 
-/** A decision whose line is written, and that still held when it was; or the refusal. */
-export async function recorded<T extends Decision>({ look, record, refuse }: Recording<T>): Promise<T> {
+/** A decision whose line is written, and that still held when it was; undefined where the line cannot be written. */
+export async function recorded<T extends Decision>({ look, record }: Recording<T>): Promise<T | undefined> {
   let decision = await look();
   for (;;) {
-    if (!(await record(decision))) return refuse(decision);
+    if (!(await record(decision))) return undefined;
     // A no stays right however long its line took.
     if (decision.effect !== 'allow') return decision;
     const again = await look();
@@ -36,5 +34,5 @@ function saidBy({ effect, reason, policyReason, obligations }: Decision): string
   return JSON.stringify([effect, reason, policyReason, obligations]);
 }
 
-/** No word of the closed list says it better: what the operator demands of every answer was not to be had. */
-export const UNRECORDED = { effect: 'deny', reason: 'policy_error', detail: 'decision_log' } as const;
+/** The answer without a line. No word of the closed list says it better: what the operator demands was not to be had. */
+export const UNRECORDED = ['policy_error', 'decision_log'] as const;

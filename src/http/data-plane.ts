@@ -5,10 +5,11 @@
 import type { RequestListener } from 'node:http';
 import type { Decision, Judgement } from '../decision/decision.ts';
 import { isPermissive } from '../decision/decision.ts';
-import type { DecisionObserver, Occasion } from '../decision/observer.ts';
+import type { DecisionObserver, DecisionSource, Observed, Occasion } from '../decision/observer.ts';
 import type { PolicyValue } from '../decision/policy-engine.ts';
 import type { Checker } from '../flows/check.ts';
 import type { SessionKeeper } from '../flows/keep-session.ts';
+import { UNRECORDED, recorded } from '../flows/record.ts';
 import type { WritError } from '../kernel/error.ts';
 import { ERROR_CODES, WritError as Failure } from '../kernel/error.ts';
 
@@ -94,43 +95,36 @@ class DataPlane {
   }
 
   /** A decision as every door of this plane shows it, as JSON, and the one place where it becomes an answer: who watches is told. */
-  render(judgement: Judgement, occasion: Omit<Occasion, 'id'>): string {
-    const id = this.#ports.ids.next();
-    this.#ports.observer.decided(judgement, { id, ...occasion });
-    return renderDecision(judgement, id);
+  render(judgement: Judgement, occasion: Occasion): string {
+    this.#ports.observer.decided(judgement, occasion);
+    return renderDecision(judgement, occasion.id);
   }
 
-  #evaluation({ body, req: asking }: Call): Answer | Promise<Answer> {
-    const startedMs = performance.now();
-    const parsed = this.#recent.parse(body);
-    return then(this.#decide(parsed), (judgement) => ({
+  #evaluation(call: Call): Answer | Promise<Answer> {
+    const occasion = this.#occasion('evaluation', call, this.#recent.parse(call.body));
+    return then(this.#decide(occasion), (judgement) => ({
       status: 200,
-      text: this.render(judgement, { source: 'evaluation', startedMs, asked: parsed.request, asking }),
+      text: this.render(judgement, occasion),
     }));
   }
 
-  async #evaluations({ body, req: asking }: Call): Promise<Answer> {
-    let startedMs = performance.now();
+  async #evaluations(call: Call): Promise<Answer> {
+    let occasion: AskedOccasion;
     const text = await evaluateAll(
-      parseObject(body, false),
+      parseObject(call.body, false),
       (parsed) => {
-        startedMs = performance.now();
-        return this.#decide(parsed);
+        occasion = this.#occasion('evaluations', call, parsed);
+        return this.#decide(occasion);
       },
-      (one, { request: asked }) => this.render(one, { source: 'evaluations', startedMs, asked, asking }),
+      (decision) => this.render(decision, occasion),
     );
     return { status: 200, text };
   }
 
-  #check({ body, req: asking }: Call): Answer | Promise<Answer> {
-    const startedMs = performance.now();
-    const parsed = this.#recent.parse(body);
-    return then(this.#decide(parsed), (judgement) =>
-      withStatus(
-        statusOf(judgement.reason),
-        judgement.reason,
-        this.render(judgement, { source: 'check', startedMs, asked: parsed.request, asking }),
-      ),
+  #check(call: Call): Answer | Promise<Answer> {
+    const occasion = this.#occasion('check', call, this.#recent.parse(call.body));
+    return then(this.#decide(occasion), (judgement) =>
+      withStatus(statusOf(judgement.reason), judgement.reason, this.render(judgement, occasion)),
     );
   }
 
@@ -152,18 +146,19 @@ class DataPlane {
     const { input = {} } = parseObject(body, false);
     if (!isJsonObject(input)) throw new Failure('BAD_REQUEST', 'input must be an object', { field: 'input' });
     const { credential: presented, ...asked } = input;
-    const credential = presented === undefined ? undefined : parseCredential(presented);
-    const answer =
-      credential !== undefined && 'reason' in credential
-        ? { refused: { effect: 'deny', ...credential } as const }
-        : await this.#ports.checker.evaluate(path, input, credential);
-    const decision = answer.refused ?? decisionOfValue(answer.value);
-    const data = { path, ...(answer.refused === undefined ? { value: valueOf(answer.value) } : {}) };
     const id = this.#ports.ids.next();
-    this.#ports.observer.decided(decision, { id, source: 'data', startedMs, asked, asking, data });
-    if (answer.refused !== undefined || answer.value.kind === 'error')
-      return this.#refuseData(path, decision.reason);
-    return { status: 200, body: answer.value.kind === 'undefined' ? {} : { result: answer.value.value } };
+    const occasion: Occasion = { id, source: 'data', startedMs, asked, asking, path };
+    const looked = await this.#recorded(occasion, async (): Promise<Observed> => {
+      const credential = presented === undefined ? undefined : parseCredential(presented);
+      if (credential !== undefined && 'reason' in credential) return { effect: 'deny', ...credential };
+      const answer = await this.#ports.checker.evaluate(path, input, credential);
+      return answer.refused ?? valued(answer.value);
+    });
+    const answered: Observed = looked ?? this.#ports.checker.refuse(...UNRECORDED);
+    this.#ports.observer.decided(answered, occasion);
+    const { value, reason } = answered;
+    if (value === undefined || value.kind === 'error') return this.#refuseData(path, reason);
+    return { status: 200, body: value.kind === 'undefined' ? {} : { result: value.value } };
   }
 
   #refuseData(path: string, reason: string): Answer {
@@ -171,13 +166,30 @@ class DataPlane {
     return { status: 200, body, headers: { 'x-writ-reason': reason } };
   }
 
-  #decide({ request, malformed }: ParsedRequest): Judgement | Promise<Judgement> {
+  #decide(occasion: AskedOccasion): Judgement | Promise<Judgement> {
+    const judged = this.#recorded(occasion, () => this.#look(occasion.parsed));
+    return then(judged, (judgement) => judgement ?? this.#ports.checker.refuse(...UNRECORDED));
+  }
+
+  #look({ request, malformed }: ParsedRequest): Judgement | Promise<Judgement> {
     if (malformed === undefined) return this.#ports.checker.check(request);
     return this.#ports.checker.judge(request, {
       ok: false,
       reason: 'invalid_credential',
       detail: malformed.detail,
     });
+  }
+
+  /** Where every answer must have its line, only one that has it comes back. */
+  #recorded<T extends Observed>(occasion: Occasion, look: () => T | Promise<T>): T | Promise<T | undefined> {
+    const { record } = this.#ports.observer;
+    if (record === undefined) return look();
+    return recorded({ look, record: (decision) => record(decision, occasion) });
+  }
+
+  #occasion(source: DecisionSource, { req: asking }: Call, parsed: ParsedRequest): AskedOccasion {
+    const id = this.#ports.ids.next();
+    return { id, source, startedMs: performance.now(), asked: parsed.request, asking, parsed };
   }
 }
 
@@ -186,22 +198,23 @@ function then<T, U>(value: T | Promise<T>, next: (value: T) => U): U | Promise<U
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
-/** What a value of the OPA Data API says, in the words of decisions. */
-function decisionOfValue(value: PolicyValue): Decision {
-  switch (value.kind) {
-    case 'undefined':
-      return { effect: 'deny', reason: 'policy_undefined' };
-    case 'error':
-      return { effect: 'deny', reason: 'policy_error', detail: value.detail };
-    case 'value':
-      return isPermissive(value.value)
-        ? { effect: 'allow', reason: 'permitted' }
-        : { effect: 'deny', reason: 'policy_denied' };
-  }
+/** An occasion, and what was parsed for it. */
+interface AskedOccasion extends Occasion {
+  readonly parsed: ParsedRequest;
 }
 
-function valueOf(value: PolicyValue): unknown {
-  return value.kind === 'value' ? value.value : undefined;
+/** What a value of the OPA Data API says, in the words of decisions. */
+function valued(value: PolicyValue): Observed {
+  switch (value.kind) {
+    case 'error':
+      return { effect: 'deny', reason: 'policy_error', detail: value.detail, value };
+    case 'undefined':
+      return { effect: 'deny', reason: 'policy_undefined', value };
+    case 'value':
+      return isPermissive(value.value)
+        ? { effect: 'allow', reason: 'permitted', value }
+        : { effect: 'deny', reason: 'policy_denied', value };
+  }
 }
 
 /** AuthZEN's native error body: a string (section 10.1.2). */

@@ -3,11 +3,13 @@
  * never logged. A kill is one event on the stream; the holder's confirmation is what makes it count.
  */
 import type { Judgement } from '../decision/decision.ts';
-import type { Occasion } from '../decision/observer.ts';
+import type { DecisionObserver, Occasion } from '../decision/observer.ts';
 import type { KillEvent, SessionHandle } from '../session/session.ts';
+import { sessionRefOf } from '../session/session.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import { killEventOf } from '../flows/keep-session.ts';
-import type { SessionKeeper, SessionOrder } from '../flows/keep-session.ts';
+import type { OpenedSession, SessionKeeper, SessionOrder } from '../flows/keep-session.ts';
+import { UNRECORDED } from '../flows/record.ts';
 import type { Checker } from '../flows/check.ts';
 import { WritError } from '../kernel/error.ts';
 import type { JsonObject } from '../kernel/json.ts';
@@ -17,6 +19,7 @@ import { parseCredential } from '../credential/parse-credential.ts';
 import { parseAction, parseContext, parseResource, parseSubject } from './access-request.ts';
 import type { Answer } from './answer.ts';
 import { parseObject } from './body.ts';
+import type { DecisionIds } from './decision-answer.ts';
 import { withStatus } from './decision-answer.ts';
 import type { Call, Route } from './router.ts';
 
@@ -24,13 +27,15 @@ export interface SessionPorts {
   readonly keeper: SessionKeeper;
   readonly sessions: SessionRegistry;
   readonly checker: Checker;
+  readonly ids: DecisionIds;
+  readonly observer: DecisionObserver;
 }
 
 /** A comment this often keeps proxies from cutting a quiet stream. */
 const COMMENT_MS = 15_000;
 
 /** Renders a decision and tells who watches. */
-type Render = (judgement: Judgement, occasion: Omit<Occasion, 'id'>) => string;
+type Render = (judgement: Judgement, occasion: Occasion) => string;
 
 export function sessionRoutes(ports: SessionPorts, render: Render): Route[] {
   const { keeper } = ports;
@@ -54,19 +59,29 @@ export function sessionRoutes(ports: SessionPorts, render: Render): Route[] {
   ];
 }
 
-async function open(
-  { keeper, checker }: SessionPorts,
-  { body: text, req: asking }: Call,
-  render: Render,
-): Promise<Answer> {
+async function open(ports: SessionPorts, { body: text, req: asking }: Call, render: Render): Promise<Answer> {
+  const { sessions, ids, observer, checker } = ports;
   const startedMs = performance.now();
-  const body = parseObject(text, false);
+  const { id, decision, freshForMs, asked } = await decideToOpen(ports, parseObject(text, false));
+  const occasion: Occasion = { id: ids.next(), source: 'session', startedMs, asked, asking };
+  // Registered before it was decided, so a kill that lands meanwhile finds it: no second look is needed.
+  const isWritten = observer.record === undefined || (await observer.record(decision, occasion));
+  if (!isWritten && id !== undefined) sessions.end(sessionRefOf(id));
+  const answered = isWritten ? decision : checker.refuse(...UNRECORDED);
+  const rendered = render(answered, occasion);
+  if (id === undefined || !isWritten) return refusal(answered, rendered);
+  return { status: 201, body: { id, events: `/v1/sessions/${id}/events`, freshForMs } };
+}
+
+type Opening = OpenedSession & { readonly asked: Occasion['asked'] };
+
+async function decideToOpen({ keeper, checker }: SessionPorts, body: JsonObject): Promise<Opening> {
   const presented = body['credential'] === undefined ? undefined : parseCredential(body['credential']);
   if (presented !== undefined && 'reason' in presented) {
     const { detail } = presented;
-    const request = { subject: { type: '', id: '' }, ...parseRest(body), credential: undefined };
-    const decision = checker.judge(request, { ok: false, reason: 'invalid_credential', detail });
-    return refusal(decision, render(decision, { source: 'session', startedMs, asked: request, asking }));
+    const asked = { subject: { type: '', id: '' }, ...parseRest(body), credential: undefined };
+    const decision = checker.judge(asked, { ok: false, reason: 'invalid_credential', detail });
+    return { id: undefined, decision, asked };
   }
   const subject = body['subject'] === undefined ? undefined : parseSubject(body['subject']);
   const order: SessionOrder = {
@@ -74,15 +89,9 @@ async function open(
     selfEnds: parseSelfEnds(body['selfEnds']),
     request: { ...parseRest(body), subject, credential: presented },
   };
-  const { id, decision, freshForMs } = await keeper.open(order);
-  const { request } = order;
-  const asked = {
-    ...request,
-    subject: subject ?? { type: 'identity', id: decision.credential?.subject ?? '' },
-  };
-  const rendered = render(decision, { source: 'session', startedMs, asked, asking });
-  if (id === undefined) return refusal(decision, rendered);
-  return { status: 201, body: { id, events: `/v1/sessions/${id}/events`, freshForMs } };
+  const opened = await keeper.open(order);
+  const own = { type: 'identity', id: opened.decision.credential?.subject ?? '' };
+  return { ...opened, asked: { ...parseRest(body), subject: subject ?? own } };
 }
 
 async function refresh(

@@ -59,6 +59,16 @@ describe('a configuration from nothing', () => {
       clockSkewMs: 5_000,
       credentialLifeMaxMs: 86_400_000,
       devAudience: 'writ-dev',
+      telemetry: {
+        traces: { sampling: 1 },
+        decisionLog: {
+          sink: 'off',
+          required: false,
+          requiredWaitMs: 1_000,
+          mask: [],
+          subjects: 'clear',
+        },
+      },
     });
   });
 
@@ -111,6 +121,9 @@ publicUrl: https://pdp.example/base/
 trustedProxies: [10.0.0.0/8, 192.0.2.1, "::1", "2001:db8::/32"]
 clockSkew: 0s
 credentialLifeMax: 720h
+telemetry:
+  traces: { url: "http://otel.observability:4318/v1/traces", sampling: 0.25 }
+  decisionLog: { sink: file, file: decisions.jsonl, required: true, requiredWait: 250ms, mask: [/input/context/a~1b, /requested_by], subjects: pseudonym }
 `;
 
 describe('a configuration with every key', () => {
@@ -176,6 +189,17 @@ describe('a configuration with every key', () => {
       clockSkewMs: 0,
       credentialLifeMaxMs: 2_592_000_000,
       devAudience: 'writ-dev',
+      telemetry: {
+        traces: { url: 'http://otel.observability:4318/v1/traces', sampling: 0.25 },
+        decisionLog: {
+          sink: 'file',
+          file: '/srv/writ/decisions.jsonl',
+          required: true,
+          requiredWaitMs: 250,
+          mask: ['/input/context/a~1b', '/requested_by'],
+          subjects: 'pseudonym',
+        },
+      },
     });
   });
 });
@@ -401,5 +425,61 @@ describe('warnings', () => {
     ]);
     const tls = '{ address: "0.0.0.0:1", tls: { certFile: a, keyFile: b } }';
     expect(warningsOf({ dev: true, env: { WRIT_LISTEN_DATA: tls, WRIT_BOOTSTRAP: 'false' } })).toEqual([]);
+  });
+});
+
+describe('telemetry', () => {
+  const logOf = (log: string): string[] => problemsOf({ fileText: `telemetry: { decisionLog: ${log} }` });
+  const tracesOf = (traces: string): string[] => problemsOf({ fileText: `telemetry: { traces: ${traces} }` });
+
+  it('has a sink for every place and a place for every sink', () => {
+    expect(logOf('{ sink: file }')).toEqual(['telemetry.decisionLog.file: must be there for the sink file']);
+    expect(logOf('{ sink: http, file: x, tokenFile: t }')).toEqual([
+      'telemetry.decisionLog.file: must not be there without the sink file',
+      'telemetry.decisionLog.url: must be there for the sink http',
+    ]);
+    expect(logOf('{ url: "https://c.example/logs", tokenFile: t }')).toEqual([
+      'telemetry.decisionLog.url: must not be there without the sink http',
+      'telemetry.decisionLog.tokenFile: must not be there without the sink http',
+    ]);
+    expect(logOf('{ required: true }')).toEqual([
+      'telemetry.decisionLog.required: must not be true without a sink: no answer could be given',
+    ]);
+    expect(logOf('{ sink: http, url: "https://c.example/logs", tokenFile: t, required: true }')).toEqual([]);
+  });
+
+  it('sends no decision and no secret in the clear', () => {
+    expect(logOf('{ sink: http, url: "http://c.example/logs" }')).toHaveLength(1);
+    expect(tracesOf('{ url: "http://c.example/v1/traces", headersFile: h }')).toEqual([
+      'telemetry.traces.headersFile: must not be there unless url is https: (or http: on loopback): it has secrets in it',
+    ]);
+    for (const url of ['https://c.example/v1/traces', 'http://127.0.0.1:4318/v1/traces'])
+      expect(tracesOf(`{ url: "${url}", headersFile: h }`)).toEqual([]);
+    expect(
+      configOf({ fileText: 'telemetry: { traces: { url: "https://c/t", headersFile: h } }' }),
+    ).toMatchObject({
+      telemetry: { traces: { headersFile: '/srv/writ/h' } },
+    });
+    for (const url of ['ftp://c/t', 'http://u:p@c/t', 'http://c/t?key=1', 'http://c/t#x', 'c'])
+      expect(tracesOf(`{ url: "${url}" }`)).toEqual([
+        'telemetry.traces.url: must be an http: or https: URL without user, query and fragment',
+      ]);
+  });
+
+  it('takes a share as a number, from the environment too', () => {
+    const sampling = (env: string): number =>
+      configOf({ env: { WRIT_TELEMETRY_TRACES_SAMPLING: env } }).telemetry.traces.sampling;
+    expect([sampling('0'), sampling('1'), sampling('0.05')]).toEqual([0, 1, 0.05]);
+    for (const wrong of ['2', '-0.1', '"much"', '"1e-3"', 'true'])
+      expect(tracesOf(`{ sampling: ${wrong} }`)).toEqual([
+        'telemetry.traces.sampling: must be a number from 0 to 1',
+      ]);
+  });
+
+  it('masks only what a line has', () => {
+    for (const right of ['/input', '/input/a/*/b', '/result/x', '/requested_by', '/input/~0~1'])
+      expect(logOf(`{ mask: ["${right}"] }`)).toEqual([]);
+    for (const wrong of ['input/a', '/', '/reason', '/requested_by/x', '/input/~2', '/input//a'])
+      expect(logOf(`{ mask: ["${wrong}"] }`)).toHaveLength(1);
   });
 });

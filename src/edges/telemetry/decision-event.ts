@@ -3,7 +3,7 @@
  * besides: who acted for whom, the reason, the position in the feed, the revocation. Called once for each line.
  */
 import type { Decision } from '../../decision/decision.ts';
-import type { Occasion } from '../../decision/observer.ts';
+import type { Observed, Occasion } from '../../decision/observer.ts';
 import { credentialInput } from '../../decision/policy-input.ts';
 import type { Event } from './decision-mask.ts';
 import type { TraceIds } from './trace-context.ts';
@@ -22,8 +22,8 @@ export interface EventSources {
   readonly monoMs: () => number;
 }
 
-export function eventOf(decision: Decision, occasion: Occasion, sources: EventSources): Event {
-  const { id, source, startedMs, asked, data, asking } = occasion;
+export function eventOf(decision: Observed, occasion: Occasion, sources: EventSources): Event {
+  const { id, source, startedMs, asked, path, asking } = occasion;
   const { credential, effect, reason, detail, revocation } = decision;
   const trace = sources.trace(occasion);
   const [agent] = credential?.actors ?? [];
@@ -33,10 +33,13 @@ export function eventOf(decision: Decision, occasion: Occasion, sources: EventSo
     trace_id: trace?.traceId,
     span_id: trace?.spanId,
     request_id: requestIdOf(asking.headers['x-request-id']),
-    bundles: { policy: { revision: sources.policyDigest() } },
-    path: data?.path ?? sources.entrypoint,
-    input: { ...inputOf(asked, data !== undefined), ...(credential === undefined ? {} : { credential: credentialInput(credential) }) },
-    result: data === undefined ? resultOf(decision) : data.value,
+    bundles: { policy: { revision: decision.evidence?.policy ?? sources.policyDigest() } },
+    path: path ?? sources.entrypoint,
+    input: {
+      ...inputOf(asked, path !== undefined),
+      ...(credential === undefined ? {} : { credential: credentialInput(credential) }),
+    },
+    result: path === undefined ? resultOf(decision) : valueOf(decision.value),
     requested_by: asking.socket.remoteAddress,
     timestamp: new Date(sources.wallMs()).toISOString(),
     metrics: { timer_server_handler_ns: Math.round((sources.monoMs() - startedMs) * 1e6) },
@@ -46,7 +49,7 @@ export function eventOf(decision: Decision, occasion: Occasion, sources: EventSo
     source,
     subject: credential?.subject ?? subjectOf(asked),
     agent: agent?.subject,
-    position: sources.position(),
+    position: decision.evidence?.position ?? sources.position(),
     revocation,
   };
 }
@@ -60,6 +63,11 @@ function inputOf(asked: Occasion['asked'], isData: boolean): object {
 
 function resultOf({ effect, reason, detail, policyReason, obligations }: Decision): object {
   return { allow: effect === 'allow', reason, detail, policyReason, obligations };
+}
+
+/** Undefined is no value: OPA leaves `result` out. */
+function valueOf(value: Observed['value']): unknown {
+  return value?.kind === 'value' ? value.value : undefined;
 }
 
 function subjectOf({ subject }: Occasion['asked']): unknown {

@@ -2,8 +2,7 @@
  * The decision log: one line for each decision, masked, to one sink, through a bounded queue. A sink that hangs, fills
  * up or dies costs lines, which are counted, and never time. Only where a line is required does an answer wait for it.
  */
-import type { Decision } from '../../decision/decision.ts';
-import type { Occasion } from '../../decision/observer.ts';
+import type { Observed, Occasion } from '../../decision/observer.ts';
 import type { Log } from '../../kernel/log.ts';
 import { BoundedWriter } from './bounded-writer.ts';
 import type { WriteChunk } from './bounded-writer.ts';
@@ -40,7 +39,8 @@ export class DecisionLog {
       chunkLinesMax,
       chunkBytesMax: DECISION_LOG_LIMITS.chunkBytesMax,
       onDropping: () => log.warn('lines of the decision log are being dropped'),
-      onRecovered: (count) => log.warn('the decision log is whole again; lines of it were dropped', { count }),
+      onRecovered: (count) =>
+        log.warn('the decision log is whole again; lines of it were dropped', { count }),
     });
   }
 
@@ -50,15 +50,16 @@ export class DecisionLog {
   }
 
   /** Takes the line and returns at once. */
-  write(decision: Decision, occasion: Occasion): void {
+  write(decision: Observed, occasion: Occasion): void {
     this.#writer.write(this.#line(decision, occasion));
   }
 
   /** True once the line is written; false when it was dropped or is not written in time. */
-  async record(decision: Decision, occasion: Occasion): Promise<boolean> {
+  async record(decision: Observed, occasion: Occasion): Promise<boolean> {
+    const line = this.#line(decision, occasion);
     const recorded = Promise.withResolvers<boolean>();
     const late = setTimeout(() => recorded.resolve(false), this.#options.recordMs);
-    this.#writer.write(this.#line(decision, occasion), (isWritten) => {
+    this.#writer.write(line, (isWritten) => {
       clearTimeout(late);
       recorded.resolve(isWritten);
     });
@@ -70,7 +71,7 @@ export class DecisionLog {
     return this.#writer.drain(graceMs);
   }
 
-  #line(decision: Decision, occasion: Occasion): string {
+  #line(decision: Observed, occasion: Occasion): string {
     const { mask, sources } = this.#options;
     const event = eventOf(decision, occasion, sources);
     const text = mask.render({ ...event });

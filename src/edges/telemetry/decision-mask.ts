@@ -38,8 +38,7 @@ export class DecisionMask {
     const masked: string[] = [];
     for (const steps of this.#erased) erase(event, steps, '', erased);
     const key = this.#pseudonymKey;
-    if (key !== undefined)
-      for (const subject of SUBJECTS) mask(event, stepsOf(subject), '', { key, masked });
+    if (key !== undefined) for (const subject of SUBJECTS) mask(event, stepsOf(subject), '', { key, masked });
     const text = JSON.stringify(event);
     if (text.includes(TOKEN_START)) eraseTokens(event, '', erased);
     if (erased.length === 0 && masked.length === 0) return text;
@@ -88,7 +87,12 @@ function namesOf(at: Members, step: string): readonly string[] {
   return Object.hasOwn(at, step) ? [step] : [];
 }
 
-function erase(at: Members, [step = '', ...rest]: readonly string[], pointer: string, erased: string[]): void {
+function erase(
+  at: Members,
+  [step = '', ...rest]: readonly string[],
+  pointer: string,
+  erased: string[],
+): void {
   for (const name of namesOf(at, step)) {
     const here = pointerOf(pointer, name);
     const inner = rest.length === 0 ? undefined : enter(at, name);

@@ -15,13 +15,20 @@ export interface ObserverOptions {
   readonly log: Log;
 }
 
-export function createDecisionObserver({ counts, decisionLog, isRequired, log }: ObserverOptions): DecisionObserver {
+export function createDecisionObserver({
+  counts,
+  decisionLog,
+  isRequired,
+  log,
+}: ObserverOptions): DecisionObserver {
   const count: DecisionObserver['decided'] = ({ reason }, { source, startedMs }) => {
     counts.add(reason, source, performance.now() - startedMs);
   };
   if (decisionLog === undefined) return { decided: count };
   const failed = (error: unknown): false => {
-    log.error('a decision could not be written down', { detail: error instanceof Error ? error.name : 'unknown' });
+    log.error('a decision could not be written down', {
+      detail: error instanceof Error ? error.name : 'unknown',
+    });
     return false;
   };
   if (isRequired)

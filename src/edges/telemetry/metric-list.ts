@@ -13,6 +13,7 @@ import type { Clock } from '../../kernel/clock.ts';
 import type { LastAccepts } from '../../revocation/last-accepts.ts';
 import type { RevocationView } from '../../revocation/view.ts';
 import type { SessionRegistry } from '../../session/registry.ts';
+import type { DecisionLog } from './decision-log.ts';
 import type { Metric } from './metric.ts';
 import { counter, gauge, histogram, info } from './metric.ts';
 import { processMetrics } from './process-metrics.ts';
@@ -33,6 +34,8 @@ export interface MetricSources {
   readonly renewer: Renewer;
   readonly follower: Follower;
   readonly revoker: Revoker;
+  /** Undefined without a decision log. */
+  readonly decisionLog: () => DecisionLog['counts'] | undefined;
   readonly skewBackMs: () => number;
   readonly issuersWithoutKeys: () => number;
 }
@@ -42,6 +45,7 @@ export function metricsOf(from: MetricSources): readonly Metric[] {
     ...decisionMetrics(from),
     ...revocationMetrics(from),
     ...sessionMetrics(from),
+    ...decisionLogMetrics(from),
     ...feedMetrics(from),
     ...processMetrics(),
   ];
@@ -62,7 +66,7 @@ function decisionMetrics({ decisions, requests, policy, issuersWithoutKeys }: Me
     },
     histogram(
       'writ_decision_duration_seconds',
-      'From the body of a request to the decision: parsing, verification, policy.',
+      'From the parsed request to the decision: verification and policy; where a line is required, its writing too.',
       () => decisions.durationS,
     ),
     {
@@ -141,6 +145,26 @@ function sessionMetrics({ sessions }: MetricSources): Metric[] {
           .list()
           .map(({ reason, killed }) => ({ labels: { reason, transport: 'events' }, value: killed })),
     },
+  ];
+}
+
+function decisionLogMetrics({ decisionLog }: MetricSources): Metric[] {
+  return [
+    counter(
+      'writ_decision_log_lines_total',
+      'Lines of the decision log that its sink took.',
+      () => decisionLog()?.written ?? 0,
+    ),
+    counter(
+      'writ_decision_log_dropped_total',
+      'Lines of the decision log that were lost: the queue was full, or the sink did not take them.',
+      () => decisionLog()?.dropped ?? 0,
+    ),
+    gauge(
+      'writ_decision_log_pending_bytes',
+      'What waits for the sink of the decision log.',
+      () => decisionLog()?.pendingBytes ?? 0,
+    ),
   ];
 }
 
