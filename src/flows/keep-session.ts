@@ -5,7 +5,7 @@
 import type { Credential, Verification, VerifiedCredential } from '../credential/credential.ts';
 import type { Unreadable } from '../credential/parse-credential.ts';
 import { isUnreadable } from '../credential/parse-credential.ts';
-import type { Judgement } from '../decision/decision.ts';
+import type { DecisionEvidence, Judgement } from '../decision/decision.ts';
 import type { AccessRequest } from '../decision/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
@@ -132,6 +132,13 @@ export class SessionKeeper {
     const session = this.#ports.sessions.lookup(sessionRefOf(id));
     if (session === undefined) throw new WritError('NOT_FOUND', 'no such session');
     return session;
+  }
+
+  /** Kills a session whose fresher credential could not be written down: it may not go on on a yes that has no line. */
+  withdraw(id: string, { position }: DecisionEvidence): void {
+    const { sessions, clock } = this.#ports;
+    const session = sessions.lookup(sessionRefOf(id));
+    if (session !== undefined) sessions.killOne(session, { reason: 'policy_denied', position }, clock.now());
   }
 
   /**

@@ -95,15 +95,19 @@ async function decideToOpen({ keeper, checker }: SessionPorts, body: JsonObject)
 }
 
 async function refresh(
-  { keeper }: SessionPorts,
+  { keeper, checker, ids, observer }: SessionPorts,
   { body: text, params: [id = ''], req: asking }: Call,
   render: Render,
 ): Promise<Answer> {
   const startedMs = performance.now();
   const { credential } = parseObject(text, false);
   const { decision, asked, taken } = await keeper.refresh(id, parseCredential(credential));
-  const rendered = render(decision, { source: 'session', startedMs, asked, asking });
-  if (taken === undefined) return refusal(decision, rendered);
+  const occasion: Occasion = { id: ids.next(), source: 'session', startedMs, asked, asking };
+  const isWritten = observer.record === undefined || (await observer.record(decision, occasion));
+  if (!isWritten && taken !== undefined) keeper.withdraw(id, decision.evidence);
+  const answered = isWritten ? decision : checker.refuse(...UNRECORDED);
+  const rendered = render(answered, occasion);
+  if (taken === undefined || !isWritten) return refusal(answered, rendered);
   const expiresAt = renderInstant(taken.expiresAtS * 1000);
   return { status: 200, body: { freshForMs: taken.freshForMs, expiresAt } };
 }

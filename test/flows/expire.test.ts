@@ -168,6 +168,18 @@ describe('a session whose grant ends', () => {
   });
 });
 
+describe('a session that is withdrawn', () => {
+  it('is told to end, and one that is gone is none', async () => {
+    const replica = await start();
+    const id = await open(replica, endingIn(60));
+    replica.keeper.withdraw(id, { position: '7-1', policy: 'sha256:x', freshForMs: 1 });
+    expect(killOf(replica, id)).toMatchObject({ reason: 'policy_denied', position: '7-1' });
+    replica.keeper.closed(id);
+    replica.keeper.withdraw(id, { position: '7-1', policy: 'sha256:x', freshForMs: 1 });
+    expect(replica.sessions.size).toBe(0);
+  });
+});
+
 describe('a fresher credential', () => {
   const present = (replica: TestReplica, id: string, token: string) =>
     replica.keeper.refresh(id, { scheme: 'Bearer', token });

@@ -232,7 +232,7 @@ describe('a log that is required', () => {
   });
 
   it('lets no yes out without a line, at any door, and gives it again once lines are taken', async () => {
-    const sink = await collector('hang');
+    const sink = await collector(500);
     const writ = await start('sink=http', `url=${sink.url}`, 'required=true', 'requiredWait=100ms');
     const token = await writ.mint();
     const refused = await writ.data('/access/v1/evaluation', { body: evaluation(token) });
@@ -246,6 +246,19 @@ describe('a log that is required', () => {
     const session = await writ.data('/v1/sessions', { body: registration(token) });
     expect([session.status, session.body['id']]).toEqual([403, undefined]);
     expect((await writ.control('/v1/sessions')).body['sessions']).toEqual([]);
+    sink.mood = 200;
+    let opened = session;
+    const again = async (): Promise<number> => {
+      opened = await writ.data('/v1/sessions', { body: registration(token) });
+      return opened.status;
+    };
+    await expect.poll(again, { timeout: 15_000 }).toBe(201);
+    sink.mood = 500;
+    const path = String(opened.body['events']).replace('/events', '');
+    const fresher = { credential: { scheme: 'Bearer', token: await writ.mint({ ttlS: 7_200 }) } };
+    expect((await writ.data(`${path}/credential`, { body: fresher })).status).toBe(403);
+    const { body: ping } = await writ.data(`${path}/ping`, { method: 'POST' });
+    expect(ping).toMatchObject({ freshForMs: 0, kill: { reason: 'policy_denied' } });
     const batch = { ...evaluation(token), evaluations: [{}] };
     const answered = await writ.data('/access/v1/evaluations', { body: batch });
     expect(answered.body['evaluations']).toMatchObject([{ decision: false }]);
