@@ -47,11 +47,14 @@ import { Checker } from './flows/check.ts';
 import { Effects } from './flows/effects.ts';
 import { Expirer } from './flows/expire.ts';
 import { Follower } from './flows/follow.ts';
+import { Granter } from './flows/grant.ts';
 import type { Identity } from './flows/identity.ts';
 import type { OpenRule } from './flows/join.ts';
 import { Joiner } from './flows/join.ts';
+import { Lifter } from './flows/lift.ts';
 import { SessionKeeper } from './flows/keep-session.ts';
 import { News } from './flows/news.ts';
+import { Publisher } from './flows/publish.ts';
 import { Replica } from './flows/replica.ts';
 import { Reevaluator } from './flows/reevaluate.ts';
 import { Renewer } from './flows/renew.ts';
@@ -63,6 +66,7 @@ import { dataPlane } from './http/data-plane.ts';
 import { DecisionIds } from './http/decision-answer.ts';
 import { devMint } from './http/dev-mint.ts';
 import { diagnostics } from './http/diagnostics.ts';
+import { FactRoutes } from './http/fact-routes.ts';
 import { Inspection } from './http/inspection.ts';
 import { renderOpenApi } from './http/openapi.ts';
 import type { OpenServer } from './http/server.ts';
@@ -234,6 +238,7 @@ async function open(
     clockSkewS: config.clockSkewMs / 1000,
     hasMemo: config.policy.memo,
   });
+  const idempotencyHmacKey = deriveKey(fleetKey, 'writ idempotency');
   const revoker = new Revoker({
     ...feed,
     members,
@@ -254,7 +259,7 @@ async function open(
     sessions,
     lastAccepts,
     effects,
-    idempotencyHmacKey: deriveKey(fleetKey, 'writ idempotency'),
+    idempotencyHmacKey,
     crashPoint,
     closing: closing.signal,
   });
@@ -266,6 +271,9 @@ async function open(
   const reevaluator = new Reevaluator(reviews);
   policy.onSwap(() => reevaluator.policyChanged());
   const keeper = new SessionKeeper({ checker, reviewer, sessions, clock, random });
+  const publisher = new Publisher({ ...feed, appender, term, timer, news, closing: closing.signal });
+  const lifter = new Lifter({ ...feed, view, appender, publisher });
+  const granter = new Granter({ ...feed, grants, appender, publisher, random, idempotencyHmacKey });
   const replica = new Replica({
     joiner,
     renewer,
@@ -387,11 +395,32 @@ async function open(
   const diagnosed = await serve('diagnostics', listen.diagnostics, diagnostics({ readiness, metrics, log }));
   const openApi = renderOpenApi({ version: VERSION, dev: config.dev });
   const openEpoch = (rule: OpenRule, reason?: string) => replica.openEpoch(rule, reason);
+  const factRoutes = new FactRoutes({
+    ...feed,
+    authoriser,
+    revoker,
+    lifter,
+    granter,
+    view,
+    grants,
+    parseTargets,
+  });
   const mint = dev === undefined ? undefined : devMint(dev, config.devAudience);
   const control = await serve(
     'control',
     listen.control,
-    controlPlane({ authoriser, revoker, openEpoch, inspection, parseTargets, mint, openApi, requests, log }),
+    controlPlane({
+      authoriser,
+      revoker,
+      factRoutes,
+      openEpoch,
+      inspection,
+      parseTargets,
+      mint,
+      openApi,
+      requests,
+      log,
+    }),
   );
   let publicUrl = config.publicUrl;
   const data = await serve(

@@ -45,7 +45,7 @@ describe('docs/reference.md', () => {
   it('lists exactly the routes there are', () => {
     const actual = [
       ...['http/data-plane.ts', 'http/session-routes.ts', 'http/diagnostics.ts'].flatMap(routesOf),
-      ...expressRoutesOf('http/control-plane.ts'),
+      ...['http/control-plane.ts', 'http/fact-routes.ts'].flatMap(expressRoutesOf),
     ];
     expect(firstCells('Routes').toSorted()).toEqual(actual.toSorted());
   });

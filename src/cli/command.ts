@@ -4,6 +4,7 @@ import { isWritError } from '../kernel/error.ts';
 import { ClientError } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
+import { addFacts } from './facts.ts';
 import { addInspect } from './inspect.ts';
 import { addKeys } from './keys.ts';
 import type { PolicyPorts } from './policy.ts';
@@ -50,6 +51,7 @@ function createProgram(ports: CliPorts, options: CliOptions): Command {
     .showHelpAfterError('(writ --help lists the commands)');
   addServe(program, ports, options.serve);
   addRevoke(program, ports);
+  addFacts(program, ports);
   addInspect(program, ports);
   addKeys(program, ports);
   addVerify(program, ports);

@@ -1,4 +1,4 @@
-/** Commands that ask a running server: check, sessions, replicas, revocations, status, epoch, token. */
+/** Commands that ask a running server: check, sessions, replicas, revocations, locks, grants, status, epoch, token. */
 import type { Command } from 'commander';
 import type { JsonObject } from '../kernel/json.ts';
 import { isJsonObject } from '../kernel/json.ts';
@@ -49,6 +49,16 @@ function addLists(program: Command, ports: CliPorts): void {
       name: 'revocations',
       path: '/v1/revocations',
       columns: ['id', 'position', 'at', 'targets', 'caller', 'reason', 'ticket'],
+    },
+    {
+      name: 'locks',
+      path: '/v1/locks',
+      columns: ['id', 'expiresAt', 'selectors', 'caller', 'reason', 'at'],
+    },
+    {
+      name: 'grants',
+      path: '/v1/grants',
+      columns: ['id', 'subject', 'issuer', 'action', 'resource', 'until', 'caller'],
     },
   ] as const;
   for (const { name, path, columns } of lists) {

@@ -39,7 +39,7 @@ export type Algorithm = (typeof ALGORITHMS)[number];
 export const TOKEN_TYPES = ['at+jwt', 'jwt', 'jwt-svid'] as const;
 export type TokenType = (typeof TOKEN_TYPES)[number];
 
-/** What a caller of the control plane may do: read, and revoke up to a width. */
+/** What a caller of the control plane may do: read, revoke and lock up to a width, give and take grants. */
 export const CAPABILITIES = [
   'read',
   'revoke:token',
@@ -47,6 +47,12 @@ export const CAPABILITIES = [
   'revoke:client',
   'revoke:issuer',
   'revoke:all',
+  'lock:token',
+  'lock:subject',
+  'lock:client',
+  'lock:issuer',
+  'lock:all',
+  'grant',
 ] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 

@@ -1,11 +1,12 @@
 /**
- * The portable proof of what a revocation reached: made once, when flows/enforce.ts closes it, and verified by
+ * The portable proof of what a revocation, or a lock, reached: made once, when flows/enforce.ts closes it, and verified by
  * anyone with the log's public key. It must never verify unless every byte of it is vouched for.
  */
-import type { RevocationEntry, SealedEntry, Target } from '../feed/entry.ts';
+import type { LockEntry, RevocationEntry, SealedEntry, Target } from '../feed/entry.ts';
 import { isSignedBy, parseEntry } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
 import { parsePosition } from '../feed/position.ts';
+import { renderInstant } from '../kernel/clock.ts';
 import { sha256Hex } from '../kernel/digest.ts';
 import { WritError } from '../kernel/error.ts';
 import type { PublicKey, SigningKey } from '../kernel/key.ts';
@@ -48,7 +49,11 @@ export interface ReceiptParts {
 /** What a receipt proves, for people. */
 export interface ReceiptFacts extends ReceiptStatement {
   readonly id: string;
+  /** A lock's proof says nothing about the time after it was lifted or ended by itself. */
+  readonly kind: 'revocation' | 'lock';
   readonly targets: readonly Target[];
+  /** Of a lock: when it ends by itself. */
+  readonly expiresAt?: string;
   readonly coordinator: { readonly replica: string; readonly incarnation: string };
   /** The tree that holds the entry, and its size when it was signed. */
   readonly origin: string;
@@ -90,7 +95,8 @@ export function verifyReceipt(receipt: string | Uint8Array, keyring: Keyring): R
   const logged = verifyLogged(parts, checkpoint);
   const certificates = verifyCertificates(parts.certificates, checkpoint.log.key);
   const keyOf: KeyLookup = (incarnation) => certificates.get(incarnation)?.key;
-  const { by, id, targets } = verifyRevocation(logged.sealed, keyOf);
+  const entry = verifyEntry(logged.sealed, keyOf);
+  const { by, id, kind, targets } = entry;
   const { kid, statement } = verifyStatement(parts.statement, keyOf);
   demand(logName(statement.fleet) === checkpoint.log.name, 'statement is about another fleet');
   const acknowledgements = parts.acknowledgements.map((one) => verifyAcknowledged(one, keyOf));
@@ -101,7 +107,9 @@ export function verifyReceipt(receipt: string | Uint8Array, keyring: Keyring): R
   return {
     ...statement,
     id,
+    kind,
     targets,
+    ...(kind === 'lock' ? { expiresAt: renderInstant(entry.expiresAtS * 1000) } : {}),
     coordinator: { replica: own.replica, incarnation: kid },
     origin: checkpoint.origin,
     treeSize: checkpoint.size,
@@ -139,9 +147,9 @@ function verifyCertificates(texts: readonly string[], log: PublicKey): Map<strin
   return byIncarnation;
 }
 
-function verifyRevocation(sealed: SealedEntry, keyOf: KeyLookup): RevocationEntry {
+function verifyEntry(sealed: SealedEntry, keyOf: KeyLookup): RevocationEntry | LockEntry {
   const { entry } = sealed;
-  demand(entry.kind === 'revocation', 'entry is no revocation');
+  demand(entry.kind === 'revocation' || entry.kind === 'lock', 'entry is no revocation and no lock');
   const key = keyOf(entry.by);
   demand(key !== undefined && isSignedBy(sealed, key), 'entry is not signed by one who was admitted');
   return entry;

@@ -26,7 +26,10 @@ export interface Caller {
 
 /** What a route needs. */
 export type Need =
-  { readonly act: 'read' | 'administer' } | { readonly act: 'revoke'; readonly what: RevocationCapability };
+  | { readonly act: 'read' | 'administer' | 'grant' | 'ungrant' }
+  | { readonly act: 'revoke' | 'lock'; readonly what: RevocationCapability }
+  /** `isOwn`: the caller made the lock. */
+  | { readonly act: 'lift'; readonly what: RevocationCapability; readonly isOwn: boolean };
 
 export interface AuthorisePorts {
   readonly adminToken: string;
@@ -111,15 +114,32 @@ function isAllowed(held: ReadonlySet<Capability>, need: Need): boolean {
       return false;
     case 'read':
       return held.has('read');
+    case 'grant':
+    case 'ungrant':
+      return held.has('grant');
     case 'revoke':
-      return [...held].some(
-        (capability) =>
-          capability.startsWith('revoke:') &&
-          isCovered(capability.slice(7) as RevocationCapability, need.what),
-      );
+      return isHeld(held, 'revoke:', need.what);
+    // Whoever may make something dead for good may stop it for a while.
+    case 'lock':
+      return isHeld(held, 'lock:', need.what) || isHeld(held, 'revoke:', need.what);
+    // The right to revoke gives nobody the right to undo what others stopped.
+    case 'lift':
+      return isHeld(held, 'lock:', need.what) || (need.isOwn && isHeld(held, 'revoke:', need.what));
   }
 }
 
+function isHeld(
+  held: ReadonlySet<Capability>,
+  prefix: 'revoke:' | 'lock:',
+  needed: RevocationCapability,
+): boolean {
+  return [...held].some(
+    (capability) =>
+      capability.startsWith(prefix) &&
+      isCovered(capability.slice(prefix.length) as RevocationCapability, needed),
+  );
+}
+
 function nameOf(need: Need): string {
-  return need.act === 'revoke' ? `revoke:${need.what}` : need.act;
+  return 'what' in need ? `${need.act}:${need.what}` : need.act;
 }

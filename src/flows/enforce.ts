@@ -1,5 +1,5 @@
 /**
- * From "the store has it" to "nobody accepts it any more", for one revocation: wait for the barrier, judge the
+ * From "the store has it" to "nobody accepts it any more", for one revocation or lock: wait for the barrier, judge the
  * sessions by signed acknowledgements, read once more, write the receipt. It goes on when the caller hangs up:
  * evidence has a lifetime of its own.
  */
@@ -16,12 +16,13 @@ import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
-import { renderInstant } from '../kernel/clock.ts';
+import { epochS, renderInstant } from '../kernel/clock.ts';
 import { sha256Hex } from '../kernel/digest.ts';
 import type { Histogram } from '../kernel/histogram.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
+import type { RevocationView } from '../revocation/view.ts';
 import type { Appended, Appender } from './append.ts';
 import type { BarrierAnswer, LeaseTable, ReplicaStanding } from './barrier.ts';
 import type { Identity } from './identity.ts';
@@ -39,6 +40,7 @@ export interface EnforcePorts {
   readonly store: FeedStore;
   readonly cursor: Cursor;
   readonly members: Members;
+  readonly view: RevocationView;
   readonly table: LeaseTable;
   readonly tree: Tree;
   readonly appender: Appender;
@@ -78,6 +80,9 @@ export interface SessionTotals {
 
 /** What no receipt of this release speaks for, in every one of them. */
 export const NOT_COVERED = ['systems that accept the credential without asking Writ'] as const;
+
+/** And of a lock. */
+export const NOT_COVERED_OF_LOCKS = ['the time after the lock was lifted or ended by itself'] as const;
 
 /** A receipt that is on disk and the `outcome` entry that names it. */
 interface Closing {
@@ -130,13 +135,21 @@ export class Enforcing {
     return enforcedByWaitMs(this.#ports.term);
   }
 
-  /** Runs until it is enforced, until all is settled but proof is missing, or until `signal` aborts. */
+  /** A lock that was lifted, or ended by itself, before it was proven: there is nothing left to enforce. */
+  get isMoot(): boolean {
+    const { entry } = this.#appended.sealed;
+    if (entry.kind !== 'lock' || this.#now.state === 'enforced' || !this.#isSettled()) return false;
+    const { view, clock } = this.#ports;
+    return !view.locks.isInForce(entry.id, epochS(clock.now()));
+  }
+
+  /** Runs until it is enforced or moot, until all is settled but proof is missing, or until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { news, timer } = this.#ports;
     while (!signal.aborted) {
       const changed = news.next();
       await this.look();
-      if (this.#now.hasReceipt) return;
+      if (this.#now.hasReceipt || this.isMoot) return;
       const woken = new AbortController();
       await Promise.race([changed, timer.sleep(LOOK_AGAIN_MS, AbortSignal.any([signal, woken.signal]))]);
       woken.abort();
@@ -154,10 +167,13 @@ export class Enforcing {
   }
 
   async #lookOnce(): Promise<void> {
-    const { store, cursor, table, clock, exclusive, barrier } = this.#ports;
+    const { store, table, clock, exclusive, barrier } = this.#ports;
     // The coordinator is on the roster: it has applied, fsynced and killed before it judges anyone, itself included.
-    if (this.#now.state === 'enforced' || comparePositions(cursor.settled, this.#appended.position) < 0)
+    if (this.#now.state === 'enforced' || !this.#isSettled()) return;
+    if (this.isMoot) {
+      this.#changed.notify();
       return;
+    }
     const reading = await store.roster(this.#appended.position);
     if (!this.#isSameHistory(reading)) return this.#repeat();
     table.observe(reading.epochId, reading.rows, clock.now());
@@ -179,7 +195,12 @@ export class Enforcing {
     // Last of all: the history must still be the one that the append named. Nothing follows this reading.
     const last = await store.roster(this.#appended.position);
     if (!this.#isSameHistory(last)) return this.#repeat();
+    if (this.isMoot) return;
     return this.#close('enforced', answer.rule, clock.now());
+  }
+
+  #isSettled(): boolean {
+    return comparePositions(this.#ports.cursor.settled, this.#appended.position) >= 0;
   }
 
   #isSameHistory(reading: Roster): boolean {
@@ -314,7 +335,10 @@ export class Enforcing {
       lateAccepts: known.lateAccepts,
       seen: known.seen,
       weakened: [...this.#ports.weakened],
-      notCovered: [...NOT_COVERED],
+      notCovered: [
+        ...NOT_COVERED,
+        ...(this.#appended.sealed.entry.kind === 'lock' ? NOT_COVERED_OF_LOCKS : []),
+      ],
     };
   }
 }

@@ -1,33 +1,37 @@
 /**
- * A responder's order becomes a fact: seal, append, and follow it until the asked-for word is true. The caller's
+ * A responder's order, a revocation or a lock, becomes a fact: seal, append, and follow it until the asked-for word is true. The caller's
  * patience is bounded; the enforcement is not the caller's and goes on (GET continues from there).
  */
 import { keyringOf } from '../evidence/keyring.ts';
 import type { ReceiptFacts, ReceiptStatement } from '../evidence/receipt.ts';
 import { receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
-import type { FeedLine, RevocationEntry, Target } from '../feed/entry.ts';
+import type { FeedLine, LockEntry, RevocationEntry, Target } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition } from '../feed/position.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
-import { hmacSha256, lengthPrefixed, sha256Hex, toBase64Url } from '../kernel/digest.ts';
+import { sha256Hex } from '../kernel/digest.ts';
 import { WritError, isWritError } from '../kernel/error.ts';
 import { FEED_BOUNDS_S, Histogram } from '../kernel/histogram.ts';
 import { canonicalJson } from '../kernel/json.ts';
-import { newId } from '../kernel/random.ts';
+import { LIMITS } from '../kernel/limits.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
-import type { RevocationView } from '../revocation/view.ts';
+import { judgeLockEnd, lockEndS } from '../revocation/lock-end.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import type { Appended } from './append.ts';
 import type { EnforcePorts, Enforcement } from './enforce.ts';
 import { Enforcing, receiptNameOf, renderStanding } from './enforce.ts';
 import type { Effects } from './effects.ts';
 import { News } from './news.ts';
+import type { OrderIdPorts } from './order-id.ts';
+import { orderIdOf } from './order-id.ts';
 
 export type WaitFor = 'accepted' | 'durable' | 'enforced';
 
 export interface RevocationOrder {
   readonly targets: readonly Target[];
+  /** Wall time. With it the order is a lock: it ends then, whatever its targets say, and can be lifted. */
+  readonly expiresAtMs?: number;
   readonly reason: string | undefined;
   readonly ticket: string | undefined;
   /** `admin`, or `iss|sub`. */
@@ -58,13 +62,11 @@ export interface DryRun {
   readonly lastAcceptMs: number | undefined;
 }
 
-export interface RevokePorts extends EnforcePorts {
+export interface RevokePorts extends EnforcePorts, OrderIdPorts {
   readonly ledger: Ledger;
-  readonly view: RevocationView;
   readonly sessions: SessionRegistry;
   readonly lastAccepts: LastAccepts;
   readonly effects: Effects;
-  readonly idempotencyHmacKey: Uint8Array;
   readonly crashPoint: CrashPoint;
   /** Aborted when the process closes. */
   readonly closing: AbortSignal;
@@ -121,11 +123,12 @@ export class Revoker {
 
   /**
    * Appends and waits for the asked-for word, at most `waitMs`. FENCED, EPOCH_CLOSED, STORE_UNREACHABLE: nothing was
-   * appended. APPEND_UNCERTAIN: repeat it with the same Idempotency-Key. IDEMPOTENCY_CONFLICT: that key, another body.
+   * appended; nor TIME_INVALID and OVERLOADED of a lock. APPEND_UNCERTAIN: repeat it with the same Idempotency-Key. IDEMPOTENCY_CONFLICT: that key, another body.
    */
   async revoke(order: RevocationOrder): Promise<RevocationStatus> {
-    this.#received += 1;
-    const id = this.#idOf(order);
+    const isLock = order.expiresAtMs !== undefined;
+    if (!isLock) this.#received += 1;
+    const id = orderIdOf(isLock ? 'lck' : 'rev', order, this.#ports);
     const body = sha256Hex(canonicalJson(order.request));
     const before = (await this.#entryOf(id)) ?? (await this.#append(id, body, order));
     if (before.body !== body) {
@@ -163,14 +166,18 @@ export class Revoker {
     return text;
   }
 
-  async #append(id: string, body: string, order: RevocationOrder): Promise<RevocationEntry> {
-    const { appender } = this.#ports;
+  async #append(id: string, body: string, order: RevocationOrder): Promise<RevocationEntry | LockEntry> {
+    const { appender, view, clock } = this.#ports;
+    if (order.expiresAtMs !== undefined) {
+      judgeLockEnd(order.expiresAtMs, clock.now().wallMs);
+      if (view.locks.size >= LIMITS.lockedHandlesMax) throw new WritError('OVERLOADED', 'too much is locked');
+    }
     const { seen } = this.dryRun(order.targets);
     const sealed = appender.seal(entryFacts(id, body, order));
     const appended = await appender.append(sealed);
     if (!appended.duplicate) {
       this.#follow(appended, seen);
-      return sealed.entry as RevocationEntry;
+      return sealed.entry as RevocationEntry | LockEntry;
     }
     await this.#untilApplied(appended.position, order.waitMs);
     const entry = await this.#entryOf(id);
@@ -201,7 +208,7 @@ export class Revoker {
     for (;;) {
       const next = followed.changed.next();
       const status = render(followed, order.wait);
-      if (status.isReached || status.hasReceipt || isOver) {
+      if (status.isReached || status.hasReceipt || followed.enforcing.isMoot || isOver) {
         patience.abort();
         return status;
       }
@@ -228,6 +235,7 @@ export class Revoker {
     while (!closing.aborted) {
       try {
         await enforcing.run(closing);
+        if (enforcing.isMoot) this.#followed.delete(enforcing.id);
         if (enforcing.current.state === 'enforced') await this.#letGo(enforcing.id);
         return;
       } catch (error) {
@@ -268,7 +276,10 @@ export class Revoker {
     const { effects, identity, view, lastAccepts } = this.#ports;
     if (effects.outcome(id)?.state !== 'enforced') return undefined;
     const facts = verifyReceipt(await this.receipt(id), keyringOf(identity.fleet, identity.logKey.public));
-    const late = view.deadHandles(facts.targets).map(({ hi, lo }) => lastAccepts.late(hi, lo).count);
+    const late =
+      facts.kind === 'lock'
+        ? [lastAccepts.locks.late(id)?.count ?? 0]
+        : view.deadHandles(facts.targets).map(({ hi, lo }) => lastAccepts.late(hi, lo).count);
     return statusOfReceipt(facts, Math.max(facts.lateAccepts, ...late));
   }
 
@@ -283,39 +294,34 @@ export class Revoker {
   /** Of an entry that was only indexed so far there is no line on this disk. */
   #settledPlaceOf(id: string): Position | undefined {
     const { view, cursor } = this.#ports;
-    const position = view.record(id)?.position;
+    const position = view.placeOf(id)?.position;
     return position === undefined || comparePositions(cursor.settled, position) < 0 ? undefined : position;
   }
 
-  async #entryOf(id: string): Promise<RevocationEntry | undefined> {
+  async #entryOf(id: string): Promise<RevocationEntry | LockEntry | undefined> {
     if (this.#settledPlaceOf(id) === undefined) return undefined;
-    // The view records revocations and nothing else.
-    return (await this.#lineOf(id)).sealed.entry as RevocationEntry;
-  }
-
-  /** The same caller with the same key names the same entry, on every replica. */
-  #idOf({ caller, idempotencyKey }: RevocationOrder): string {
-    const { random, idempotencyHmacKey } = this.#ports;
-    if (idempotencyKey === undefined) return newId('rev', random);
-    return `rev_${toBase64Url(hmacSha256(idempotencyHmacKey, lengthPrefixed([caller, idempotencyKey])).subarray(0, 16))}`;
+    // The view records revocations and locks and nothing else.
+    return (await this.#lineOf(id)).sealed.entry as RevocationEntry | LockEntry;
   }
 }
+
+type Facts<T> = Omit<T, 'v' | 'at' | 'by' | 'sig'>;
 
 function entryFacts(
   id: string,
   body: string,
   order: RevocationOrder,
-): Omit<RevocationEntry, 'v' | 'at' | 'by' | 'sig'> {
-  const { targets, reason, ticket, caller } = order;
-  return {
-    id,
-    kind: 'revocation',
-    targets: [...targets],
-    ...(reason === undefined ? {} : { reason }),
-    ...(ticket === undefined ? {} : { ticket }),
-    caller,
-    body,
-  };
+): Facts<RevocationEntry> | Facts<LockEntry> {
+  const { targets, expiresAtMs, reason, ticket, caller } = order;
+  const said = { id, ...(reason === undefined ? {} : { reason }), caller, body };
+  if (expiresAtMs !== undefined)
+    return { ...said, kind: 'lock', targets: targets.map(withoutEnd), expiresAtS: lockEndS(expiresAtMs) };
+  return { ...said, kind: 'revocation', targets: [...targets], ...(ticket === undefined ? {} : { ticket }) };
+}
+
+/** A lock ignores `iat` and ends as a whole. */
+function withoutEnd({ cutoffS: _cutoffS, untilS: _untilS, ...named }: Target): LockEntry['targets'][number] {
+  return named;
 }
 
 /** Its run ended with a partial receipt. The state may be weaker since: the store can lose what was partial, too. */

@@ -17,6 +17,8 @@ export const position = z
 export const instant = z.string().meta({ format: 'date-time' }).describe('RFC 3339, UTC, milliseconds.');
 const count = z.int().min(0);
 const revocationId = z.string().regex(/^rev_[\w-]{22}$/);
+const lockId = z.string().regex(/^lck_[\w-]{22}$/);
+const grantId = z.string().regex(/^grt_[\w-]{22}$/);
 
 /** RFC 9457. */
 export const problem = z.object({
@@ -113,6 +115,72 @@ export const revocationStatus = z.object({
   lateAccepts: count,
   seen: z.boolean(),
   receipt: z.string().optional().describe('Where the receipt is, once there is one.'),
+});
+
+const inForce = z.boolean().describe('On the replica that answered, at that moment.');
+const wasOver = z.literal(true).optional().describe('It was over before; nothing was appended.');
+
+const lift = z
+  .object({ id: z.string(), position, at: instant, caller: z.string() })
+  .optional()
+  .describe('What lifted it.');
+
+export const lockStatus = revocationStatus.extend({ id: lockId, expiresAt: instant, inForce, lift });
+
+export const lockList = z.object({
+  locks: z.array(
+    z.object({
+      id: lockId,
+      position,
+      at: instant,
+      caller: z.string(),
+      reason: z.string().optional(),
+      expiresAt: instant,
+      targets: count,
+      selectors: z
+        .array(z.looseObject({ kind: z.string() }))
+        .describe('The first ten; a token by its digest. The ledger has them all.'),
+    }),
+  ),
+});
+
+export const lifted = z.object({
+  id: lockId,
+  state: z.literal('durable'),
+  inForce,
+  wasOver,
+  boundMs: count.optional().describe('After the append, whatever happens: no replica refuses because of it.'),
+  expiresAt: instant,
+  lift,
+});
+
+const grantFacts = {
+  subject: z.object({ type: z.string().optional(), id: z.string() }),
+  issuer: z.string().optional(),
+  action: z.string(),
+  resource: z.object({ type: z.string(), id: z.string().optional() }),
+  until: instant.optional(),
+};
+
+export const grantStatus = z.object({
+  id: grantId,
+  position,
+  state: z.literal('durable'),
+  inForce,
+  ...grantFacts,
+});
+
+export const grantList = z.object({
+  grants: z.array(z.object({ id: grantId, position, at: instant, caller: z.string(), ...grantFacts })),
+});
+
+export const ungranted = z.object({
+  id: grantId,
+  state: z.literal('durable'),
+  inForce,
+  wasOver,
+  boundMs: count.optional().describe('After the append, whatever happens: no replica allows because of it.'),
+  ungrant: z.object({ id: z.string(), position }).optional(),
 });
 
 export const dryRun = z.object({

@@ -1,24 +1,13 @@
 /** What the control plane's routes promise (control-plane.ts). */
 import * as z from 'zod';
-import { LIMITS } from '../kernel/limits.ts';
 import * as answer from './answer-schema.ts';
 import { devTokenBody } from './dev-mint.ts';
 import { epochBody } from './epoch-body.ts';
+import { FACT_OPERATIONS } from './fact-operations.ts';
 import type { Operation } from './operation.ts';
-import { OPEN_API } from './operation.ts';
+import { OPEN_API, STORE_ERRORS, idempotency, limit } from './operation.ts';
 import { revocationBody } from './revocation-body.ts';
 
-/** A number in a query is text; the schema of a parameter says what the text means. */
-const limit = z.int().min(1).max(LIMITS.revocationsListedMax).optional();
-const idempotency = z.object({
-  'Idempotency-Key': z
-    .string()
-    .regex(/^[\x21-\x7e]{1,255}$/)
-    .optional()
-    .describe('Kept for 24 hours; another body under it is a conflict.'),
-});
-
-const STORE_ERRORS = ['EPOCH_CLOSED', 'FENCED', 'STORE_BROKEN', 'STORE_UNREACHABLE'] as const;
 const TEXT = 'text/plain; charset=utf-8';
 
 export const CONTROL_OPERATIONS: readonly Operation[] = [
@@ -53,11 +42,12 @@ export const CONTROL_OPERATIONS: readonly Operation[] = [
     answers: [{ status: 200, what: 'its state', schema: answer.revocationStatus }],
     errors: ['NOT_FOUND', 'PROOF_INVALID', ...STORE_ERRORS],
   },
+  ...FACT_OPERATIONS,
   {
     method: 'GET',
     path: '/v1/receipts/:id',
     id: 'receipt',
-    summary: 'the receipt of a revocation, which anyone can verify offline',
+    summary: 'the receipt of a revocation or a lock, which anyone can verify offline',
     answers: [{ status: 200, what: 'the receipt', type: TEXT }],
     errors: ['NOT_FOUND', 'PROOF_INVALID'],
   },

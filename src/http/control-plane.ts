@@ -5,20 +5,20 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import express from 'express';
-import { parseAuthorization } from '../credential/parse-credential.ts';
 import type { Target } from '../feed/entry.ts';
-import type { Authoriser, Caller, Need } from '../flows/authorise.ts';
+import type { Authoriser, Need } from '../flows/authorise.ts';
 import type { OpenRule } from '../flows/join.ts';
 import type { Revoker } from '../flows/revoke.ts';
 import { WritError } from '../kernel/error.ts';
 import type { JsonObject } from '../kernel/json.ts';
-import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import { requiredCapability } from '../revocation/capability.ts';
 import type { Answer } from './answer.ts';
 import { asWritError, openApiAnswer, problemAnswer, send } from './answer.ts';
-import { parseObject, readBody, requireJson } from './body.ts';
+import type { ControlRoute, Method } from './control-request.ts';
+import { bodyOf, callerOf, idOf, idempotencyKeyOf, queryOf } from './control-request.ts';
 import { parseEpochBody } from './epoch-body.ts';
+import type { FactRoutes } from './fact-routes.ts';
 import type { Inspection } from './inspection.ts';
 import type { RequestWatch } from './request-watch.ts';
 import { parseRevocationBody, renderStatus, statusCodeOf } from './revocation-body.ts';
@@ -26,6 +26,7 @@ import { parseRevocationBody, renderStatus, statusCodeOf } from './revocation-bo
 export interface ControlPlanePorts {
   readonly authoriser: Authoriser;
   readonly revoker: Revoker;
+  readonly factRoutes: FactRoutes;
   readonly openEpoch: (rule: OpenRule, reason?: string) => Promise<string>;
   readonly inspection: Inspection;
   /** Body -> targets, at this moment. SELECTOR_INVALID or BAD_REQUEST. */
@@ -78,9 +79,6 @@ function watch(req: IncomingMessage, res: ServerResponse, requests: RequestWatch
   });
 }
 
-type Method = 'get' | 'post' | 'delete';
-type ControlRoute = { readonly path: string } & Partial<Record<Method, RequestHandler>>;
-
 class ControlPlane {
   readonly #ports: ControlPlanePorts;
 
@@ -89,7 +87,7 @@ class ControlPlane {
   }
 
   routes(): ControlRoute[] {
-    const { inspection, mint } = this.#ports;
+    const { factRoutes, inspection, mint } = this.#ports;
     const read = (answer: (req: Request) => Answer | Promise<Answer>) => this.#route({ act: 'read' }, answer);
     return [
       {
@@ -98,6 +96,7 @@ class ControlPlane {
         get: read((req) => inspection.revocations(queryOf(req))),
       },
       { path: '/v1/revocations/:id', get: read((req) => this.#status(idOf(req))) },
+      ...factRoutes.routes(),
       { path: '/v1/receipts/:id', get: read((req) => this.#receipt(idOf(req))) },
       { path: '/v1/sessions', get: read((req) => inspection.sessions(queryOf(req))) },
       { path: '/v1/replicas', get: read(() => inspection.replicas()) },
@@ -120,7 +119,7 @@ class ControlPlane {
 
   #route(need: Need, answer: (req: Request) => Answer | Promise<Answer>): RequestHandler {
     return async (req, res) => {
-      const caller = await this.#caller(req);
+      const caller = await callerOf(req, this.#ports.authoriser);
       this.#ports.authoriser.authorise(caller, need);
       send(req, res, await answer(req));
     };
@@ -128,7 +127,7 @@ class ControlPlane {
 
   #revoke(): RequestHandler {
     return async (req, res) => {
-      const caller = await this.#caller(req);
+      const caller = await callerOf(req, this.#ports.authoriser);
       const request = await bodyOf(req);
       const { what, dryRun, ...order } = parseRevocationBody(request);
       const targets = this.#ports.parseTargets(what);
@@ -152,13 +151,14 @@ class ControlPlane {
 
   #ledger(): RequestHandler {
     return async (req, res) => {
-      const caller = await this.#caller(req);
+      const caller = await callerOf(req, this.#ports.authoriser);
       this.#ports.authoriser.authorise(caller, { act: 'read' });
       await this.#ports.inspection.streamLedger(queryOf(req), res);
     };
   }
 
   async #status(id: string): Promise<Answer> {
+    if (!id.startsWith('rev_')) throw new WritError('NOT_FOUND', 'no such revocation');
     return { status: 200, body: renderStatus(await this.#ports.revoker.status(id)) };
   }
 
@@ -171,55 +171,10 @@ class ControlPlane {
     const epochId = await this.#ports.openEpoch(rule, reason);
     return { status: 201, body: { epochId, rule } };
   }
-
-  async #caller(req: Request): Promise<Caller> {
-    const parsed = parseAuthorization(req.rawHeaders);
-    if ('reason' in parsed) {
-      const isAbsent = parsed.reason === 'no_credential';
-      throw new WritError(
-        'UNAUTHENTICATED',
-        isAbsent ? 'a credential is needed' : 'the credential is malformed',
-      );
-    }
-    return this.#ports.authoriser.authenticate(parsed);
-  }
-}
-
-async function bodyOf(req: Request): Promise<JsonObject> {
-  requireJson(req);
-  return parseObject(await readBody(req, LIMITS.controlBodyBytesMax), true);
 }
 
 async function mintFrom(req: Request, mint: (body: JsonObject) => Promise<Answer['body']>): Promise<Answer> {
   return { status: 201, body: await mint(await bodyOf(req)) };
-}
-
-function idOf(req: Request): string {
-  const { id } = req.params;
-  return typeof id === 'string' ? id : '';
-}
-
-/** One value for each name: a parameter that is there twice is refused. */
-function queryOf(req: Request): ReadonlyMap<string, string> {
-  const [, text = ''] = /\?(.*)$/s.exec(req.url) ?? [];
-  const query = new Map<string, string>();
-  for (const [name, value] of new URLSearchParams(text)) {
-    if (query.has(name)) throw new WritError('BAD_REQUEST', 'a query parameter is there twice');
-    query.set(name, value);
-  }
-  return query;
-}
-
-const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
-
-function idempotencyKeyOf(req: Request): string | undefined {
-  const { 'idempotency-key': keys } = req.headersDistinct;
-  if (keys === undefined) return undefined;
-  const [key = ''] = keys;
-  if (keys.length === 1 && IDEMPOTENCY_KEY.test(key)) return key;
-  throw new WritError('BAD_REQUEST', 'Idempotency-Key is one header of 1 to 255 visible characters', {
-    field: 'Idempotency-Key',
-  });
 }
 
 function fail(thrown: unknown, req: Request, res: Response, log: Log): void {

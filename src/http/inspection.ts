@@ -204,14 +204,16 @@ function lagOf(head: Position, position: string): number {
   return at.epoch === head.epoch ? head.sequence - at.sequence : head.sequence;
 }
 
-function limitOf(query: Query, max: number): number {
+/** BAD_REQUEST unless it is 1 to `max`. */
+export function limitOf(query: Query, max: number): number {
   const text = query.get('limit') ?? '100';
   const limit = /^\d{1,6}$/.test(text) ? Number(text) : 0;
   if (limit >= 1 && limit <= max) return limit;
   throw new WritError('BAD_REQUEST', `limit is 1 to ${max}`, { field: 'limit' });
 }
 
-function requireKnown(query: Query, known: readonly string[]): void {
+/** BAD_REQUEST for a parameter that is not known here. */
+export function requireKnown(query: Query, known: readonly string[]): void {
   for (const name of query.keys()) {
     if (!known.includes(name)) throw new WritError('BAD_REQUEST', `parameters are ${known.join(', ')}`);
   }

@@ -5,6 +5,7 @@
  */
 import * as z from 'zod';
 import type { ErrorCode } from '../kernel/error.ts';
+import { LIMITS } from '../kernel/limits.ts';
 
 export type Plane = 'data' | 'control' | 'diagnostics';
 
@@ -50,3 +51,17 @@ export const OPEN_API: Operation = {
   answers: [{ status: 200, what: 'OpenAPI 3.1', schema: z.looseObject({ openapi: z.string() }) }],
   isPublic: true,
 };
+
+/** A number in a query is text; the schema of a parameter says what the text means. */
+export const limit = z.int().min(1).max(LIMITS.revocationsListedMax).optional();
+
+export const idempotency = z.object({
+  'Idempotency-Key': z
+    .string()
+    .regex(/^[\x21-\x7e]{1,255}$/)
+    .optional()
+    .describe('Kept for 24 hours; another body under it is a conflict.'),
+});
+
+/** What an append, or a question to the store, may end in. */
+export const STORE_ERRORS = ['EPOCH_CLOSED', 'FENCED', 'STORE_BROKEN', 'STORE_UNREACHABLE'] as const;

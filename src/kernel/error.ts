@@ -24,6 +24,7 @@ export const ERROR_CODES = {
   METHOD_NOT_ALLOWED: { status: 405, title: 'the method is not allowed here' },
   NOT_FOUND: { status: 404, title: 'no such thing' },
   NOT_FRESHER: { status: 409, title: 'the credential is not fresher' },
+  NOT_LIFTABLE: { status: 409, title: 'only a lock can be lifted' },
   OVERLOADED: { status: 503, title: 'too much at once' },
   POLICY_INVALID: { status: 500, title: 'the policy bundle was refused' },
   PROOF_INVALID: { status: 422, title: 'the proof does not verify' },
@@ -31,6 +32,7 @@ export const ERROR_CODES = {
   SESSION_ENDED: { status: 409, title: 'the session was told to end' },
   STORE_BROKEN: { status: 503, title: 'the feed store can no longer be trusted' },
   STORE_UNREACHABLE: { status: 503, title: 'the feed store did not answer' },
+  TIME_INVALID: { status: 422, title: 'the time is past, or too far ahead' },
   UNAUTHENTICATED: { status: 401, title: 'a credential is needed' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'the content type is not supported' },
 } as const satisfies Record<string, { status: number; title: string }>;

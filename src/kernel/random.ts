@@ -6,7 +6,7 @@ export interface Random {
   bytes(size: number): Uint8Array;
 }
 
-export type IdPrefix = 'rev' | 'dec' | 'ses' | 'ent' | 'inc' | 'ep';
+export type IdPrefix = 'rev' | 'lck' | 'grt' | 'dec' | 'ses' | 'ent' | 'inc' | 'ep';
 
 /** `rev_…`: the prefix and 128 random bits in base64url. */
 export function newId(prefix: IdPrefix, random: Random): string {

@@ -99,6 +99,27 @@ const POSTS: readonly RouteCase[] = [
   {
     listener: 'control',
     method: 'POST',
+    path: '/v1/locks',
+    allow: 'POST, GET',
+    bodyBytesMax: KIB * KIB,
+    good: () => ({ selector, expiresAt: '2020-01-01T00:00:00.000Z' }),
+  },
+  {
+    listener: 'control',
+    method: 'POST',
+    path: '/v1/grants',
+    allow: 'POST, GET',
+    bodyBytesMax: KIB * KIB,
+    good: () => ({
+      subject: { id: 'b' },
+      action: 'a',
+      resource: { type: 'r' },
+      until: '2020-01-01T00:00:00.000Z',
+    }),
+  },
+  {
+    listener: 'control',
+    method: 'POST',
     path: '/v1/epoch',
     allow: 'POST',
     bodyBytesMax: KIB * KIB,
@@ -119,6 +140,12 @@ const OTHERS: readonly RouteCase[] = [
     ['/v1/revocations/rev_x', '/v1/receipts/rev_x', '/v1/sessions', '/v1/replicas', '/v1/checkpoint'] as const
   ).map((path) => ({ listener: 'control' as const, method: 'GET' as const, path, allow: 'GET' })),
   { listener: 'control', method: 'GET', path: '/v1/revocations', allow: 'POST, GET' },
+  { listener: 'control', method: 'GET', path: '/v1/locks', allow: 'POST, GET' },
+  { listener: 'control', method: 'GET', path: '/v1/grants', allow: 'POST, GET' },
+  { listener: 'control', method: 'GET', path: '/v1/locks/lck_x', allow: 'GET, DELETE' },
+  { listener: 'control', method: 'DELETE', path: '/v1/locks/lck_x', allow: 'GET, DELETE' },
+  { listener: 'control', method: 'GET', path: '/v1/grants/grt_x', allow: 'GET, DELETE' },
+  { listener: 'control', method: 'DELETE', path: '/v1/grants/grt_x', allow: 'GET, DELETE' },
   { listener: 'control', method: 'GET', path: '/v1/keys', allow: 'GET' },
   { listener: 'control', method: 'GET', path: '/v1/ledger', allow: 'GET' },
   { listener: 'data', method: 'GET', path: '/.well-known/authzen-configuration', allow: 'GET' },
@@ -170,7 +197,7 @@ const CODES: Record<number, readonly string[]> = {
   409: ['ALREADY_OPEN'],
   413: ['BODY_TOO_LARGE'],
   415: ['UNSUPPORTED_MEDIA_TYPE'],
-  422: ['SELECTOR_INVALID'],
+  422: ['SELECTOR_INVALID', 'TIME_INVALID'],
 };
 
 /** A 4xx as the standard of the route has it, or RFC 9457 with a stable code. */

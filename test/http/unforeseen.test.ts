@@ -173,6 +173,7 @@ describe('the ledger', () => {
     return serve(
       controlPlane({
         authoriser,
+        factRoutes: { routes: () => [] },
         inspection,
         requests: { record: () => undefined },
         log,

@@ -28,10 +28,13 @@ import type { ReceiptStore } from '../../src/flows/enforce.ts';
 import { Expirer } from '../../src/flows/expire.ts';
 import { Follower } from '../../src/flows/follow.ts';
 import type { Identity } from '../../src/flows/identity.ts';
+import { Granter } from '../../src/flows/grant.ts';
 import { Joiner } from '../../src/flows/join.ts';
 import { SessionKeeper } from '../../src/flows/keep-session.ts';
+import { Lifter } from '../../src/flows/lift.ts';
 import { News } from '../../src/flows/news.ts';
 import { Reevaluator } from '../../src/flows/reevaluate.ts';
+import { Publisher } from '../../src/flows/publish.ts';
 import { Renewer } from '../../src/flows/renew.ts';
 import { Replica } from '../../src/flows/replica.ts';
 import { Reviewer } from '../../src/flows/review.ts';
@@ -241,6 +244,8 @@ export class TestReplica {
   readonly reevaluator: Reevaluator;
   readonly keeper: SessionKeeper;
   readonly revoker: Revoker;
+  readonly lifter: Lifter;
+  readonly granter: Granter;
   readonly replica: Replica;
   #reviewing: Promise<unknown> = Promise.resolve();
 
@@ -379,6 +384,12 @@ export class TestReplica {
       crashPoint,
       closing: this.closing.signal,
     });
+    const term = { leaseMs: LEASE_MS, epsMs: EPS_MS };
+    const { signal } = this.closing;
+    const publisher = new Publisher({ cursor, appender, term, timer: clock, news, closing: signal });
+    this.lifter = new Lifter({ view, appender, publisher, clock });
+    const idempotencyHmacKey = new Uint8Array(32);
+    this.granter = new Granter({ grants, appender, publisher, random, idempotencyHmacKey, clock });
     this.replica = new Replica({
       joiner,
       renewer,

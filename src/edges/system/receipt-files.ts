@@ -5,7 +5,7 @@ import type { ReceiptStore } from '../../flows/enforce.ts';
 import { WritError } from '../../kernel/error.ts';
 import { causeCode, syncDirectory, writeFileDurably } from './files.ts';
 
-const ID = /^rev_[A-Za-z0-9_-]{1,64}$/;
+const ID = /^(rev|lck)_[A-Za-z0-9_-]{1,64}$/;
 
 /** Rejects with INTERNAL what the disk does not do; trying again is harmless. */
 export class ReceiptFiles implements ReceiptStore {

@@ -1,0 +1,220 @@
+/** `writ lock | unlock | grant | ungrant`: what can be taken back. A token only from standard input. */
+import { randomUUID } from 'node:crypto';
+import type { Command } from 'commander';
+import { Argument, InvalidArgumentError, Option } from 'commander';
+import { SELECTOR_KINDS } from '../feed/entry.ts';
+import { parseInstant } from '../kernel/clock.ts';
+import type { JsonObject } from '../kernel/json.ts';
+import type { Endpoint, Reply } from './client.ts';
+import { ClientError, call, objectOf } from './client.ts';
+import type { ExitCode } from './exit.ts';
+import { EXIT } from './exit.ts';
+import type { CliPorts } from './ports.ts';
+import type { ServerOptions } from './server-options.ts';
+import { controlEndpoint, withServerOptions } from './server-options.ts';
+import { explain, showObject } from './show.ts';
+import { cell } from './terminal.ts';
+
+interface EndOptions {
+  readonly expiresIn?: number;
+  readonly expiresAt?: string;
+}
+
+interface LockOptions extends ServerOptions, EndOptions {
+  readonly issuer?: string;
+  readonly name?: string;
+  readonly reason?: string;
+  readonly wait: string;
+  readonly waitMs: number;
+  readonly idempotencyKey?: string;
+}
+
+interface GrantOptions extends ServerOptions {
+  readonly subject: string;
+  readonly action: string;
+  readonly resource: string;
+  readonly issuer?: string;
+  readonly until?: string;
+  readonly for?: number;
+  readonly idempotencyKey?: string;
+}
+
+export function addFacts(program: Command, ports: CliPorts): void {
+  addLock(program, ports);
+  addGrant(program, ports);
+  addTakingBack(program, ports);
+}
+
+function addLock(program: Command, ports: CliPorts): void {
+  const command = program
+    .command('lock')
+    .description('stop what a selector names, everywhere, for a while; unlock lifts it')
+    .addArgument(new Argument('<kind>', 'what the value is').choices(SELECTOR_KINDS))
+    .argument('[value]', 'what it names; a token is read from standard input with -')
+    .option('--issuer <issuer>', 'the issuer, where the kind has one')
+    .option('--name <claim>', 'the claim, for kind claim')
+    .addOption(new Option('--expires-in <time>', 'such as 90s, 30m, 2h, 7d').argParser(parseDurationMs))
+    .addOption(new Option('--expires-at <time>', 'RFC 3339').argParser(parseTime).conflicts('expiresIn'))
+    .option('--reason <text>')
+    .addOption(new Option('--wait <word>').choices(['accepted', 'durable', 'enforced']).default('enforced'))
+    .option('--wait-ms <ms>', 'how long to wait for it', parseMs, 5_000)
+    .option('--idempotency-key <key>', 'repeat safely under the same key (default: a new one)')
+    .allowUnknownOption();
+  withServerOptions(command).action((kind: string, value: string | undefined, options: LockOptions) =>
+    ports.run(() => lock(kind, value, options, ports)),
+  );
+}
+
+async function lock(
+  kind: string,
+  value: string | undefined,
+  options: LockOptions,
+  ports: CliPorts,
+): Promise<ExitCode> {
+  const problem = problemOf(kind, value, options);
+  if (problem !== undefined) return misused(problem, ports);
+  const endpoint = await controlEndpoint(options, ports.around);
+  const named = value === '-' ? (await ports.terminal.read()).trim() : value;
+  const { issuer, name, reason, wait, waitMs } = options;
+  const selector = { kind, value: named, issuer, name };
+  const expiresAt = endOf(options.expiresIn, options.expiresAt);
+  const reply = await send(
+    endpoint,
+    '/v1/locks',
+    { selector, reason, expiresAt, wait, waitMs },
+    options,
+    ports,
+  );
+  return typeof reply === 'number' ? reply : showReached(reply, options, ports);
+}
+
+function problemOf(kind: string, value: string | undefined, options: LockOptions): string | undefined {
+  if (value?.startsWith('--') === true) return `unknown option ${cell(value)}`;
+  if (kind === 'token' && value !== '-')
+    return 'a token is read from standard input, never from the arguments: writ lock token -';
+  if (options.expiresIn === undefined && options.expiresAt === undefined)
+    return 'a lock ends by itself: --expires-in 2h, or --expires-at with a time';
+  return undefined;
+}
+
+function addGrant(program: Command, ports: CliPorts): void {
+  const command = program
+    .command('grant')
+    .description('entitle a subject to an action on a type of resource, or on one resource')
+    .requiredOption('--subject <[type:]id>', 'who; without a type, of any')
+    .requiredOption('--action <name>')
+    .requiredOption('--resource <type[:id]>', 'on what; without an id, on all of the type')
+    .option('--issuer <issuer>', 'of whose credentials the subject must be (default: of any)')
+    .addOption(new Option('--for <time>', 'such as 90s, 30m, 2h, 7d').argParser(parseDurationMs))
+    .addOption(
+      new Option('--until <time>', 'RFC 3339 (default: until it is taken away)')
+        .argParser(parseTime)
+        .conflicts('for'),
+    )
+    .option('--idempotency-key <key>', 'repeat safely under the same key (default: a new one)');
+  withServerOptions(command).action((options: GrantOptions) => ports.run(() => grant(options, ports)));
+}
+
+async function grant(options: GrantOptions, ports: CliPorts): Promise<ExitCode> {
+  const { action, issuer } = options;
+  const [resourceType, resourceId] = splitAt(options.resource);
+  const [subjectType, subjectId] = options.subject.includes(':')
+    ? splitAt(options.subject)
+    : [undefined, options.subject];
+  const body = {
+    subject: { type: subjectType, id: subjectId },
+    action,
+    resource: { type: resourceType, id: resourceId },
+    issuer,
+    until: endOf(options.for, options.until),
+  };
+  const reply = await send(await controlEndpoint(options, ports.around), '/v1/grants', body, options, ports);
+  return typeof reply === 'number' ? reply : showReached(reply, options, ports);
+}
+
+/** The words that take back. */
+function addTakingBack(program: Command, ports: CliPorts): void {
+  const words = [
+    { name: 'unlock', path: '/v1/locks/', description: 'lift a lock; a revocation cannot be lifted' },
+    { name: 'ungrant', path: '/v1/grants/', description: 'take a grant away' },
+  ] as const;
+  for (const { name, path, description } of words) {
+    const command = program.command(name).description(description).argument('<id>');
+    withServerOptions(command).action((id: string, options: ServerOptions) =>
+      ports.run(async () => {
+        const endpoint = await controlEndpoint(options, ports.around);
+        const reply = await call(endpoint, 'DELETE', `${path}${encodeURIComponent(id)}`);
+        if (reply.status >= 400) return explain(ports, objectOf(reply), reply.status);
+        return showReached(reply, options, ports);
+      }),
+    );
+  }
+}
+
+/** Always under a key, so that whoever is left without an answer can ask again and get one entry. */
+async function send(
+  endpoint: Endpoint,
+  path: string,
+  body: object,
+  { idempotencyKey = randomUUID() }: { readonly idempotencyKey?: string },
+  ports: CliPorts,
+): Promise<Reply | ExitCode> {
+  const sayHowToRepeat = (): void =>
+    ports.terminal.problem(
+      `whether it was done is unknown; repeat it with --idempotency-key ${idempotencyKey}`,
+    );
+  try {
+    const sent = JSON.parse(JSON.stringify(body)) as JsonObject;
+    const reply = await call(endpoint, 'POST', path, sent, { 'idempotency-key': idempotencyKey });
+    if (reply.status < 400) return reply;
+    const code = explain(ports, objectOf(reply), reply.status);
+    if (code === EXIT.unknown) sayHowToRepeat();
+    return code;
+  } catch (error) {
+    if (error instanceof ClientError && error.isUncertain) sayHowToRepeat();
+    throw error;
+  }
+}
+
+function showReached(reply: Reply, options: ServerOptions, ports: CliPorts): ExitCode {
+  const body = objectOf(reply);
+  showObject(ports, options, body);
+  if (reply.status === 200 || reply.status === 201) return EXIT.done;
+  return body['state'] === 'partial' ? EXIT.partial : EXIT.unknown;
+}
+
+function misused(problem: string, ports: CliPorts): ExitCode {
+  ports.terminal.problem(problem);
+  return EXIT.usage;
+}
+
+/** RFC 3339; a length of time counts from this machine's clock. */
+function endOf(afterMs: number | undefined, at: string | undefined): string | undefined {
+  return afterMs === undefined ? at : new Date(Date.now() + afterMs).toISOString();
+}
+
+/** `invoice:42` -> type and id; the id may hold colons of its own. */
+function splitAt(text: string): [string, string | undefined] {
+  const at = text.indexOf(':');
+  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function parseDurationMs(text: string): number {
+  const [, count = '', unit = ''] = /^([1-9]\d{0,5})([smhd])$/.exec(text) ?? [];
+  const unitMs = UNIT_MS[unit];
+  if (unitMs === undefined) throw new InvalidArgumentError('a whole number and s, m, h or d, such as 2h.');
+  return Number(count) * unitMs;
+}
+
+function parseTime(text: string): string {
+  if (parseInstant(text) === undefined)
+    throw new InvalidArgumentError('an RFC 3339 time, such as 2030-01-31T08:00:00Z.');
+  return text;
+}
+
+function parseMs(text: string): number {
+  if (/^\d{1,5}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('milliseconds, a whole number.');
+}

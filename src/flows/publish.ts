@@ -1,0 +1,67 @@
+/**
+ * Appends a fact that needs no enforcement (a lift, a grant) and waits until this replica has applied it: whoever is
+ * answered finds it in force here. The other replicas have it with their next lease at the latest.
+ */
+import type { Cursor } from '../feed/cursor.ts';
+import type { SealedEntry } from '../feed/entry.ts';
+import type { LeaseTerm } from '../feed/lease.ts';
+import { enforcedByWaitMs } from '../feed/lease.ts';
+import type { Position } from '../feed/position.ts';
+import { comparePositions } from '../feed/position.ts';
+import type { Timer } from '../kernel/clock.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import type { Appended, Appender } from './append.ts';
+import type { News } from './news.ts';
+
+export interface PublishPorts {
+  readonly appender: Appender;
+  readonly cursor: Cursor;
+  readonly term: LeaseTerm;
+  readonly timer: Timer;
+  readonly news: News;
+  /** Aborted when the process closes. */
+  readonly closing: AbortSignal;
+}
+
+export interface Published {
+  readonly position: Position;
+  /** False when that has not come back in time: it will. */
+  readonly isApplied: boolean;
+  /** After the append replied: from then on no replica decides without it. */
+  readonly boundMs: number;
+}
+
+export class Publisher {
+  readonly #ports: PublishPorts;
+
+  constructor(ports: PublishPorts) {
+    this.#ports = ports;
+  }
+
+  get boundMs(): number {
+    return enforcedByWaitMs(this.#ports.term);
+  }
+
+  /** FENCED, EPOCH_CLOSED, STORE_UNREACHABLE: nothing was appended. APPEND_UNCERTAIN: repeat it, it is one entry. */
+  async publish(sealed: SealedEntry): Promise<Published> {
+    const { position } = await this.#ports.appender.append(sealed);
+    return { position, isApplied: await this.#untilApplied(position), boundMs: this.boundMs };
+  }
+
+  async #untilApplied(position: Appended['position']): Promise<boolean> {
+    const { cursor, news, timer, closing } = this.#ports;
+    const patience = new AbortController();
+    const over = timer.sleep(LIMITS.waitMsDefault, AbortSignal.any([patience.signal, closing]));
+    let isOver = false;
+    void over.then(() => (isOver = true));
+    for (;;) {
+      const next = news.next();
+      const isApplied = comparePositions(cursor.settled, position) >= 0;
+      if (isApplied || isOver) {
+        patience.abort();
+        return isApplied;
+      }
+      await Promise.race([next, over]);
+    }
+  }
+}

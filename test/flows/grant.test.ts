@@ -1,0 +1,124 @@
+/** Orders to grant and to take away. */
+import { afterEach, describe, expect, it } from 'vitest';
+import type { GrantFacts, GrantOrder } from '../../src/flows/grant.ts';
+import { LIMITS } from '../../src/kernel/limits.ts';
+import { FakeClock, settle } from '../support/fake-time.ts';
+import type { TestReplicaOptions } from '../support/replica-harness.ts';
+import { TestReplica, requestOf, tokenOf } from '../support/replica-harness.ts';
+
+const NOW_S = 1_800_000_000;
+const TOKEN = tokenOf('billing', 'j1', NOW_S);
+const FACTS: GrantFacts = { subject: { id: 'billing' }, action: 'granted', resource: { type: 'invoice' } };
+
+const running: TestReplica[] = [];
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((replica) => replica.stop()));
+});
+
+async function start(options: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
+  const replica = new TestReplica({ clock: new FakeClock(), ...options });
+  running.push(replica);
+  return replica.start();
+}
+
+async function pass(clock: FakeClock, ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 100) {
+    clock.advance(100);
+    await settle();
+  }
+}
+
+function orderFor(over: Partial<GrantOrder> = {}): GrantOrder {
+  return { facts: FACTS, request: { ...FACTS }, caller: 'admin', idempotencyKey: undefined, ...over };
+}
+
+async function settled<T>(work: Promise<T>): Promise<T> {
+  await settle();
+  return work;
+}
+
+const ask = (replica: TestReplica) =>
+  replica.checker.check(requestOf(TOKEN, { action: { name: 'granted' } }));
+
+describe('an order to grant', () => {
+  it('is usable at once when it is answered', async () => {
+    const replica = await start();
+    expect(ask(replica)).toMatchObject({ reason: 'policy_denied' });
+    const status = await settled(replica.granter.grant(orderFor()));
+    expect(ask(replica)).toMatchObject({ effect: 'allow' });
+    expect(status).toMatchObject({ isInForce: true, isApplied: true, facts: FACTS });
+    expect(status.id).toMatch(/^grt_/);
+    expect(replica.granter.status(status.id)).toEqual(status);
+    expect(() => replica.granter.status('grt_x')).toThrow('no such grant');
+  });
+
+  it('under one Idempotency-Key is one grant, also once it was taken away; another body is a conflict', async () => {
+    const replica = await start();
+    const order = orderFor({ idempotencyKey: 'k' });
+    const both = await settled(Promise.all([replica.granter.grant(order), replica.granter.grant(order)]));
+    expect(both[0].id).toBe(both[1].id);
+    expect(replica.grants.size).toBe(1);
+    await expect(replica.granter.grant({ ...order, request: { other: 1 } })).rejects.toMatchObject({
+      code: 'IDEMPOTENCY_CONFLICT',
+    });
+    await settled(replica.granter.ungrant(both[0].id, 'admin'));
+    expect(await replica.granter.grant(order)).toMatchObject({ id: both[0].id, isInForce: false });
+    expect(ask(replica)).toMatchObject({ reason: 'policy_denied' });
+  });
+
+  it('is refused when it would be over, and repeated without harm once it is', async () => {
+    const replica = await start();
+    const order = orderFor({ facts: { ...FACTS, untilS: NOW_S + 1 }, idempotencyKey: 'k' });
+    const { id } = await settled(replica.granter.grant(order));
+    replica.clock.advance(1_000);
+    expect(await replica.granter.grant(order)).toMatchObject({ id, isInForce: false });
+    const before = replica.server.lines.length;
+    await expect(replica.granter.grant({ ...order, idempotencyKey: undefined })).rejects.toMatchObject({
+      code: 'TIME_INVALID',
+      field: 'until',
+    });
+    expect(replica.server.lines).toHaveLength(before);
+  });
+
+  it('is refused when there are too many', async () => {
+    const replica = await start();
+    Object.defineProperty(replica.grants, 'size', { value: LIMITS.grantsMax });
+    await expect(replica.granter.grant(orderFor())).rejects.toMatchObject({ code: 'OVERLOADED' });
+  });
+
+  it('says when it has not come back in time: it is durable, and not in force here', async () => {
+    const replica = await start();
+    const pending = replica.granter.grant(orderFor());
+    for (let i = 0; i < 200; i++) replica.store.next('renew', 'lose-request');
+    await settle();
+    await pass(replica.clock, 6_000);
+    expect(await pending).toMatchObject({ isApplied: false, isInForce: false, facts: FACTS });
+  });
+
+  it('is not appended by a replica without a lease', async () => {
+    const replica = await start();
+    replica.lease.drop();
+    await expect(replica.granter.grant(orderFor())).rejects.toMatchObject({ code: 'FENCED' });
+  });
+});
+
+describe('an order to take a grant away', () => {
+  it('is in force here when it is answered, by when everywhere, and whoever listens was told', async () => {
+    const replica = await start();
+    const { id } = await settled(replica.granter.grant(orderFor()));
+    const status = await settled(replica.granter.ungrant(id, 'admin'));
+    expect(status).toMatchObject({ isApplied: true, wasOver: false, boundMs: 3_252 });
+    expect(status.grant.ungrant).toBeDefined();
+    expect(ask(replica)).toMatchObject({ reason: 'policy_denied' });
+    expect(replica.changedSubjects).toEqual(['billing', 'billing']);
+  });
+
+  it('twice is one tombstone, says that it was over, and appends nothing', async () => {
+    const replica = await start();
+    const { id } = await settled(replica.granter.grant(orderFor({ facts: { ...FACTS, untilS: NOW_S + 9 } })));
+    await settled(Promise.all([replica.granter.ungrant(id, 'admin'), replica.granter.ungrant(id, 'other')]));
+    expect(await replica.granter.ungrant(id, 'admin')).toMatchObject({ wasOver: true, isApplied: true });
+    expect(replica.server.lines.filter(({ sealed }) => sealed.entry.kind === 'ungrant')).toHaveLength(1);
+    await expect(replica.granter.ungrant('grt_x', 'admin')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+});
