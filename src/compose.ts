@@ -2,19 +2,19 @@
  * Builds every object once, in opening order, inside a Lifetime. No logic: what depends on what, and nothing else.
  * The order is a promise: no listener opens before the view is loaded, so nothing is allowed on an empty one.
  */
-import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import type { Config, IssuerConfig } from './config/config.ts';
 import type { Issuer } from './credential/issuer.ts';
 import { keyUseOf } from './credential/issuer.ts';
 import { Fingerprinter } from './credential/handle.ts';
 import { JwtVerifier } from './credential/verifier.ts';
 import { DecisionCounts } from './decision/counts.ts';
-import { LivePolicy } from './decision/live-policy.ts';
 import { openDevIssuer } from './edges/idp/dev-issuer.ts';
 import { createJwksFile } from './edges/idp/jwks-file.ts';
 import { createJwksUrl } from './edges/idp/jwks-url.ts';
 import { JournalFeedStore } from './edges/journal/journal-feed-store.ts';
-import { openPolicyEngine } from './edges/opa/engine.ts';
+import { BundleFile } from './edges/opa/bundle-file.ts';
+import { openPolicy } from './edges/opa/engine.ts';
 import { openClock } from './edges/system/clock.ts';
 import { makeDataDir } from './edges/system/files.ts';
 import {
@@ -25,6 +25,8 @@ import {
   logKeyOf,
 } from './edges/system/key-files.ts';
 import { systemRandom } from './edges/system/random.ts';
+import { FileWatch } from './edges/system/file-watch.ts';
+import { openPolicyFloor } from './edges/system/policy-floor.ts';
 import { ReceiptFiles } from './edges/system/receipt-files.ts';
 import { SessionFile } from './edges/system/session-file.ts';
 import { systemTimer } from './edges/system/timer.ts';
@@ -58,6 +60,8 @@ import { Publisher } from './flows/publish.ts';
 import { Replica } from './flows/replica.ts';
 import { Reevaluator } from './flows/reevaluate.ts';
 import { Renewer } from './flows/renew.ts';
+import type { ReloadOutcome } from './flows/reload.ts';
+import { Reloader } from './flows/reload.ts';
 import { Reviewer } from './flows/review.ts';
 import { Revoker } from './flows/revoke.ts';
 import { Tree } from './flows/tree.ts';
@@ -69,12 +73,14 @@ import { diagnostics } from './http/diagnostics.ts';
 import { FactRoutes } from './http/fact-routes.ts';
 import { Inspection } from './http/inspection.ts';
 import { renderOpenApi } from './http/openapi.ts';
+import { policyDetail } from './http/policy-answer.ts';
 import type { OpenServer } from './http/server.ts';
 import { openServer } from './http/server.ts';
-import type { Clock } from './kernel/clock.ts';
+import type { Clock, Timer } from './kernel/clock.ts';
 import { deriveKey } from './kernel/digest.ts';
 import { Lifetime } from './kernel/lifetime.ts';
 import type { Log } from './kernel/log.ts';
+import type { Random } from './kernel/random.ts';
 import { newId } from './kernel/random.ts';
 import { LastAccepts } from './revocation/last-accepts.ts';
 import { parseSelectors } from './revocation/selector.ts';
@@ -85,6 +91,8 @@ import { SessionRegistry } from './session/registry.ts';
 export interface Writ {
   readonly urls: { readonly data: string; readonly control: string; readonly diagnostics: string };
   readonly adminToken: string;
+  /** Loads what the policy's source has now. Never rejects. */
+  reloadPolicy(): Promise<ReloadOutcome>;
   /** Stops answering, says goodbye to the feed, closes everything in reverse. Rejects when the grace was overrun. */
   close(): Promise<void>;
 }
@@ -97,7 +105,7 @@ export interface ComposeOptions {
 }
 
 const GRACE_MS = 5_000;
-const SHIPPED_BUNDLE = new URL('../policies/bundle.tar.gz', import.meta.url);
+const SHIPPED_BUNDLE = fileURLToPath(new URL('../policies/bundle.tar.gz', import.meta.url));
 
 /** Opens everything. Rejects with a WritError when something cannot be opened; what was opened is closed again. */
 export async function compose(options: ComposeOptions): Promise<Writ> {
@@ -140,13 +148,8 @@ async function open(
     logKey: logKeyOf(fleetKey),
   };
   const fingerprinter = new Fingerprinter(fingerprintKeyOf(fleetKey));
-  const policy = new LivePolicy(
-    await openPolicyEngine({
-      bundle: await readFile(config.policy.bundle ?? SHIPPED_BUNDLE),
-      entrypoint: config.policy.entrypoint,
-      clock,
-    }),
-  );
+  const reloader = await openReloader({ config, clock, log, random, timer }, lifetime);
+  const { policy } = reloader;
 
   const dev = config.dev
     ? await openDevIssuer({ dataDir, audiences: [config.devAudience], clock, random })
@@ -286,7 +289,6 @@ async function open(
     leaseMs,
     cursor,
     clock,
-    policy,
   });
 
   // Everything on this disk is applied before anyone can ask: a view that is not loaded denies nothing.
@@ -337,6 +339,7 @@ async function open(
   const { listen } = config;
   const readiness = () =>
     replica.readiness({
+      policy: policyDetail(reloader),
       skewBackMs: clock.skewBackMs,
       issuersWithoutKeys: issuersWithoutKeys(issuers),
       targets: view.size,
@@ -415,6 +418,7 @@ async function open(
       factRoutes,
       openEpoch,
       inspection,
+      reloader,
       parseTargets,
       mint,
       openApi,
@@ -442,8 +446,47 @@ async function open(
   return {
     urls: { data: data.url, control: control.url, diagnostics: diagnosed.url },
     adminToken,
+    reloadPolicy: () => reloader.reload(),
     close: () => lifetime.close(GRACE_MS),
   };
+}
+
+interface ReloaderParts {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+  readonly timer: Timer;
+}
+
+/** The policy and everything that loads it again. Its triggers close before what they trigger. */
+async function openReloader(
+  { config, clock, log, random, timer }: ReloaderParts,
+  lifetime: Lifetime,
+): Promise<Reloader> {
+  const closing = new AbortController();
+  const { signal } = closing;
+  const { entrypoint, bundle: file = SHIPPED_BUNDLE, watch } = config.policy;
+  const reloader = await Reloader.open({
+    source: new BundleFile(file),
+    openPolicy: ({ file: at, ...unless }) =>
+      openPolicy({ bundle: { file: at }, entrypoint, clock, signal, ...unless }),
+    floor: await openPolicyFloor(config.dataDir),
+    poll: undefined,
+    clock,
+    timer,
+    random,
+    log,
+  });
+  lifetime.own('policy', async () => {
+    closing.abort();
+    await reloader.idle();
+  });
+  if (watch && config.policy.bundle !== undefined) {
+    const watching = await FileWatch.open({ file, timer, onChange: () => void reloader.reload() });
+    lifetime.own('policy watch', () => watching.close());
+  }
+  return reloader;
 }
 
 function openIssuer(config: IssuerConfig, clock: Clock, log: Log): Issuer {

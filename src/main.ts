@@ -8,7 +8,7 @@ import { readBundleFiles } from './edges/opa/bundle.ts';
 import { openPolicyEngine } from './edges/opa/engine.ts';
 import { FlooredClock, SYSTEM_SOURCES } from './edges/system/clock.ts';
 import { systemRandom } from './edges/system/random.ts';
-import { waitForStop } from './edges/system/signals.ts';
+import { onHangup, waitForStop } from './edges/system/signals.ts';
 import { VERSION as version } from './edges/system/version.ts';
 import { openLog } from './edges/telemetry/log.ts';
 import { standardSink } from './edges/telemetry/sink.ts';
@@ -23,8 +23,10 @@ async function serve(config: Config, warnings: readonly Problem[]): Promise<void
     for (const { key, message } of warnings)
       log.warn('the configuration weakens a promise', { key, detail: message });
     const writ = await compose({ config, log });
+    const stopReloading = onHangup(() => void writ.reloadPolicy());
     log.info('ready', { fleet: config.fleet, replica: config.replica, version });
     const signal = await waitForStop();
+    stopReloading();
     log.info('stopping', { signal });
     await writ.close();
   } finally {

@@ -15,6 +15,8 @@ export interface PolicyBuild {
   readonly opa: OpaPath;
   readonly dir: string;
   readonly entrypoints: readonly string[];
+  /** For the manifest; by it a server tells which of two bundles is older. */
+  readonly revision?: string | undefined;
   /** The files of a bundle, by their path in it (edges/opa/bundle.ts). */
   readonly readFiles: (bundle: Uint8Array) => Promise<ReadonlyMap<string, Uint8Array>>;
 }
@@ -33,7 +35,13 @@ const IGNORED = ['--ignore', '*_test.rego', '--ignore', '*.tar.gz'];
  * Builds the bundle of the sources in `dir`. Twice: opa gathers all Rego and data into the first one, and that one,
  * unpacked and with the paths in its manifest, is compiled into the second.
  */
-export async function buildPolicy({ opa, dir, entrypoints, readFiles }: PolicyBuild): Promise<BuiltPolicy> {
+export async function buildPolicy({
+  opa,
+  dir,
+  entrypoints,
+  revision,
+  readFiles,
+}: PolicyBuild): Promise<BuiltPolicy> {
   await requireOpaVersion(opa);
   const work = await mkdtemp(join(tmpdir(), 'writ-policy-'));
   try {
@@ -44,7 +52,8 @@ export async function buildPolicy({ opa, dir, entrypoints, readFiles }: PolicyBu
     await unpack(await readFiles(await readFile(first)), tree, inputPaths);
     const second = join(work, 'second.tar.gz');
     const wanted = entrypoints.flatMap((entrypoint) => ['-e', entrypoint]);
-    await requireOpa(opa, tree, ['build', '-t', 'wasm', ...wanted, '-o', second, '-b', '.']);
+    const named = revision === undefined ? [] : ['--revision', revision];
+    await requireOpa(opa, tree, ['build', '-t', 'wasm', ...wanted, ...named, '-o', second, '-b', '.']);
     return { bundle: await readFile(second), inputPaths };
   } finally {
     await rm(work, { recursive: true });

@@ -7,6 +7,7 @@ import { EXIT } from './exit.ts';
 import { addFacts } from './facts.ts';
 import { addInspect } from './inspect.ts';
 import { addKeys } from './keys.ts';
+import { addLivePolicy } from './live-policy.ts';
 import type { PolicyPorts } from './policy.ts';
 import { policyCommand } from './policy.ts';
 import type { CliPorts } from './ports.ts';
@@ -55,7 +56,9 @@ function createProgram(ports: CliPorts, options: CliOptions): Command {
   addInspect(program, ports);
   addKeys(program, ports);
   addVerify(program, ports);
-  program.addCommand(policyCommand(options.policy));
+  const policy = policyCommand(options.policy);
+  addLivePolicy(policy, ports);
+  program.addCommand(policy);
   for (const command of [program, ...descendants(program)]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => ports.terminal.out(text.trimEnd()),

@@ -10,6 +10,7 @@ import { cell } from './terminal.ts';
 export interface CheckedPolicy {
   readonly revision: {
     readonly digest: string;
+    readonly revision?: string;
     readonly entrypoints: readonly string[];
     readonly isPure: boolean;
   };
@@ -38,6 +39,7 @@ interface OpaFlag {
 interface BuildFlags extends OpaFlag {
   readonly output: string;
   readonly entrypoint?: readonly string[];
+  readonly revision?: string;
   readonly json?: true;
 }
 
@@ -54,6 +56,10 @@ export function policyCommand(ports: PolicyPorts): Command {
     .argument('<dir>', 'directory of the sources')
     .requiredOption('-o, --output <file>', 'where the bundle goes')
     .option('-e, --entrypoint <path>', `rule to be asked, repeatable (default: ${DECISION})`, collect)
+    .option(
+      '-r, --revision <text>',
+      'what it is called: a whole number or an RFC 3339 instant never goes back',
+    )
     .option('--opa <file>', 'the opa command')
     .option('--json', 'for programs')
     .action((dir: string, flags: BuildFlags) => build(ports, dir, flags));
@@ -80,7 +86,8 @@ function collect(value: string, before: readonly string[] = []): readonly string
 async function build(ports: PolicyPorts, dir: string, flags: BuildFlags): Promise<void> {
   const opa = findOpa(flags.opa, ports.env);
   const entrypoints = flags.entrypoint ?? [DECISION];
-  const { bundle } = await buildPolicy({ opa, dir, entrypoints, readFiles: ports.readFiles });
+  const { revision } = flags;
+  const { bundle } = await buildPolicy({ opa, dir, entrypoints, revision, readFiles: ports.readFiles });
   // Before it is written: what no server would load replaces nothing.
   const policy = await ports.openEngine({ bundle, entrypoint: entrypoints[0] ?? DECISION });
   await writeBundle(bundle, flags.output);
@@ -108,6 +115,7 @@ function printPolicy(ports: PolicyPorts, { revision, facts }: CheckedPolicy, isJ
   }
   const input = facts.inputPaths?.map((path) => path.join('.')).join(', ') ?? 'all of it';
   ports.print(`digest       ${revision.digest}`);
+  if (revision.revision !== undefined) ports.print(`revision     ${cell(revision.revision)}`);
   ports.print(`entrypoints  ${cell(revision.entrypoints.join(', '))}`);
   ports.print(`reads input  ${input === '' ? 'nothing of it' : cell(input)}`);
   ports.print(`host calls   ${facts.builtins.length === 0 ? 'none' : cell(facts.builtins.join(', '))}`);

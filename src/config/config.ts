@@ -34,6 +34,14 @@ export interface IssuerConfig {
   readonly tokenType: TokenType;
 }
 
+export interface PolicyConfig {
+  /** Undefined: the policy that ships with Writ. */
+  readonly bundle?: string;
+  readonly watch: boolean;
+  readonly entrypoint: string;
+  readonly memo: boolean;
+}
+
 /** Paths are absolute. What is absent was not configured and has no default here. */
 export interface Config {
   readonly dev: boolean;
@@ -47,7 +55,7 @@ export interface Config {
   readonly bootstrap: boolean;
   readonly rosterForgetMs: number;
   readonly barrier: 'acknowledged' | 'wait';
-  readonly policy: { readonly bundle?: string; readonly entrypoint: string; readonly memo: boolean };
+  readonly policy: PolicyConfig;
   readonly listen: { readonly data: Listener; readonly control: Listener; readonly diagnostics: Listener };
   readonly issuers: readonly IssuerConfig[];
   readonly revocationClaims: readonly string[];

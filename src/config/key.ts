@@ -69,7 +69,6 @@ const OTHER_KEYS: Readonly<Record<string, string>> = {
   relay: 'this release has no relay; remove it',
   introspectionClients: 'this release does not answer token introspection; remove it',
   logout: 'this release has no back-channel logout; remove it',
-  'policy.watch': 'this release does not watch the bundle; remove it, and restart to load another one',
   'listen.extAuthz': 'this release has no gRPC listener; remove it',
   'issuers[].introspection': 'this release introspects no tokens; remove it',
   'control.issuers[].introspection': 'this release introspects no tokens; remove it',

@@ -248,6 +248,7 @@ export const schema = z
     policy: z
       .strictObject({
         bundle: path.exactOptional(),
+        watch: z.boolean().prefault(true),
         entrypoint: word(
           'a path of a rule such as writ/authz/decision',
           /^[A-Za-z_]\w*(\/[A-Za-z_]\w*)*$/,

@@ -21,6 +21,8 @@ export type PolicyValue =
 export interface PolicyRevision {
   /** `sha256:…` of the bundle's bytes. */
   readonly digest: string;
+  /** What its makers call it: the `revision` of the bundle's manifest; undefined when it has none. */
+  readonly revision?: string;
   readonly entrypoints: readonly string[];
   /** False when a builtin reads clock, randomness or network: then no answer may be kept. */
   readonly isPure: boolean;

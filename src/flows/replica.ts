@@ -2,7 +2,6 @@
  * One replica's life in the feed: join, renew until told to stop, leave. Joining again when the epoch it knew is
  * closed is part of it; answering meanwhile is not: without a lease every answer is `fenced`.
  */
-import type { PolicyEngine } from '../decision/policy-engine.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { Lease } from '../feed/lease.ts';
 import { renderPosition } from '../feed/position.ts';
@@ -24,7 +23,6 @@ export interface ReplicaPorts {
   readonly lease: Lease;
   readonly identity: Identity;
   readonly cursor: Cursor;
-  readonly policy: PolicyEngine;
   readonly random: Random;
   readonly timer: Timer;
   readonly clock: Clock;
@@ -40,6 +38,8 @@ export interface Readiness {
 }
 
 export interface OutsideFacts {
+  /** The policy that runs, and what was refused instead. */
+  readonly policy: string;
   /** By how much the machine's clock is behind what was already seen. */
   readonly skewBackMs: number;
   /** Issuers whose keys cannot be had now. */
@@ -89,13 +89,13 @@ export class Replica {
   }
 
   /** What `/readyz` says: every line must be good before this replica may say yes. */
-  readiness({ skewBackMs, issuersWithoutKeys, targets }: OutsideFacts): readonly Readiness[] {
-    const { policy, renewer, cursor, lease, clock } = this.#ports;
+  readiness({ policy, skewBackMs, issuersWithoutKeys, targets }: OutsideFacts): readonly Readiness[] {
+    const { renewer, cursor, lease, clock } = this.#ports;
     const freshForMs = Math.floor(lease.freshForMs(clock.now()));
     const clockNote =
       skewBackMs > 0 ? `; the clock is ${Math.ceil(skewBackMs / 1000)} s behind what was seen` : '';
     return [
-      { name: 'policy', ok: true, detail: policy.revision.digest },
+      { name: 'policy', ok: true, detail: policy },
       {
         name: 'keys',
         ok: issuersWithoutKeys.length === 0,

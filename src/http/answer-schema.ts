@@ -246,6 +246,30 @@ export const keys = z.object({
   replicas: z.array(z.object({ replica: z.string(), incarnation: z.string(), key: z.string() })),
 });
 
+const policyDigest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+
+export const policyStatus = z.object({
+  digest: policyDigest,
+  revision: z.string().optional().describe("What its makers call it: the bundle's own."),
+  entrypoints: z.array(z.string()),
+  isPure: z.boolean().describe('False: it asks the host for something, and no answer of it is kept.'),
+  readsNow: z.boolean(),
+  since: instant,
+  source: z.string(),
+  reloads: z.object({ loaded: count, refused: count }),
+  refused: z
+    .object({
+      code: z.enum(['POLICY_INVALID', 'POLICY_UNREACHABLE', 'INTERNAL']),
+      detail: z.string(),
+      digest: policyDigest.optional(),
+      at: instant,
+    })
+    .optional()
+    .describe('What the source has instead, and why it does not run.'),
+});
+
+export const policyReloaded = z.object({ state: z.enum(['loaded', 'unchanged']), digest: policyDigest });
+
 export const epochOpened = z.object({ epochId: z.string(), rule: z.enum(['new-fleet', 'accept-amnesia']) });
 export const minted = z.object({ token: z.string() });
 

@@ -6,6 +6,7 @@ import { epochBody } from './epoch-body.ts';
 import { FACT_OPERATIONS } from './fact-operations.ts';
 import type { Operation } from './operation.ts';
 import { OPEN_API, STORE_ERRORS, idempotency, limit } from './operation.ts';
+import { reloadBody } from './policy-answer.ts';
 import { revocationBody } from './revocation-body.ts';
 
 const TEXT = 'text/plain; charset=utf-8';
@@ -89,6 +90,22 @@ export const CONTROL_OPERATIONS: readonly Operation[] = [
     query: z.object({ from: answer.position.optional() }),
     answers: [{ status: 200, what: 'lines', type: 'application/jsonl' }],
     errors: ['BAD_REQUEST', ...STORE_ERRORS],
+  },
+  {
+    method: 'GET',
+    path: '/v1/policy',
+    id: 'policy',
+    summary: 'the policy that runs, and what was refused instead',
+    answers: [{ status: 200, what: 'the policy', schema: answer.policyStatus }],
+  },
+  {
+    method: 'POST',
+    path: '/v1/policy/reload',
+    id: 'reloadPolicy',
+    summary: "loads what the policy's source has now",
+    body: reloadBody,
+    answers: [{ status: 200, what: 'it runs', schema: answer.policyReloaded }],
+    errors: ['POLICY_INVALID', 'POLICY_UNREACHABLE'],
   },
   {
     method: 'POST',

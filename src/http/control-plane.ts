@@ -8,6 +8,7 @@ import express from 'express';
 import type { Target } from '../feed/entry.ts';
 import type { Authoriser, Need } from '../flows/authorise.ts';
 import type { OpenRule } from '../flows/join.ts';
+import type { Reloader } from '../flows/reload.ts';
 import type { Revoker } from '../flows/revoke.ts';
 import { WritError } from '../kernel/error.ts';
 import type { JsonObject } from '../kernel/json.ts';
@@ -20,6 +21,7 @@ import { bodyOf, callerOf, idOf, idempotencyKeyOf, queryOf } from './control-req
 import { parseEpochBody } from './epoch-body.ts';
 import type { FactRoutes } from './fact-routes.ts';
 import type { Inspection } from './inspection.ts';
+import { policyAnswer, reloadAnswer } from './policy-answer.ts';
 import type { RequestWatch } from './request-watch.ts';
 import { parseRevocationBody, renderStatus, statusCodeOf } from './revocation-body.ts';
 
@@ -29,6 +31,7 @@ export interface ControlPlanePorts {
   readonly factRoutes: FactRoutes;
   readonly openEpoch: (rule: OpenRule, reason?: string) => Promise<string>;
   readonly inspection: Inspection;
+  readonly reloader: Reloader;
   /** Body -> targets, at this moment. SELECTOR_INVALID or BAD_REQUEST. */
   readonly parseTargets: (what: { selector?: unknown; selectors?: unknown }) => readonly Target[];
   /** The dev issuer's mint; undefined without `--dev`. */
@@ -105,6 +108,11 @@ class ControlPlane {
       { path: '/v1/ledger', get: this.#ledger() },
       // Public knowledge, like the documentation: it says nothing of this server's configuration.
       { path: '/openapi.json', get: (req, res) => send(req, res, openApiAnswer(this.#ports.openApi)) },
+      { path: '/v1/policy', get: read(() => policyAnswer(this.#ports.reloader)) },
+      {
+        path: '/v1/policy/reload',
+        post: this.#route({ act: 'administer' }, (req) => this.#reload(req)),
+      },
       { path: '/v1/epoch', post: this.#route({ act: 'administer' }, (req) => this.#openEpoch(req)) },
       ...(mint === undefined
         ? []
@@ -170,6 +178,10 @@ class ControlPlane {
     const { rule, reason } = parseEpochBody(await bodyOf(req));
     const epochId = await this.#ports.openEpoch(rule, reason);
     return { status: 201, body: { epochId, rule } };
+  }
+
+  async #reload(req: Request): Promise<Answer> {
+    return reloadAnswer(this.#ports.reloader, await bodyOf(req));
   }
 }
 

@@ -3,7 +3,7 @@
  * A handler has three lines: parse, flow, render. Nothing here decides anything.
  */
 import type { RequestListener } from 'node:http';
-import type { Decision, Judgement } from '../decision/decision.ts';
+import type { Judgement } from '../decision/decision.ts';
 import { isPermissive } from '../decision/decision.ts';
 import type { DecisionObserver, DecisionSource, Observed, Occasion } from '../decision/observer.ts';
 import type { PolicyValue } from '../decision/policy-engine.ts';

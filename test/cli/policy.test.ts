@@ -81,6 +81,19 @@ describe('writ policy build', () => {
     });
   });
 
+  it('writes the revision it is given, by which a server tells which bundle is older', async () => {
+    await withDirectory(async (dir) => {
+      await writeFiles(dir, { 'src/a.rego': AUTHZ });
+      const out = join(dir, 'out.tar.gz');
+      const { lines, error } = await writ(['build', join(dir, 'src'), '-o', out, '--revision', '42']);
+      expect(error).toBeUndefined();
+      expect(lines[1]).toBe('revision     42');
+      const bundle = await readBundle(await readFile(out));
+      expect(bundle.revision).toBe('42');
+      expect(bundle.inputPaths).toEqual([['subject', 'id']]);
+    });
+  });
+
   it('leaves tests and older bundles out, and nothing behind', async () => {
     await withDirectory(async (dir) => {
       await writeFiles(dir, { 'a.rego': AUTHZ });

@@ -242,7 +242,6 @@ polcy: {}
       'barrier: must be one of acknowledged, wait',
       'policy.entrypoint: must be a path of a rule such as writ/authz/decision (from --set policy.entrypoint)',
       'policy.bundel: is no key; did you mean policy.bundle?',
-      'policy.watch: this release does not watch the bundle; remove it, and restart to load another one',
       'listen.data: must be an address or a map { address, tls }',
       'listen.control: must have tls: { certFile, keyFile } when it is not on loopback: the control plane is never served in the clear',
       'listen.diagnostics.address: must be an IP address (or localhost) and a port, 127.0.0.1:8181 or [::1]:8181, or unix:/absolute/path',

@@ -38,7 +38,7 @@ async function pass(clock: FakeClock, ms: number): Promise<void> {
   }
 }
 
-const outside = { skewBackMs: 0, issuersWithoutKeys: [], targets: 0 };
+const outside = { policy: 'sha256:test', skewBackMs: 0, issuersWithoutKeys: [], targets: 0 };
 
 describe('joining', () => {
   it('opens an empty store by itself only where that was configured', async () => {
@@ -49,6 +49,7 @@ describe('joining', () => {
     expect(closed.lease.isFresh(closed.clock.now())).toBe(false);
     expect(closed.log.at(-1)?.sentence).toContain('no epoch is open');
     const bad = closed.replica.readiness({
+      ...outside,
       skewBackMs: 1_500,
       issuersWithoutKeys: ['https://x'],
       targets: 3,

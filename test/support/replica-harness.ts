@@ -402,7 +402,6 @@ export class TestReplica {
       leaseMs: LEASE_MS,
       cursor,
       clock,
-      policy,
     });
   }
 

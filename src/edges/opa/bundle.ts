@@ -19,19 +19,34 @@ export interface Bundle {
   readonly entrypoints: readonly string[];
   /** The paths of `input` that the policy reads, from the manifest's metadata; undefined: any. */
   readonly inputPaths: readonly InputPath[] | undefined;
+  /** The manifest's, as it is; undefined when there is none. */
+  readonly revision: string | undefined;
 }
 
 export type InputPath = readonly string[];
 
 /** Parses a bundle. POLICY_INVALID says which part is at fault. */
 export async function readBundle(bytes: Uint8Array, limits: PolicyLimits = POLICY_LIMITS): Promise<Bundle> {
-  const files = await readBundleFiles(bytes, limits);
+  return bundleOf(await readBundleFiles(bytes, limits), digestOf(bytes), limits);
+}
+
+/** `sha256:…` of a bundle's bytes, by which people name it. */
+export function digestOf(bytes: Uint8Array): string {
+  return `sha256:${sha256Hex(bytes)}`;
+}
+
+/** A bundle out of its files. POLICY_INVALID says which part is at fault. */
+export function bundleOf(
+  files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
+  digest: string,
+  limits: PolicyLimits,
+): Bundle {
   const wasm = files.get('policy.wasm');
   if (wasm === undefined) throw invalid('the bundle has no policy.wasm; build it with `writ policy build`');
   return {
-    digest: `sha256:${sha256Hex(bytes)}`,
+    digest,
     wasm,
-    data: dataOf(files),
+    data: dataOf(files, limits.dataBytesMax),
     ...parseManifest(files.get('.manifest')),
   };
 }
@@ -99,7 +114,9 @@ function refusalOf(
   return isFull ? 'the bundle holds too many files' : undefined;
 }
 
-type Manifest = Pick<Bundle, 'entrypoints' | 'inputPaths'>;
+type Manifest = Pick<Bundle, 'entrypoints' | 'inputPaths' | 'revision'>;
+
+const REVISION_CHARS_MAX = 256;
 
 /** By hand, because zod takes longer to load than a policy (80 ms), and this runs on a thread of its own. */
 function parseManifest(bytes: Uint8Array | undefined): Manifest {
@@ -111,7 +128,18 @@ function parseManifest(bytes: Uint8Array | undefined): Manifest {
   const paths = memberOf(memberOf(memberOf(manifest, 'metadata'), 'writ'), 'input');
   if (paths !== undefined && !isPaths(paths))
     throw invalid("metadata.writ.input in the bundle's .manifest is no list of paths");
-  return { entrypoints: modules.map(parseEntrypoint), inputPaths: paths };
+  const revision = parseRevision(memberOf(manifest, 'revision'));
+  return { entrypoints: modules.map(parseEntrypoint), inputPaths: paths, revision };
+}
+
+/** OPA writes an empty one where none was given. */
+function parseRevision(revision: unknown): string | undefined {
+  if (revision === undefined || revision === '') return undefined;
+  if (typeof revision !== 'string' || revision.length > REVISION_CHARS_MAX)
+    throw invalid(
+      `the revision in the bundle's .manifest is no text of at most ${REVISION_CHARS_MAX} characters`,
+    );
+  return revision;
 }
 
 function parseEntrypoint(entry: unknown): string {
@@ -133,12 +161,16 @@ function isPaths(value: unknown): value is readonly InputPath[] {
 }
 
 /** `opa build` merges all data into one file at the root; any other would be data that policies do not see. */
-function dataOf(files: ReadonlyMap<string, Uint8Array>): Uint8Array {
+function dataOf(files: ReadonlyMap<string, Uint8Array>, dataBytesMax: number): Uint8Array {
   for (const name of files.keys()) {
     if (name !== 'data.json' && /(^|\/)data\.(json|ya?ml)$/.test(name))
       throw invalid(`the bundle has data in ${shown(name)}; opa build merges all into data.json`);
   }
   const data = files.get('data.json') ?? Buffer.from('{}');
+  if (data.length > dataBytesMax)
+    throw invalid(
+      `the bundle's data.json is too large: ${data.length} bytes, ${dataBytesMax} are allowed (policy.dataBytesMax)`,
+    );
   if (!isJsonObject(parseText(data, 'data.json'))) throw invalid("the bundle's data.json is no JSON object");
   return data;
 }

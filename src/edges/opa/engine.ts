@@ -11,6 +11,7 @@ import type {
 import type { Clock } from '../../kernel/clock.ts';
 import type { JsonObject } from '../../kernel/json.ts';
 import { parseAnswer, parseValue } from './answer.ts';
+import { invalid } from './bundle.ts';
 import type { InputPath } from './bundle.ts';
 import { hostBuiltins } from './builtin.ts';
 import { FAILURE, PolicyHost } from './host.ts';
@@ -18,17 +19,22 @@ import type { PolicyFailure } from './host.ts';
 import { POLICY_LIMITS } from './limits.ts';
 import type { PolicyLimits } from './limits.ts';
 import { prepareOffLoop } from './off-loop.ts';
+import type { Preparation } from './off-loop.ts';
 import type { PreparedPolicy } from './prepare.ts';
 import { createInputRenderer, hasLoneSurrogate } from './projection.ts';
 import type { InputRenderer } from './projection.ts';
 
 export interface PolicyEngineOptions {
-  readonly bundle: Uint8Array;
+  readonly bundle: Uint8Array | { readonly file: string };
   /** The one that `decide` evaluates, `writ/authz/decision`. */
   readonly entrypoint: string;
   /** Lets a policy call `time.now_ns`; without one such a bundle is refused. */
   readonly clock?: Clock;
   readonly limits?: Partial<PolicyLimits>;
+  /** A bundle of this digest is `unchanged`, and not opened. */
+  readonly unlessDigest?: string;
+  /** Ends the preparation, which is refused then. */
+  readonly signal?: AbortSignal;
 }
 
 /** What `writ policy check` prints beyond the revision. */
@@ -37,19 +43,60 @@ export interface PolicyFacts {
   readonly builtins: readonly string[];
   /** The paths of the input that it reads; undefined: any. */
   readonly inputPaths: readonly InputPath[] | undefined;
+  /** Kinds of builtins that it calls and that are slow enough to say so. */
+  readonly slowBuiltins: readonly string[];
   /** Of the self-test: median of an ordinary request, fastest run of the worst input tried. */
   readonly typicalUs: number;
   readonly worstUs: number;
 }
 
-/** Loads and tests a bundle. POLICY_INVALID says why it is refused. Holds nothing that must be closed. */
-export async function openPolicyEngine(options: PolicyEngineOptions): Promise<OpaPolicyEngine> {
-  const { bundle, entrypoint, clock } = options;
+/** What became of a bundle. */
+export type PolicyOpening =
+  | {
+      readonly state: 'opened';
+      readonly engine: OpaPolicyEngine;
+      /** What makes it slower than it could be, in sentences for its makers. */
+      readonly remarks: readonly string[];
+    }
+  | Exclude<Preparation, { readonly state: 'ready' }>;
+
+/** Loads and tests a bundle. Never rejects for what is in it. What it opens holds nothing that must be closed. */
+export async function openPolicy(options: PolicyEngineOptions): Promise<PolicyOpening> {
+  const { bundle, entrypoint, clock, unlessDigest, signal } = options;
   const limits = { ...POLICY_LIMITS, ...options.limits };
-  const prepared = await prepareOffLoop({ bundle, entrypoint, hasClock: clock !== undefined, limits });
-  const { module, image } = prepared;
+  const hasClock = clock !== undefined;
+  const unless = unlessDigest === undefined ? {} : { unlessDigest };
+  const preparation = await prepareOffLoop({ bundle, entrypoint, hasClock, limits, ...unless }, signal);
+  if (preparation.state !== 'ready') return preparation;
+  const { policy } = preparation;
+  const { module, image } = policy;
   const host = await PolicyHost.open({ module, image, builtins: hostBuiltins(clock), limits });
-  return new OpaPolicyEngine(prepared, host, entrypoint);
+  return {
+    state: 'opened',
+    engine: new OpaPolicyEngine(policy, host, entrypoint),
+    remarks: remarksOn(policy),
+  };
+}
+
+function remarksOn({ isPure, slowBuiltins }: PreparedPolicy): string[] {
+  return [
+    ...slowBuiltins.map(
+      (kind) =>
+        `it matches patterns (${kind}), which costs microseconds each; a look-up in an object does not`,
+    ),
+    ...(isPure
+      ? []
+      : ['it calls the host for the time, so that no answer may be kept; input.now may be, for its second']),
+  ];
+}
+
+/** The same for a command: POLICY_INVALID says why a bundle is refused. */
+export async function openPolicyEngine(
+  options: Omit<PolicyEngineOptions, 'unlessDigest'>,
+): Promise<OpaPolicyEngine> {
+  const opening = await openPolicy(options);
+  if (opening.state === 'opened') return opening.engine;
+  throw invalid(opening.state === 'refused' ? opening.detail : 'the bundle is unchanged');
 }
 
 const ANSWERS_MAX = 64;
@@ -66,14 +113,15 @@ export class OpaPolicyEngine implements PolicyEngine {
   readonly #answers = new Map<string, PolicyAnswer>();
 
   constructor(prepared: PreparedPolicy, host: PolicyHost, entrypoint: string) {
-    const { image, inputPaths, typicalUs, worstUs } = prepared;
+    const { image, inputPaths, slowBuiltins, typicalUs, worstUs } = prepared;
     this.revision = {
       digest: prepared.digest,
+      ...(prepared.revision === undefined ? {} : { revision: prepared.revision }),
       entrypoints: [...image.entrypoints.keys()],
       isPure: prepared.isPure,
       readsNow: inputPaths?.some(([name]) => name === 'now') ?? true,
     };
-    this.facts = { builtins: [...image.builtins.values()], inputPaths, typicalUs, worstUs };
+    this.facts = { builtins: [...image.builtins.values()], inputPaths, slowBuiltins, typicalUs, worstUs };
     this.#host = host;
     this.#entrypoints = image.entrypoints;
     this.#decision = image.entrypoints.get(entrypoint) ?? -1;

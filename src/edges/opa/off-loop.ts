@@ -3,13 +3,22 @@
  * loop nothing, so no reload can make this replica miss its renewal.
  */
 import { Worker } from 'node:worker_threads';
-import { invalid } from './bundle.ts';
-import type { PrepareOptions, PreparedPolicy } from './prepare.ts';
+import type { BundleAt, PrepareOptions, PreparedPolicy } from './prepare.ts';
 import type { WorkerReport } from './prepare-worker.ts';
 
-/** Resolves with the tested policy; rejects with POLICY_INVALID. The thread is gone either way. */
-export async function prepareOffLoop(options: PrepareOptions): Promise<PreparedPolicy> {
-  const { promise, resolve, reject } = Promise.withResolvers<PreparedPolicy>();
+export type Preparation =
+  | { readonly state: 'ready'; readonly policy: PreparedPolicy }
+  | { readonly state: 'unchanged' }
+  | { readonly state: 'refused'; readonly detail: string; readonly digest?: string };
+
+/** Resolves with the tested policy, or why there is none. The thread is gone either way; an abort of `signal` ends it. */
+export async function prepareOffLoop(
+  options: Omit<PrepareOptions, 'bundle'> & BundleAt,
+  signal?: AbortSignal,
+): Promise<Preparation> {
+  const { promise, resolve } = Promise.withResolvers<Preparation>();
+  const refuse = (detail: string, digest?: string): void =>
+    resolve({ state: 'refused', detail, ...(digest === undefined ? {} : { digest }) });
   // Its output is piped to nobody, and it inherits neither flags nor environment.
   const worker = new Worker(workerFile(), {
     workerData: options,
@@ -18,27 +27,29 @@ export async function prepareOffLoop(options: PrepareOptions): Promise<PreparedP
     stdout: true,
     stderr: true,
   });
-  let timer = setTimeout(() => reject(invalid('the bundle took too long to load')), options.limits.loadMs);
-  worker.on('error', (cause) => reject(invalid('the bundle could not be loaded', cause)));
+  let timer = setTimeout(() => refuse('the bundle took too long to load'), options.limits.loadMs);
+  const stop = (): void => refuse('this process is closing');
+  signal?.addEventListener('abort', stop);
+  if (signal?.aborted === true) stop();
+  worker.on('error', () => refuse('the bundle could not be loaded'));
   worker.on('message', (report: WorkerReport) => {
-    if (report.state === 'ready') resolve(report.policy);
-    else if (report.state === 'refused') reject(invalid(report.message));
+    if (report.state === 'refused') refuse(report.message, report.digest);
+    else if (report.state !== 'loaded') resolve(report);
     else {
       clearTimeout(timer);
-      timer = setTimeout(() => reject(tooSlow()), options.limits.selfTestMs);
+      timer = setTimeout(() => refuse(TOO_SLOW), options.limits.selfTestMs);
     }
   });
   try {
     return await promise;
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
     await worker.terminate();
   }
 }
 
-function tooSlow(): Error {
-  return invalid('the policy is too slow: its self-test did not end');
-}
+const TOO_SLOW = 'the policy is too slow: its self-test did not end';
 
 /** Beside this file, as source or as built. */
 function workerFile(): URL {

@@ -1,5 +1,5 @@
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { openPolicyEngine } from '../../../src/edges/opa/engine.ts';
+import { openPolicy, openPolicyEngine } from '../../../src/edges/opa/engine.ts';
 import type { OpaPolicyEngine, PolicyEngineOptions } from '../../../src/edges/opa/engine.ts';
 import type { Clock } from '../../../src/kernel/clock.ts';
 import { sha256Hex } from '../../../src/kernel/digest.ts';
@@ -187,6 +187,23 @@ describe('a policy that reads the clock', () => {
     expect(await refusal({ bundle: timed, entrypoint: 't/d' })).toBe(
       "builtin time.now_ns is not supported by Writ's policy host",
     );
+  });
+
+  it('and one that matches patterns are said to be slower than they could be', async () => {
+    const rego = 'package t\nd if regex.match("^a+$", input.x)\nd if time.now_ns() > 1';
+    const opening = await openPolicy({
+      bundle: await compile({ rego, entrypoints: ['t/d'] }),
+      entrypoint: 't/d',
+      clock,
+    });
+    if (opening.state !== 'opened') throw new Error(opening.state);
+    expect(opening.engine.facts.slowBuiltins).toEqual(['regex']);
+    expect(opening.remarks).toEqual([
+      expect.stringContaining('(regex)'),
+      expect.stringContaining('no answer may be kept'),
+    ]);
+    const plain = await openPolicy({ bundle, entrypoint: 't/decision', clock });
+    expect(plain).toMatchObject({ state: 'opened', remarks: [] });
   });
 
   it('does not make another policy impure', async () => {

@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { systemRandom } from '../../../src/edges/system/random.ts';
-import { waitForStop } from '../../../src/edges/system/signals.ts';
+import { onHangup, waitForStop } from '../../../src/edges/system/signals.ts';
 import { systemTimer } from '../../../src/edges/system/timer.ts';
 
 describe('systemRandom', () => {
@@ -28,6 +28,19 @@ describe('systemTimer', () => {
     abort.abort();
     await sleeping;
     await systemTimer.sleep(60_000, abort.signal);
+  });
+});
+
+describe('onHangup', () => {
+  it('calls at each SIGHUP until it is stopped', () => {
+    const source = new EventEmitter();
+    let calls = 0;
+    const stop = onHangup(() => (calls += 1), source);
+    source.emit('SIGHUP');
+    source.emit('SIGHUP');
+    stop();
+    source.emit('SIGHUP');
+    expect(calls).toBe(2);
   });
 });
 
