@@ -36,7 +36,7 @@ describe('a configuration from nothing', () => {
       bootstrap: false,
       rosterForgetMs: 600_000,
       barrier: 'acknowledged',
-      policy: { entrypoint: 'writ/authz/decision', memo: true },
+      policy: { entrypoint: 'writ/authz/decision', watch: true, memo: true },
       listen: {
         data: { address: { host: '127.0.0.1', port: 8181 } },
         control: { address: { host: '127.0.0.1', port: 8282 } },
@@ -105,7 +105,7 @@ store: { kind: journal }
 bootstrap: true
 rosterForget: 1m
 barrier: wait
-policy: { bundle: policies/bundle.tar.gz, entrypoint: acme/allow, memo: false }
+policy: { bundle: policies/bundle.tar.gz, watch: false, entrypoint: acme/allow, memo: false }
 listen:
   data: unix:/run/writ/data.sock
   control:
@@ -145,7 +145,12 @@ describe('a configuration with every key', () => {
       bootstrap: true,
       rosterForgetMs: 60_000,
       barrier: 'wait',
-      policy: { bundle: '/srv/writ/policies/bundle.tar.gz', entrypoint: 'acme/allow', memo: false },
+      policy: {
+        bundle: '/srv/writ/policies/bundle.tar.gz',
+        watch: false,
+        entrypoint: 'acme/allow',
+        memo: false,
+      },
       listen: {
         data: { address: { path: '/run/writ/data.sock' } },
         control: {

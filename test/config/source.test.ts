@@ -36,18 +36,25 @@ describe('the order of sources', () => {
     expect(configOf({ fileText, env: { WRIT_POLICY_BUNDLE: '/x' } }).policy).toEqual({
       bundle: '/x',
       entrypoint: 'a/b',
+      watch: true,
       memo: true,
     });
     expect(configOf({ fileText, sets: ['policy={ bundle: /y }'] }).policy).toEqual({
       bundle: '/y',
       entrypoint: 'writ/authz/decision',
+      watch: true,
       memo: true,
     });
   });
 
   it('reads a map before its members, whatever the order of variables', () => {
     const env = { WRIT_POLICY_ENTRYPOINT: 'a/b', WRIT_POLICY: '{ bundle: /x, entrypoint: c/d }' };
-    expect(configOf({ env }).policy).toEqual({ bundle: '/x', entrypoint: 'a/b', memo: true });
+    expect(configOf({ env }).policy).toEqual({
+      bundle: '/x',
+      entrypoint: 'a/b',
+      watch: true,
+      memo: true,
+    });
   });
 
   it('turns an address into a listener with TLS when a member of it is named', () => {
