@@ -80,10 +80,11 @@ import type { Clock, Timer } from './kernel/clock.ts';
 import { deriveKey } from './kernel/digest.ts';
 import { Lifetime } from './kernel/lifetime.ts';
 import type { Log } from './kernel/log.ts';
+import { Pace } from './kernel/pace.ts';
 import type { Random } from './kernel/random.ts';
 import { newId } from './kernel/random.ts';
 import { LastAccepts } from './revocation/last-accepts.ts';
-import { parseSelectors } from './revocation/selector.ts';
+import { parsingSelectors } from './revocation/selector.ts';
 import { RevocationView } from './revocation/view.ts';
 import { SessionRegistry } from './session/registry.ts';
 
@@ -328,14 +329,16 @@ async function open(
     revoker,
   });
   const parseTargets = (what: { selector?: unknown; selectors?: unknown }) =>
-    parseSelectors(what, {
-      nowMs: clock.now().wallMs,
-      clockSkewS: config.clockSkewMs / 1000,
-      credentialLifeMaxS: config.credentialLifeMaxMs / 1000,
-      leaseS: leaseMs / 1000,
-      revocationClaims: config.revocationClaims,
-      handleOfToken: (token) => verifier.handleOfToken(token),
-    });
+    new Pace({ clock, timer }).run(
+      parsingSelectors(what, {
+        nowMs: clock.now().wallMs,
+        clockSkewS: config.clockSkewMs / 1000,
+        credentialLifeMaxS: config.credentialLifeMaxMs / 1000,
+        leaseS: leaseMs / 1000,
+        revocationClaims: config.revocationClaims,
+        handleOfToken: (token) => verifier.handleOfToken(token),
+      }),
+    );
   const { listen } = config;
   const readiness = () =>
     replica.readiness({
@@ -423,6 +426,7 @@ async function open(
       mint,
       openApi,
       requests,
+      turn: () => timer.yield(),
       log,
     }),
   );

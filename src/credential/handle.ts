@@ -75,6 +75,12 @@ export class Fingerprinter {
 
   /** Orders `handles` (plain kinds first), drops repeats, and fingerprints each. */
   print(handles: readonly Handle[]): HandleSet {
+    // Nearly every target of a bulk revocation is one handle: nothing to order, nothing to repeat.
+    const [only] = handles;
+    if (only !== undefined && handles.length === 1) {
+      const prints = this.#print([lengthPrefixed([only.kind, ...only.parts])]);
+      return { handles, prints, cutoffFrom: hasCutoff(only) ? 0 : 1 };
+    }
     const plain = handles.filter((handle) => !hasCutoff(handle));
     const all = plain.length === handles.length ? plain : [...plain, ...handles.filter(hasCutoff)];
     const unique = new Map(all.map((handle) => [lengthPrefixed([handle.kind, ...handle.parts]), handle]));

@@ -5,8 +5,10 @@
 import * as z from 'zod';
 import { parseBase64Url, sha1Hex, toBase64Url } from '../kernel/digest.ts';
 import { WritError } from '../kernel/error.ts';
-import { canonicalJson } from '../kernel/json.ts';
+import { canonicalJson, joinMembers, memberTexts } from '../kernel/json.ts';
 import type { PublicKey, SigningKey } from '../kernel/key.ts';
+import type { Steps } from '../kernel/pace.ts';
+import { runAtOnce } from '../kernel/pace.ts';
 import type { Position } from './position.ts';
 import { parsePosition, renderPosition } from './position.ts';
 
@@ -191,11 +193,15 @@ export interface FeedLine {
   readonly sealed: SealedEntry;
 }
 
-/** Signs `entry` over its canonical text. */
+/** Signs `entry` over its canonical text. A thousand targets are rendered in pieces, and once. */
+export function* sealing(entry: UnsignedEntry, key: SigningKey): Steps<SealedEntry> {
+  const members = yield* memberTexts(entry);
+  const sig = toBase64Url(key.sign(joinMembers(members)));
+  return { text: joinMembers([...members, ['sig', `"${sig}"`]]), entry: { ...entry, sig } };
+}
+
 export function sealEntry(entry: UnsignedEntry, key: SigningKey): SealedEntry {
-  const sig = toBase64Url(key.sign(canonicalJson(entry)));
-  const signed = { ...entry, sig };
-  return { text: canonicalJson(signed), entry: signed };
+  return runAtOnce(sealing(entry, key));
 }
 
 /** Parses one entry's text; PROOF_INVALID when it is not canonical or not of a kind known here. Verifies nothing. */
@@ -223,9 +229,19 @@ function isCanonical(entry: Entry, text: string): boolean {
 
 /** True when `key` signed the entry. */
 export function isSignedBy(sealed: SealedEntry, key: PublicKey): boolean {
-  const { sig, ...unsigned } = sealed.entry;
-  const signature = parseBase64Url(sig);
-  return signature !== undefined && key.verify(canonicalJson(unsigned), signature);
+  const signature = parseBase64Url(sealed.entry.sig);
+  return signature !== undefined && key.verify(unsignedText(sealed), signature);
+}
+
+/**
+ * The canonical text without its signature. Cut out of the text: a comma before a quote is only ever between members,
+ * so what is found is a member, and where it is the only one of that name it is the entry's own.
+ */
+function unsignedText({ text, entry: { sig, ...unsigned } }: SealedEntry): string {
+  const member = `,"sig":"${sig}"`;
+  const at = text.indexOf(',"sig":');
+  const isOnly = at >= 0 && text.startsWith(member, at) && !text.includes('"sig":', at + member.length);
+  return isOnly ? text.slice(0, at) + text.slice(at + member.length) : canonicalJson(unsigned);
 }
 
 /** True for the kinds that only the log key may sign: they admit keys and epochs. */

@@ -1,12 +1,14 @@
 /** Seals an entry as this incarnation and appends it to the open epoch. The one way out of this process into the feed. */
 import type { Cursor } from '../feed/cursor.ts';
 import type { SealedEntry, UnsignedEntry } from '../feed/entry.ts';
-import { isLogSigned, sealEntry } from '../feed/entry.ts';
+import { isLogSigned, sealing } from '../feed/entry.ts';
 import type { AppendReply, FeedStore } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
 import type { Clock, Instant } from '../kernel/clock.ts';
 import { renderInstant } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
+import type { Steps } from '../kernel/pace.ts';
+import { runAtOnce } from '../kernel/pace.ts';
 import type { Identity } from './identity.ts';
 
 export interface AppendPorts {
@@ -33,6 +35,11 @@ export class Appender {
   }
 
   seal(facts: Facts<UnsignedEntry>): SealedEntry {
+    return runAtOnce(this.sealing(facts));
+  }
+
+  /** In pieces: for what may have a thousand targets. */
+  *sealing(facts: Facts<UnsignedEntry>): Steps<SealedEntry> {
     const { identity, clock } = this.#ports;
     const entry = {
       ...facts,
@@ -40,7 +47,7 @@ export class Appender {
       at: renderInstant(clock.now().wallMs),
       by: identity.incarnation,
     } as UnsignedEntry;
-    return sealEntry(entry, isLogSigned(entry as SealedEntry['entry']) ? identity.logKey : identity.key);
+    return yield* sealing(entry, isLogSigned(entry as SealedEntry['entry']) ? identity.logKey : identity.key);
   }
 
   /** EPOCH_CLOSED before an epoch is open, FENCED without a lease; otherwise as the store says. */

@@ -19,12 +19,14 @@ import type { Clock, Instant, Timer } from '../kernel/clock.ts';
 import { epochS, renderInstant } from '../kernel/clock.ts';
 import { sha256Hex } from '../kernel/digest.ts';
 import type { Histogram } from '../kernel/histogram.ts';
+import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
 import type { RevocationView } from '../revocation/view.ts';
 import type { Appended, Appender } from './append.ts';
 import type { BarrierAnswer, LeaseTable, ReplicaStanding } from './barrier.ts';
+import type { Gate } from './gate.ts';
 import type { Identity } from './identity.ts';
 import type { News } from './news.ts';
 import type { Tree } from './tree.ts';
@@ -54,6 +56,8 @@ export interface EnforcePorts {
   readonly timer: Timer;
   readonly random: Random;
   readonly news: News;
+  /** A reading wakes everyone who waits for one: of those with many targets a few look at a time. */
+  readonly looks: Gate;
   readonly log: Log;
 }
 
@@ -162,8 +166,20 @@ export class Enforcing {
    * a time: two would write two receipts.
    */
   look(): Promise<void> {
-    this.#looking ??= this.#lookOnce().finally(() => (this.#looking = undefined));
+    this.#looking ??= this.#inTurn();
     return this.#looking;
+  }
+
+  #inTurn(): Promise<void> {
+    const { looks } = this.#ports;
+    const look = this.#isLong ? looks.through(() => this.#lookOnce()) : this.#lookOnce();
+    return look.finally(() => (this.#looking = undefined));
+  }
+
+  /** Of so many targets that each reading and each receipt takes the better part of a millisecond. */
+  get #isLong(): boolean {
+    const { entry } = this.#appended.sealed;
+    return 'targets' in entry && entry.targets.length > LIMITS.piecesMax;
   }
 
   async #lookOnce(): Promise<void> {
@@ -269,7 +285,8 @@ export class Enforcing {
     rule: 'acknowledged' | 'wait',
     now: Instant,
   ): Promise<Closing> {
-    const { receipts, appender, random } = this.#ports;
+    const { receipts, appender, random, timer } = this.#ports;
+    if (this.#isLong) await timer.yield();
     const known: Enforcement = {
       ...this.#now,
       state,

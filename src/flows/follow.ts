@@ -89,7 +89,7 @@ export class Follower {
   async apply(lines: readonly FeedLine[]): Promise<void> {
     this.#begin();
     const { ledger, crashPoint } = this.#ports;
-    const pace = new Pace(this.#ports);
+    const pace = new Pace({ ...this.#ports, isUrgent: true });
     crashPoint('apply.before');
     const applied: AppliedRevocation[] = [];
     for (const line of lines) applied.push(...(await pace.run(this.#index(line, false))));

@@ -13,8 +13,9 @@ import type { CrashPoint } from '../feed/crash-point.ts';
 import { sha256Hex } from '../kernel/digest.ts';
 import { WritError, isWritError } from '../kernel/error.ts';
 import { FEED_BOUNDS_S, Histogram } from '../kernel/histogram.ts';
-import { canonicalJson } from '../kernel/json.ts';
+import { joinMembers, memberTexts } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
+import { Pace } from '../kernel/pace.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
 import { judgeLockEnd, lockEndS } from '../revocation/lock-end.ts';
 import type { SessionRegistry } from '../session/registry.ts';
@@ -22,6 +23,7 @@ import type { Appended } from './append.ts';
 import type { EnforcePorts, Enforcement } from './enforce.ts';
 import { Enforcing, receiptNameOf, renderStanding } from './enforce.ts';
 import type { Effects } from './effects.ts';
+import { Gate } from './gate.ts';
 import { News } from './news.ts';
 import type { OrderIdPorts } from './order-id.ts';
 import { orderIdOf } from './order-id.ts';
@@ -37,7 +39,7 @@ export interface RevocationOrder {
   /** `admin`, or `iss|sub`. */
   readonly caller: string;
   /** What was asked, as it came: the same key under another request is a conflict. */
-  readonly request: unknown;
+  readonly request: object;
   readonly idempotencyKey: string | undefined;
   readonly wait: WaitFor;
   readonly waitMs: number;
@@ -62,7 +64,7 @@ export interface DryRun {
   readonly lastAcceptMs: number | undefined;
 }
 
-export interface RevokePorts extends EnforcePorts, OrderIdPorts {
+export interface RevokePorts extends Omit<EnforcePorts, 'looks'>, OrderIdPorts {
   readonly ledger: Ledger;
   readonly sessions: SessionRegistry;
   readonly lastAccepts: LastAccepts;
@@ -77,6 +79,9 @@ const STRENGTH = { accepted: 0, durable: 1, partial: 1, enforced: 2 } as const;
 /** How soon an enforcement that the store interrupted is taken up again. */
 const RETRY_MS = 250;
 
+/** Enforcements that look at the same time: each look reads the entry and may write a receipt. */
+const LOOKS_MAX = 2;
+
 interface Followed {
   readonly enforcing: Enforcing;
   readonly changed: News;
@@ -89,6 +94,7 @@ export class Revoker {
   readonly enforcedS = new Histogram(FEED_BOUNDS_S);
   readonly #ports: RevokePorts;
   #received = 0;
+  readonly #looks = new Gate(LOOKS_MAX);
   readonly #followed = new Map<string, Followed>();
 
   constructor(ports: RevokePorts) {
@@ -106,16 +112,18 @@ export class Revoker {
   }
 
   /** What `targets` would reach on this replica, now. */
-  dryRun(targets: readonly Target[]): DryRun {
+  async dryRun(targets: readonly Target[]): Promise<DryRun> {
     const { view, sessions, lastAccepts } = this.#ports;
-    const dead = view.deadHandles(targets);
+    const pace = new Pace(this.#ports);
+    const dead = await pace.run(view.deadHandles(targets));
+    const matched = await pace.run(sessions.matching(dead));
     const lastAcceptMs = dead.reduce(
       (last, { hi, lo }) => Math.max(last, lastAccepts.seen(hi, lo)?.lastMs ?? 0),
       0,
     );
     return {
       targets: targets.length,
-      sessions: sessions.match(dead).length,
+      sessions: matched.size,
       seen: lastAcceptMs > 0,
       lastAcceptMs: lastAcceptMs > 0 ? lastAcceptMs : undefined,
     };
@@ -129,7 +137,10 @@ export class Revoker {
     const isLock = order.expiresAtMs !== undefined;
     if (!isLock) this.#received += 1;
     const id = orderIdOf(isLock ? 'lck' : 'rev', order, this.#ports);
-    const body = sha256Hex(canonicalJson(order.request));
+    const pace = new Pace(this.#ports);
+    const members = await pace.run(memberTexts(order.request));
+    await pace.restIfDue();
+    const body = sha256Hex(joinMembers(members));
     const before = (await this.#entryOf(id)) ?? (await this.#append(id, body, order));
     if (before.body !== body) {
       throw new WritError('IDEMPOTENCY_CONFLICT', 'the Idempotency-Key was used with another body');
@@ -172,8 +183,8 @@ export class Revoker {
       judgeLockEnd(order.expiresAtMs, clock.now().wallMs);
       if (view.locks.size >= LIMITS.lockedHandlesMax) throw new WritError('OVERLOADED', 'too much is locked');
     }
-    const { seen } = this.dryRun(order.targets);
-    const sealed = appender.seal(entryFacts(id, body, order));
+    const { seen } = await this.dryRun(order.targets);
+    const sealed = await new Pace(this.#ports).run(appender.sealing(entryFacts(id, body, order)));
     const appended = await appender.append(sealed);
     if (!appended.duplicate) {
       this.#follow(appended, seen);
@@ -219,7 +230,7 @@ export class Revoker {
   #follow(appended: Appended, seen: boolean): Followed {
     const changed = new News();
     const followed = {
-      enforcing: new Enforcing(this.#ports, appended, changed, this.enforcedS),
+      enforcing: new Enforcing({ ...this.#ports, looks: this.#looks }, appended, changed, this.enforcedS),
       changed,
       seen,
     };
@@ -276,10 +287,10 @@ export class Revoker {
     const { effects, identity, view, lastAccepts } = this.#ports;
     if (effects.outcome(id)?.state !== 'enforced') return undefined;
     const facts = verifyReceipt(await this.receipt(id), keyringOf(identity.fleet, identity.logKey.public));
-    const late =
-      facts.kind === 'lock'
-        ? [lastAccepts.locks.late(id)?.count ?? 0]
-        : view.deadHandles(facts.targets).map(({ hi, lo }) => lastAccepts.late(hi, lo).count);
+    if (facts.kind === 'lock')
+      return statusOfReceipt(facts, Math.max(facts.lateAccepts, lastAccepts.locks.late(id)?.count ?? 0));
+    const dead = await new Pace(this.#ports).run(view.deadHandles(facts.targets));
+    const late = dead.map(({ hi, lo }) => lastAccepts.late(hi, lo).count);
     return statusOfReceipt(facts, Math.max(facts.lateAccepts, ...late));
   }
 

@@ -33,12 +33,14 @@ export interface ControlPlanePorts {
   readonly inspection: Inspection;
   readonly reloader: Reloader;
   /** Body -> targets, at this moment. SELECTOR_INVALID or BAD_REQUEST. */
-  readonly parseTargets: (what: { selector?: unknown; selectors?: unknown }) => readonly Target[];
+  readonly parseTargets: (what: { selector?: unknown; selectors?: unknown }) => Promise<readonly Target[]>;
   /** The dev issuer's mint; undefined without `--dev`. */
   readonly mint: ((body: JsonObject) => Promise<Answer['body']>) | undefined;
   /** `/openapi.json` (openapi.ts). */
   readonly openApi: string;
   readonly requests: RequestWatch;
+  /** Waits for its turn among long work: a body of a thousand selectors takes a millisecond to be parsed. */
+  readonly turn: () => Promise<void>;
   readonly log: Log;
 }
 
@@ -136,13 +138,13 @@ class ControlPlane {
   #revoke(): RequestHandler {
     return async (req, res) => {
       const caller = await callerOf(req, this.#ports.authoriser);
-      const request = await bodyOf(req);
+      const request = await bodyOf(req, this.#ports.turn);
       const { what, dryRun, ...order } = parseRevocationBody(request);
-      const targets = this.#ports.parseTargets(what);
+      const targets = await this.#ports.parseTargets(what);
       const need = { act: 'revoke', what: requiredCapability(targets) } as const;
       this.#ports.authoriser.authorise(caller, need, { kinds: targets.map(({ kind }) => kind) });
       if (dryRun) {
-        send(req, res, this.#ports.inspection.dryRun(targets));
+        send(req, res, await this.#ports.inspection.dryRun(targets));
         return;
       }
       const idempotencyKey = idempotencyKeyOf(req);

@@ -23,10 +23,15 @@ export async function callerOf(req: Request, authoriser: Authoriser): Promise<Ca
   return authoriser.authenticate(parsed);
 }
 
-export async function bodyOf(req: Request): Promise<JsonObject> {
+export async function bodyOf(req: Request, turn?: () => Promise<void>): Promise<JsonObject> {
   requireJson(req);
-  return parseObject(await readBody(req, LIMITS.controlBodyBytesMax), true);
+  const text = await readBody(req, LIMITS.controlBodyBytesMax);
+  if (text.length > LONG_BODY_CHARS) await turn?.();
+  return parseObject(text, true);
 }
+
+/** Shorter ones are parsed in the turn in which they came. */
+const LONG_BODY_CHARS = 16 * 1024;
 
 export function idOf(req: Request): string {
   const { id } = req.params;

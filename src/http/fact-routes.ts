@@ -40,7 +40,7 @@ export interface FactRoutePorts {
   readonly grants: GrantTable;
   readonly clock: Clock;
   /** Body -> targets, at this moment. SELECTOR_INVALID or BAD_REQUEST. */
-  readonly parseTargets: (what: { selector?: unknown; selectors?: unknown }) => readonly Target[];
+  readonly parseTargets: (what: { selector?: unknown; selectors?: unknown }) => Promise<readonly Target[]>;
 }
 
 export class FactRoutes {
@@ -77,7 +77,7 @@ export class FactRoutes {
       const caller = await callerOf(req, authoriser);
       const request = await bodyOf(req);
       const { what, expiresAtMs, ...order } = parseLockBody(request);
-      const targets = parseTargets(what);
+      const targets = await parseTargets(what);
       const need = { act: 'lock', what: requiredCapability(targets) } as const;
       const expiresAtS = lockEndS(expiresAtMs);
       authoriser.authorise(caller, need, { kinds: kindsOf(targets), expiresAt: expiresAtS });

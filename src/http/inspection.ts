@@ -49,8 +49,8 @@ export class Inspection {
     this.#ports = ports;
   }
 
-  dryRun(targets: readonly Target[]): Answer {
-    const { targets: count, sessions, seen, lastAcceptMs } = this.#ports.revoker.dryRun(targets);
+  async dryRun(targets: readonly Target[]): Promise<Answer> {
+    const { targets: count, sessions, seen, lastAcceptMs } = await this.#ports.revoker.dryRun(targets);
     const lastAcceptAt = lastAcceptMs === undefined ? {} : { lastAcceptAt: renderInstant(lastAcceptMs) };
     return {
       status: 200,

@@ -45,6 +45,9 @@ export function parseInstant(text: string): number | undefined {
 export interface Timer {
   /** Resolves after `ms`, or at once when `signal` aborts. Never rejects. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
-  /** Resolves in a later turn of the loop: what has arrived meanwhile is answered first. Never rejects. */
-  yield(): Promise<void>;
+  /**
+   * Resolves in a later turn of the loop: what has arrived meanwhile is answered first, and whoever yielded before.
+   * What is urgent waits for nobody: what a lease depends on. Never rejects.
+   */
+  yield(isUrgent?: boolean): Promise<void>;
 }

@@ -49,10 +49,8 @@ export const LIMITS = {
   pageEntriesMax: 1_000,
   lastAcceptsMax: 65_536,
   revocationsListedMax: 1_000,
-  /** Of one slice of long work: what the loop is held for in one go. */
-  sliceMs: 1,
   /** Of long work between two looks at the clock. */
-  piecesMax: 64,
+  piecesMax: 32,
   lockLifeMaxMs: 31 * 24 * 3_600_000,
   lockedHandlesMax: 100_000,
   grantsMax: 100_000,

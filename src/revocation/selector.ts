@@ -14,6 +14,8 @@ import type { ErrorCode } from '../kernel/error.ts';
 import { WritError } from '../kernel/error.ts';
 import { isJsonObject } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
+import type { Steps } from '../kernel/pace.ts';
+import { runAtOnce } from '../kernel/pace.ts';
 import { isCutoffKind, untilSOf } from './retention.ts';
 
 export interface SelectorContext {
@@ -74,8 +76,11 @@ export const selectorSchema = z.discriminatedUnion('kind', [
 
 type Selector = z.infer<typeof selectorSchema>;
 
-/** Targets without repeats, each with its cutoff and its end. SELECTOR_INVALID or BAD_REQUEST with the field at fault. */
-export function parseSelectors(body: SelectorBody, context: SelectorContext): readonly Target[] {
+/**
+ * Targets without repeats, each with its cutoff and its end, parsed in pieces: a thousand cost more than a request may
+ * wait. SELECTOR_INVALID or BAD_REQUEST with the field at fault.
+ */
+export function* parsingSelectors(body: SelectorBody, context: SelectorContext): Steps<readonly Target[]> {
   const { selector, selectors } = body;
   if (selector !== undefined && selectors !== undefined) {
     throw invalid('selectors', 'is refused beside selector: one of them says it all');
@@ -85,8 +90,17 @@ export function parseSelectors(body: SelectorBody, context: SelectorContext): re
   if (selectors.length < 1 || selectors.length > LIMITS.selectorsMax) {
     throw invalid('selectors', `must be 1 to ${LIMITS.selectorsMax} selectors`);
   }
-  const targets = selectors.map((one: unknown, i) => parseSelector(one, `selectors[${i}]`, context));
-  return [...new Map(targets.map((target) => [JSON.stringify(target), target])).values()];
+  const targets = new Map<string, Target>();
+  for (const [i, one] of (selectors as readonly unknown[]).entries()) {
+    if (i % LIMITS.piecesMax === 0) yield;
+    const target = parseSelector(one, `selectors[${i}]`, context);
+    targets.set(JSON.stringify(target), target);
+  }
+  return [...targets.values()];
+}
+
+export function parseSelectors(body: SelectorBody, context: SelectorContext): readonly Target[] {
+  return runAtOnce(parsingSelectors(body, context));
 }
 
 function parseSelector(value: unknown, field: string, context: SelectorContext): Target {

@@ -86,7 +86,7 @@ export class RevocationView {
   }
 
   *#applyRevocation(entry: RevocationEntry, position: Position): Steps<AppliedRevocation> {
-    const dead = yield* this.#allEndingHandles(entry.targets);
+    const dead = yield* this.#endingHandles(entry.targets);
     const endS = dead.reduce((latest, { untilS }) => Math.max(latest, untilS), 0);
     const ref = this.#records.keep(entry, position, endS === NEVER_S ? Number.POSITIVE_INFINITY : endS);
     for (const [i, { hi, lo, cutoffS, untilS }] of dead.entries()) {
@@ -100,7 +100,7 @@ export class RevocationView {
 
   *#applyLock(entry: LockEntry, position: Position): Steps<AppliedRevocation | undefined> {
     const { id, expiresAtS } = entry;
-    const handles = yield* this.#allEndingHandles(entry.targets);
+    const handles = yield* this.#endingHandles(entry.targets);
     // Whatever their `iat`: a lock has no cutoff.
     const dead = handles.map(({ hi, lo }) => ({ hi, lo, cutoffS: undefined }));
     return this.locks.lock(entry, position, dead)
@@ -117,8 +117,8 @@ export class RevocationView {
   }
 
   /** What `targets` would make dead. Nothing is changed. */
-  deadHandles(targets: readonly Target[]): readonly DeadHandle[] {
-    return targets.flatMap((target) => this.#endingHandles(target));
+  deadHandles(targets: readonly Target[]): Steps<readonly DeadHandle[]> {
+    return this.#endingHandles(targets);
   }
 
   /**
@@ -197,16 +197,16 @@ export class RevocationView {
     return { state: 'revoked', by: { id, reason: 'locked', position: renderPosition(position) } };
   }
 
-  *#allEndingHandles(targets: readonly Target[]): Steps<readonly EndingHandle[]> {
+  *#endingHandles(targets: readonly Target[]): Steps<readonly EndingHandle[]> {
     const dead: EndingHandle[] = [];
     for (const [i, target] of targets.entries()) {
       if (i % LIMITS.piecesMax === 0) yield;
-      dead.push(...this.#endingHandles(target));
+      dead.push(...this.#endingHandlesOf(target));
     }
     return dead;
   }
 
-  #endingHandles(target: Target): EndingHandle[] {
+  #endingHandlesOf(target: Target): EndingHandle[] {
     const { handles, prints, cutoffFrom } = this.#fingerprinter.print(handlesOfTarget(target));
     return handles.map(({ kind }, i) => ({
       hi: word(prints, 2 * i),

@@ -231,8 +231,8 @@ export class SessionRegistry {
   }
 
   /** Sessions that a dead handle reaches. Nothing is changed: this is what a dry run asks. */
-  match(dead: readonly DeadHandle[]): readonly Session[] {
-    return [...new Set(dead.flatMap((one) => [...this.#reachedBy(one)]))];
+  matching(dead: readonly DeadHandle[]): Steps<ReadonlySet<Session>> {
+    return this.#matching(dead);
   }
 
   /**

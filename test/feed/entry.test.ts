@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { FeedLine, SealedEntry } from '../../src/feed/entry.ts';
+import type { FeedLine, SealedEntry, UnsignedEntry } from '../../src/feed/entry.ts';
 import {
   CHAIN_START,
   isLogSigned,
@@ -14,6 +14,7 @@ import {
   splitLine,
 } from '../../src/feed/entry.ts';
 import { sha1Hex, toBase64Url } from '../../src/kernel/digest.ts';
+import { canonicalJson } from '../../src/kernel/json.ts';
 import {
   LOG_KEY,
   REPLICA_KEY,
@@ -62,6 +63,28 @@ describe('an entry', () => {
     expect(isSignedBy(sealed, REPLICA_KEY.public)).toBe(true);
     expect(isSignedBy(sealed, LOG_KEY.public)).toBe(false);
     expect(sealEntry(unsigned, REPLICA_KEY).entry.sig).toBe(sig);
+  });
+
+  it('is signed over the same text when another member is called like the signature', () => {
+    const { entry } = sealed;
+    const { sig, ...unsigned } = { ...entry, extra: { a: 1, sig: entry.sig } };
+    const signed = { ...unsigned, sig: toBase64Url(REPLICA_KEY.sign(canonicalJson(unsigned))) };
+    expect(sig).not.toBe(signed.sig);
+    for (const one of [signed, { ...signed, extra: { a: 1, sig: signed.sig } }]) {
+      const isSigned = isSignedBy({ text: canonicalJson(one), entry: one }, REPLICA_KEY.public);
+      expect(isSigned).toBe(one === signed);
+    }
+  });
+
+  it('has one text, however it is put together', () => {
+    const { sig: _sig, ...unsigned } = sealed.entry;
+    const targets = Array.from(
+      { length: 100 },
+      (_, i) => ({ kind: 'jti', issuer: 'i', value: `"sig":${i}` }) as const,
+    );
+    const made = sealEntry({ ...unsigned, targets } as UnsignedEntry, REPLICA_KEY);
+    expect(made.text).toBe(canonicalJson(made.entry));
+    expect(isSignedBy(parseEntry(made.text), REPLICA_KEY.public)).toBe(true);
   });
 
   it.each([

@@ -188,6 +188,7 @@ describe('a renewal', () => {
 
   it('that could not put what it brought on disk is the last one: the view is torn for good', async () => {
     const replica = await make().start();
+    await settle();
     replica.ledger.fails = true;
     await replica.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
     await settle();

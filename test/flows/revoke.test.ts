@@ -3,6 +3,7 @@ import { noteKeyOf } from '../../src/evidence/note.ts';
 import { receiptDigest, verifyReceipt } from '../../src/evidence/receipt.ts';
 import type { Target } from '../../src/feed/entry.ts';
 import type { RevocationStatus } from '../../src/flows/revoke.ts';
+import { runAtOnce } from '../../src/kernel/pace.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import { ISSUER, TestReplica, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
@@ -107,12 +108,12 @@ describe('a revocation', () => {
     void replica.checker.check(requestOf(token));
     await openSession(replica, token);
     const before = replica.server.lines.length;
-    expect(replica.revoker.dryRun([jti('j1'), jti('other')])).toMatchObject({
+    expect(await replica.revoker.dryRun([jti('j1'), jti('other')])).toMatchObject({
       targets: 2,
       sessions: 1,
       seen: true,
     });
-    expect(replica.revoker.dryRun([jti('other')])).toEqual({
+    expect(await replica.revoker.dryRun([jti('other')])).toEqual({
       targets: 1,
       sessions: 0,
       seen: false,
@@ -247,7 +248,7 @@ describe('a revocation', () => {
     const { id } = await run(replica, replica.revoker.revoke(orderOf({ targets: [jti('j1')] })));
     await settle();
     // What a broken index would do: the credential is accepted all the same.
-    const [dead] = replica.view.deadHandles([jti('j1')]);
+    const [dead] = runAtOnce(replica.view.deadHandles([jti('j1')]));
     const handles = replica.fingerprinter.print([{ kind: 'jti', parts: [ISSUER, 'j1'] }]);
     expect([handles.prints[0], handles.prints[1]]).toEqual([dead?.hi, dead?.lo]);
     replica.lastAccepts.record(handles, NOW_S, replica.clock.now().wallMs);
@@ -435,6 +436,7 @@ describe('an Idempotency-Key', () => {
 describe('a revocation that cannot be appended', () => {
   it('is refused without a lease, and nothing is appended', async () => {
     const replica = await start();
+    await settle();
     replica.lease.drop();
     const before = replica.server.lines.length;
     await expect(replica.revoker.revoke(orderOf({ targets: [jti('j1')] }))).rejects.toMatchObject({

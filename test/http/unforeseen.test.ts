@@ -176,6 +176,7 @@ describe('the ledger', () => {
         factRoutes: { routes: () => [] },
         inspection,
         requests: { record: () => undefined },
+        turn: () => Promise.resolve(),
         log,
         mint: undefined,
       } as unknown as ControlPlanePorts),

@@ -4,6 +4,7 @@ import type { Handle } from '../../src/credential/handle.ts';
 import { Fingerprinter, handlesOfTarget, hasCutoff, renderHandle } from '../../src/credential/handle.ts';
 import type { Target } from '../../src/feed/entry.ts';
 import { LIMITS } from '../../src/kernel/limits.ts';
+import { runAtOnce } from '../../src/kernel/pace.ts';
 import { NEVER_S, SHARDS } from '../../src/revocation/table.ts';
 import type { RevocationVerdict } from '../../src/revocation/verdict.ts';
 import { RevocationView } from '../../src/revocation/view.ts';
@@ -118,7 +119,7 @@ describe('applying an entry', () => {
     });
     expect(applied).toMatchObject({ id: 'rev_a', position: line.position, reason: 'revoked' });
     expect(applied?.dead).toMatchObject(expected);
-    expect(view.deadHandles(targets)).toEqual(applied?.dead);
+    expect(runAtOnce(view.deadHandles(targets))).toEqual(applied?.dead);
     expect(view.size).toBe(3);
   });
 
@@ -134,7 +135,7 @@ describe('applying an entry', () => {
   });
 
   it('asking what would die changes nothing either', () => {
-    view.deadHandles([{ kind: 'jti', issuer, value: 'a' }]);
+    runAtOnce(view.deadHandles([{ kind: 'jti', issuer, value: 'a' }]));
     expect(view.size).toBe(0);
     expect(ask([jti('a')])).toEqual(CLEAR);
   });

@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/kernel/limits.ts';
+import { runAtOnce } from '../../src/kernel/pace.ts';
+import type { DeadHandle } from '../../src/revocation/cutoff.ts';
 import { SessionRegistry } from '../../src/session/registry.ts';
-import type { SessionRecord, SessionRef } from '../../src/session/session.ts';
+import type { Session, SessionRecord, SessionRef } from '../../src/session/session.ts';
 import { FakeClock } from '../support/fake-time.ts';
 import { dead, Holder, killNow, MemorySessions, printsOf, recordOf, REVOKED } from './sessions.ts';
 
@@ -34,6 +36,10 @@ function revoke(jti: string, claim = 'rev_1', cutoffS?: number): number {
   return killNow(sessions, claim, [dead(jti, cutoffS)], { event, at: clock.now() });
 }
 
+function matched(handles: readonly DeadHandle[]): readonly Session[] {
+  return [...runAtOnce(sessions.matching(handles))];
+}
+
 function counts(claim = 'rev_1'): object {
   const { matched, killed, pending, unconfirmed } = sessions.tally(claim, clock.now());
   return { matched, killed, pending, unconfirmed };
@@ -57,7 +63,7 @@ describe('registering', () => {
       expect.objectContaining({ code: 'OVERLOADED', retryAfterS: 1 }) as Error,
     );
     expect(sessions.lookup(late.ref)).toBeUndefined();
-    expect(sessions.match([dead('jti-late')])).toEqual([]);
+    expect(matched([dead('jti-late')])).toEqual([]);
     expect(sessions.end(recordOf('0').ref)).toBe(true);
     sessions.register(late, 0);
     expect(sessions.size).toBe(LIMITS.sessionsMax);
@@ -87,13 +93,13 @@ describe('what a dead handle reaches', () => {
     const first = open('s1', { handles: printsOf('x', 'y') });
     const second = open('s2', { handles: printsOf('y') });
     open('s3', { handles: printsOf('z') });
-    expect(sessions.match([dead('y')]).map(({ ref }) => ref)).toEqual([first.ref, second.ref]);
-    expect(sessions.match([dead('nobody')])).toEqual([]);
+    expect(matched([dead('y')]).map(({ ref }) => ref)).toEqual([first.ref, second.ref]);
+    expect(matched([dead('nobody')])).toEqual([]);
   });
 
   it('is a session once, whichever of its handles are dead', () => {
     open('s1', { handles: printsOf('x', 'y') });
-    expect(sessions.match([dead('x'), dead('y'), dead('x')])).toHaveLength(1);
+    expect(matched([dead('x'), dead('y'), dead('x')])).toHaveLength(1);
   });
 
   it.each([
@@ -103,17 +109,17 @@ describe('what a dead handle reaches', () => {
     ['nobody knows when', undefined, 1],
   ])('under a cutoff: issued %s', (_, issuedAtS, reached) => {
     open('s1', { issuedAtS });
-    expect(sessions.match([dead('jti-s1', 100)])).toHaveLength(reached);
+    expect(matched([dead('jti-s1', 100)])).toHaveLength(reached);
   });
 
   it('without a cutoff is dead whenever it was issued', () => {
     open('s1', { issuedAtS: 4_000_000_000 });
-    expect(sessions.match([dead('jti-s1')])).toHaveLength(1);
+    expect(matched([dead('jti-s1')])).toHaveLength(1);
   });
 
   it('is looked at by a dry run without telling anyone', () => {
     const { ref, holder } = open('s1');
-    sessions.match([dead('jti-s1')]);
+    matched([dead('jti-s1')]);
     expect(holder.heard).toEqual([]);
     expect(sessions.lookup(ref)?.kill).toBeUndefined();
     expect(sessions.claims()).toEqual([]);
@@ -123,9 +129,9 @@ describe('what a dead handle reaches', () => {
     const { handles, prints } = printsOf('x', 'y');
     prints.copyWithin(2, 0, 2);
     const { ref } = open('s1', { handles: { handles, prints, cutoffFrom: 2 } });
-    expect(sessions.match([dead('x')])).toHaveLength(1);
+    expect(matched([dead('x')])).toHaveLength(1);
     sessions.end(ref);
-    expect(sessions.match([dead('x')])).toEqual([]);
+    expect(matched([dead('x')])).toEqual([]);
   });
 });
 
@@ -552,21 +558,21 @@ describe('a fresher credential', () => {
     expect(other.holder.heard).toHaveLength(1);
     // Each by its own time of issue.
     offered('s3');
-    expect(sessions.match([dead('jti-s3', 150)])).toHaveLength(1);
-    expect(sessions.match([dead('fresh', 150)])).toHaveLength(0);
-    expect(sessions.match([dead('fresh', 200)])).toHaveLength(3);
+    expect(matched([dead('jti-s3', 150)])).toHaveLength(1);
+    expect(matched([dead('fresh', 150)])).toHaveLength(0);
+    expect(matched([dead('fresh', 200)])).toHaveLength(3);
   });
 
   it('that is taken is the only one from then on; on disk before', () => {
     const { ref, session, offer } = offered('s1');
     offer.settle(fresh);
-    expect(sessions.match([dead('jti-s1')])).toEqual([]);
-    expect(sessions.match([dead('fresh')])).toHaveLength(1);
+    expect(matched([dead('jti-s1')])).toEqual([]);
+    expect(matched([dead('fresh')])).toHaveLength(1);
     expect(session).toMatchObject(fresh);
     expect(store.open.get(ref)).toEqual({ ...recordOf('s1'), ...fresh });
     expect([...sessions.ofSubject('agent')]).toHaveLength(1);
     sessions.end(ref);
-    expect(sessions.match([dead('fresh')])).toEqual([]);
+    expect(matched([dead('fresh')])).toEqual([]);
     expect([...sessions.ofSubject('agent')]).toEqual([]);
   });
 
@@ -576,8 +582,8 @@ describe('a fresher credential', () => {
     store.isFull = true;
     const again = sessions.offer(session, fresh);
     expect(() => again.settle(fresh)).toThrow('disk full');
-    expect(sessions.match([dead('fresh')])).toEqual([]);
-    expect(sessions.match([dead('jti-s1')])).toHaveLength(1);
+    expect(matched([dead('fresh')])).toEqual([]);
+    expect(matched([dead('jti-s1')])).toHaveLength(1);
     expect(session.expiresAtS).toBe(2_000_000_000);
   });
 
@@ -586,7 +592,7 @@ describe('a fresher credential', () => {
     sessions.end(ref);
     offer.settle(fresh);
     expect(sessions.size).toBe(0);
-    expect(sessions.match([dead('fresh')])).toEqual([]);
+    expect(matched([dead('fresh')])).toEqual([]);
     expect(store.open.size).toBe(0);
   });
 });

@@ -17,6 +17,7 @@ import type { History } from './history.ts';
 import type { JournalFile, LinePage } from './journal-file.ts';
 import type { DirectoryLock } from './lock.ts';
 import type { HighWaterMark } from './mark.ts';
+import { RecentLines } from './recent-lines.ts';
 
 export interface DurableLogParts {
   readonly dataDir: string;
@@ -29,6 +30,8 @@ export interface DurableLogParts {
   readonly onVisible: (lines: readonly FeedLine[]) => void;
 }
 
+const RECENT_BYTES = 2 * 1024 * 1024;
+
 interface Fault {
   readonly error: WritError;
   readonly isForGood: boolean;
@@ -36,6 +39,7 @@ interface Fault {
 
 export class DurableLog implements Sink {
   readonly #parts: DurableLogParts;
+  readonly #recent = new RecentLines(RECENT_BYTES);
   #fault: Fault | undefined;
   #repair: Promise<void> | undefined;
 
@@ -78,7 +82,12 @@ export class DurableLog implements Sink {
     this.#show(lines, records);
   }
 
-  /** Lines from number `first` on. STORE_BROKEN when the disk no longer says what was written. */
+  /** As `read`, from memory where it is of what was written last: for following, which no receipt rests on. */
+  async readNewest(first: number, limit: number): Promise<LinePage> {
+    return this.#recentPage(first, limit) ?? (await this.read(first, limit));
+  }
+
+  /** Lines from number `first` on, from the disk. STORE_BROKEN when it no longer says what was written. */
   async read(first: number, limit: number): Promise<LinePage> {
     try {
       return await this.#parts.file.read(first, limit);
@@ -107,6 +116,14 @@ export class DurableLog implements Sink {
     }
   }
 
+  #recentPage(first: number, limit: number): LinePage | undefined {
+    const before = this.#recent.at(first - 1);
+    const lines = this.#recent.from(first, limit);
+    if (before === undefined || lines === undefined) return undefined;
+    const end = first + lines.length;
+    return { chain: before.chain, lines, isFull: lines.length === limit || end < this.history.lines };
+  }
+
   async #attempt(step: () => Promise<void> | void, isForGood: boolean): Promise<void> {
     try {
       await step();
@@ -123,11 +140,9 @@ export class DurableLog implements Sink {
     for (const [index, { position, chain, sealed }] of lines.entries()) {
       const { entry } = sealed;
       const epochId = entry.kind === 'epoch' ? entry.epochId : history.head.epochId;
-      history.push({
-        id: entry.id,
-        head: { epochId, position, chain },
-        sizeBytes: records[index]?.length ?? 0,
-      });
+      const sizeBytes = records[index]?.length ?? 0;
+      this.#recent.push(history.lines, { position, chain, sealed }, sizeBytes);
+      history.push({ id: entry.id, head: { epochId, position, chain }, sizeBytes });
     }
     file.settle();
     onVisible(lines);

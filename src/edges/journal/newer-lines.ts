@@ -34,7 +34,7 @@ export class NewerLines {
   }
 
   async readOn(): Promise<void> {
-    const page = await this.#log.read(this.#next, this.#limit - this.#lines.length);
+    const page = await this.#log.readNewest(this.#next, this.#limit - this.#lines.length);
     this.#cursorChain ??= page.chain;
     this.#lines.push(...page.lines);
     this.#next += page.lines.length;
