@@ -16,6 +16,7 @@ import { machineNow } from './machine.ts';
 import { measureMemory } from './memory.ts';
 import type { Plan } from './plan.ts';
 import { FULL, QUICK } from './plan.ts';
+import { measureReload } from './reload.ts';
 import { measureStream } from './stream.ts';
 import type { Outcome, Row } from './table.ts';
 import { isReached, renderTable } from './table.ts';
@@ -44,6 +45,7 @@ const phases: readonly Phase[] = [
   { ids: ['G1', 'G2', 'G3', 'G3b', 'G4'], measure: () => measureField(plan) },
   { ids: ['G6'], measure: async () => [await measureMemory(plan.held)] },
   { ids: ['G7'], measure: async () => [await measureStream(streamPlan)] },
+  { ids: ['G9'], measure: async () => [await measureReload({ dir, loads: plan.loads })] },
   { ids: ['G10'], measure: async () => [await measureKill(plan.sessions)] },
 ];
 
