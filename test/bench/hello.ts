@@ -9,6 +9,7 @@ const ANSWER = JSON.stringify({
     position: '1764000000-1004',
     policy: `sha256:${'0'.repeat(64)}`,
     freshForMs: 2410,
+    policyReason: 'scope',
   },
 });
 

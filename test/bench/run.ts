@@ -20,6 +20,7 @@ import { measureReload } from './reload.ts';
 import { measureStream } from './stream.ts';
 import type { Outcome, Row } from './table.ts';
 import { isReached, renderTable } from './table.ts';
+import { renderWeight } from './workload.ts';
 import { measureThroughput, renderServers, throughputRows } from './throughput.ts';
 
 interface Phase {
@@ -83,7 +84,7 @@ async function attempt({ ids, measure }: Phase): Promise<readonly Outcome[]> {
 async function measureField(of: Plan): Promise<readonly Row[]> {
   await using field = await startField({ revoked: of.revoked, dir });
   const measured = await measureThroughput(contendersOf(field), field.workload, { ...of, dir });
-  servers.push(...renderServers(measured));
+  servers.push(renderWeight(field.workload), '', ...renderServers(measured));
   const open = { rounds: of.openRounds, seconds: of.openSeconds, dir };
   // The others would only take memory bandwidth from here on.
   for (const done of [field.unmemoised, field.naive, field.opa, field.cachingOpa]) await done.stop();

@@ -49,7 +49,7 @@ export async function mintWorkload(writ: Running): Promise<Workload> {
   return { good: good.map(({ token }) => token), dead };
 }
 
-/** One evaluation request, ~1.3 KB with its token. */
+/** One evaluation request: 1.1 KB with its token, 1.4 KB with the headers. */
 export function evaluationOf(token: string, sub = 'billing'): Record<string, unknown> {
   return {
     subject: { type: 'service', id: sub, properties: { department: 'finance', region: 'emea' } },
@@ -61,6 +61,14 @@ export function evaluationOf(token: string, sub = 'billing'): Record<string, unk
       credential: { scheme: 'Bearer', token },
     },
   };
+}
+
+/** What one request weighs, for the head of the table. */
+export function renderWeight({ good }: Workload): string {
+  const token = good[0] ?? '';
+  const body = JSON.stringify(evaluationOf(token)).length;
+  const headers = Object.entries(HEADERS).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `each request: ${body} B of body with a token of ${token.length} B, ${good.length} tokens in turn, and ${headers.join('').length} B of headers beside those of HTTP itself`;
 }
 
 /** The i-th revoked token id: 22 characters, as 128 random bits have in base64url. */
