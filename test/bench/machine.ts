@@ -1,17 +1,32 @@
 /** What the kernel says of a process and of this machine (proc(5)); medians and quantiles of what was measured. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 
 const TICKS_PER_S = 100;
 
 /** User and system time of a process and all it started, every thread of theirs, in seconds. */
 export function cpuSecondsOf(pid: number): number {
-  return treeOf(pid).reduce((sum, one) => sum + ownCpuSeconds(one), 0);
+  return [pid, ...childrenOf(pid)].reduce((sum, one) => sum + ownCpuSeconds(one), 0);
 }
 
-function treeOf(pid: number): number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number);
-  return [pid, ...children.filter((child) => child > 0).flatMap(treeOf)];
+/** Processes that a process started, and those that they did. What ends meanwhile has none. */
+export function childrenOf(pid: number): number[] {
+  const children = threadsOf(pid).flatMap((thread) => childrenOfThread(pid, thread));
+  return children.flatMap((child) => [child, ...childrenOf(child)]);
+}
+
+function threadsOf(pid: number): string[] {
+  const path = `/proc/${pid}/task`;
+  return existsSync(path) ? readdirSync(path) : [];
+}
+
+function childrenOfThread(pid: number, thread: string): number[] {
+  const path = `/proc/${pid}/task/${thread}/children`;
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  return text
+    .split(' ')
+    .map(Number)
+    .filter((child) => child > 0);
 }
 
 /** Fields 14 and 15, counted behind the name, which may hold anything. */

@@ -3,9 +3,7 @@
  * measured in this run beside its baseline of this run. Exit 1 when a row could not be measured or an answer was
  * wrong; never because a goal was missed, which the table says.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { keepAlive } from '../support/client.ts';
 import { contendersOf, startField } from './field.ts';
@@ -21,6 +19,7 @@ import { measureStream } from './stream.ts';
 import type { Outcome, Row } from './table.ts';
 import { isReached, renderTable } from './table.ts';
 import { renderWeight } from './workload.ts';
+import { openWorkspace } from './workspace.ts';
 import { measureThroughput, renderServers, throughputRows } from './throughput.ts';
 
 interface Phase {
@@ -33,7 +32,7 @@ const { values: options } = parseArgs({
 });
 const plan = options.quick ? QUICK : FULL;
 const machine = machineNow();
-const dir = await mkdtemp(join(tmpdir(), 'writ-bench-'));
+const dir = openWorkspace('bench');
 const servers: string[] = [];
 
 const streamPlan = {
@@ -59,7 +58,6 @@ try {
     await writeFile(options.json, `${JSON.stringify({ machine, plan, servers, outcomes }, null, 2)}\n`);
 } finally {
   keepAlive.destroy();
-  await rm(dir, { recursive: true, force: true });
 }
 
 function isWanted({ ids }: Phase): boolean {
@@ -99,6 +97,6 @@ function announce({ node, cores, cpu, memoryGb, loadBefore }: Machine): void {
 
 function report(outcomes: readonly Outcome[]): void {
   for (const line of ['', ...servers, '', ...renderTable(outcomes)]) console.log(line);
-  const missed = outcomes.filter((row) => 'problem' in row || !isReached(row)).map(({ id }) => id);
-  console.log(missed.length === 0 ? '\nevery goal reached' : `\nnot reached: ${missed.join(', ')}`);
+  const missed = new Set(outcomes.filter((row) => 'problem' in row || !isReached(row)).map(({ id }) => id));
+  console.log(missed.size === 0 ? '\nevery goal reached' : `\nnot reached: ${[...missed].join(', ')}`);
 }

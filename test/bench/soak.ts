@@ -8,8 +8,6 @@
  *   a revocation leaves a bounded amount: no more in the last third than in the first, and less than 4 KB each. It
  *   must leave something: it has to be enforced, listed and known again by its Idempotency-Key.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { keepAlive } from '../support/client.ts';
@@ -21,6 +19,7 @@ import type { Sample } from './soak-verdict.ts';
 import { judge, renderSamples } from './soak-verdict.ts';
 import { askStalls, WATCHED } from './stalls.ts';
 import { mintWorkload } from './workload.ts';
+import { openWorkspace } from './workspace.ts';
 import type { Workload } from './workload.ts';
 import type { WritContender } from './writ.ts';
 import { revokeToken, startWritContender } from './writ.ts';
@@ -37,7 +36,7 @@ type Totals = Pick<Sample, 'evaluations' | 'revocations' | 'sessions'>;
 
 const { node, cores, loadBefore } = machineNow();
 console.log(`${cores} cores, node ${node}, load average before ${loadBefore}`);
-const dir = await mkdtemp(join(tmpdir(), 'writ-soak-'));
+const dir = openWorkspace('soak');
 const writ = await startWritContender({ name: 'writ', execArgv: ['--expose-gc', ...WATCHED] });
 try {
   const samples = await soak(writ);
@@ -48,7 +47,6 @@ try {
 } finally {
   keepAlive.destroy();
   await writ.stop();
-  await rm(dir, { recursive: true, force: true });
 }
 
 /** Each step: revocations first, then evaluations alone, in two halves. Sessions come and go in both. */
