@@ -30,7 +30,7 @@ export interface Field extends AsyncDisposable {
 }
 
 /** Policy answers are evaluated, not remembered. */
-const WITHOUT_MEMO: readonly string[] = [];
+const WITHOUT_MEMO = ['policy.memo=false'];
 
 /** Starts all of them; what was started is stopped when one does not come up, and when the field is disposed of. */
 export async function startField({ revoked, dir }: FieldOptions): Promise<Field> {

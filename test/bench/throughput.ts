@@ -122,13 +122,20 @@ function ratio(
     value: medianOf(ratios),
     unit: 'x',
     goal: goal === undefined ? {} : { atLeast: goal },
-    ...(id === '' ? {} : noteOf(under, ratios)),
+    ...(id === '' || pick === cpuOf ? {} : noteOf(over, under, ratios)),
   };
 }
 
 /** A baseline that its load generator could not keep busy would flatter whoever is compared with it. */
-function noteOf(under: Measured, ratios: readonly number[]): { note: string } {
-  const spread = `${digits(Math.min(...ratios))} to ${digits(Math.max(...ratios))} in single rounds`;
-  const busy = medianOf(under.rounds.map(({ cores }) => cores));
-  return { note: busy < 0.95 ? `${spread}; the baseline kept only ${digits(busy)} cores busy` : spread };
+function noteOf(over: Measured, under: Measured, ratios: readonly number[]): { note: string } {
+  const of = (measured: Measured, pick: (round: ClosedRound) => number): number =>
+    medianOf(measured.rounds.map(pick));
+  const cpu = of(under, ({ cpuUs }) => cpuUs) / of(over, ({ cpuUs }) => cpuUs);
+  const busy = of(under, ({ cores }) => cores);
+  const notes = [
+    `${digits(Math.min(...ratios))} to ${digits(Math.max(...ratios))} in single rounds`,
+    `by CPU of a request ${digits(cpu)}`,
+    ...(busy < 0.95 ? [`DOUBTFUL: the baseline kept only ${digits(busy)} cores busy`] : []),
+  ];
+  return { note: notes.join('; ') };
 }
