@@ -3,6 +3,7 @@
  * are allowed before and denied after, and sessions that are opened and closed. Every answer is looked at.
  */
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Reply } from '../support/client.ts';
 import { call } from '../support/client.ts';
 import { mint, revoke } from '../support/scene.ts';
@@ -10,6 +11,8 @@ import type { WritProcess } from '../support/writ-process.ts';
 import { evaluationOf, HEADERS, ISSUER, revokedId } from './workload.ts';
 
 const LANES = 32;
+const RETRY_MS = 1_000;
+const ATTEMPTS_MAX = 30;
 /** One revocation in this many is of a token that exists, and is checked. */
 const REAL_EVERY = 1_000;
 
@@ -71,14 +74,16 @@ async function revokeOne(writ: WritProcess, i: number): Promise<string> {
 }
 
 async function order(writ: WritProcess, selector: Selector, wait: string): Promise<string> {
-  const reply = await revoke(writ, { selector, wait, reason: 'soak' });
+  const reply = await patiently(() => revoke(writ, { selector, wait, reason: 'soak' }));
   if (reply.status !== 201) throw new Error(`a revocation was answered with ${reply.status}: ${reply.text}`);
   return String(reply.body['id']);
 }
 
 async function assertDecision(writ: WritProcess, { token, sub }: Doomed, isGood: boolean): Promise<void> {
   const body = evaluationOf(token, sub);
-  const reply = await call(`${writ.urls.data}/access/v1/evaluation`, { headers: HEADERS, body });
+  const reply = await patiently(() =>
+    call(`${writ.urls.data}/access/v1/evaluation`, { headers: HEADERS, body }),
+  );
   if (reply.body['decision'] !== isGood)
     throw new Error(`a ${isGood ? 'good' : 'revoked'} token was answered with ${reply.text}`);
 }
@@ -94,13 +99,34 @@ export async function churnSessions(
     const token = tokens[count % tokens.length] ?? '';
     const { action, resource } = evaluationOf(token);
     const body = { credential: { scheme: 'Bearer', token }, kind: 'soak', action, resource };
-    const opened = await call(`${writ.urls.data}/v1/sessions`, { headers: HEADERS, body });
+    const opened = await patiently(() => call(`${writ.urls.data}/v1/sessions`, { headers: HEADERS, body }));
     assertStatus(opened, 201);
     const session = `${writ.urls.data}/v1/sessions/${String(opened.body['id'])}`;
     assertStatus(await call(session, { method: 'DELETE' }), 204);
     count += 1;
   }
   return count;
+}
+
+/** How often an answer was that the replica holds no lease: safe, and a sign of a machine with too much to do. */
+let fenced = 0;
+
+export function fencedAnswers(): number {
+  return fenced;
+}
+
+/** Asks again, as `Retry-After` says, while the answer is `fenced`. */
+async function patiently(asking: () => Promise<Reply>): Promise<Reply> {
+  for (let attempt = 1; ; attempt++) {
+    const reply = await asking();
+    if (!isFenced(reply) || attempt === ATTEMPTS_MAX) return reply;
+    fenced += 1;
+    await sleep(RETRY_MS);
+  }
+}
+
+function isFenced({ body, text }: Reply): boolean {
+  return body['code'] === 'FENCED' || text.includes('"reason":"fenced"');
 }
 
 function assertStatus({ status, text }: Reply, wanted: number): void {

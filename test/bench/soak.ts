@@ -14,7 +14,7 @@ import { keepAlive } from '../support/client.ts';
 import { control, eventually } from '../support/scene.ts';
 import { assertAnswers } from './contender.ts';
 import { machineNow } from './machine.ts';
-import { churnSessions, revokeSingly } from './soak-load.ts';
+import { churnSessions, fencedAnswers, revokeSingly } from './soak-load.ts';
 import type { Sample } from './soak-verdict.ts';
 import { judge, renderSamples } from './soak-verdict.ts';
 import { askStalls, WATCHED } from './stalls.ts';
@@ -43,6 +43,7 @@ try {
   for (const line of renderSamples(samples)) console.log(line);
   const { isFlat, says } = judge(samples);
   for (const line of says) console.log(line);
+  console.log(`${fencedAnswers()} answers were \`fenced\`, and asked again`);
   if (!isFlat) process.exitCode = 1;
 } finally {
   keepAlive.destroy();
