@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { LIMITS } from '../../src/kernel/limits.ts';
 import type { Reply } from '../support/client.ts';
 import { call } from '../support/client.ts';
 import { mint, revoke } from '../support/scene.ts';
@@ -11,6 +12,8 @@ import type { WritProcess } from '../support/writ-process.ts';
 import { evaluationOf, HEADERS, ISSUER, revokedId } from './workload.ts';
 
 const LANES = 32;
+/** The longest there is: what was ordered as durable is enforced behind it, and that takes its time. */
+const WAIT_MS = LIMITS.waitMsMax;
 const RETRY_MS = 1_000;
 const ATTEMPTS_MAX = 30;
 /** One revocation in this many is of a token that exists, and is checked. */
@@ -74,7 +77,7 @@ async function revokeOne(writ: WritProcess, i: number): Promise<string> {
 }
 
 async function order(writ: WritProcess, selector: Selector, wait: string): Promise<string> {
-  const reply = await patiently(() => revoke(writ, { selector, wait, reason: 'soak' }));
+  const reply = await patiently(() => revoke(writ, { selector, wait, waitMs: WAIT_MS, reason: 'soak' }));
   if (reply.status !== 201) throw new Error(`a revocation was answered with ${reply.status}: ${reply.text}`);
   return String(reply.body['id']);
 }
