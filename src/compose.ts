@@ -14,7 +14,9 @@ import { createJwksFile } from './edges/idp/jwks-file.ts';
 import { createJwksUrl } from './edges/idp/jwks-url.ts';
 import { JournalFeedStore } from './edges/journal/journal-feed-store.ts';
 import { BundleFile } from './edges/opa/bundle-file.ts';
+import { BundleUrl } from './edges/opa/bundle-url.ts';
 import { openPolicy } from './edges/opa/engine.ts';
+import { loadSigningKeys } from './edges/opa/signing-keys.ts';
 import { openClock } from './edges/system/clock.ts';
 import { makeDataDir } from './edges/system/files.ts';
 import {
@@ -470,24 +472,32 @@ async function openReloader(
 ): Promise<Reloader> {
   const closing = new AbortController();
   const { signal } = closing;
-  const { entrypoint, bundle: file = SHIPPED_BUNDLE, watch } = config.policy;
+  const { entrypoint, bundle, url, tokenFile, pollMinMs, pollMaxMs, dataBytesMax, watch } = config.policy;
+  const { dataDir } = config;
+  const signing =
+    config.policy.signing === undefined ? {} : { signing: await loadSigningKeys(config.policy.signing) };
+  const shared = { entrypoint, clock, signal, limits: { dataBytesMax }, ...signing };
+  const token = tokenFile === undefined ? {} : { tokenFile };
   const reloader = await Reloader.open({
-    source: new BundleFile(file),
-    openPolicy: ({ file: at, ...unless }) =>
-      openPolicy({ bundle: { file: at }, entrypoint, clock, signal, ...unless }),
-    floor: await openPolicyFloor(config.dataDir),
-    poll: undefined,
+    source:
+      url === undefined
+        ? new BundleFile(bundle ?? SHIPPED_BUNDLE)
+        : new BundleUrl({ url, dataDir, signal, ...token }),
+    openPolicy: ({ file, ...unless }) => openPolicy({ bundle: { file }, ...shared, ...unless }),
+    floor: await openPolicyFloor(dataDir),
+    poll: url === undefined ? undefined : { minMs: pollMinMs, maxMs: pollMaxMs },
     clock,
     timer,
     random,
     log,
   });
+  const polling = reloader.run(signal);
   lifetime.own('policy', async () => {
     closing.abort();
-    await reloader.idle();
+    await Promise.all([polling, reloader.idle()]);
   });
-  if (watch && config.policy.bundle !== undefined) {
-    const watching = await FileWatch.open({ file, timer, onChange: () => void reloader.reload() });
+  if (watch && bundle !== undefined) {
+    const watching = await FileWatch.open({ file: bundle, timer, onChange: () => void reloader.reload() });
     lifetime.own('policy watch', () => watching.close());
   }
   return reloader;

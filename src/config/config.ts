@@ -35,9 +35,18 @@ export interface IssuerConfig {
 }
 
 export interface PolicyConfig {
-  /** Undefined: the policy that ships with Writ. */
+  /** Neither this nor `url`: the policy that ships with Writ. */
   readonly bundle?: string;
   readonly watch: boolean;
+  readonly url?: string;
+  readonly tokenFile?: string;
+  readonly pollMinMs: number;
+  readonly pollMaxMs: number;
+  readonly signing?: {
+    readonly keys: readonly { readonly publicKeyFile: string; readonly algorithm: Algorithm }[];
+    readonly scope?: string;
+  };
+  readonly dataBytesMax: number;
   readonly entrypoint: string;
   readonly memo: boolean;
 }
@@ -166,7 +175,7 @@ function configOf(settings: Settings, { dev, cwd }: ConfigSources): Config {
     ...(fleetKeyFile === undefined ? {} : { fleetKeyFile: absolute(fleetKeyFile) }),
     leaseMs: lease,
     rosterForgetMs: rosterForget,
-    policy: policy.bundle === undefined ? policy : { ...policy, bundle: absolute(policy.bundle) },
+    policy: policyOf(policy, absolute),
     listen: {
       data: listenerOf(listen.data, absolute),
       control: listenerOf(listen.control, absolute),
@@ -197,6 +206,25 @@ function telemetryOf(
       ...(file === undefined ? {} : { file: absolute(file) }),
       ...(tokenFile === undefined ? {} : { tokenFile: absolute(tokenFile) }),
     },
+  };
+}
+
+function policyOf(policy: Settings['policy'], absolute: Absolute): PolicyConfig {
+  const { bundle, tokenFile, signing, pollMin, pollMax, ...rest } = policy;
+  return {
+    ...rest,
+    pollMinMs: pollMin,
+    pollMaxMs: pollMax,
+    ...(bundle === undefined ? {} : { bundle: absolute(bundle) }),
+    ...(tokenFile === undefined ? {} : { tokenFile: absolute(tokenFile) }),
+    ...(signing === undefined
+      ? {}
+      : {
+          signing: {
+            ...signing,
+            keys: signing.keys.map((key) => ({ ...key, publicKeyFile: absolute(key.publicKeyFile) })),
+          },
+        }),
   };
 }
 

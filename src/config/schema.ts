@@ -9,6 +9,7 @@ import { isLocalAddress, isSameListener } from './address.ts';
 import {
   address,
   addressRange,
+  bytes,
   collectorUrl,
   duration,
   fetchedUrl,
@@ -234,6 +235,45 @@ function refuseHeadersInTheClear(
   context.addIssue({ code: 'custom', path: ['headersFile'], message });
 }
 
+const signing = z.strictObject({
+  keys: listOf(z.strictObject({ publicKeyFile: path, algorithm: oneOf(ALGORITHMS).prefault('RS256') }), 1),
+  scope: word('text of 1 to 256 characters', /^[^\n]{1,256}$/).exactOptional(),
+});
+
+const policy = z
+  .strictObject({
+    bundle: path.exactOptional(),
+    watch: z.boolean().prefault(true),
+    url: fetchedUrl.exactOptional(),
+    tokenFile: path.exactOptional(),
+    pollMin: duration('1s', '24h').prefault('60s'),
+    pollMax: duration('1s', '24h').prefault('120s'),
+    signing: signing.exactOptional(),
+    dataBytesMax: bytes(1_024, 64 * 1024 * 1024).prefault(32 * 1024 * 1024),
+    entrypoint: word(
+      'a path of a rule such as writ/authz/decision',
+      /^[A-Za-z_]\w*(\/[A-Za-z_]\w*)*$/,
+    ).prefault('writ/authz/decision'),
+    memo: z.boolean().prefault(true),
+  })
+  .superRefine(refuseOddPolicies, evenIfFaulty);
+
+/** One source; what belongs to the other one, or to none, would silently do nothing. */
+function refuseOddPolicies(settings: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  const { bundle, url, tokenFile, signing, pollMin, pollMax } = settings;
+  const refuse = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
+  if (bundle !== undefined && url !== undefined) refuse('url', 'must not be there beside policy.bundle');
+  if (tokenFile !== undefined && url === undefined)
+    refuse('tokenFile', 'must not be there without policy.url');
+  if (signing !== undefined && bundle === undefined && url === undefined)
+    refuse(
+      'signing',
+      'must not be there without policy.bundle or policy.url: the policy that ships is not signed',
+    );
+  if (typeof pollMin === 'number' && typeof pollMax === 'number' && pollMax < pollMin)
+    refuse('pollMax', 'must be at least policy.pollMin');
+}
+
 export const schema = z
   .strictObject({
     fleet: word('1 to 64 of a-z, 0-9 and -', /^[a-z0-9-]{1,64}$/).prefault('default'),
@@ -245,17 +285,7 @@ export const schema = z
     bootstrap: z.boolean().prefault(false),
     rosterForget: duration('1s', '168h').prefault('10m'),
     barrier: oneOf(['acknowledged', 'wait']).prefault('acknowledged'),
-    policy: z
-      .strictObject({
-        bundle: path.exactOptional(),
-        watch: z.boolean().prefault(true),
-        entrypoint: word(
-          'a path of a rule such as writ/authz/decision',
-          /^[A-Za-z_]\w*(\/[A-Za-z_]\w*)*$/,
-        ).prefault('writ/authz/decision'),
-        memo: z.boolean().prefault(true),
-      })
-      .prefault({}),
+    policy: policy.prefault({}),
     listen: listen.prefault({}),
     issuers,
     revocationClaims: listOf(revocationClaim).prefault([]),

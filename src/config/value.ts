@@ -121,3 +121,12 @@ export const collectorUrl = parsed('an http: or https: URL without user, query a
   const isPlain = url?.username === '' && url.password === '' && !/[?#]/.test(text);
   return isPlain && /^https?:$/.test(url.protocol) ? text : undefined;
 });
+
+/** A whole number of bytes; from the environment and `--set` it is text, so digits are taken too. */
+export function bytes(min: number, max: number) {
+  const right = { error: `must be a whole number of bytes, ${min} to ${max}` };
+  return z.preprocess(
+    (given) => (typeof given === 'string' && /^\d{1,12}$/.test(given) ? Number(given) : given),
+    z.int(right).min(min, right).max(max, right),
+  );
+}

@@ -3,6 +3,15 @@ import { describe, expect, it } from 'vitest';
 import type { Config, ConfigSources } from '../../src/config/config.ts';
 import { parseConfig, renderProblems, requireConfig } from '../../src/config/config.ts';
 
+/** The defaults of the policy's keys, but for the entrypoint. */
+const POLICY = {
+  watch: true,
+  memo: true,
+  pollMinMs: 60_000,
+  pollMaxMs: 120_000,
+  dataBytesMax: 33_554_432,
+};
+
 type Given = Partial<ConfigSources>;
 
 function sourcesOf(given: Given): ConfigSources {
@@ -36,7 +45,7 @@ describe('a configuration from nothing', () => {
       bootstrap: false,
       rosterForgetMs: 600_000,
       barrier: 'acknowledged',
-      policy: { entrypoint: 'writ/authz/decision', watch: true, memo: true },
+      policy: { entrypoint: 'writ/authz/decision', ...POLICY },
       listen: {
         data: { address: { host: '127.0.0.1', port: 8181 } },
         control: { address: { host: '127.0.0.1', port: 8282 } },
@@ -147,6 +156,7 @@ describe('a configuration with every key', () => {
       barrier: 'wait',
       policy: {
         bundle: '/srv/writ/policies/bundle.tar.gz',
+        ...POLICY,
         watch: false,
         entrypoint: 'acme/allow',
         memo: false,

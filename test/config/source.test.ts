@@ -3,6 +3,15 @@ import type { Config, ConfigSources } from '../../src/config/config.ts';
 import { parseConfig, renderProblems, requireConfig } from '../../src/config/config.ts';
 import { KEYS_BY_VARIABLE } from '../../src/config/key.ts';
 
+/** The defaults of the policy's keys, but for the entrypoint. */
+const POLICY = {
+  watch: true,
+  memo: true,
+  pollMinMs: 60_000,
+  pollMaxMs: 120_000,
+  dataBytesMax: 33_554_432,
+};
+
 type Given = Partial<ConfigSources>;
 
 function sourcesOf(given: Given): ConfigSources {
@@ -36,14 +45,12 @@ describe('the order of sources', () => {
     expect(configOf({ fileText, env: { WRIT_POLICY_BUNDLE: '/x' } }).policy).toEqual({
       bundle: '/x',
       entrypoint: 'a/b',
-      watch: true,
-      memo: true,
+      ...POLICY,
     });
     expect(configOf({ fileText, sets: ['policy={ bundle: /y }'] }).policy).toEqual({
       bundle: '/y',
       entrypoint: 'writ/authz/decision',
-      watch: true,
-      memo: true,
+      ...POLICY,
     });
   });
 
@@ -52,8 +59,7 @@ describe('the order of sources', () => {
     expect(configOf({ env }).policy).toEqual({
       bundle: '/x',
       entrypoint: 'a/b',
-      watch: true,
-      memo: true,
+      ...POLICY,
     });
   });
 

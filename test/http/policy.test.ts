@@ -1,5 +1,8 @@
 /** The policy of a running Writ, changed by every trigger, over its real doors and on real files. */
 import { copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { generateKeyPairSync } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { compile } from '../edges/opa/bundles.ts';
@@ -222,6 +225,83 @@ describe('a watched bundle', () => {
     expect(seen.length).toBeGreaterThan(3);
     // A digest and the decision that goes with it are never of two policies.
     for (const { decision, policy } of seen) expect(decision).toBe(policy !== after.policy);
+  });
+});
+
+describe('a replica on a bundle server', () => {
+  /** A server whose answer a test can change; closed after it. */
+  async function serveBundles(): Promise<{
+    url: string;
+    has: (answer: Uint8Array | number) => void;
+    close: () => void;
+  }> {
+    let answer: Uint8Array | number = yes;
+    const server = createServer((_, response) => {
+      if (typeof answer === 'number') response.writeHead(answer).end();
+      else response.writeHead(200, { 'content-type': 'application/gzip' }).end(answer);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return {
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/bundle.tar.gz`,
+      has: (next) => (answer = next),
+      close: () => {
+        server.closeAllConnections();
+        server.close();
+      },
+    };
+  }
+
+  it('runs what the server has, keeps it over a restart without the server, and says what is wrong', async () => {
+    const bundles = await serveBundles();
+    const sets = [`policy.url=${bundles.url}`];
+    const writ = await InProcessWrit.open({ sets });
+    expect((await decisionOf(writ)).decision).toBe(true);
+    bundles.has(no);
+    expect((await reload(writ)).body['state']).toBe('loaded');
+    const denied = await decisionOf(writ);
+    expect(denied.decision).toBe(false);
+    bundles.has(503);
+    expect(await reload(writ)).toMatchObject({
+      status: 503,
+      body: { code: 'POLICY_UNREACHABLE', detail: 'the bundle server answered 503' },
+    });
+    await writ.close();
+    bundles.close();
+    const again = await InProcessWrit.open({ sets, dataDir: writ.dataDir });
+    opened.push(again);
+    expect(await decisionOf(again)).toEqual(denied);
+    expect((await again.diagnostics('/readyz')).status).toBe(200);
+    expect(refusalOf(await again.control('/v1/policy'))).toMatchObject({ code: 'POLICY_UNREACHABLE' });
+  });
+
+  it('loads by itself what the server has next', async () => {
+    const bundles = await serveBundles();
+    const sets = [`policy.url=${bundles.url}`, 'policy.pollMin=1s', 'policy.pollMax=1s'];
+    const writ = await InProcessWrit.open({ sets });
+    opened.push(writ);
+    bundles.has(no);
+    await until(
+      () => decisionOf(writ),
+      ({ decision }) => decision === false,
+    );
+    bundles.close();
+  });
+
+  it('does not start without a bundle, nor with one that is not signed where it must be', async () => {
+    const bundles = await serveBundles();
+    const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const publicKeyFile = join(dir, 'signer.pem');
+    await writeFile(publicKeyFile, publicKey.export({ type: 'spki', format: 'pem' }));
+    const signing = `policy.signing={ keys: [{ publicKeyFile: ${publicKeyFile} }] }`;
+    await expect(InProcessWrit.open({ sets: [`policy.url=${bundles.url}`, signing] })).rejects.toMatchObject({
+      code: 'POLICY_INVALID',
+      message: 'the bundle is not signed, and policy.signing says that it must be',
+    });
+    bundles.has(404);
+    await expect(InProcessWrit.open({ sets: [`policy.url=${bundles.url}`] })).rejects.toMatchObject({
+      code: 'POLICY_UNREACHABLE',
+    });
+    bundles.close();
   });
 });
 

@@ -23,6 +23,7 @@ import type { Preparation } from './off-loop.ts';
 import type { PreparedPolicy } from './prepare.ts';
 import { createInputRenderer, hasLoneSurrogate } from './projection.ts';
 import type { InputRenderer } from './projection.ts';
+import type { SigningRule } from './signature.ts';
 
 export interface PolicyEngineOptions {
   readonly bundle: Uint8Array | { readonly file: string };
@@ -31,6 +32,8 @@ export interface PolicyEngineOptions {
   /** Lets a policy call `time.now_ns`; without one such a bundle is refused. */
   readonly clock?: Clock;
   readonly limits?: Partial<PolicyLimits>;
+  /** Undefined: the bundle needs no signature. */
+  readonly signing?: SigningRule;
   /** A bundle of this digest is `unchanged`, and not opened. */
   readonly unlessDigest?: string;
   /** Ends the preparation, which is refused then. */
@@ -62,11 +65,14 @@ export type PolicyOpening =
 
 /** Loads and tests a bundle. Never rejects for what is in it. What it opens holds nothing that must be closed. */
 export async function openPolicy(options: PolicyEngineOptions): Promise<PolicyOpening> {
-  const { bundle, entrypoint, clock, unlessDigest, signal } = options;
+  const { bundle, entrypoint, clock, unlessDigest, signing, signal } = options;
   const limits = { ...POLICY_LIMITS, ...options.limits };
   const hasClock = clock !== undefined;
-  const unless = unlessDigest === undefined ? {} : { unlessDigest };
-  const preparation = await prepareOffLoop({ bundle, entrypoint, hasClock, limits, ...unless }, signal);
+  const rules = {
+    ...(signing === undefined ? {} : { signing }),
+    ...(unlessDigest === undefined ? {} : { unlessDigest }),
+  };
+  const preparation = await prepareOffLoop({ bundle, entrypoint, hasClock, limits, ...rules }, signal);
   if (preparation.state !== 'ready') return preparation;
   const { policy } = preparation;
   const { module, image } = policy;

@@ -2,6 +2,9 @@
 export const POLICY_LIMITS = {
   bundleBytesMax: 64 * 1024 * 1024,
   unpackedBytesMax: 256 * 1024 * 1024,
+  /** Until a bundle server's headers are there, and until all of the bundle is. */
+  answerMs: 5_000,
+  downloadMs: 60_000,
   filesMax: 10_000,
   /** Of data.json: it becomes 16 times as much memory, twice while it is loaded. */
   dataBytesMax: 32 * 1024 * 1024,

@@ -5,7 +5,7 @@
  */
 import type { Clock } from '../../kernel/clock.ts';
 import type { InputPath } from './bundle.ts';
-import { invalid, readBundle, shown } from './bundle.ts';
+import { bundleOf, digestOf, invalid, readBundleFiles, shown } from './bundle.ts';
 import { hostBuiltins } from './builtin.ts';
 import { PolicyHost } from './host.ts';
 import { buildImage } from './image.ts';
@@ -13,6 +13,8 @@ import type { PolicyImage } from './image.ts';
 import type { PolicyLimits } from './limits.ts';
 import { compileModule } from './module.ts';
 import { selfTest } from './self-test.ts';
+import type { SigningRule } from './signature.ts';
+import { verifySignature } from './signature.ts';
 
 /** All of it can be posted from one thread to another. */
 export interface PreparedPolicy {
@@ -34,6 +36,8 @@ export interface PrepareOptions {
   /** Whether the host will have a clock, so that `time.now_ns` can be supplied. */
   readonly hasClock: boolean;
   readonly limits: PolicyLimits;
+  /** Undefined: bundles need no signature. */
+  readonly signing?: SigningRule;
 }
 
 /** Where the thread finds the bundle. */
@@ -46,7 +50,9 @@ export interface BundleAt {
 /** POLICY_INVALID says why the bundle is refused. `onLoaded` is called when nothing but the self-test is left. */
 export async function preparePolicy(options: PrepareOptions, onLoaded: () => void): Promise<PreparedPolicy> {
   const { limits } = options;
-  const bundle = await readBundle(options.bundle, limits);
+  const files = await readBundleFiles(options.bundle, limits);
+  if (options.signing !== undefined) await verifySignature(files, options.signing);
+  const bundle = bundleOf(files, digestOf(options.bundle), limits);
   const module = compileModule(bundle.wasm);
   const builtins = hostBuiltins(options.hasClock ? LOAD_CLOCK : undefined);
   const { image, memory } = buildImage(module, bundle.data, builtins, limits);
