@@ -34,11 +34,13 @@ import { SessionFile } from './edges/system/session-file.ts';
 import { systemTimer } from './edges/system/timer.ts';
 import { GrantTable } from './decision/grants.ts';
 import { VERSION } from './edges/system/version.ts';
+import { activeTraceIds } from './edges/telemetry/active-trace.ts';
 import { createDecisionObserver } from './edges/telemetry/decision-observer.ts';
 import { metricsOf } from './edges/telemetry/metric-list.ts';
 import { openDecisionLog } from './edges/telemetry/open-decision-log.ts';
 import { RequestDurations } from './edges/telemetry/request-durations.ts';
 import { parseTraceparent } from './edges/telemetry/trace-context.ts';
+import type { Traces } from './edges/telemetry/traces.ts';
 import type { CrashPoint } from './feed/crash-point.ts';
 import { Cursor } from './feed/cursor.ts';
 import { EPS_MS, Lease } from './feed/lease.ts';
@@ -85,6 +87,8 @@ import type { Log } from './kernel/log.ts';
 import { Pace } from './kernel/pace.ts';
 import type { Random } from './kernel/random.ts';
 import { newId } from './kernel/random.ts';
+import type { Tracer } from './kernel/trace.ts';
+import { NO_TRACER } from './kernel/trace.ts';
 import { LastAccepts } from './revocation/last-accepts.ts';
 import { parsingSelectors } from './revocation/selector.ts';
 import { RevocationView } from './revocation/view.ts';
@@ -150,6 +154,9 @@ async function open(
     key: await loadReplicaKey(dataDir),
     logKey: logKeyOf(fleetKey),
   };
+  const traces = await openTracesTo(config, identity.incarnation, log);
+  if (traces !== undefined) lifetime.own('traces', () => traces.close());
+  const tracer = traces ?? NO_TRACER;
   const fingerprinter = new Fingerprinter(fingerprintKeyOf(fleetKey));
   const reloader = await openReloader({ config, clock, log, random, timer }, lifetime);
   const { policy } = reloader;
@@ -157,7 +164,7 @@ async function open(
   const dev = config.dev
     ? await openDevIssuer({ dataDir, audiences: [config.devAudience], clock, random })
     : undefined;
-  const openWith = (one: IssuerConfig): Issuer => openIssuer(one, clock, log);
+  const openWith = (one: IssuerConfig): Issuer => openIssuer(one, { clock, log, tracer });
   const verifierOf = (issuers: readonly Issuer[]) =>
     new JwtVerifier({
       issuers,
@@ -267,6 +274,7 @@ async function open(
     effects,
     idempotencyHmacKey,
     crashPoint,
+    tracer,
     closing: closing.signal,
   });
   const clockSkewS = config.clockSkewMs / 1000;
@@ -352,7 +360,9 @@ async function open(
   // Loaded here, before anyone can ask: it takes the loop tens of milliseconds.
   const { METRICS_TYPE, createMetricsPage } = await import('./edges/telemetry/prometheus.ts');
   const decisions = new DecisionCounts();
-  const requests = new RequestDurations();
+  const durations = new RequestDurations();
+  const probes = { record: durations.record.bind(durations) };
+  const requests = { ...probes, trace: traces?.request.bind(traces) };
   const opened = await openDecisionLog({
     config: config.telemetry.decisionLog,
     sources: {
@@ -365,7 +375,7 @@ async function open(
       entrypoint: config.policy.entrypoint,
       position: () => renderPosition(cursor.position),
       policyDigest: () => policy.revision.digest,
-      trace: ({ asking }) => parseTraceparent(asking.headers['traceparent']),
+      trace: ({ asking }) => activeTraceIds() ?? parseTraceparent(asking.headers['traceparent']),
       wallMs: () => clock.now().wallMs,
       monoMs: () => performance.now(),
     },
@@ -377,15 +387,18 @@ async function open(
     counts: decisions,
     decisionLog: opened?.decisionLog,
     isRequired: config.telemetry.decisionLog.required,
+    trace: traces?.decided.bind(traces),
     log,
   });
   const page = createMetricsPage(
     metricsOf({
       version: VERSION,
       decisions,
-      requests,
+      requests: durations,
       policy,
+      reloader,
       view,
+      grants,
       lastAccepts,
       sessions,
       lease,
@@ -395,12 +408,18 @@ async function open(
       follower,
       revoker,
       decisionLog: () => opened?.decisionLog.counts,
+      traces: () => traces?.counts,
+      reviewer,
       skewBackMs: () => clock.skewBackMs,
       issuersWithoutKeys: () => issuersWithoutKeys(issuers).length,
     }),
   );
   const metrics = { type: METRICS_TYPE, page };
-  const diagnosed = await serve('diagnostics', listen.diagnostics, diagnostics({ readiness, metrics, log }));
+  const diagnosed = await serve(
+    'diagnostics',
+    listen.diagnostics,
+    diagnostics({ readiness, metrics, requests: probes, log }),
+  );
   const openApi = renderOpenApi({ version: VERSION, dev: config.dev });
   const openEpoch = (rule: OpenRule, reason?: string) => replica.openEpoch(rule, reason);
   const factRoutes = new FactRoutes({
@@ -445,6 +464,7 @@ async function open(
       publicUrl: () => publicUrl ?? '',
       openApi,
       observer,
+      requests,
       log,
     }),
   );
@@ -503,9 +523,34 @@ async function openReloader(
   return reloader;
 }
 
-function openIssuer(config: IssuerConfig, clock: Clock, log: Log): Issuer {
+/** The SDK is loaded only where there is a collector. */
+async function openTracesTo(
+  { fleet, replica, telemetry }: Config,
+  incarnation: string,
+  log: Log,
+): Promise<Traces | undefined> {
+  const { url } = telemetry.traces;
+  if (url === undefined) return undefined;
+  const { openTraces } = await import('./edges/telemetry/traces.ts');
+  const resource = {
+    'service.name': 'writ',
+    'service.namespace': fleet,
+    'service.version': VERSION,
+    'service.instance.id': incarnation,
+    'writ.replica': replica,
+  };
+  return openTraces({ config: { ...telemetry.traces, url }, resource, log });
+}
+
+interface IssuerPorts {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly tracer: Tracer;
+}
+
+function openIssuer(config: IssuerConfig, ports: IssuerPorts): Issuer {
   const { issuer, audiences, algorithms, tokenType, jwks } = config;
-  const shared = { issuer, use: keyUseOf(tokenType), clock, log };
+  const shared = { issuer, use: keyUseOf(tokenType), ...ports };
   const keys =
     'url' in jwks
       ? createJwksUrl({ ...shared, url: jwks.url })

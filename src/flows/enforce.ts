@@ -23,6 +23,7 @@ import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
+import type { Tracer } from '../kernel/trace.ts';
 import type { RevocationView } from '../revocation/view.ts';
 import type { Appended, Appender } from './append.ts';
 import type { BarrierAnswer, LeaseTable, ReplicaStanding } from './barrier.ts';
@@ -58,6 +59,7 @@ export interface EnforcePorts {
   readonly news: News;
   /** A reading wakes everyone who waits for one: of those with many targets a few look at a time. */
   readonly looks: Gate;
+  readonly tracer: Tracer;
   readonly log: Log;
 }
 
@@ -285,7 +287,7 @@ export class Enforcing {
     rule: 'acknowledged' | 'wait',
     now: Instant,
   ): Promise<Closing> {
-    const { receipts, appender, random, timer } = this.#ports;
+    const { receipts, appender, random, timer, tracer } = this.#ports;
     if (this.#isLong) await timer.yield();
     const known: Enforcement = {
       ...this.#now,
@@ -295,7 +297,10 @@ export class Enforcing {
       hasReceipt: true,
     };
     const text = this.#receipt(known, rule);
-    await receipts.write(receiptNameOf(this.id, state), text);
+    const spanFacts = { 'writ.revocation.id': this.id, 'writ.revocation.state': state };
+    await tracer.span('receipt', { facts: spanFacts }, () =>
+      receipts.write(receiptNameOf(this.id, state), text),
+    );
     const { matched, killed, unconfirmed } = known.sessions;
     const reached = { revocation: this.id, state, matched, killed, unconfirmed };
     const facts = {

@@ -178,14 +178,15 @@ export class Revoker {
   }
 
   async #append(id: string, body: string, order: RevocationOrder): Promise<RevocationEntry | LockEntry> {
-    const { appender, view, clock } = this.#ports;
+    const { appender, view, clock, tracer } = this.#ports;
     if (order.expiresAtMs !== undefined) {
       judgeLockEnd(order.expiresAtMs, clock.now().wallMs);
       if (view.locks.size >= LIMITS.lockedHandlesMax) throw new WritError('OVERLOADED', 'too much is locked');
     }
     const { seen } = await this.dryRun(order.targets);
     const sealed = await new Pace(this.#ports).run(appender.sealing(entryFacts(id, body, order)));
-    const appended = await appender.append(sealed);
+    const facts = { 'writ.revocation.id': sealed.entry.id };
+    const appended = await tracer.span('append', { facts }, () => appender.append(sealed));
     if (!appended.duplicate) {
       this.#follow(appended, seen);
       return sealed.entry as RevocationEntry | LockEntry;
@@ -241,11 +242,12 @@ export class Revoker {
 
   /** The caller may hang up; this goes on, through a store that is away for a while. */
   async #run(enforcing: Enforcing): Promise<void> {
-    const { closing, timer, log } = this.#ports;
+    const { closing, timer, log, tracer } = this.#ports;
+    const facts = { 'writ.revocation.id': enforcing.id };
     let said = '';
     while (!closing.aborted) {
       try {
-        await enforcing.run(closing);
+        await tracer.span('barrier', { facts }, () => enforcing.run(closing));
         if (enforcing.isMoot) this.#followed.delete(enforcing.id);
         if (enforcing.current.state === 'enforced') await this.#letGo(enforcing.id);
         return;

@@ -3,7 +3,7 @@
  * do is flows/authorise.ts. Not hot, so Express; each handler parses, flows and renders.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import type { Express, NextFunction, Request, RequestHandler, Response } from 'express';
 import express from 'express';
 import type { Target } from '../feed/entry.ts';
 import type { Authoriser, Need } from '../flows/authorise.ts';
@@ -70,18 +70,30 @@ export function controlPlane(ports: ControlPlanePorts): RequestListener {
   // Express judges a target only after it could parse it, and answers the others itself, in HTML.
   return (req, res) => {
     watch(req, res, ports.requests);
-    if (req.url?.startsWith('/') === true) app(req, res);
+    if (req.url?.startsWith('/') === true) serveTraced(app, req, res, ports.requests);
     else send(req, res, problemAnswer(new WritError('NOT_FOUND', 'no such route')));
   };
 }
 
 /** Express has put the route on the request by the time its answer is out. */
+function routeOf(req: IncomingMessage): string {
+  const { route } = req as { route?: { path: string } };
+  return route?.path ?? '*';
+}
+
 function watch(req: IncomingMessage, res: ServerResponse, requests: RequestWatch): void {
   const startedMs = performance.now();
   res.once('close', () => {
-    const { route } = req as { route?: { path: string } };
-    requests.record(route?.path ?? '*', req.method ?? '', res.statusCode, performance.now() - startedMs);
+    requests.record(routeOf(req), req.method ?? '', res.statusCode, performance.now() - startedMs);
   });
+}
+
+function serveTraced(app: Express, req: IncomingMessage, res: ServerResponse, { trace }: RequestWatch): void {
+  const serve = (): void => {
+    app(req, res);
+  };
+  if (trace === undefined) serve();
+  else trace(req, res, () => routeOf(req), serve);
 }
 
 class ControlPlane {

@@ -27,6 +27,7 @@ import { renderDecision, statusOf, withStatus } from './decision-answer.ts';
 import { evaluateAll } from './evaluations.ts';
 import { RecentRequests } from './recent-requests.ts';
 import type { Call, Route } from './router.ts';
+import type { RequestWatch } from './request-watch.ts';
 import { createRouter } from './router.ts';
 import { sessionRoutes } from './session-routes.ts';
 
@@ -42,6 +43,7 @@ export interface DataPlanePorts {
   /** `/openapi.json` (openapi.ts). */
   readonly openApi: string;
   readonly observer: DecisionObserver;
+  readonly requests: RequestWatch;
   readonly log: Log;
 }
 
@@ -49,7 +51,7 @@ export function dataPlane(ports: DataPlanePorts): RequestListener {
   const plane = new DataPlane(ports);
   return createRouter(
     [...plane.routes(), ...sessionRoutes(ports, (judgement, occasion) => plane.render(judgement, occasion))],
-    ports.log,
+    ports,
   );
 }
 

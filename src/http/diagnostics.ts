@@ -5,6 +5,7 @@
 import type { RequestListener } from 'node:http';
 import type { Log } from '../kernel/log.ts';
 import type { Answer } from './answer.ts';
+import type { RequestWatch } from './request-watch.ts';
 import type { Route } from './router.ts';
 import { createRouter } from './router.ts';
 
@@ -17,10 +18,11 @@ export interface ReadinessCheck {
 export interface DiagnosticsPorts {
   readonly readiness: () => readonly ReadinessCheck[];
   readonly metrics: { readonly type: string; readonly page: () => Promise<string> };
+  readonly requests: RequestWatch;
   readonly log: Log;
 }
 
-export function diagnostics({ readiness, metrics, log }: DiagnosticsPorts): RequestListener {
+export function diagnostics({ readiness, metrics, requests, log }: DiagnosticsPorts): RequestListener {
   let hasStarted = false;
   const ready = (): Answer => {
     const checks = readiness();
@@ -45,5 +47,5 @@ export function diagnostics({ readiness, metrics, log }: DiagnosticsPorts): Requ
     { method: 'GET', path: '/startupz', handle: started },
     { method: 'GET', path: '/metrics', handle: scraped },
   ];
-  return createRouter(routes, log);
+  return createRouter(routes, { log, requests });
 }

@@ -9,6 +9,7 @@ import { WritError as Failure } from '../kernel/error.ts';
 import type { Answer } from './answer.ts';
 import { asWritError, problemAnswer, send } from './answer.ts';
 import { collectBody, requireJson } from './body.ts';
+import type { RequestWatch } from './request-watch.ts';
 
 export interface Call {
   readonly req: IncomingMessage;
@@ -36,27 +37,36 @@ interface Pattern {
   readonly routes: Map<string, Route>;
 }
 
+export interface RouterPorts {
+  readonly log: Log;
+  readonly requests: RequestWatch;
+}
+
 /** A listener over `routes`. It never throws and never leaves a request unanswered. */
-export function createRouter(routes: readonly Route[], log: Log): RequestListener {
+export function createRouter(routes: readonly Route[], { log, requests }: RouterPorts): RequestListener {
   const exact = new Map<string, Map<string, Route>>();
   const patterns: Pattern[] = [];
   for (const route of routes) methodsFor(route.path, exact, patterns).set(route.method, route);
   return (req, res) => {
+    const exchange = { req, res, log, requests, startedMs: performance.now() };
     const path = pathOf(req.url ?? '');
     const found = exact.get(path);
     if (found !== undefined) {
-      dispatch(found, NO_PARAMS, { req, res, log });
+      dispatch(found, NO_PARAMS, exchange);
       return;
     }
     for (const { expression, routes: methods } of patterns) {
       const match = expression.exec(path);
       if (match === null) continue;
-      dispatch(methods, match.slice(1), { req, res, log });
+      dispatch(methods, match.slice(1), exchange);
       return;
     }
-    send(req, res, problemAnswer(new Failure('NOT_FOUND', 'no such route')));
+    answer(exchange, NO_ROUTE, problemAnswer(new Failure('NOT_FOUND', 'no such route')));
   };
 }
+
+/** What requests without one are counted under. */
+const NO_ROUTE = '*';
 
 const NO_PARAMS: readonly string[] = [];
 
@@ -86,6 +96,15 @@ interface Exchange {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly log: Log;
+  readonly requests: RequestWatch;
+  /** Monotonic milliseconds at which it came. */
+  readonly startedMs: number;
+}
+
+/** The one way an answer goes out. */
+function answer({ req, res, requests, startedMs }: Exchange, route: string, given: Answer): void {
+  send(req, res, given);
+  requests.record(route, req.method ?? '', given.status, performance.now() - startedMs);
 }
 
 function dispatch(methods: Map<string, Route>, params: readonly string[], exchange: Exchange): void {
@@ -93,8 +112,8 @@ function dispatch(methods: Map<string, Route>, params: readonly string[], exchan
   const route = methods.get(req.method === 'HEAD' ? 'GET' : (req.method ?? ''));
   if (route === undefined) {
     const allow = [...methods.keys()].join(', ');
-    const answer = problemAnswer(new Failure('METHOD_NOT_ALLOWED', `allowed here: ${allow}`));
-    send(req, res, { ...answer, headers: { ...answer.headers, allow } });
+    const refusal = problemAnswer(new Failure('METHOD_NOT_ALLOWED', `allowed here: ${allow}`));
+    answer(exchange, NO_ROUTE, { ...refusal, headers: { ...refusal.headers, allow } });
     return;
   }
   if (route.bodyBytesMax === undefined) handle(route, { req, res, body: '', params }, exchange);
@@ -124,10 +143,22 @@ function handleBody(route: Route, bodyBytesMax: number, params: readonly string[
 }
 
 function handle(route: Route, call: Call, exchange: Exchange): void {
+  const { trace } = exchange.requests;
+  if (trace === undefined) run(route, call, exchange);
+  else
+    trace(
+      exchange.req,
+      exchange.res,
+      () => route.path,
+      () => run(route, call, exchange),
+    );
+}
+
+function run(route: Route, call: Call, exchange: Exchange): void {
   try {
-    const answer = route.handle(call);
-    if (answer instanceof Promise) void settle(route, answer, exchange);
-    else if (answer !== undefined) send(call.req, call.res, answer);
+    const given = route.handle(call);
+    if (given instanceof Promise) void settle(route, given, exchange);
+    else if (given !== undefined) answer(exchange, route.path, given);
   } catch (thrown) {
     fail(route, exchange, asWritError(thrown));
   }
@@ -135,20 +166,21 @@ function handle(route: Route, call: Call, exchange: Exchange): void {
 
 async function settle(route: Route, pending: Promise<Answer | undefined>, exchange: Exchange): Promise<void> {
   try {
-    const answer = await pending;
-    if (answer !== undefined) send(exchange.req, exchange.res, answer);
+    const given = await pending;
+    if (given !== undefined) answer(exchange, route.path, given);
   } catch (thrown) {
     fail(route, exchange, asWritError(thrown));
   }
 }
 
-function fail(route: Route, { req, res, log }: Exchange, error: WritError): void {
+function fail(route: Route, exchange: Exchange, error: WritError): void {
   if (error.code === 'INTERNAL')
-    log.error('a request failed unforeseen', { code: error.code, detail: causeOf(error) });
-  const answer = (route.renderError ?? problemAnswer)(error);
+    exchange.log.error('a request failed unforeseen', { code: error.code, detail: causeOf(error) });
+  const refusal = (route.renderError ?? problemAnswer)(error);
   // What is left of an oversized body is not read: the connection ends with the answer.
   const isCut = error.code === 'BODY_TOO_LARGE';
-  send(req, res, isCut ? { ...answer, headers: { ...answer.headers, connection: 'close' } } : answer);
+  const headers = { ...refusal.headers, connection: 'close' };
+  answer(exchange, route.path, isCut ? { ...refusal, headers } : refusal);
 }
 
 /** The kind of failure, never its message: a foreign message may quote what was sent. */

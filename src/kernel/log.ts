@@ -9,6 +9,7 @@ export const LOG_FIELDS = [
   'caller',
   'code',
   'count',
+  'decision',
   'detail',
   'digest',
   'durationMs',

@@ -53,12 +53,14 @@ function expectUnforeseen(reply: Reply, detail: string): void {
   expect(logged).toEqual([{ sentence: 'a request failed unforeseen', fields: { code: 'INTERNAL', detail } }]);
 }
 
+const requests = { record: (): void => undefined };
+
 describe('a handler that fails', () => {
   const failing = (thrown: unknown, more: Partial<Route> = {}): Promise<string> => {
     const handle = (): never => {
       throw thrown as Error;
     };
-    return serve(createRouter([{ method: 'GET', path: '/x', handle, ...more }], log));
+    return serve(createRouter([{ method: 'GET', path: '/x', handle, ...more }], { log, requests }));
   };
 
   it('is a 500 that says nothing of it, and the kind of failure is logged', async () => {
@@ -99,6 +101,7 @@ describe('the data plane', () => {
         decisionEntrypoint: 'writ/authz/decision',
         ids: new DecisionIds(new Uint8Array(16)),
         observer: { decided: () => undefined },
+        requests,
         log,
       } as unknown as DataPlanePorts),
     );
@@ -175,7 +178,7 @@ describe('the ledger', () => {
         authoriser,
         factRoutes: { routes: () => [] },
         inspection,
-        requests: { record: () => undefined },
+        requests,
         turn: () => Promise.resolve(),
         log,
         mint: undefined,

@@ -545,6 +545,53 @@ const MEMO: readonly Removal[] = [
   },
 ];
 
+const telemetry = (name: string): string => `src/edges/telemetry/${name}.ts`;
+
+const TELEMETRY: readonly Removal[] = [
+  {
+    name: 'a yes that was revoked while its line was written goes out',
+    file: 'src/flows/record.ts',
+    find: '    if (isSameAnswer(decision, again)) return again;\n',
+    replace: '    return decision;\n',
+    test: test('flows/record', 'with a line of its own, where the revocation landed'),
+  },
+  {
+    name: 'a yes goes out whose line could not be written',
+    file: 'src/flows/record.ts',
+    find: '    if (!(await record(decision))) return undefined;\n',
+    replace: '    await record(decision);\n',
+    test: test('flows/record', 'is none where its line cannot be written'),
+  },
+  {
+    name: 'a line that is late counts as written',
+    file: telemetry('decision-log'),
+    find: 'recorded.resolve(false), this.#options.recordMs',
+    replace: 'recorded.resolve(true), this.#options.recordMs',
+    test: test('edges/telemetry/decision-log', 'has failed when the sink is late'),
+  },
+  {
+    name: 'a token that a caller put somewhere else is written down',
+    file: telemetry('decision-mask'),
+    find: "    if (text.includes(TOKEN_START)) eraseTokens(event, '', erased);\n",
+    replace: '',
+    test: test('edges/telemetry/decision-mask', 'finds a token wherever it is put'),
+  },
+  {
+    name: 'what was presented as a credential is written down',
+    file: telemetry('decision-mask'),
+    find: '[PRESENTED, ...pointers, ...claims]',
+    replace: '[...pointers, ...claims]',
+    test: test('edges/telemetry/decision-mask', 'erases what was presented as a credential'),
+  },
+  {
+    name: 'a sink that is stuck fills the memory',
+    file: telemetry('bounded-writer'),
+    find: 'this.#pendingBytes + bytes > this.#options.pendingBytesMax',
+    replace: 'false',
+    test: test('edges/telemetry/bounded-writer', 'drops and counts what does not fit'),
+  },
+];
+
 export const REMOVALS: readonly Removal[] = [
   ...SPELLING,
   ...HEADER,
@@ -555,4 +602,5 @@ export const REMOVALS: readonly Removal[] = [
   ...PRESENTED,
   ...APPLYING,
   ...MEMO,
+  ...TELEMETRY,
 ];

@@ -46,6 +46,7 @@ import type { JsonObject } from '../../src/kernel/json.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
 import type { LogFields } from '../../src/kernel/log.ts';
 import type { Random } from '../../src/kernel/random.ts';
+import { NO_TRACER } from '../../src/kernel/trace.ts';
 import { LastAccepts } from '../../src/revocation/last-accepts.ts';
 import { RevocationView } from '../../src/revocation/view.ts';
 import { SessionRegistry } from '../../src/session/registry.ts';
@@ -381,6 +382,7 @@ export class TestReplica {
       lastAccepts,
       effects,
       idempotencyHmacKey: new Uint8Array(32),
+      tracer: NO_TRACER,
       crashPoint,
       closing: this.closing.signal,
     });

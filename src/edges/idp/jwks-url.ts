@@ -4,6 +4,8 @@
  */
 import { WritError } from '../../kernel/error.ts';
 import { LIMITS } from '../../kernel/limits.ts';
+import type { Tracer } from '../../kernel/trace.ts';
+import { NO_TRACER } from '../../kernel/trace.ts';
 import type { RefreshedKeysOptions } from './refreshed-keys.ts';
 import { RefreshedKeys } from './refreshed-keys.ts';
 
@@ -11,6 +13,7 @@ export interface JwksUrlOptions extends RefreshedKeysOptions {
   readonly url: string;
   /** For the whole answer, body included. Default: LIMITS.jwksMs. */
   readonly answerMs?: number;
+  readonly tracer?: Tracer;
 }
 
 /** Opens no connection: the first `refresh` does. Throws CONFIG_INVALID for a URL that is not https or loopback. */
@@ -18,7 +21,12 @@ export function createJwksUrl(options: JwksUrlOptions): RefreshedKeys {
   const url = URL.parse(options.url);
   if (url === null || !isSafeUrl(url))
     throw new WritError('CONFIG_INVALID', 'a JWKS URL is https, or http on loopback', { field: 'jwks.url' });
-  return new RefreshedKeys(() => fetchKeys(url, options.answerMs ?? LIMITS.jwksMs), options);
+  const { answerMs = LIMITS.jwksMs, tracer = NO_TRACER } = options;
+  const load = (): Promise<string> =>
+    tracer.span('GET jwks', { kind: 'client', facts: { 'server.address': url.hostname } }, () =>
+      fetchKeys(url, answerMs, tracer.headers()),
+    );
+  return new RefreshedKeys(load, options);
 }
 
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
@@ -29,10 +37,18 @@ function isSafeUrl({ protocol, hostname, username, password }: URL): boolean {
   return protocol === 'https:' || (protocol === 'http:' && LOOPBACK.test(hostname));
 }
 
-async function fetchKeys(url: URL, answerMs: number): Promise<string> {
+async function fetchKeys(
+  url: URL,
+  answerMs: number,
+  trace: Readonly<Record<string, string>>,
+): Promise<string> {
   const response = await fetch(url, {
     redirect: 'error',
-    headers: { accept: 'application/jwk-set+json, application/json', 'accept-encoding': 'identity' },
+    headers: {
+      accept: 'application/jwk-set+json, application/json',
+      'accept-encoding': 'identity',
+      ...trace,
+    },
     signal: AbortSignal.timeout(answerMs),
   });
   const encoding = response.headers.get('content-encoding') ?? 'identity';

@@ -1,5 +1,6 @@
 /**
- * The DecisionObserver of a running Writ: every decision is counted, and has its line where there is a decision log. It
+ * The DecisionObserver of a running Writ: every decision is counted, has its line where there is a decision log, and is
+ * said on its span where there are traces. It
  * is called on the hot path and never throws: a fault in telling of a decision must not become a fault of its answer.
  */
 import type { DecisionCounts } from '../../decision/counts.ts';
@@ -12,38 +13,32 @@ export interface ObserverOptions {
   readonly decisionLog: DecisionLog | undefined;
   /** Every answer waits for its line. */
   readonly isRequired: boolean;
+  /** Says on the request's span what was decided; undefined when requests are not traced. */
+  readonly trace: DecisionObserver['decided'] | undefined;
   readonly log: Log;
 }
 
-export function createDecisionObserver({
-  counts,
-  decisionLog,
-  isRequired,
-  log,
-}: ObserverOptions): DecisionObserver {
-  const count: DecisionObserver['decided'] = ({ reason }, { source, startedMs }) => {
-    counts.add(reason, source, performance.now() - startedMs);
-  };
-  if (decisionLog === undefined) return { decided: count };
-  const failed = (error: unknown): false => {
-    log.error('a decision could not be written down', {
-      detail: error instanceof Error ? error.name : 'unknown',
-    });
+export function createDecisionObserver(options: ObserverOptions): DecisionObserver {
+  const { counts, decisionLog, isRequired, trace, log } = options;
+  const failed = (error: unknown, decision: string): false => {
+    const detail = error instanceof Error ? error.name : 'unknown';
+    log.error('a decision could not be told of', { detail, decision });
     return false;
   };
-  if (isRequired)
-    return {
-      decided: count,
-      record: async (decision, occasion) => decisionLog.record(decision, occasion).catch(failed),
-    };
-  return {
-    decided: (decision, occasion) => {
-      count(decision, occasion);
-      try {
-        decisionLog.write(decision, occasion);
-      } catch (error) {
-        failed(error);
-      }
-    },
+  const tellers = [
+    ...(trace === undefined ? [] : [trace]),
+    ...(decisionLog === undefined || isRequired ? [] : [decisionLog.write.bind(decisionLog)]),
+  ];
+  const decided: DecisionObserver['decided'] = (decision, occasion) => {
+    counts.add(decision.reason, occasion.source, performance.now() - occasion.startedMs);
+    try {
+      for (const tell of tellers) tell(decision, occasion);
+    } catch (error) {
+      failed(error, occasion.id);
+    }
   };
+  if (decisionLog === undefined || !isRequired) return { decided };
+  const record: DecisionObserver['record'] = (decision, occasion) =>
+    decisionLog.record(decision, occasion).catch((error: unknown) => failed(error, occasion.id));
+  return { decided, record };
 }

@@ -5,6 +5,7 @@
 import { pino } from 'pino';
 import type { Log, LogFields } from '../../kernel/log.ts';
 import { LOG_FIELDS } from '../../kernel/log.ts';
+import { activeTraceIds } from './active-trace.ts';
 import type { WriteChunk } from './bounded-writer.ts';
 import { BoundedWriter } from './bounded-writer.ts';
 
@@ -42,6 +43,7 @@ export function openLog({
       messageKey: 'message',
       timestamp: () => `,"time":"${new Date(wallMs()).toISOString()}"`,
       formatters: { level: (level) => ({ level }) },
+      mixin: traceFields,
     },
     { write: (line) => writer.write(escapeControls(line)) },
   );
@@ -66,6 +68,12 @@ export function openLog({
     },
     close: (graceMs) => writer.drain(graceMs),
   };
+}
+
+/** In a traced request: where to look for the rest of it. */
+function traceFields(): object {
+  const ids = activeTraceIds();
+  return ids === undefined ? {} : { trace_id: ids.traceId, span_id: ids.spanId };
 }
 
 type Field = [name: string, value: unknown];

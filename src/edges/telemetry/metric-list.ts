@@ -3,10 +3,13 @@
  * book that could disagree. docs/metrics.md, the dashboard and the alert rules are compared with this list.
  */
 import type { DecisionCounts } from '../../decision/counts.ts';
+import type { GrantTable } from '../../decision/grants.ts';
 import type { PolicyEngine } from '../../decision/policy-engine.ts';
 import type { Lease } from '../../feed/lease.ts';
 import type { Follower } from '../../flows/follow.ts';
+import type { Reloader } from '../../flows/reload.ts';
 import type { Renewer } from '../../flows/renew.ts';
+import type { Reviewer } from '../../flows/review.ts';
 import type { Revoker } from '../../flows/revoke.ts';
 import type { Tree } from '../../flows/tree.ts';
 import type { Clock } from '../../kernel/clock.ts';
@@ -25,7 +28,9 @@ export interface MetricSources {
   readonly decisions: DecisionCounts;
   readonly requests: RequestDurations;
   readonly policy: PolicyEngine;
+  readonly reloader: Reloader;
   readonly view: RevocationView;
+  readonly grants: GrantTable;
   readonly lastAccepts: LastAccepts;
   readonly sessions: SessionRegistry;
   readonly lease: Lease;
@@ -36,6 +41,9 @@ export interface MetricSources {
   readonly revoker: Revoker;
   /** Undefined without a decision log. */
   readonly decisionLog: () => DecisionLog['counts'] | undefined;
+  /** Undefined without traces. */
+  readonly traces: () => { readonly exported: number; readonly lost: number } | undefined;
+  readonly reviewer: Reviewer;
   readonly skewBackMs: () => number;
   readonly issuersWithoutKeys: () => number;
 }
@@ -45,13 +53,19 @@ export function metricsOf(from: MetricSources): readonly Metric[] {
     ...decisionMetrics(from),
     ...revocationMetrics(from),
     ...sessionMetrics(from),
-    ...decisionLogMetrics(from),
+    ...sinkMetrics(from),
     ...feedMetrics(from),
     ...processMetrics(),
   ];
 }
 
-function decisionMetrics({ decisions, requests, policy, issuersWithoutKeys }: MetricSources): Metric[] {
+function decisionMetrics({
+  decisions,
+  requests,
+  policy,
+  reloader,
+  issuersWithoutKeys,
+}: MetricSources): Metric[] {
   return [
     {
       name: 'writ_decisions_total',
@@ -72,23 +86,41 @@ function decisionMetrics({ decisions, requests, policy, issuersWithoutKeys }: Me
     {
       name: 'http_server_request_duration_seconds',
       type: 'histogram',
-      help: 'From the request line to the answer, on every listener.',
+      help: 'From the request line to the answer, on every listener; event streams are not counted.',
       labels: ['http_request_method', 'http_response_status_code', 'http_route'],
       read: () => requests.list(),
     },
     info('writ_policy_info', 'The policy in force, by the digest of its bundle.', ['revision'], () => ({
       revision: policy.revision.digest,
     })),
+    {
+      name: 'writ_policy_reloads_total',
+      type: 'counter',
+      help: 'Bundles that were offered after the start, by what became of them.',
+      labels: ['result'],
+      read: () => {
+        const { loaded, refused } = reloader.counts;
+        return [
+          { labels: { result: 'loaded' }, value: loaded },
+          { labels: { result: 'refused' }, value: refused },
+        ];
+      },
+    },
+    gauge(
+      'writ_policy_refused',
+      '1 while the bundle that was offered last is refused, and the one before goes on.',
+      () => (reloader.lastFailure === undefined ? 0 : 1),
+    ),
     gauge('writ_issuers_without_keys', 'Issuers whose keys cannot be had now.', issuersWithoutKeys),
   ];
 }
 
-function revocationMetrics({ revoker, follower, view, lastAccepts }: MetricSources): Metric[] {
+function revocationMetrics({ revoker, follower, view, grants, lastAccepts }: MetricSources): Metric[] {
   return [
     {
       name: 'writ_revocations_received_total',
       type: 'counter',
-      help: 'Orders to revoke that this replica took, repeats included.',
+      help: 'Orders to revoke or to lock that this replica took, repeats included.',
       labels: ['channel'],
       read: () => [{ labels: { channel: 'admin' }, value: revoker.received }],
     },
@@ -108,6 +140,12 @@ function revocationMetrics({ revoker, follower, view, lastAccepts }: MetricSourc
       () => revoker.followedCount,
     ),
     gauge('writ_revocation_list_entries', 'Handles in the index.', () => view.size),
+    gauge(
+      'writ_locked_handles',
+      'Handles that locks name, until they are swept away.',
+      () => view.locks.size,
+    ),
+    gauge('writ_grants', 'Grants that were not taken away, until they are swept away.', () => grants.size),
     counter(
       'writ_late_accepts_total',
       'Allows of something that was revoked here before. It must stay 0.',
@@ -116,7 +154,7 @@ function revocationMetrics({ revoker, follower, view, lastAccepts }: MetricSourc
   ];
 }
 
-function sessionMetrics({ sessions }: MetricSources): Metric[] {
+function sessionMetrics({ sessions, reviewer }: MetricSources): Metric[] {
   return [
     gauge(
       'writ_sessions_active',
@@ -145,10 +183,21 @@ function sessionMetrics({ sessions }: MetricSources): Metric[] {
           .list()
           .map(({ reason, killed }) => ({ labels: { reason, transport: 'events' }, value: killed })),
     },
+    {
+      name: 'writ_sessions_reevaluated_total',
+      type: 'counter',
+      help: 'Live sessions that were decided again, by what made it necessary and by what came of it.',
+      labels: ['cause', 'outcome'],
+      read: () =>
+        [...reviewer.counts].flatMap(([cause, { reviewed, killed }]) => [
+          { labels: { cause, outcome: 'kept' }, value: reviewed - killed },
+          { labels: { cause, outcome: 'killed' }, value: killed },
+        ]),
+    },
   ];
 }
 
-function decisionLogMetrics({ decisionLog }: MetricSources): Metric[] {
+function sinkMetrics({ decisionLog, traces }: MetricSources): Metric[] {
   return [
     counter(
       'writ_decision_log_lines_total',
@@ -164,6 +213,16 @@ function decisionLogMetrics({ decisionLog }: MetricSources): Metric[] {
       'writ_decision_log_pending_bytes',
       'What waits for the sink of the decision log.',
       () => decisionLog()?.pendingBytes ?? 0,
+    ),
+    counter(
+      'writ_spans_exported_total',
+      'Spans that the collector of traces took.',
+      () => traces()?.exported ?? 0,
+    ),
+    counter(
+      'writ_spans_lost_total',
+      'Spans that were lost: the queue was full, or the collector did not take them.',
+      () => traces()?.lost ?? 0,
     ),
   ];
 }

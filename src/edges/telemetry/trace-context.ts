@@ -30,3 +30,8 @@ export function parseTraceparent(header: string | string[] | undefined): RemoteT
   if (version === '00' && more !== undefined) return undefined;
   return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & 1) === 1 };
 }
+
+/** Version 00, for whom we ask in turn. */
+export function renderTraceparent({ traceId, spanId, isSampled }: RemoteTrace): string {
+  return `00-${traceId}-${spanId}-${isSampled ? '01' : '00'}`;
+}

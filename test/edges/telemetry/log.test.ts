@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
+import { activeTrace } from '../../../src/edges/telemetry/active-trace.ts';
 import type { OpenLog } from '../../../src/edges/telemetry/log.ts';
 import { openLog } from '../../../src/edges/telemetry/log.ts';
 import { streamSink } from '../../../src/edges/telemetry/sink.ts';
@@ -36,6 +37,16 @@ function capture(): Captured {
 const asFields = (fields: Record<string, unknown>) => fields as LogFields;
 
 describe('a line of the log', () => {
+  it('names the trace in which it was written, and none outside of one', () => {
+    const { log, lines } = capture();
+    const ids = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) };
+    activeTrace.run({ ids: () => ids }, () => log.info('inside'));
+    log.info('outside');
+    const [inside, outside] = lines();
+    expect(inside).toMatchObject({ trace_id: ids.traceId, span_id: ids.spanId, message: 'inside' });
+    expect(outside).not.toHaveProperty('trace_id');
+  });
+
   it('is JSON with level, time, the fields and the sentence, and nothing else', () => {
     const { log, text } = capture();
     log.info('revocation appended', { revocation: 'rev_1', position: '1-2', count: 3 });

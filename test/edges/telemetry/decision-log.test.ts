@@ -1,0 +1,98 @@
+/** What `record` promises: true for what the sink has taken, false for what was dropped, lost or late. */
+import { describe, expect, it } from 'vitest';
+import type { WriteChunk } from '../../../src/edges/telemetry/bounded-writer.ts';
+import { DecisionLog } from '../../../src/edges/telemetry/decision-log.ts';
+import { DecisionMask } from '../../../src/edges/telemetry/decision-mask.ts';
+import { createDecisionObserver } from '../../../src/edges/telemetry/decision-observer.ts';
+import { DecisionCounts } from '../../../src/decision/counts.ts';
+import type { Occasion } from '../../../src/decision/observer.ts';
+
+const DENY = { effect: 'deny', reason: 'revoked' } as const;
+const OCCASION: Occasion = {
+  id: 'dec_1',
+  source: 'check',
+  startedMs: 0,
+  asked: { subject: { type: 'user', id: 'a' } },
+  asking: { headers: {}, socket: {} },
+};
+
+function open(
+  sink: WriteChunk,
+  over: { recordMs?: number; pendingBytesMax?: number; faulty?: boolean } = {},
+) {
+  const said: string[] = [];
+  const note = (sentence: string): void => void said.push(sentence);
+  const log = { info: note, warn: note, error: note };
+  const { recordMs = 10_000, pendingBytesMax = 100_000, faulty = false } = over;
+  const decisionLog = new DecisionLog({
+    sink,
+    sources: {
+      labels: { id: 'inc_1', version: '1', replica: 'r', fleet: 'f' },
+      entrypoint: 'writ/authz/decision',
+      position: () => {
+        if (faulty) throw new RangeError('faulty');
+        return '1-1';
+      },
+      policyDigest: () => 'sha256:x',
+      trace: () => undefined,
+      wallMs: () => 0,
+      monoMs: () => 1,
+    },
+    mask: new DecisionMask({ pointers: [], pseudonymKey: undefined }),
+    log,
+    recordMs,
+    chunkLinesMax: 10,
+    pendingBytesMax,
+  });
+  return { decisionLog, said, log };
+}
+
+const takes: WriteChunk = (_chunk, done) => done();
+const loses: WriteChunk = (_chunk, done) => done(new Error('ENOSPC'));
+const hangs: WriteChunk = () => undefined;
+
+describe('recording a decision', () => {
+  it('is done when the sink has taken its line', async () => {
+    const { decisionLog } = open(takes);
+    expect(await decisionLog.record(DENY, OCCASION)).toBe(true);
+    expect(decisionLog.counts).toEqual({ written: 1, dropped: 0, pendingBytes: 0 });
+  });
+
+  it('has failed when the sink lost it, and when there was no room for it', async () => {
+    expect(await open(loses).decisionLog.record(DENY, OCCASION)).toBe(false);
+    const { decisionLog, said } = open(takes, { pendingBytesMax: 10 });
+    expect(await decisionLog.record(DENY, OCCASION)).toBe(false);
+    expect(decisionLog.counts.dropped).toBe(1);
+    expect(said).toEqual(['lines of the decision log are being dropped']);
+  });
+
+  it('has failed when the sink is late', async () => {
+    expect(await open(hangs, { recordMs: 10 }).decisionLog.record(DENY, OCCASION)).toBe(false);
+  });
+});
+
+describe('an observer', () => {
+  const observerOf = (over: { isRequired: boolean }) => {
+    const counts = new DecisionCounts();
+    const { decisionLog, said, log } = open(takes, { faulty: true });
+    return {
+      said,
+      counts,
+      observer: createDecisionObserver({ counts, decisionLog, trace: undefined, log, ...over }),
+    };
+  };
+
+  it('lets no fault of the log become one of the answer', () => {
+    const { observer, counts, said } = observerOf({ isRequired: false });
+    observer.decided(DENY, OCCASION);
+    expect(counts.durationS.count).toBe(1);
+    expect(said).toEqual(['a decision could not be told of']);
+    expect(observer.record).toBeUndefined();
+  });
+
+  it('takes a fault of the log for a line that is not written', async () => {
+    const { observer, said } = observerOf({ isRequired: true });
+    expect(await observer.record?.(DENY, OCCASION)).toBe(false);
+    expect(said).toEqual(['a decision could not be told of']);
+  });
+});
