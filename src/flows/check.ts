@@ -15,7 +15,7 @@ import type { Decision, DecisionEvidence, Judgement, Reason } from '../decision/
 import { decide, decideByVerdict, isPermissive } from '../decision/decision.ts';
 import type { GrantTable, LiveGrants } from '../decision/grants.ts';
 import type { PolicyAnswer, PolicyEngine, PolicyRevision, PolicyValue } from '../decision/policy-engine.ts';
-import { credentialInput, policyInput } from '../decision/policy-input.ts';
+import { credentialInput, inputOf, policyInput } from '../decision/policy-input.ts';
 import type { AccessRequest } from '../decision/request.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { Lease } from '../feed/lease.ts';
@@ -26,6 +26,7 @@ import { epochS, parseInstant } from '../kernel/clock.ts';
 import type { Json, JsonObject } from '../kernel/json.ts';
 import { isJsonObject } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
+import type { Standing } from '../session/grounds.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
 import type { RevocationVerdict } from '../revocation/verdict.ts';
 import type { RevocationView } from '../revocation/view.ts';
@@ -114,17 +115,22 @@ export class Checker {
   }
 
   /**
-   * The brackets for what goes on: a session that stands on `credential`, at `timeMs` of its own time (policy and grants
-   * go by it; lease and verdict by the clock as always). Nothing is presented, so it is no accept.
+   * The brackets for what goes on: a session, at `timeMs` of its own time (policy and grants go by it; lease and verdict
+   * by the clock as always). Nothing is presented, so it is no accept.
    */
-  reconsider(request: AccessRequest, credential: VerifiedCredential, timeMs: number): Decision {
+  reconsider(
+    session: Presented & { readonly subject: string },
+    standing: Standing,
+    timeMs: number,
+  ): Decision {
     const now = this.#ports.clock.now();
-    const verdict = this.#verdict(credential, now);
-    const settled = decideByVerdict(verdict) ?? mismatch(credential, request.subject.id);
+    const verdict = this.#verdict(session, now);
+    const settled = decideByVerdict(verdict);
     if (settled !== undefined) return settled;
-    const at = { ...now, wallMs: timeMs };
-    const { grants } = this.#grantsOf(request.subject.id, credential, at);
-    return decide(verdict, this.#ports.policy.decide(policyInput(request, credential, epochS(at), grants)));
+    const { request, credential, issuer, actor } = standing;
+    const nowS = Math.floor(timeMs / 1000);
+    const { grants } = this.#ports.grants.liveFor(session.subject, issuer, actor, nowS);
+    return decide(verdict, this.#ports.policy.decide(inputOf(request, credential, nowS, grants)));
   }
 
   /** The OPA Data API: what `input` presents is judged first, and nothing refused ever gets a value. */

@@ -93,7 +93,7 @@ export class SessionKeeper {
     }
     sessions.keep(record);
     const session = this.find(id);
-    reviewer.schedule(session, verified);
+    reviewer.schedule(session, { issuer: verified.issuer, actor: verified.actors[0] });
     return { id, decision, freshForMs: Math.min(leaseMs, this.#leftMs(session)) };
   }
 
@@ -109,20 +109,20 @@ export class SessionKeeper {
     // Everything may have happened meanwhile: what would be denied now is killed, not refreshed.
     const session = this.find(id);
     reviewer.review(session, 'holder');
-    const { request: asked, credential: current } = requireLive(session);
+    const { request: asked, issuer } = requireLive(session);
     if (verification === undefined) return { asked, decision: checker.refuse('no_credential') };
     if (!verification.ok) return { asked, decision: checker.judge(asked, verification) };
     const { credential: verified } = verification;
-    if (verified.issuer !== current.issuer || verified.subject !== current.subject)
+    if (verified.issuer !== issuer || verified.subject !== session.subject)
       return { asked, decision: checker.refuse('subject_mismatch') };
-    if (verified.expiresAtS < current.expiresAtS)
+    if (verified.expiresAtS < (session.expiresAtS ?? 0))
       throw new WritError('NOT_FRESHER', 'the credential ends before the one of the session');
     const fresh = freshOf(asked, verified);
     const offer = sessions.offer(session, fresh);
     const decision = checker.judge(asked, verification);
     offer.settle(decision.effect === 'allow' ? fresh : undefined);
     if (decision.effect !== 'allow') return { asked, decision };
-    reviewer.schedule(session, verified);
+    reviewer.schedule(session, { issuer: verified.issuer, actor: verified.actors[0] });
     const taken = { freshForMs: this.#extend(session), expiresAtS: verified.expiresAtS };
     return { asked, decision, taken };
   }
@@ -191,7 +191,7 @@ function freshOf(request: AccessRequest, credential: VerifiedCredential): Fresh 
 
 /** What the session stands on. One that cannot say it was killed when it was reviewed. */
 function requireLive(session: Session): Standing {
-  const standing = session.kill === undefined ? standingOf(session) : undefined;
+  const standing = session.kill === undefined ? standingOf(session.grounds) : undefined;
   if (standing === undefined) throw new WritError('SESSION_ENDED', 'the session was told to end');
   return standing;
 }

@@ -106,11 +106,13 @@ export class Reevaluator {
 
   #say(): void {
     const { reviewer, log } = this.#ports;
-    const reviewed = CAUSES.reduce((sum, cause) => sum + (reviewer.counts.get(cause)?.reviewed ?? 0), 0);
+    let reviewed = 0;
+    for (const [cause, count] of reviewer.counts) if (CAUSES.has(cause)) reviewed += count.reviewed;
     if (reviewed > this.#said)
       log.info('live sessions were evaluated again', { count: reviewed - this.#said });
     this.#said = reviewed;
   }
 }
 
-const CAUSES = ['policy', 'grant'] as const;
+/** Of passes: what is due, and what a holder asks, is no news. */
+const CAUSES: ReadonlySet<ReviewCause> = new Set(['policy', 'grant']);

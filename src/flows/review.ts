@@ -3,8 +3,9 @@
  * was decided by has changed, when its time has come, and when its holder asks. Nothing here awaits: between the
  * decision and the kill nothing can land.
  */
-import type { Actor, VerifiedCredential } from '../credential/credential.ts';
+import type { Actor } from '../credential/credential.ts';
 import type { Decision } from '../decision/decision.ts';
+import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Clock, Instant } from '../kernel/clock.ts';
@@ -15,20 +16,10 @@ import type { KillReason, Session } from '../session/session.ts';
 import { KILL_REASONS } from '../session/session.ts';
 import type { Checker } from './check.ts';
 
-/** When the grants that a decision may stand on end. */
-export interface GrantEnds {
-  liveFor(
-    subjectId: string,
-    issuer: string | undefined,
-    actor: Actor | undefined,
-    nowS: number,
-  ): { readonly earliestEndS: number };
-}
-
 export interface ReviewPorts {
   readonly checker: Checker;
   readonly sessions: SessionRegistry;
-  readonly grants: GrantEnds;
+  readonly grants: GrantTable;
   readonly cursor: Cursor;
   readonly clock: Clock;
   readonly clockSkewS: number;
@@ -41,6 +32,12 @@ export type ReviewCause = (typeof REVIEW_CAUSES)[number];
 
 /** `unsettled`: it cannot be known now, so it must be asked again. */
 export type ReviewOutcome = 'lives' | 'ended' | 'unsettled';
+
+/** Whose grants a session may stand on, besides its subject's. */
+export interface Holder {
+  readonly issuer: string;
+  readonly actor: Actor | undefined;
+}
 
 export interface ReviewCount {
   reviewed: number;
@@ -81,31 +78,33 @@ export class Reviewer {
     }
   }
 
-  /** Puts down when `session` has to be decided again: `credential` and its grants, or its record alone after a restart. */
-  schedule(session: Session, credential?: VerifiedCredential): void {
+  /**
+   * Puts down when `session` has to be decided again: at the end of its credential, or of the first of `holder`'s grants.
+   * Without `holder`, after a restart, by the credential alone.
+   */
+  schedule(session: Session, holder?: Holder): void {
     const { sessions, grants, clock, clockSkewS } = this.#ports;
     const now = clock.now();
     const nowS = Math.floor(sessions.timeMs(session, now) / 1000);
     const grantS =
-      credential === undefined
+      holder === undefined
         ? Number.POSITIVE_INFINITY
-        : grants.liveFor(session.subject, credential.issuer, credential.actors[0], nowS).earliestEndS;
-    const credentialS = (session.expiresAtS ?? Number.POSITIVE_INFINITY) + clockSkewS;
-    sessions.schedule(session, Math.min(grantS, credentialS) * 1000, now);
+        : grants.liveFor(session.subject, holder.issuer, holder.actor, nowS).earliestEndS;
+    sessions.schedule(session, Math.min(grantS * 1000, endOfCredentialMs(session, clockSkewS)), now);
   }
 
   #decide(session: Session, now: Instant): Decision {
     const { checker, sessions, log, clockSkewS } = this.#ports;
     const timeMs = sessions.timeMs(session, now);
     // The same moment as checkSpan's, and it comes first: a replica that is fenced knows this much.
-    if (timeMs >= ((session.expiresAtS ?? Number.POSITIVE_INFINITY) + clockSkewS) * 1000) return EXPIRED;
-    const standing = standingOf(session);
+    if (timeMs >= endOfCredentialMs(session, clockSkewS)) return EXPIRED;
+    const standing = standingOf(session.grounds);
     if (standing === undefined) {
       log.warn('a session that cannot be decided again was killed', { kind: session.kind });
       return UNDECIDABLE;
     }
-    const decision = checker.reconsider(standing.request, standing.credential, timeMs);
-    if (decision.effect === 'allow') this.schedule(session, standing.credential);
+    const decision = checker.reconsider(session, standing, timeMs);
+    if (decision.effect === 'allow') this.schedule(session, standing);
     return decision;
   }
 
@@ -119,6 +118,11 @@ export class Reviewer {
     };
     return sessions.killOne(session, event, at);
   }
+}
+
+/** Wall time from which on it would be refused; Infinity where nobody knows. */
+function endOfCredentialMs({ expiresAtS }: Session, clockSkewS: number): number {
+  return expiresAtS === undefined ? Number.POSITIVE_INFINITY : (expiresAtS + clockSkewS) * 1000;
 }
 
 const EXPIRED: Decision = { effect: 'deny', reason: 'expired' };

@@ -1,10 +1,10 @@
 /**
- * What a session was decided on, so that it can be decided again: the request, and what was verified of the credential.
+ * What a session was decided on, so that it can be decided again: the request, and what policy saw of the credential.
  * Kept as JSON text, which costs its length and nothing to the garbage collector; the text of a credential is shared by
  * all of its sessions. Never a token: a VerifiedCredential has none.
  */
-import type { VerifiedCredential } from '../credential/credential.ts';
-import type { HandleSet } from '../credential/handle.ts';
+import type { Actor, VerifiedCredential } from '../credential/credential.ts';
+import { credentialInput } from '../decision/policy-input.ts';
 import type { AccessRequest } from '../decision/request.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { isJsonObject } from '../kernel/json.ts';
@@ -14,19 +14,14 @@ export interface Grounds {
   readonly credential: string;
 }
 
-/** Parsed again: what a decision takes. */
+/** Parsed again: what a decision takes besides the handles. */
 export interface Standing {
   readonly request: AccessRequest;
-  readonly credential: VerifiedCredential;
-}
-
-/** What a record says besides: the rest of the credential. */
-export interface Holding {
-  readonly subject: string;
-  readonly handles: HandleSet;
-  readonly issuedAtS: number | undefined;
-  readonly expiresAtS: number | undefined;
-  readonly grounds?: Grounds | undefined;
+  /** As policy sees it. */
+  readonly credential: JsonObject;
+  readonly issuer: string;
+  /** Who acts for the subject now. */
+  readonly actor: Actor | undefined;
 }
 
 const texts = new WeakMap<VerifiedCredential, string>();
@@ -35,30 +30,22 @@ export function groundsOf(request: AccessRequest, credential: VerifiedCredential
   const { subject, action, resource, context } = request;
   let text = texts.get(credential);
   if (text === undefined) {
-    const { kind, scheme, issuer, claims, actors, confirmation, notBeforeS } = credential;
-    text = JSON.stringify({ kind, scheme, issuer, claims, actors, confirmation, notBeforeS });
+    text = JSON.stringify(credentialInput(credential));
     texts.set(credential, text);
   }
   return { request: JSON.stringify({ subject, action, resource, context }), credential: text };
 }
 
 /** Undefined for a record that does not say it (of a version before this one), or whose text is damaged. */
-export function standingOf(holding: Holding): Standing | undefined {
-  const { grounds, subject, handles, issuedAtS, expiresAtS } = holding;
-  if (grounds === undefined || expiresAtS === undefined) return undefined;
+export function standingOf(grounds: Grounds | undefined): Standing | undefined {
+  if (grounds === undefined) return undefined;
   const request = objectIn(grounds.request, ['subject', 'action', 'resource', 'context']);
   const credential = objectIn(grounds.credential, ['claims']);
-  if (request === undefined || !Array.isArray(credential?.['actors'])) return undefined;
-  return {
-    request: { ...(request as unknown as AccessRequest), credential: undefined },
-    credential: {
-      ...(credential as unknown as VerifiedCredential),
-      subject,
-      handles,
-      issuedAtS,
-      expiresAtS,
-    },
-  };
+  if (request === undefined || credential === undefined) return undefined;
+  const { issuer, actors } = credential;
+  if (typeof issuer !== 'string' || !Array.isArray(actors)) return undefined;
+  const asked = { ...(request as unknown as AccessRequest), credential: undefined };
+  return { request: asked, credential, issuer, actor: (actors as readonly Actor[])[0] };
 }
 
 /** The object in `text` if `members` of it are objects too. */

@@ -28,7 +28,9 @@ export class Timetable<T> {
 
   /** `endsMs`: wall time, Infinity for never. Time goes on counting from where it was counted first. */
   set(item: T, endsMs: number, now: Instant): void {
-    const since = this.#entries.get(item)?.since ?? now;
+    const before = this.#entries.get(item);
+    if (before?.endsMs === endsMs) return;
+    const since = before?.since ?? now;
     this.delete(item);
     const entry = { item, since, endsMs, endsMonoMs: since.monoMs + endsMs - since.wallMs };
     this.#entries.set(item, entry);

@@ -234,6 +234,49 @@ describe('a session of an earlier run', () => {
   });
 });
 
+describe('a session whose credential says no end', () => {
+  it('lives on by what policy says, and any fresher credential has one', async () => {
+    const before = await start();
+    const id = await open(before, '1');
+    const replica = new TestReplica({ clock: before.clock });
+    running.push(replica);
+    for (const record of before.records) replica.sessions.restore({ ...record, expiresAtS: undefined }, 0);
+    await replica.start();
+    await settle();
+    expect(replica.reviewer.counts.get('policy')).toEqual({ reviewed: 1, killed: 0 });
+    const token = tokenOf('billing', 'j2', NOW_S);
+    expect(await replica.keeper.refresh(id, { scheme: 'Bearer', token })).toMatchObject({ taken: {} });
+  });
+});
+
+describe('a reason that was not foreseen', () => {
+  it('is told as no more than a denial', async () => {
+    const replica = await start();
+    const id = await open(replica, '1');
+    replica.checker.reconsider = () => ({ effect: 'deny', reason: 'inactive' });
+    expect(replica.reviewer.review(find(replica, id), 'policy')).toBe('ended');
+    expect(find(replica, id).kill).toMatchObject({ reason: 'policy_denied' });
+  });
+});
+
+describe('a pass over sessions that were decided already', () => {
+  it('goes by them, and ends at once when the process stops', async () => {
+    const replica = await start();
+    for (let i = 0; i < 200; i++) await open(replica, String(i));
+    const [first] = replica.sessions.all();
+    replica.reevaluator.policyChanged();
+    for (const session of replica.sessions.all()) if (session !== first) replica.sessions.confirm(session);
+    await settle();
+    expect(replica.reviewer.counts.get('policy')).toEqual({ reviewed: 1, killed: 0 });
+    const stopping = replica.stop();
+    replica.reevaluator.policyChanged();
+    await stopping;
+    expect(replica.reviewer.counts.get('policy')?.reviewed).toBe(1);
+    await replica.reevaluator.run(replica.closing.signal);
+    expect(replica.reevaluator.isOwing).toBe(true);
+  });
+});
+
 describe('a revocation that the kill has not reached yet', () => {
   it('is what a session dies of when it is decided again first', async () => {
     const replica = await start();

@@ -592,6 +592,104 @@ const TELEMETRY: readonly Removal[] = [
   },
 ];
 
+const flow = (name: string): string => `src/flows/${name}.ts`;
+const reevaluated = (name: string): Removal['test'] => test('flows/reevaluate', name);
+const expired = (name: string): Removal['test'] => test('flows/expire', name);
+
+const SESSIONS: readonly Removal[] = [
+  {
+    name: 'what runs goes on by a policy that was replaced',
+    file: flow('reevaluate'),
+    find: '    this.#ports.sessions.outdate();\n',
+    replace: '',
+    test: reevaluated('kills the sessions it denies, tells why, and leaves the others'),
+  },
+  {
+    name: 'a change during a pass is not for those decided before it',
+    file: flow('reevaluate'),
+    find: '      this.#settled = generation;\n',
+    replace: '      this.#settled = sessions.generation;\n',
+    test: reevaluated('decides in slices; a change during the pass begins again'),
+  },
+  {
+    name: 'what cannot be known is taken for decided',
+    file: flow('reevaluate'),
+    find: "if (reviewer.review(session, cause) === 'unsettled') return false;",
+    replace: 'reviewer.review(session, cause);',
+    test: reevaluated('does not lose whose grants have changed'),
+  },
+  {
+    name: 'sessions of an actor do not follow its grants',
+    file: 'src/session/registry.ts',
+    find: 'return actor === undefined || actor === subject ? [subject] : [subject, actor];',
+    replace: 'return actor === undefined || actor === subject ? [subject] : [subject];',
+    test: reevaluated('have their sessions decided again, and those that they act in'),
+  },
+  {
+    name: 'a session of an earlier run is taken for decided',
+    file: 'src/session/registry.ts',
+    find: 'const NEVER_DECIDED = 0;',
+    replace: 'const NEVER_DECIDED = 1;',
+    test: reevaluated('is decided again at start'),
+  },
+  {
+    name: 'a ping is answered by what was decided before the policy changed',
+    file: flow('keep-session'),
+    find: 'sessions.isOutdated(session) || ',
+    replace: '',
+    test: reevaluated('reaches a holder that pings before the pass reaches its session'),
+  },
+  {
+    name: 'a session outlives its credential on a replica that is fenced',
+    file: flow('review'),
+    find: '    if (timeMs >= endOfCredentialMs(session, clockSkewS)) return EXPIRED;\n',
+    replace: '',
+    test: expired('dies on a replica that is fenced too'),
+  },
+  {
+    name: 'a wall clock that was set back lets sessions live on',
+    file: 'src/session/timetable.ts',
+    find: 'byMono !== undefined && byMono.endsMonoMs <= now.monoMs',
+    replace: 'byMono !== undefined && byMono.endsMonoMs < 0',
+    test: expired('dies though the wall clock was set back and stands still'),
+  },
+  {
+    name: 'a ping lets a holder go on beyond the end of its credential',
+    file: flow('keep-session'),
+    find: 'Math.min(checker.freshForMs(), this.#leftMs(session))',
+    replace: 'checker.freshForMs()',
+    test: expired('is told by no ping that it may go on for longer'),
+  },
+  {
+    name: "a session may go on with somebody else's credential",
+    file: flow('keep-session'),
+    find: 'verified.issuer !== issuer || verified.subject !== session.subject',
+    replace: 'verified.subject !== session.subject',
+    test: expired('of somebody else, or of another issuer, changes nothing'),
+  },
+  {
+    name: 'a session that was killed while a credential was verified goes on',
+    file: flow('keep-session'),
+    find: "    reviewer.review(session, 'holder');\n    const",
+    replace: '    const',
+    test: expired('comes too late for a session whose time has come, or that policy denies by now'),
+  },
+  {
+    name: 'a fresher credential is not reached by a revocation while it is decided on',
+    file: 'src/session/registry.ts',
+    find: '    this.#addFooting(offered);\n',
+    replace: '',
+    test: test('session/registry', 'that is being decided on is reached by a revocation'),
+  },
+  {
+    name: 'a fresher credential is taken before it is on disk',
+    file: 'src/session/registry.ts',
+    find: '      this.#store.opened({ ...recordOf(session), ...fresh });\n',
+    replace: '',
+    test: test('session/registry', 'that is taken is the only one from then on; on disk before'),
+  },
+];
+
 export const REMOVALS: readonly Removal[] = [
   ...SPELLING,
   ...HEADER,
@@ -603,4 +701,5 @@ export const REMOVALS: readonly Removal[] = [
   ...APPLYING,
   ...MEMO,
   ...TELEMETRY,
+  ...SESSIONS,
 ];

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { VerifiedCredential } from '../../src/credential/credential.ts';
+import { credentialInput } from '../../src/decision/policy-input.ts';
 import type { AccessRequest } from '../../src/decision/request.ts';
 import { groundsOf, standingOf } from '../../src/session/grounds.ts';
 import { printsOf } from './sessions.ts';
@@ -26,16 +27,18 @@ const CREDENTIAL: VerifiedCredential = {
   handles: printsOf('j1'),
 };
 
-const HELD = { subject: 'billing', handles: CREDENTIAL.handles, issuedAtS: 100, expiresAtS: 2_000 };
-
 describe('what a session was decided on', () => {
   it('comes back as it was, without the token', () => {
     const grounds = groundsOf(REQUEST, CREDENTIAL);
     expect(JSON.stringify(grounds)).not.toContain('raw token');
-    expect(standingOf({ ...HELD, grounds })).toEqual({
+    expect(standingOf(grounds)).toEqual({
       request: { ...REQUEST, credential: undefined },
-      credential: CREDENTIAL,
+      credential: credentialInput(CREDENTIAL),
+      issuer: 'https://issuer.example',
+      actor: { issuer: 'https://issuer.example', subject: 'agent' },
     });
+    const alone = groundsOf(REQUEST, { ...CREDENTIAL, actors: [], confirmation: undefined });
+    expect(standingOf(alone)?.actor).toBeUndefined();
   });
 
   it('is one text for all sessions of a credential', () => {
@@ -46,16 +49,16 @@ describe('what a session was decided on', () => {
 
   it('is nothing when it is not there, or damaged', () => {
     const { request, credential } = groundsOf(REQUEST, CREDENTIAL);
-    expect(standingOf(HELD)).toBeUndefined();
-    expect(standingOf({ ...HELD, expiresAtS: undefined, grounds: { request, credential } })).toBeUndefined();
+    expect(standingOf(undefined)).toBeUndefined();
     for (const damaged of [
       { request: 'no json', credential },
       { request: '[]', credential },
       { request: '{"subject":{},"action":{},"resource":{}}', credential },
       { request, credential: 'no json' },
-      { request, credential: '{"claims":1,"actors":[]}' },
-      { request, credential: '{"claims":{}}' },
+      { request, credential: '{"claims":1,"issuer":"i","actors":[]}' },
+      { request, credential: '{"claims":{},"issuer":"i"}' },
+      { request, credential: '{"claims":{},"actors":[]}' },
     ])
-      expect(standingOf({ ...HELD, grounds: damaged })).toBeUndefined();
+      expect(standingOf(damaged)).toBeUndefined();
   });
 });

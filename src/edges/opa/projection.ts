@@ -51,14 +51,17 @@ function renderObject(object: JsonObject, branches: readonly Branch[]): string {
   return `${text}}`;
 }
 
-/** Made once for each verified credential (decision/policy-input.ts). */
+/** Made once for each verified credential, and frozen (decision/policy-input.ts). */
 const CREDENTIAL = 'credential';
 
 function renderOnce(value: unknown, { rendered, branches }: Branch): string {
   if (rendered === undefined || typeof value !== 'object' || value === null)
     return renderBelow(value, branches);
   let text = rendered.get(value);
-  if (text === undefined) rendered.set(value, (text = renderBelow(value, branches)));
+  if (text !== undefined) return text;
+  text = renderBelow(value, branches);
+  // What is not frozen could change, and it does not come again: a hundred thousand of those stall the collector.
+  if (Object.isFrozen(value)) rendered.set(value, text);
   return text;
 }
 
