@@ -170,6 +170,8 @@ describe('locks over a restart', () => {
     const revive = async (extra: Facts[]): Promise<TestReplica> => {
       const ledger = new MemoryLedger();
       ledger.lines.push(...lines);
+      // A lock and its lift are not in one page.
+      ledger.read = (after) => MemoryLedger.prototype.read.call(ledger, after, 1);
       const replica = new TestReplica({ clock, server: first.server, ledger, seed: 2 + extra.length });
       running.push(replica);
       if (record !== undefined) replica.sessions.restore(record, clock.now().monoMs);
@@ -196,6 +198,8 @@ describe('locks over a restart', () => {
     if (record !== undefined) second.sessions.restore(record, clock.now().monoMs);
     await second.start();
     expect(second.sessions.list(1)[0]?.kill).toMatchObject({ reason: 'locked', revocation: 'lck_1' });
+    // Counted under the lock: its proof waits for this session.
+    expect(second.sessions.tally('lck_1', clock.now())).toMatchObject({ matched: 1 });
   });
 });
 

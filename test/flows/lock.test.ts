@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { noteKeyOf } from '../../src/evidence/note.ts';
 import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import type { Target } from '../../src/feed/entry.ts';
+import { Authoriser } from '../../src/flows/authorise.ts';
 import type { RevocationOrder, RevocationStatus } from '../../src/flows/revoke.ts';
 import { LIMITS } from '../../src/kernel/limits.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
@@ -191,21 +192,25 @@ describe('a lock that is over before it is proven', () => {
   it('is not proven when it ends between the last reading and the receipt', async () => {
     const replica = await start({ exclusive: false });
     await pass(replica.clock, 4_000);
-    let readings = 0;
-    const roster = replica.store.roster.bind(replica.store);
-    replica.store.roster = async (position) => {
-      const reading = await roster(position);
-      // Two readings for each look: the second is the last word.
-      readings += 1;
-      if (readings === 2) replica.clock.setForward(2_000);
-      return reading;
+    const judge = replica.table.judge.bind(replica.table);
+    let isLate = false;
+    replica.table.judge = (question, now) => {
+      const answer = judge(question, now);
+      // Everyone has said so; what follows is the last reading.
+      if (answer.rule !== undefined && !isLate) {
+        isLate = true;
+        replica.clock.setForward(2_000);
+      }
+      return answer;
     };
     const pending = replica.revoker.revoke(lockOrder({ expiresAtMs: NOW_MS + 4_000 + 2_000, waitMs: 1_000 }));
     await settle();
     await pass(replica.clock, 1_200);
     const status = await pending;
-    expect(readings).toBeGreaterThanOrEqual(2);
+    expect(isLate).toBe(true);
     expect(status.state).not.toBe('enforced');
+    await pass(replica.clock, 200);
+    expect(replica.server.lines.some(({ sealed }) => sealed.entry.kind === 'outcome')).toBe(false);
   });
 });
 
@@ -303,5 +308,51 @@ describe('several replicas', () => {
     }
     expect(ask(a)).toMatchObject({ effect: 'allow' });
     expect(ask(b)).toMatchObject({ reason: 'locked' });
+  });
+});
+
+describe('who may', () => {
+  const scopes = { lock: 'lock:subject', revoke: 'revoke:subject', grant: 'grant' } as const;
+
+  async function callerWith(scope: string) {
+    const { verifier, view, lease, policy, clock } = await start();
+    const authoriser = new Authoriser({ adminToken: 'x', verifier, scopes, view, lease, policy, clock });
+    const token = `${tokenOf('ops', 'c1', NOW_S)}|${scope}`;
+    const caller = await authoriser.authenticate({ scheme: 'Bearer', token });
+    return (need: Parameters<Authoriser['authorise']>[1]): boolean => {
+      try {
+        authoriser.authorise(caller, need);
+        return true;
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'FORBIDDEN' });
+        return false;
+      }
+    };
+  }
+
+  it('lock may lift what anybody locked, up to its width', async () => {
+    const may = await callerWith('lock');
+    expect(may({ act: 'lock', what: 'subject' })).toBe(true);
+    expect(may({ act: 'lift', what: 'token', isOwn: false })).toBe(true);
+    expect(may({ act: 'lock', what: 'client' })).toBe(false);
+    expect(may({ act: 'lift', what: 'client', isOwn: true })).toBe(false);
+    expect(may({ act: 'revoke', what: 'token' })).toBe(false);
+    expect(may({ act: 'grant' })).toBe(false);
+  });
+
+  it('revoke may lock as much, and lift only what it locked itself', async () => {
+    const may = await callerWith('revoke');
+    expect(may({ act: 'lock', what: 'subject' })).toBe(true);
+    expect(may({ act: 'lock', what: 'client' })).toBe(false);
+    expect(may({ act: 'lift', what: 'subject', isOwn: true })).toBe(true);
+    expect(may({ act: 'lift', what: 'subject', isOwn: false })).toBe(false);
+  });
+
+  it('grant may take away as well, and nothing else', async () => {
+    const may = await callerWith('grant');
+    expect(may({ act: 'grant' })).toBe(true);
+    expect(may({ act: 'ungrant' })).toBe(true);
+    expect(may({ act: 'lock', what: 'token' })).toBe(false);
+    expect(may({ act: 'read' })).toBe(false);
   });
 });

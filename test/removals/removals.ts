@@ -482,8 +482,8 @@ const APPLYING: readonly Removal[] = [
   {
     name: 'the clock says enforced over sessions that nobody has told yet',
     file: 'src/flows/enforce.ts',
-    find: 'comparePositions(cursor.settled, this.#appended.position) < 0',
-    replace: 'comparePositions(cursor.position, this.#appended.position) < 0',
+    find: 'comparePositions(this.#ports.cursor.settled, this.#appended.position) >= 0',
+    replace: 'comparePositions(this.#ports.cursor.position, this.#appended.position) >= 0',
     test: follow('is not called enforced by the clock while this replica has yet to tell them'),
   },
 ];
@@ -690,6 +690,117 @@ const SESSIONS: readonly Removal[] = [
   },
 ];
 
+const locks = (name: string): Removal['test'] => test('revocation/locks', name);
+const grants = (name: string): Removal['test'] => test('decision/grants', name);
+
+const FACTS: readonly Removal[] = [
+  {
+    name: 'a lock is not looked at',
+    file: 'src/revocation/view.ts',
+    find: 'return this.locks.size === 0 ? CLEAR : this.#locked(handles, nowS);',
+    replace: 'return CLEAR;',
+    test: locks('stops what it names whatever its iat'),
+  },
+  {
+    name: 'a lock goes on after its end',
+    file: 'src/revocation/locks.ts',
+    find: 'return nowS < expiresAtS;',
+    replace: 'return nowS <= expiresAtS;',
+    test: locks('ends by itself at the second it names'),
+  },
+  {
+    name: 'a lock that is repeated after its lift locks again',
+    file: 'src/revocation/locks.ts',
+    find: '    if (lift !== undefined) return false;\n',
+    replace: '',
+    test: locks('does nothing when its lift came first'),
+  },
+  {
+    name: 'a tombstone leaves while what it buries could come back',
+    file: 'src/revocation/locks.ts',
+    find: 'if (untilS < nowS && !this.#byId.has(id))',
+    replace: 'if (!this.#byId.has(id))',
+    test: locks('keeps a tombstone as long as what it buries could be in force'),
+  },
+  {
+    name: 'a lock that was lifted meanwhile still kills',
+    file: 'src/flows/follow.ts',
+    find: "      if (reason === 'locked' && !view.locks.isInForce(id, epochS(now))) continue;\n",
+    replace: '',
+    test: test('flows/facts', 'that the same page lifts kills nobody'),
+  },
+  {
+    name: 'sessions of an earlier run outlive a lock',
+    file: 'src/flows/join.ts',
+    find: '    follower.replayed();\n',
+    replace: '',
+    test: test('flows/facts', 'kill what the run before could not kill any more'),
+  },
+  {
+    name: 'a replay kills by locks that are over',
+    file: 'src/flows/follow.ts',
+    find: "applied.filter(({ reason }) => reason !== 'locked')",
+    replace: 'applied',
+    test: test('flows/facts', 'kill the sessions that they reach, and none that were opened after'),
+  },
+  {
+    name: 'a lock that ended before the last word is called enforced',
+    file: 'src/flows/enforce.ts',
+    find: '    if (this.isMoot) return;\n',
+    replace: '',
+    test: test('flows/lock', 'is not proven when it ends between the last reading and the receipt'),
+  },
+  {
+    name: 'a revocation is lifted',
+    file: 'src/flows/lift.ts',
+    find: "    throw new WritError('NOT_LIFTABLE', 'a revocation cannot be lifted: only a lock can');\n",
+    replace: '    return {} as LockRecord;\n',
+    test: test('flows/lock', 'of a revocation is refused'),
+  },
+  {
+    name: 'the right to revoke lifts what others locked',
+    file: 'src/flows/authorise.ts',
+    find: "(need.isOwn && isHeld(held, 'revoke:', need.what))",
+    replace: "isHeld(held, 'revoke:', need.what)",
+    test: test('flows/lock', 'revoke may lock as much, and lift only what it locked itself'),
+  },
+  {
+    name: 'a grant goes on after its end',
+    file: 'src/decision/grants.ts',
+    find: 'record.ungrant === undefined && nowS < endOf(record)',
+    replace: 'record.ungrant === undefined && nowS <= endOf(record)',
+    test: grants('ends at the second it names'),
+  },
+  {
+    name: 'a grant that is repeated after it was taken away is given again',
+    file: 'src/decision/grants.ts',
+    find: '    if (ungrant !== undefined) return undefined;\n',
+    replace: '',
+    test: grants('is never given when what takes it away came first'),
+  },
+  {
+    name: 'a grant of one issuer is held by whoever has the id',
+    file: 'src/decision/grants.ts',
+    find: ' && (record.issuer === undefined || record.issuer === issuer)',
+    replace: '',
+    test: grants('that names an issuer is nobody else’s'),
+  },
+  {
+    name: 'whoever asks brings the grants',
+    file: 'src/flows/check.ts',
+    find: '    const facts = { grants, now: epochS(now) };\n',
+    replace: '    const facts = { grants, now: epochS(now), ...asserted };\n',
+    test: test('flows/facts', 'is Writ’s own fact in the data API'),
+  },
+  {
+    name: 'nobody is told that a grant is gone',
+    file: 'src/flows/follow.ts',
+    find: '    this.#tellOfGrants();\n',
+    replace: '',
+    test: test('flows/facts', 'is what policy reads from then on, until it is taken away'),
+  },
+];
+
 export const REMOVALS: readonly Removal[] = [
   ...SPELLING,
   ...HEADER,
@@ -702,4 +813,5 @@ export const REMOVALS: readonly Removal[] = [
   ...MEMO,
   ...TELEMETRY,
   ...SESSIONS,
+  ...FACTS,
 ];

@@ -84,7 +84,18 @@ describe('the command writ', () => {
     expect(help.code).toBe(0);
     for (const command of ['serve', 'config', 'revoke', 'check', 'sessions', 'replicas', 'status', 'epoch'])
       expect(help.out).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
-    for (const command of ['token', 'receipt', 'ledger', 'keys', 'key', 'verify', 'policy', 'revocations'])
+    for (const command of [
+      'token',
+      'receipt',
+      'ledger',
+      'keys',
+      'key',
+      'verify',
+      'policy',
+      'revocations',
+      'lock',
+      'grant',
+    ])
       expect(help.out).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
     for (const run of [unknown, nothing, missing, badWord, badKind, badMs]) {
       expect(run.code).toBe(2);
@@ -176,6 +187,95 @@ describe('the command writ, with a server', () => {
       const conflict = await cli(['revoke', 'token', '-', '--idempotency-key', 'cli-1'], { input: token });
       expect(conflict.code).toBe(1);
       expect(conflict.problems).toContain('IDEMPOTENCY_CONFLICT');
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'locks, unlocks, grants and ungrants, and lists what is in force',
+    async () => {
+      const token = await tokenOf('lockable');
+      const check = (action: string) =>
+        cli(
+          [
+            'check',
+            '--token',
+            '-',
+            '--action',
+            action,
+            '--resource',
+            'invoice:42',
+            '--subject',
+            'service:lockable',
+            '--json',
+          ],
+          {
+            input: token,
+          },
+        );
+      const selector = ['subject', 'lockable', '--issuer', 'https://dev.writ.invalid'];
+      const locked = await cli(['lock', ...selector, '--expires-in', '2h', '--reason', 'odd traffic']);
+      expect(locked).toMatchObject({ code: 0, problems: '' });
+      const lock = String(json(locked)['id']);
+      expect(json(locked)).toMatchObject({ state: 'enforced', inForce: true });
+      const denied = await check('read');
+      expect(denied.code).toBe(6);
+      expect(json(denied)).toMatchObject({ context: { reason: 'locked', revocation: lock } });
+      expect((await cli(['locks'])).out).toContain(lock);
+      expect((await cli(['unlock', lock])).code).toBe(0);
+      expect(json(await cli(['unlock', lock]))).toMatchObject({ wasOver: true, inForce: false });
+      expect((await cli(['locks'])).out).not.toContain(lock);
+      expect((await check('read')).code).toBe(0);
+
+      const toGrant = [
+        'grant',
+        '--subject',
+        'service:lockable',
+        '--action',
+        'delete',
+        '--resource',
+        'invoice:42',
+      ];
+      expect((await check('delete')).code).toBe(6);
+      const granted = await cli([...toGrant, '--for', '1h', '--idempotency-key', 'cli-grant']);
+      expect(granted).toMatchObject({ code: 0, problems: '' });
+      const grant = String(json(granted)['id']);
+      expect(json(granted)).toMatchObject({ inForce: true, subject: { type: 'service', id: 'lockable' } });
+      expect((await check('delete')).code).toBe(0);
+      expect((await cli(['grants'])).out).toContain(grant);
+      expect((await cli(['ungrant', grant])).code).toBe(0);
+      expect((await check('delete')).code).toBe(6);
+      expect((await cli(['grants'])).out).not.toContain(grant);
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'says what is wrong with a lock or a grant: 2 before it is sent, 1 when the server refuses',
+    async () => {
+      const usage = await Promise.all([
+        cli(['lock', 'subject', 'x']),
+        cli(['lock', 'token', 'eyJ.eyJ.x', '--expires-in', '1h']),
+        cli(['lock', 'subject', 'x', '--expires-in', 'soon']),
+        cli(['lock', 'subject', 'x', '--expires-in', '1h', '--expires-at', '2030-01-01T00:00:00Z']),
+        cli(['lock', 'subject', 'x', '--expires-at', 'tomorrow']),
+        cli(['lock', 'subject', '--expires-inn', '1h']),
+        cli(['grant', '--subject', 'x', '--action', 'a']),
+        cli(['grant', '--subject', 'x', '--action', 'a', '--resource', 'r', '--for', '0h']),
+        cli(['unlock']),
+      ]);
+      for (const run of usage) {
+        expect(run).toMatchObject({ code: 2, out: '' });
+        expect(run.problems).not.toContain('eyJ.eyJ.x');
+      }
+      const past = await cli(['lock', 'subject', 'x', '--expires-at', '2020-01-01T00:00:00Z']);
+      expect(past.code).toBe(1);
+      expect(past.problems).toContain('TIME_INVALID');
+      const revoked = await cli(['revoke', 'jti', 'for-good', '--issuer', 'i']);
+      const unlock = await cli(['unlock', String(json(revoked)['id'])]);
+      expect(unlock.code).toBe(1);
+      expect(unlock.problems).toContain('NOT_LIFTABLE');
+      expect((await cli(['ungrant', 'grt_none'])).code).toBe(1);
     },
     SCENE_MS,
   );
