@@ -159,7 +159,9 @@ export class GrantTable {
     const kept = this.#byId.get(entry.grant);
     if (kept === undefined) return undefined;
     kept.record = { ...kept.record, ungrant };
-    return this.#withdraw(kept) ? kept.record.subject.id : undefined;
+    if (!this.#withdraw(kept)) return undefined;
+    this.#generation++;
+    return kept.record.subject.id;
   }
 
   /** False when it was not live any more. */
@@ -169,7 +171,6 @@ export class GrantTable {
     if (bucket?.delete(kept) !== true) return false;
     if (bucket.size === 0) this.#bySubject.delete(id);
     this.#live--;
-    this.#generation++;
     return true;
   }
 

@@ -119,6 +119,10 @@ describe('a grant', () => {
     after(ungrantLine('grt_a'));
     after(grantLine('grt_a'));
     expect(seen).toEqual([0, 1, 1, 1, 2, 2, 2]);
+    // What ends by itself is nobody's change: whoever keeps an answer knows the end of its grants.
+    table.apply(grantLine('grt_b', { untilS: NOW_S + 1 }));
+    table.sweep(NOW_S + 1);
+    expect(table).toMatchObject({ size: 0, generation: 3 });
   });
 });
 
