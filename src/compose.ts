@@ -73,9 +73,11 @@ import { controlPlane } from './http/control-plane.ts';
 import { dataPlane } from './http/data-plane.ts';
 import { DecisionIds } from './http/decision-answer.ts';
 import { devMint } from './http/dev-mint.ts';
+import type { ReadinessCheck } from './http/diagnostics.ts';
 import { diagnostics } from './http/diagnostics.ts';
 import { FactRoutes } from './http/fact-routes.ts';
 import { Inspection } from './http/inspection.ts';
+import { Overview } from './http/overview.ts';
 import { renderOpenApi } from './http/openapi.ts';
 import { policyDetail } from './http/policy-answer.ts';
 import type { OpenServer } from './http/server.ts';
@@ -100,6 +102,8 @@ export interface Writ {
   readonly adminToken: string;
   /** Loads what the policy's source has now. Never rejects. */
   reloadPolicy(): Promise<ReloadOutcome>;
+  /** What `/readyz` says. */
+  readonly readiness: () => readonly ReadinessCheck[];
   /** Stops answering, says goodbye to the feed, closes everything in reverse. Rejects when the grace was overrun. */
   close(): Promise<void>;
 }
@@ -420,6 +424,18 @@ async function open(
     listen.diagnostics,
     diagnostics({ readiness, metrics, requests: probes, log }),
   );
+  const overview = new Overview({
+    settings: config.settings,
+    version: VERSION,
+    identity,
+    readiness,
+    inspection,
+    view,
+    cursor,
+    sessions,
+    revoker,
+    lastAccepts,
+  });
   const openApi = renderOpenApi({ version: VERSION, dev: config.dev });
   const openEpoch = (rule: OpenRule, reason?: string) => replica.openEpoch(rule, reason);
   const factRoutes = new FactRoutes({
@@ -443,6 +459,7 @@ async function open(
       openEpoch,
       inspection,
       reloader,
+      overview,
       parseTargets,
       mint,
       openApi,
@@ -473,6 +490,7 @@ async function open(
     urls: { data: data.url, control: control.url, diagnostics: diagnosed.url },
     adminToken,
     reloadPolicy: () => reloader.reload(),
+    readiness,
     close: () => lifetime.close(GRACE_MS),
   };
 }

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { runCommand } from './cli/command.ts';
 import type { Config, Problem } from './config/config.ts';
+import type { Writ } from './compose.ts';
 import { compose } from './compose.ts';
 import { readBundleFiles } from './edges/opa/bundle.ts';
 import { openPolicyEngine } from './edges/opa/engine.ts';
@@ -13,6 +14,7 @@ import { VERSION as version } from './edges/system/version.ts';
 import { openLog } from './edges/telemetry/log.ts';
 import { standardSink } from './edges/telemetry/sink.ts';
 import { toBase64Url } from './kernel/digest.ts';
+import type { Log, LogFields } from './kernel/log.ts';
 import { asWritError } from './http/answer.ts';
 
 const LOG_GRACE_MS = 1_000;
@@ -24,14 +26,37 @@ async function serve(config: Config, warnings: readonly Problem[]): Promise<void
       log.warn('the configuration weakens a promise', { key, detail: message });
     const writ = await compose({ config, log });
     const stopReloading = onHangup(() => void writ.reloadPolicy());
-    log.info('ready', { fleet: config.fleet, replica: config.replica, version });
+    const stopSaying = sayWhenReady(writ, log, { fleet: config.fleet, replica: config.replica, version });
     const signal = await waitForStop();
+    stopSaying();
     stopReloading();
     log.info('stopping', { signal });
     await writ.close();
   } finally {
     await close(LOG_GRACE_MS);
   }
+}
+
+const LOOK_AGAIN_MS = 250;
+
+/** `ready` is said when it is, by the measure of `/readyz`; until then what is missing is said, once. */
+function sayWhenReady(writ: Writ, log: Log, fields: LogFields): () => void {
+  const missing = (): string =>
+    writ
+      .readiness()
+      .filter(({ ok }) => !ok)
+      .map(({ name, detail }) => `${name}: ${detail}`)
+      .join('; ');
+  const first = missing();
+  if (first === '') log.info('ready', fields);
+  else log.warn('not ready yet', { ...fields, detail: first });
+  if (first === '') return () => undefined;
+  const look = setInterval(() => {
+    if (missing() !== '') return;
+    clearInterval(look);
+    log.info('ready', fields);
+  }, LOOK_AGAIN_MS);
+  return () => clearInterval(look);
 }
 
 process.on('unhandledRejection', (error) => {

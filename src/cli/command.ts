@@ -8,6 +8,7 @@ import { addFacts } from './facts.ts';
 import { addInspect } from './inspect.ts';
 import { addKeys } from './keys.ts';
 import { addLivePolicy } from './live-policy.ts';
+import { addOverview } from './overview.ts';
 import type { PolicyPorts } from './policy.ts';
 import { policyCommand } from './policy.ts';
 import type { CliPorts } from './ports.ts';
@@ -54,6 +55,7 @@ function createProgram(ports: CliPorts, options: CliOptions): Command {
   addRevoke(program, ports);
   addFacts(program, ports);
   addInspect(program, ports);
+  addOverview(program, ports);
   addKeys(program, ports);
   addVerify(program, ports);
   const policy = policyCommand(options.policy);

@@ -1,4 +1,4 @@
-/** Commands that ask a running server: check, sessions, replicas, revocations, locks, grants, status, epoch, token. */
+/** Commands that ask a running server: check, sessions, replicas, revocations, locks, grants, epoch, token. */
 import type { Command } from 'commander';
 import type { JsonObject } from '../kernel/json.ts';
 import { isJsonObject } from '../kernel/json.ts';
@@ -8,13 +8,7 @@ import { call, callOrUnknown, objectOf } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
 import type { ServerOptions } from './server-options.ts';
-import {
-  controlEndpoint,
-  dataEndpoint,
-  diagnosticsEndpoint,
-  withConfigOptions,
-  withServerOptions,
-} from './server-options.ts';
+import { controlEndpoint, dataEndpoint, withServerOptions } from './server-options.ts';
 import { explain, showList, showObject } from './show.ts';
 import { cell } from './terminal.ts';
 
@@ -28,7 +22,6 @@ interface CheckOptions extends ServerOptions {
 export function addInspect(program: Command, ports: CliPorts): void {
   addLists(program, ports);
   addCheck(program, ports);
-  addStatus(program, ports);
   addEpoch(program, ports);
   addToken(program, ports);
 }
@@ -142,30 +135,6 @@ function subjectOf(token: string | undefined): JsonObject | undefined {
   } catch {
     return undefined;
   }
-}
-
-interface StatusOptions extends ServerOptions {
-  readonly diagnosticsUrl?: string;
-}
-
-function addStatus(program: Command, ports: CliPorts): void {
-  const command = program
-    .command('status')
-    .description('is all well? one line for each check')
-    .option('--diagnostics-url <url>', 'diagnostics of the server (default: from the configuration)')
-    .option('--json', 'answer as JSON, for programs');
-  withConfigOptions(command).action((options: StatusOptions) =>
-    ports.run(async () => {
-      const reply = await callOrUnknown(diagnosticsEndpoint(options, ports.around), 'GET', '/readyz');
-      const body = objectOf(reply);
-      if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(cell(body));
-      else {
-        ports.terminal.out(cell(body['status']));
-        showList(ports, options, body, 'checks', ['name', 'ok', 'detail']);
-      }
-      return reply.status === 200 ? EXIT.done : EXIT.unknown;
-    }),
-  );
 }
 
 interface EpochOptions extends ServerOptions {

@@ -19,7 +19,9 @@ export function addKeys(program: Command, ports: CliPorts): void {
     (id) => `/v1/receipts/${encodeURIComponent(id)}`,
     '<id>',
   );
-  addText(program, ports, 'ledger', 'export the ledger as JSON lines', () => '/v1/ledger');
+  addText(program, ports, 'ledger', 'export the ledger as JSON lines', (_, { from }) =>
+    from === undefined ? '/v1/ledger' : `/v1/ledger?from=${encodeURIComponent(from)}`,
+  ).option('--from <position>', 'from this position on (default: the first one held)');
   addText(program, ports, 'checkpoint', 'print the signed checkpoint', () => '/v1/checkpoint');
   const keys = program
     .command('keys')
@@ -47,20 +49,24 @@ export function addKeys(program: Command, ports: CliPorts): void {
     );
 }
 
+interface TextOptions extends ServerOptions {
+  readonly from?: string;
+}
+
 function addText(
   program: Command,
   ports: CliPorts,
   name: string,
   description: string,
-  path: (id: string) => string,
+  path: (id: string, options: TextOptions) => string,
   argument?: string,
-): void {
+): Command {
   const command = program.command(name).description(description);
   if (argument !== undefined) command.argument(argument);
-  withServerOptions(command).action(async (...given: unknown[]) =>
+  return withServerOptions(command).action(async (...given: unknown[]) =>
     ports.run(async () => {
-      const [id, options] = (argument === undefined ? ['', given[0]] : given) as [string, ServerOptions];
-      const reply = await call(await controlEndpoint(options, ports.around), 'GET', path(id));
+      const [id, options] = (argument === undefined ? ['', given[0]] : given) as [string, TextOptions];
+      const reply = await call(await controlEndpoint(options, ports.around), 'GET', path(id, options));
       if (reply.status !== 200) return explain(ports, objectOf(reply), reply.status);
       const text = reply.text.replace(/\n$/, '');
       // A file gets the very bytes, because they are verified; a terminal gets what cannot act on it.

@@ -1,16 +1,21 @@
-/** `writ serve` and `writ config check`. Serving is compose.ts's work; it gets there through a port. */
+/** `writ serve` and `writ config`. Serving is compose.ts's work; it gets there through a port. */
 import type { Command } from 'commander';
 import type { Config, Problem } from '../config/config.ts';
 import { renderProblems } from '../config/config.ts';
 import type { CliPorts } from './ports.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
+import { addConfigShow } from './overview.ts';
 import type { ConfigOptions } from './server-options.ts';
 import { readConfig, withConfigOptions } from './server-options.ts';
 
 export interface ServePorts {
   /** Serves until the process is told to end; resolves when everything is closed. */
   readonly serve: (config: Config, warnings: readonly Problem[]) => Promise<void>;
+}
+
+interface CheckOptions extends ConfigOptions {
+  readonly json?: boolean;
 }
 
 export function addServe(program: Command, ports: CliPorts, { serve }: ServePorts): void {
@@ -27,10 +32,20 @@ export function addServe(program: Command, ports: CliPorts, { serve }: ServePort
     }),
   );
   const config = program.command('config').description('the configuration');
-  const check = config.command('check').description('report every problem at once').argument('[file]');
-  withConfigOptions(check).action((file: string | undefined, options: ConfigOptions) =>
+  addConfigShow(config, ports);
+  const check = config
+    .command('check')
+    .description('report every problem at once')
+    .argument('[file]')
+    .option('--json', 'answer as JSON, for programs');
+  withConfigOptions(check).action((file: string | undefined, options: CheckOptions) =>
     ports.run(async () => {
       const result = readConfig(file === undefined ? options : { ...options, config: file }, ports.around);
+      if (options.json === true) {
+        const { problems, warnings } = { problems: [], warnings: [], ...result };
+        ports.terminal.out(JSON.stringify({ valid: result.ok, problems, warnings }));
+        return result.ok ? EXIT.done : EXIT.error;
+      }
       if (!result.ok) return explainConfig(ports, result.problems);
       if (result.warnings.length > 0) ports.terminal.problem(renderProblems(result.warnings));
       ports.terminal.out('the configuration is valid');

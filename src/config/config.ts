@@ -13,6 +13,8 @@ import type { DECISION_LOG_SINKS } from './schema.ts';
 import { schema } from './schema.ts';
 import type { ConfigSources, RawConfig } from './source.ts';
 import { readSources } from './source.ts';
+import type { ShownSetting } from './shown.ts';
+import { shownSettings } from './shown.ts';
 
 export type { Address } from './address.ts';
 export { ALGORITHMS, CAPABILITIES, DEV_ISSUER } from './schema.ts';
@@ -20,6 +22,7 @@ export type { Algorithm, Capability, TokenType } from './schema.ts';
 export { renderProblems } from './problem.ts';
 export type { Problem } from './problem.ts';
 export type { ConfigSources } from './source.ts';
+export type { ShownSetting } from './shown.ts';
 
 export interface Listener {
   readonly address: Address;
@@ -80,6 +83,8 @@ export interface Config {
   readonly credentialLifeMaxMs: number;
   /** Audience of the dev issuer's tokens (`--dev` only). */
   readonly devAudience: string;
+  /** All of it as people may see it, without a secret, each with where it came from. Nothing reads it but doors. */
+  readonly settings: readonly ShownSetting[];
   readonly telemetry: { readonly traces: TracesConfig; readonly decisionLog: DecisionLogConfig };
 }
 
@@ -119,7 +124,7 @@ export function parseConfig(sources: ConfigSources): ConfigResult {
     problems.push(...problemsOf(parsed.error.issues, raw.origins).filter(({ key }) => !named.has(key)));
   }
   if (!parsed.success || problems.length > 0) return { ok: false, problems };
-  const config = deepFrozen(configOf(parsed.data, sources));
+  const config = deepFrozen({ ...configOf(parsed.data, sources), settings: shownSettings(raw) });
   return { ok: true, config, warnings: warningsOf(config) };
 }
 
@@ -155,7 +160,7 @@ function warningsOf(config: Config): Problem[] {
 
 type Absolute = (path: string) => string;
 
-function configOf(settings: Settings, { dev, cwd }: ConfigSources): Config {
+function configOf(settings: Settings, { dev, cwd }: ConfigSources): Omit<Config, 'settings'> {
   const {
     lease,
     rosterForget,

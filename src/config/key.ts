@@ -40,6 +40,14 @@ export function lookupKey(path: string): ConfigKey | undefined {
   return KEYS_BY_PATH.get(path.replace(/\[\d+\]/g, '[]'));
 }
 
+/** What may stand directly under `path`, whose indexes (`issuers[3]`) may be there. */
+export function memberNamesOf(path: string): readonly string[] {
+  const prefix = `${path.replace(/\[\d+\]/g, '[]')}.`;
+  return CONFIG_KEYS.filter((key) => key.path.startsWith(prefix))
+    .map((key) => key.path.slice(prefix.length))
+    .filter((name) => !name.includes('.') && !name.includes('['));
+}
+
 function membersOf(node: Node, prefix: string): ConfigKey[] {
   return Object.entries(node.properties ?? {}).flatMap(([name, member]) => {
     const path = prefix === '' ? name : `${prefix}.${name}`;

@@ -3,7 +3,7 @@
  * value, because a value may have been a secret in the wrong place.
  */
 import type * as z from 'zod';
-import { refusalOfKey } from './key.ts';
+import { memberNamesOf, refusalOfKey } from './key.ts';
 
 export interface Problem {
   /** `listen.data`, `issuers[1].jwks.url`, a variable, or the file's name for what is wrong with the file itself. */
@@ -44,8 +44,16 @@ function problemsOfIssue(issue: Issue, prefix: string): Problem[] {
       return tried?.flatMap((inner) => problemsOfIssue(inner, key)) ?? [{ key, message: issue.message }];
     }
     default:
-      return [{ key, message: issue.message }];
+      return [{ key, message: issue.message === MAP ? `${MAP}${membersOf(key)}` : issue.message }];
   }
+}
+
+const MAP = 'must be a map';
+
+/** What a map may have in it, where the schema knows. */
+function membersOf(key: string): string {
+  const names = memberNamesOf(key);
+  return names.length === 0 ? '' : ` with ${names.join(', ')}`;
 }
 
 function unknownKey(path: string): Problem {
@@ -86,6 +94,6 @@ function rightOf(issue: z.core.$ZodRawIssue): string {
     case 'array':
       return 'must be a list';
     default:
-      return 'must be a map';
+      return MAP;
   }
 }

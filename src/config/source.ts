@@ -27,6 +27,12 @@ export interface RawConfig {
   readonly tree: Readonly<Record<string, unknown>>;
   readonly origins: Origins;
   readonly problems: readonly Problem[];
+  /** What the file alone says. */
+  readonly fileTree: Readonly<Record<string, unknown>>;
+  /** Key -> the text of the file that named variables (`${NAME}`), whose values may be secrets. */
+  readonly filled: ReadonlyMap<string, string>;
+  /** `bootstrap` is true because of `--dev`, unless a source says otherwise. */
+  readonly isDevBootstrap: boolean;
 }
 
 export function readSources(sources: ConfigSources): RawConfig {
@@ -34,7 +40,8 @@ export function readSources(sources: ConfigSources): RawConfig {
   reader.readFile();
   reader.readEnvironment();
   reader.readSets();
-  return { tree: reader.tree, origins: reader.origins, problems: reader.problems };
+  const { tree, origins, problems, fileTree, filled } = reader;
+  return { tree, origins, problems, fileTree, filled, isDevBootstrap: sources.dev };
 }
 
 /** Variables with our prefix that are not keys: the command line and the tests read them. */
@@ -49,6 +56,8 @@ class SourceReader {
   tree: Readonly<Record<string, unknown>>;
   readonly origins = new Map<string, string>();
   readonly problems: Problem[] = [];
+  fileTree: Readonly<Record<string, unknown>> = {};
+  readonly filled = new Map<string, string>();
   readonly #sources: ConfigSources;
   readonly #variablesInFile = new Set<string>();
 
@@ -62,8 +71,10 @@ class SourceReader {
     const value = this.#clean(this.#parse(fileText, fileName) ?? {}, '', (text, path) =>
       this.#fill(text, path),
     );
-    if (isMap(value)) this.tree = { ...this.tree, ...value };
-    else this.#refuse(fileName, 'must be a map of keys');
+    if (isMap(value)) {
+      this.fileTree = value;
+      this.tree = { ...this.tree, ...value };
+    } else this.#refuse(fileName, 'must be a map of keys');
   }
 
   /** The keys' order puts a map before its members: WRIT_POLICY is read first, WRIT_POLICY_BUNDLE over it. */
@@ -108,6 +119,7 @@ class SourceReader {
     const [step = '', ...rest] = key.path.split('.');
     this.tree = { ...this.tree, [step]: withValue(this.tree[step], step, rest, value) };
     this.origins.set(key.path, origin);
+    for (const path of this.filled.keys()) if (isAtOrIn(path, key.path)) this.filled.delete(path);
   }
 
   /** Text from outside the file as the key's kind wants it; what does not fit is left for the schema to refuse. */
@@ -145,6 +157,7 @@ class SourceReader {
         this.#refuse(path, `must have the environment variable ${name}, which is not set`);
       return value ?? '';
     });
+    this.filled.set(path, text);
     const key = lookupKey(path);
     return key === undefined ? filled : this.#valueOf(key, filled, path);
   }
@@ -173,6 +186,10 @@ class SourceReader {
   #refuse(key: string, message: string): void {
     this.problems.push({ key, message });
   }
+}
+
+function isAtOrIn(path: string, key: string): boolean {
+  return path === key || path.startsWith(`${key}.`) || path.startsWith(`${key}[`);
 }
 
 function isMap(value: unknown): value is Readonly<Record<string, unknown>> {

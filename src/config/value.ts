@@ -11,7 +11,7 @@ import { parseDuration } from './duration.ts';
 
 /** Text that `parse` turns into something; `what` completes "must be …". */
 function parsed<T>(what: string, parse: (text: string) => T | undefined) {
-  return z.string().transform((text, context) => {
+  return z.string({ error: mistyped(what) }).transform((text, context) => {
     const value = parse(text);
     if (value !== undefined) return value;
     context.addIssue({ code: 'custom', message: `must be ${what}`, input: text });
@@ -19,9 +19,19 @@ function parsed<T>(what: string, parse: (text: string) => T | undefined) {
   });
 }
 
+/** What would be right comes first, whatever was given: `lease: 3` is told of durations, not of text. */
+function mistyped(what: string) {
+  return ({ input }: { input?: unknown }): string | undefined => {
+    if (input === null) return undefined;
+    return input === undefined ? `is missing; it must be ${what}` : `must be ${what}`;
+  };
+}
+
 /** Text of a form; `what` completes "must be …". */
 export function word(what: string, pattern: RegExp) {
-  return z.string().regex(pattern, { error: `must be ${what}` });
+  return z
+    .string({ error: mistyped(`${what} (a number, true and false need quotes)`) })
+    .regex(pattern, { error: `must be ${what}` });
 }
 
 /** Words of issues to come get a sentence of their own: they are right, only not here yet. */

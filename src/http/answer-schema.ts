@@ -273,15 +273,35 @@ export const policyReloaded = z.object({ state: z.enum(['loaded', 'unchanged']),
 export const epochOpened = z.object({ epochId: z.string(), rule: z.enum(['new-fleet', 'accept-amnesia']) });
 export const minted = z.object({ token: z.string() });
 
-export const readiness = z.object({
-  status: z.enum(['ready', 'not ready']),
-  checks: z.array(
-    z.object({
-      name: z.enum(['policy', 'keys', 'store', 'epoch', 'lease', 'view']),
-      ok: z.boolean(),
-      detail: z.string(),
-    }),
-  ),
+const checks = z.array(
+  z.object({
+    name: z.enum(['policy', 'keys', 'store', 'epoch', 'lease', 'view']),
+    ok: z.boolean(),
+    detail: z.string(),
+  }),
+);
+export const readiness = z.object({ status: z.enum(['ready', 'not ready']), checks });
+
+export const overview = z.object({
+  verdict: z.enum(['well', 'ready, with loose ends', 'not ready']),
+  version: z.string(),
+  fleet: z.string(),
+  replica: z.string(),
+  incarnation: z.string(),
+  position,
+  targets: count.describe('Handles in the index.'),
+  replicasLive: count,
+  sessions: count,
+  replicasFenced: count.describe('A loose end, like those that follow.'),
+  sessionsEnding: count.describe('Told to end, and not proven to have.'),
+  revocationsOpen: count.describe('Coordinated here, and not enforced yet.'),
+  lateAccepts: count.describe('Allows of what was revoked here before. It must stay 0.'),
+  checks,
 });
+
+export const settings = z.object({
+  settings: z.array(z.object({ key: z.string(), value: z.unknown(), from: z.string() })),
+});
+
 export const live = z.object({ status: z.literal('live') });
 export const started = z.object({ status: z.literal('started') });

@@ -108,6 +108,20 @@ export const CONTROL_OPERATIONS: readonly Operation[] = [
     errors: ['POLICY_INVALID', 'POLICY_UNREACHABLE'],
   },
   {
+    method: 'GET',
+    path: '/v1/status',
+    id: 'status',
+    summary: 'is all well? every check, and what is still to be looked after',
+    answers: [{ status: 200, what: 'the verdict and what it stands on', schema: answer.overview }],
+  },
+  {
+    method: 'GET',
+    path: '/v1/config',
+    id: 'config',
+    summary: 'the configuration it runs with, without its secrets, and where each value came from',
+    answers: [{ status: 200, what: 'every key that has a value', schema: answer.settings }],
+  },
+  {
     method: 'POST',
     path: '/v1/epoch',
     id: 'openEpoch',

@@ -22,6 +22,7 @@ import { parseEpochBody } from './epoch-body.ts';
 import type { FactRoutes } from './fact-routes.ts';
 import type { Inspection } from './inspection.ts';
 import { policyAnswer, reloadAnswer } from './policy-answer.ts';
+import type { Overview } from './overview.ts';
 import type { RequestWatch } from './request-watch.ts';
 import { parseRevocationBody, renderStatus, statusCodeOf } from './revocation-body.ts';
 
@@ -32,6 +33,7 @@ export interface ControlPlanePorts {
   readonly openEpoch: (rule: OpenRule, reason?: string) => Promise<string>;
   readonly inspection: Inspection;
   readonly reloader: Reloader;
+  readonly overview: Overview;
   /** Body -> targets, at this moment. SELECTOR_INVALID or BAD_REQUEST. */
   readonly parseTargets: (what: { selector?: unknown; selectors?: unknown }) => Promise<readonly Target[]>;
   /** The dev issuer's mint; undefined without `--dev`. */
@@ -104,7 +106,7 @@ class ControlPlane {
   }
 
   routes(): ControlRoute[] {
-    const { factRoutes, inspection, mint } = this.#ports;
+    const { factRoutes, inspection, overview, mint } = this.#ports;
     const read = (answer: (req: Request) => Answer | Promise<Answer>) => this.#route({ act: 'read' }, answer);
     return [
       {
@@ -120,6 +122,8 @@ class ControlPlane {
       { path: '/v1/checkpoint', get: read(() => inspection.checkpoint()) },
       { path: '/v1/keys', get: read(() => inspection.keys()) },
       { path: '/v1/ledger', get: this.#ledger() },
+      { path: '/v1/status', get: read(() => overview.status()) },
+      { path: '/v1/config', get: read(() => overview.config()) },
       // Public knowledge, like the documentation: it says nothing of this server's configuration.
       { path: '/openapi.json', get: (req, res) => send(req, res, openApiAnswer(this.#ports.openApi)) },
       { path: '/v1/policy', get: read(() => policyAnswer(this.#ports.reloader)) },

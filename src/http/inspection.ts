@@ -87,13 +87,18 @@ export class Inspection {
   }
 
   replicas(): Answer {
+    return { status: 200, body: { replicas: this.replicaRows() } };
+  }
+
+  /** Those that joined, and those whose lease was seen lately. */
+  replicaRows(): readonly { readonly state: string }[] {
     const { members, table, identity, cursor, lease, leaseMs, clock } = this.#ports;
     const now = clock.now();
     const rows = new Map(table.rows().map((row) => [row.incarnation, row]));
     const shown = members
       .list()
       .filter(({ state, incarnation }) => state === 'joined' || rows.has(incarnation));
-    const replicas = shown.map(({ replica, incarnation, state }) => {
+    return shown.map(({ replica, incarnation, state }) => {
       const isSelf = incarnation === identity.incarnation;
       const row = rows.get(incarnation);
       const position = isSelf ? renderPosition(cursor.position) : row?.acknowledgement?.position;
@@ -109,7 +114,6 @@ export class Inspection {
         ...(isSelf ? { freshForMs: Math.floor(lease.freshForMs(now)) } : {}),
       };
     });
-    return { status: 200, body: { replicas } };
   }
 
   checkpoint(): Answer {

@@ -76,22 +76,21 @@ async function open(ports: SessionPorts, { body: text, req: asking }: Call, rend
 type Opening = OpenedSession & { readonly asked: Occasion['asked'] };
 
 async function decideToOpen({ keeper, checker }: SessionPorts, body: JsonObject): Promise<Opening> {
+  // What is malformed is said first, whatever the credential is.
+  const given = body['subject'] === undefined ? undefined : parseSubject(body['subject']);
+  const what = { kind: parseKind(body['kind']), selfEnds: parseSelfEnds(body['selfEnds']) };
+  const rest = parseRest(body);
   const presented = body['credential'] === undefined ? undefined : parseCredential(body['credential']);
   if (presented !== undefined && 'reason' in presented) {
     const { detail } = presented;
-    const asked = { subject: { type: '', id: '' }, ...parseRest(body), credential: undefined };
+    const asked = { subject: { type: '', id: '' }, ...rest, credential: undefined };
     const decision = checker.judge(asked, { ok: false, reason: 'invalid_credential', detail });
     return { id: undefined, decision, asked };
   }
-  const subject = body['subject'] === undefined ? undefined : parseSubject(body['subject']);
-  const order: SessionOrder = {
-    kind: parseKind(body['kind']),
-    selfEnds: parseSelfEnds(body['selfEnds']),
-    request: { ...parseRest(body), subject, credential: presented },
-  };
+  const order: SessionOrder = { ...what, request: { ...rest, subject: given, credential: presented } };
   const opened = await keeper.open(order);
   const own = { type: 'identity', id: opened.decision.credential?.subject ?? '' };
-  return { ...opened, asked: { ...parseRest(body), subject: subject ?? own } };
+  return { ...opened, asked: { ...rest, subject: given ?? own } };
 }
 
 async function refresh(

@@ -35,7 +35,9 @@ function warningsOf(given: Given): string[] {
 
 describe('a configuration from nothing', () => {
   it('has every default', () => {
-    expect(configOf({})).toEqual({
+    const { settings, ...config } = configOf({});
+    expect(settings.length).toBeGreaterThan(10);
+    expect(config).toEqual({
       dev: false,
       fleet: 'default',
       replica: 'host-a1b2',
@@ -143,7 +145,9 @@ telemetry:
 
 describe('a configuration with every key', () => {
   it('is what was written, with absolute paths and milliseconds', () => {
-    expect(configOf({ fileText: WHOLE })).toEqual({
+    const { settings, ...config } = configOf({ fileText: WHOLE });
+    expect(settings.every(({ from }) => from === 'file' || from === 'default')).toBe(true);
+    expect(config).toEqual({
       dev: false,
       fleet: 'payments',
       replica: 'gw-eu-1',
@@ -264,11 +268,11 @@ polcy: {}
       'listen.extAuthz: this release has no gRPC listener; remove it',
       'issuers[0].audiences: must have at least 1 entry',
       'issuers[0].jwks: must be either { url: … } or { file: … }',
-      'issuers[1].audiences[0]: must be text (a number, true and false need quotes)',
+      'issuers[1].audiences[0]: must be an audience: text that is not empty (a number, true and false need quotes)',
       'issuers[1].jwks.url: must be an https: URL without user and fragment (http: only on loopback)',
       'issuers[1].tokenType: must be one of at+jwt, jwt, jwt-svid: this release takes no opaque tokens',
       'issuers[1].introspection: this release introspects no tokens; remove it',
-      'issuers[2]: must be a map',
+      'issuers[2]: must be a map with issuer, audiences, jwks, algorithms, tokenType',
       'issuers[1].issuer: must be there once: it repeats an earlier one',
       'revocationClaims[0]: must be a claim of your own, none of iss, sub, aud, exp, nbf, iat, jti, sid, client_id, azp, act, cnf: they have selectors of their own, or name nothing',
       'control.scopes.a b: must be an OAuth scope word',
@@ -286,7 +290,7 @@ polcy: {}
       expect.objectContaining({
         code: 'CONFIG_INVALID',
         message:
-          'fleet: must be text (a number, true and false need quotes)\n' +
+          'fleet: must be 1 to 64 of a-z, 0-9 and - (a number, true and false need quotes)\n' +
           'lease: must be a duration from 500ms to 60s, such as 500ms, 3s, 10m or 24h',
       }),
     );
@@ -308,17 +312,22 @@ polcy: {}
     ['constructor: x', 'constructor: is no key; remove it'],
     ['control: { scopes: { __proto__: read } }', 'control.scopes.__proto__: is no key; remove it'],
     ['store:', 'store: is empty; give it a value or remove it'],
-    ['store: journal', 'store: must be a map'],
+    ['store: journal', 'store: must be a map with kind'],
+    ['lease: 3', 'lease: must be a duration from 500ms to 60s, such as 500ms, 3s, 10m or 24h'],
+    [
+      'publicUrl: 7',
+      'publicUrl: must be an https: URL without user, query and fragment (http: only on loopback)',
+    ],
     ['issuers: {}', 'issuers: must be a list'],
-    ['listen: [1]', 'listen: must be a map'],
+    ['listen: [1]', 'listen: must be a map with data, control, diagnostics'],
     ['listen: { data: }', 'listen.data: is empty; give it a value or remove it'],
     [
       'listen: { data: { tls: { certFile: a, keyFile: b } } }',
-      'listen.data.address: is missing; it must be text (a number, true and false need quotes)',
+      'listen.data.address: is missing; it must be an IP address (or localhost) and a port, 127.0.0.1:8181 or [::1]:8181, or unix:/absolute/path',
     ],
     [
       'listen: { data: { address: "127.0.0.1:1", tls: { certFile: a } } }',
-      'listen.data.tls.keyFile: is missing; it must be text (a number, true and false need quotes)',
+      'listen.data.tls.keyFile: is missing; it must be a path',
     ],
     [
       'listen: { data: { address: "127.0.0.1:1", tls: { certFile: a, keyFile: b, kerFile: c } } }',

@@ -814,4 +814,18 @@ export const REMOVALS: readonly Removal[] = [
   ...TELEMETRY,
   ...SESSIONS,
   ...FACTS,
+  {
+    name: 'shows what the configuration file took from the environment',
+    file: 'src/config/shown.ts',
+    find: '  if (spelt !== undefined) return spelt;\n',
+    replace: '',
+    test: test('config/shown', 'never holds what a file took from the environment'),
+  },
+  {
+    name: 'shows the query of a URL of the configuration, where keys like to stand',
+    file: 'src/config/shown.ts',
+    find: '.replace(/[?#].*$/s, `?${REDACTED}`)',
+    replace: '',
+    test: test('config/shown', 'shows no query of a URL'),
+  },
 ];

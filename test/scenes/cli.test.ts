@@ -358,9 +358,19 @@ describe('the command writ, with a server', () => {
       const run = await cli(['revoke', 'jti', minted.jti, '--issuer', minted.issuer]);
       expect(run.code).toBe(3);
       expect(json(run)).toMatchObject({ state: 'partial', sessions: { matched: 1, unconfirmed: 1 } });
+      const id = String(json(run)['id']);
+      const [loose, stands] = await Promise.all([cli(['status']), cli(['revocation', id])]);
+      expect(loose.code).toBe(3);
+      expect(json(loose)).toMatchObject({ verdict: 'ready, with loose ends', revocationsOpen: 1 });
+      expect(stands.code).toBe(3);
+      expect(json(stands)).toMatchObject({ id, state: 'partial' });
       await call(`${writ.urls.data}${String(opened.body['events']).replace('/events', '/closed')}`, {
         method: 'POST',
       });
+      const followed = await cli(['revocation', id, '--wait', 'enforced']);
+      expect(followed.code).toBe(0);
+      expect(json(followed)).toMatchObject({ id, state: 'enforced', closure: 'CLOSED' });
+      expect((await cli(['revocation', 'rev_0000000000000000000000'])).problems).toContain('NOT_FOUND');
     },
     SCENE_MS,
   );
@@ -368,16 +378,26 @@ describe('the command writ, with a server', () => {
   it(
     'lists, and is well: one line for each check',
     async () => {
-      const [revocations, replicas, status, checkpoint] = await Promise.all([
+      const [revocations, replicas, status, checkpoint, shown] = await Promise.all([
         cli(['revocations', '--json']),
         cli(['replicas']),
         cli(['status']),
         cli(['checkpoint']),
+        cli(['config', 'show']),
       ]);
-      for (const run of [revocations, replicas, status, checkpoint])
+      for (const run of [revocations, replicas, status, checkpoint, shown])
         expect(run).toMatchObject({ code: 0, problems: '' });
       expect(json(replicas)['replicas']).toMatchObject([{ self: true, state: 'live' }]);
-      expect(json(status)).toMatchObject({ status: 'ready' });
+      expect(json(status)).toMatchObject({ verdict: 'well', replicasLive: 1 });
+      expect(json(shown)['settings']).toContainEqual({
+        key: 'dataDir',
+        value: dataDir,
+        from: '--set dataDir',
+      });
+      const { position } = (json(replicas)['replicas'] as { position: string }[])[0] ?? { position: '' };
+      const from = await cli(['ledger', '--from', position]);
+      expect(from.out.trim().split('\n').length).toBeLessThan(5);
+      expect((await cli(['ledger', '--from', 'yesterday'])).problems).toContain('BAD_REQUEST');
       expect(checkpoint.out).toMatch(/^writ\/default\/\d+\n\d+\n/);
     },
     SCENE_MS,
@@ -455,7 +475,9 @@ describe('the command writ, with a server', () => {
         // The terminal itself adds \r\n.
         expect(out).not.toMatch(/[\u0000-\u0009\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e]/);
       }
-      const [table, asJson] = runs;
+      const [table, asJson, , , lines] = runs;
+      expect(lines?.out).toMatch(/^well\s/);
+      expect(lines?.out.trim().split('\n').length).toBeLessThanOrEqual(10);
       expect(table?.out).toContain('red\\u001b[31m\\u009b31m\\u202eback');
       expect(table?.out).toMatch(/^id +position +at +targets/);
       expect(JSON.stringify(JSON.parse(asJson?.out ?? ''))).toContain(JSON.stringify(evil).slice(1, -1));
@@ -526,7 +548,12 @@ describe('a production start', () => {
           () => run(['status']),
           ({ code }) => code === 0,
         );
-        expect(json(ready)).toMatchObject({ status: 'ready' });
+        expect(json(ready)).toMatchObject({ verdict: 'well' });
+        const messages = production.log.map((line) => (JSON.parse(line) as { message: string }).message);
+        // Not before: a supervisor that waits for the line would send traffic to a replica that is fenced.
+        expect(messages.indexOf('not ready yet')).toBeGreaterThan(-1);
+        expect(messages.indexOf('ready')).toBeGreaterThan(messages.indexOf('not ready yet'));
+        expect((await run(['status', '--diagnostics-url', production.urls.diagnostics])).code).toBe(0);
         expect((await run(question)).code).toBe(6);
         const twice = await run(['epoch', 'open', '--new-fleet']);
         expect(twice.code).toBe(1);

@@ -95,7 +95,8 @@ async function ready(
     log.push(line);
     const event = parse(line);
     if (event['message'] === 'listening') urls[String(event['listener'])] = String(event['address']);
-    if (event['message'] === 'ready') isReady.resolve();
+    // Without an epoch it never becomes ready by itself; all its listeners are open by then.
+    if (event['message'] === 'ready' || event['message'] === 'not ready yet') isReady.resolve();
   };
   if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', note);
   if (child.stderr !== null) createInterface({ input: child.stderr }).on('line', note);

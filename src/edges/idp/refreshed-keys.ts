@@ -118,7 +118,22 @@ export class RefreshedKeys implements KeySource {
     } catch (error) {
       this.#failures += 1;
       const code = isWritError(error) ? error.code : 'INTERNAL';
-      log.warn('the keys of an issuer could not be fetched', { issuer, code, count: this.#failures });
+      const detail = systemCodeOf(error);
+      log.warn('the keys of an issuer could not be fetched', {
+        issuer,
+        code,
+        ...(detail === undefined ? {} : { detail }),
+        count: this.#failures,
+      });
     }
+  }
+}
+
+/** `ECONNREFUSED`, `ENOENT`, `CERT_HAS_EXPIRED`, `TimeoutError`: the innermost word, and never a message. */
+function systemCodeOf(error: unknown): string | undefined {
+  for (let at = error, name: string | undefined; ; at = at.cause) {
+    if (!(at instanceof Error)) return name;
+    if ('code' in at && typeof at.code === 'string' && !isWritError(at)) return at.code;
+    if (!isWritError(at)) name = at.name;
   }
 }

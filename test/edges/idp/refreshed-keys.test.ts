@@ -167,14 +167,26 @@ describe('keys that cannot be fetched', () => {
     expect(await outcomeOf(verifier, token)).toBe('ok');
   });
 
-  it.each<[string, Error, string]>([
-    ['a failure of the network', new TypeError('fetch failed'), 'INTERNAL'],
-    ['a failure of ours', new WritError('KEY_INVALID', 'the key set is too large'), 'KEY_INVALID'],
-  ])('are reported by code, not by message: %s', async (_, error, code) => {
+  const refused = Object.assign(new Error('connect ECONNREFUSED 10.0.0.1:443'), { code: 'ECONNREFUSED' });
+  it.each<[string, unknown, Record<string, string>]>([
+    ['a failure of the network', new TypeError('fetch failed'), { code: 'INTERNAL', detail: 'TypeError' }],
+    [
+      'a failure of the system',
+      new TypeError('fetch failed', { cause: refused }),
+      { code: 'INTERNAL', detail: 'ECONNREFUSED' },
+    ],
+    ['a failure of ours', new WritError('KEY_INVALID', 'the key set is too large'), { code: 'KEY_INVALID' }],
+    [
+      'a failure of ours with a cause',
+      new WritError('KEY_INVALID', 'the file cannot be read', { cause: refused }),
+      { code: 'KEY_INVALID', detail: 'ECONNREFUSED' },
+    ],
+    ['something that is no error', 'what', { code: 'INTERNAL' }],
+  ])('are reported by code, not by message: %s', async (_, error, words) => {
     const bench = new Bench();
-    bench.fail(error);
+    bench.fail(error as Error);
     await bench.keys.refresh();
-    expect(bench.lines).toEqual([{ issuer: ISSUER, code, count: 1 }]);
+    expect(bench.lines).toEqual([{ issuer: ISSUER, ...words, count: 1 }]);
   });
 
   it('stay as they were when what comes is no key set, or one that leaves a choice', async () => {

@@ -1,0 +1,130 @@
+/** `/v1/status` and `/v1/config`: the verdict is no better than what it stands on, and no secret is in either. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { InProcessWrit, registration } from '../support/in-process.ts';
+
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'writ-overview-'));
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+async function statusOf(writ: InProcessWrit): Promise<Record<string, unknown>> {
+  const reply = await writ.control('/v1/status');
+  expect(reply.status).toBe(200);
+  return reply.body;
+}
+
+describe('the status', () => {
+  it('is well when every check is good and nothing is left to be looked after', async () => {
+    const writ = await InProcessWrit.open();
+    try {
+      expect(await statusOf(writ)).toMatchObject({
+        verdict: 'well',
+        fleet: 'default',
+        replica: 'gw-1',
+        replicasLive: 1,
+        replicasFenced: 0,
+        sessions: 0,
+        sessionsEnding: 0,
+        revocationsOpen: 0,
+        lateAccepts: 0,
+      });
+    } finally {
+      await writ.remove();
+    }
+  });
+
+  it('has loose ends while a session was told to end and did not say that it has', async () => {
+    const writ = await InProcessWrit.open();
+    try {
+      const token = await writ.mint();
+      const opened = await writ.data('/v1/sessions', { body: registration(token) });
+      const body = { selector: { kind: 'token', value: token }, waitMs: 2_600 };
+      const revoked = await writ.control('/v1/revocations', { body });
+      expect(revoked.body['state']).toBe('partial');
+      expect(await statusOf(writ)).toMatchObject({
+        verdict: 'ready, with loose ends',
+        sessionsEnding: 1,
+        revocationsOpen: 1,
+      });
+      await writ.data(`/v1/sessions/${String(opened.body['id'])}/closed`, { method: 'POST' });
+      await writ.control(`/v1/revocations/${String(revoked.body['id'])}`);
+      await expect.poll(async () => (await statusOf(writ))['verdict'], { timeout: 5_000 }).toBe('well');
+    } finally {
+      await writ.remove();
+    }
+  });
+
+  it('is not ready, although it answers, where no epoch is open, and says what is missing', async () => {
+    const writ = await InProcessWrit.open({ dev: false });
+    try {
+      const { verdict, checks } = await statusOf(writ);
+      expect(verdict).toBe('not ready');
+      expect(checks).toContainEqual({
+        name: 'epoch',
+        ok: false,
+        detail: 'none is open: writ epoch open --new-fleet, once',
+      });
+    } finally {
+      await writ.remove();
+    }
+  });
+});
+
+describe('the configuration it runs with', () => {
+  const CANARY = 'canary-7f1c9e';
+
+  it('holds no secret of any source: not of the query of a URL, a variable, a key file, or the admin token', async () => {
+    const fleetKey = Buffer.alloc(32, 7).toString('base64url');
+    const fleetKeyFile = join(dir, 'fleet-key');
+    await writeFile(fleetKeyFile, `${fleetKey}\n`, { mode: 0o600 });
+    const writ = await InProcessWrit.open({
+      fileText: `issuers: [{ issuer: "https://idp.example", audiences: [api], jwks: { url: "http://127.0.0.1:2/jwks?key=${CANARY}" } }]`,
+      sets: [`fleetKeyFile=${fleetKeyFile}`, 'lease=2s'],
+    });
+    try {
+      const reply = await writ.control('/v1/config');
+      expect(reply.status).toBe(200);
+      const { settings } = reply.body as { settings: { key: string; value: unknown; from: string }[] };
+      expect(settings).toContainEqual({ key: 'lease', value: '2s', from: '--set lease' });
+      expect(settings).toContainEqual({
+        key: 'fleetKeyFile',
+        value: fleetKeyFile,
+        from: '--set fleetKeyFile',
+      });
+      expect(settings.find(({ key }) => key === 'issuers')?.value).toMatchObject([
+        { jwks: { url: 'http://127.0.0.1:2/jwks?redacted' } },
+      ]);
+      const secrets = [
+        CANARY,
+        fleetKey,
+        writ.adminToken,
+        await readFile(join(writ.dataDir, 'admin-token'), 'utf8'),
+      ];
+      for (const secret of secrets) {
+        expect(reply.text).not.toContain(secret.trim());
+        expect((await writ.control('/v1/status')).text).not.toContain(secret.trim());
+      }
+      expect(writ.log).not.toContain(CANARY);
+      // Why keys cannot be had is in the log by the word of the system.
+      await expect
+        .poll(() => writ.log, { timeout: 5_000 })
+        .toMatch(/"detail":"ECONNREFUSED".*could not be fetched/);
+    } finally {
+      await writ.remove();
+    }
+  });
+
+  it.each(['/v1/config', '/v1/status'])('%s is for callers only', async (path) => {
+    const writ = await InProcessWrit.open();
+    try {
+      expect((await writ.control(path, { token: '' })).status).toBe(401);
+      expect((await writ.control(path, { token: 'writ_admin_wrong' })).status).toBe(401);
+    } finally {
+      await writ.remove();
+    }
+  });
+});
