@@ -89,7 +89,11 @@ fits_issuer(grant) if grant.issuer == input.credential.issuer
 
 fits_actor_issuer(grant, _) if not has(grant, "issuer")
 
-fits_actor_issuer(grant, actor) if grant.issuer == actor.issuer
+# What a token says of its actor's issuer is that issuer's word only if it signed the token.
+fits_actor_issuer(grant, actor) if {
+	grant.issuer == actor.issuer
+	actor.issuer == input.credential.issuer
+}
 
 is_in_force(grant) if not has(grant, "until")
 

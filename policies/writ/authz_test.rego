@@ -203,9 +203,13 @@ acted(actors, members) := object.union(with_claims({}), {
 billing := {"issuer": "https://agents.example", "subject": "billing"}
 
 test_grant_of_the_current_actor_permits if {
-	every members in [{}, {"issuer": "https://agents.example"}] {
-		authz.decision == permitted_by("grant") with input as acted([billing], members)
-	}
+	authz.decision == permitted_by("grant") with input as acted([billing], {})
+	own := {"issuer": "https://idp.example", "subject": "billing"}
+	authz.decision == permitted_by("grant") with input as acted([own], {"issuer": "https://idp.example"})
+}
+
+test_grant_of_another_issuers_actor_does_not if {
+	authz.decision == denied with input as acted([billing], {"issuer": "https://agents.example"})
 }
 
 test_grant_of_another_actor_does_not if {

@@ -94,7 +94,8 @@ export class GrantTable {
 
   /**
    * What policy is given at `nowS`: the grants of the subject, and those of the actor who acts for it now. `issuer` is
-   * the credential's; undefined for a subject that was only asserted, which holds no grant that names an issuer.
+   * the credential's; undefined for a subject that was only asserted, which holds no grant that names an issuer. Whose
+   * subject an actor is (`act.iss`) is the word of the token's issuer, who speaks for its own subjects only.
    */
   liveFor(subjectId: string, issuer: string | undefined, actor: Actor | undefined, nowS: number): LiveGrants {
     const own = this.#bySubject.get(subjectId);
@@ -102,7 +103,8 @@ export class GrantTable {
     if (own === undefined && acting === undefined) return NONE;
     const held = new Set<Kept>();
     for (const kept of own ?? []) if (isHeld(kept, issuer, nowS)) held.add(kept);
-    for (const kept of acting ?? []) if (isHeld(kept, actor?.issuer, nowS)) held.add(kept);
+    const actorIssuer = actor?.issuer === issuer ? issuer : undefined;
+    for (const kept of acting ?? []) if (isHeld(kept, actorIssuer, nowS)) held.add(kept);
     return held.size === 0 ? NONE : liveOf([...held]);
   }
 

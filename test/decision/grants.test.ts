@@ -69,17 +69,26 @@ describe('a grant', () => {
     expect(held(undefined)).toEqual(['grt_b']);
   });
 
-  it('of the actor who acts now counts under the actor’s issuer, once', () => {
-    table.apply(grantLine('grt_a', { subject: { id: 'agent' }, issuer: 'https://agents.example' }));
+  it('of the actor who acts now counts under the issuer that signed, once', () => {
+    table.apply(grantLine('grt_a', { subject: { id: 'agent' }, issuer }));
     table.apply(grantLine('grt_b', {}));
     const acting = (actor: { issuer: string; subject: string }) =>
       table.liveFor('billing', issuer, actor, NOW_S).grants.map(({ id }) => id);
-    expect(acting({ issuer: 'https://agents.example', subject: 'agent' })).toEqual(['grt_b', 'grt_a']);
-    expect(acting({ issuer, subject: 'agent' })).toEqual(['grt_b']);
+    expect(acting({ issuer, subject: 'agent' })).toEqual(['grt_b', 'grt_a']);
     expect(acting({ issuer, subject: 'billing' })).toEqual(['grt_b']);
-    expect(
-      table.liveFor('nobody', issuer, { issuer: 'https://agents.example', subject: 'agent' }, NOW_S).grants,
-    ).toHaveLength(1);
+    expect(table.liveFor('nobody', issuer, { issuer, subject: 'agent' }, NOW_S).grants).toHaveLength(1);
+  });
+
+  it('of another issuer’s subject is not to be had by naming it as the actor: only its own issuer speaks for it', () => {
+    const trusted = 'https://agents.example';
+    table.apply(grantLine('grt_a', { subject: { id: 'agent' }, issuer: trusted }));
+    table.apply(grantLine('grt_c', { subject: { id: 'agent' } }));
+    const held = (signer: string) =>
+      table
+        .liveFor('mallory', signer, { issuer: trusted, subject: 'agent' }, NOW_S)
+        .grants.map(({ id }) => id);
+    expect(held(issuer)).toEqual(['grt_c']);
+    expect(held(trusted)).toEqual(['grt_a', 'grt_c']);
   });
 
   it('is taken away, and a repeat of its entry does not give it again', () => {

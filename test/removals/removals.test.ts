@@ -3,7 +3,7 @@ import { REMOVALS } from './removals.ts';
 import { checkBaseline, runRemovals } from './runner.ts';
 
 describe('every check of a credential', () => {
-  it('is noticed by its test when it is taken out', { timeout: 300_000 }, async () => {
+  it('is noticed by its test when it is taken out', { timeout: 900_000 }, async () => {
     expect(await checkBaseline(REMOVALS)).toEqual([]);
     const results = await runRemovals(REMOVALS, 2);
     const missed = results.filter(({ outcome }) => outcome !== 'caught');

@@ -492,6 +492,13 @@ const checkFlow = 'src/flows/check.ts';
 
 const MEMO: readonly Removal[] = [
   {
+    name: 'a token may name another issuer’s subject as its actor and have its grants',
+    file: 'src/decision/grants.ts',
+    find: 'actor?.issuer === issuer ? issuer : undefined',
+    replace: 'actor?.issuer',
+    test: test('decision/grants', 'is not to be had by naming it as the actor'),
+  },
+  {
     name: 'a policy that was replaced goes on answering',
     file: checkFlow,
     find: '      known.revision === revision &&\n',

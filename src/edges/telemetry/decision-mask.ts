@@ -40,7 +40,7 @@ export class DecisionMask {
     const key = this.#pseudonymKey;
     if (key !== undefined) for (const subject of SUBJECTS) mask(event, stepsOf(subject), '', { key, masked });
     const text = JSON.stringify(event);
-    if (text.includes(TOKEN_START)) eraseTokens(event, '', erased);
+    if (TOKEN.test(text)) eraseTokens(event, '', erased);
     if (erased.length === 0 && masked.length === 0) return text;
     if (erased.length > 0) event['erased'] = erased.slice(0, NAMED_MAX);
     if (masked.length > 0) event['masked'] = masked.slice(0, NAMED_MAX);
@@ -51,10 +51,11 @@ export class DecisionMask {
 /** Pointers that one line names: what is erased beyond them is erased all the same. */
 const NAMED_MAX = 100;
 
-/** Every JWS header that is a JSON object starts so in base64url: `{"`. */
-const TOKEN_START = 'eyJ';
-/** The look-behind keeps it linear: a start is tried once, not at every `eyJ` inside it. */
-const TOKEN = /(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*/;
+/**
+ * A JWS: its header is a JSON object, which starts so in base64url: `{` and `"`, a space, a tab or a line break. The
+ * look-behind keeps it linear: a start is tried once, not at every one inside it.
+ */
+const TOKEN = /(?<![A-Za-z0-9_-])e[wy][A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*/;
 
 function stepsOf(pointer: string): readonly string[] {
   return pointer

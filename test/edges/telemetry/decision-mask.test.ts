@@ -50,6 +50,8 @@ describe('a mask', () => {
     ['a value in a list', ['x', TOKEN], '/input/1'],
     ['deep inside', { a: { b: [{ c: `x=${TOKEN};` }] } }, '/input/a/b/0/c'],
     ['a name', { [TOKEN]: 1 }, '/input/-'],
+    ['with a space', { t: 'eyAiYWxnIjoiRVMyNTYifQ.eyJzdWIiOiJhIn0.c2ln' }, '/input/t'],
+    ['with a line break', { t: 'ewoiYWxnIjoiRVMyNTYifQ.eyJzdWIiOiJhIn0.c2ln' }, '/input/t'],
     ['unsigned', { t: 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.' }, '/input/t'],
   ])('erases what reads like a token: %s', (_where, input, pointer) => {
     const text = new DecisionMask({ pointers: [], pseudonymKey: undefined }).render({ input });
