@@ -369,7 +369,7 @@ async function openHost(
   const { wasm, data } = await readBundle(bundle);
   const module = compileModule(wasm);
   const builtins = new Map<string, never>();
-  const { image } = buildImage(module, data, builtins, POLICY_LIMITS);
-  const host = await PolicyHost.open({ module, image, builtins, limits: POLICY_LIMITS });
+  const { image, memory } = buildImage(module, data, builtins, POLICY_LIMITS);
+  const host = await PolicyHost.open({ module, image, builtins, limits: POLICY_LIMITS }, memory);
   return (name, json) => host.evaluate(image.entrypoints.get(`${name}/d`) ?? -1, json);
 }

@@ -808,6 +808,104 @@ const FACTS: readonly Removal[] = [
   },
 ];
 
+const reloaded = (name: string): Removal['test'] => test('flows/reload', name);
+const signature = (name: string): Removal['test'] => test('edges/opa/signature', name);
+const bundleUrl = (name: string): Removal['test'] => test('edges/opa/bundle-url', name);
+
+const POLICIES: readonly Removal[] = [
+  {
+    name: 'a policy that is older than the one that ran last runs',
+    file: 'src/flows/reload.ts',
+    find: "  if (!allowOlder) return { state: 'refused', detail, digest };\n",
+    replace: '',
+    test: reloaded('refuses what is older than what ran last'),
+  },
+  {
+    name: 'a policy runs before the floor is on disk',
+    file: 'src/flows/reload.ts',
+    find: '    await moveFloor(',
+    replace: '    void moveFloor(',
+    test: reloaded('lets nothing run that it could not note'),
+  },
+  {
+    name: 'two reloads run at once',
+    file: 'src/flows/reload.ts',
+    find: '    if (this.#running === undefined) return this.#start(order);',
+    replace: '    if (order !== undefined) return this.#start(order);',
+    test: reloaded('runs one at a time'),
+  },
+  {
+    name: 'a bundle without a revision may follow one that has one',
+    file: 'src/decision/revision.ts',
+    find: '  if (revision === undefined) return `the bundle has',
+    replace: '  if (revision === undefined) return undefined; return `the bundle has',
+    test: test('decision/revision', 'refuses undefined after 10'),
+  },
+  {
+    name: 'a bundle needs no signature where one is configured',
+    file: 'src/edges/opa/prepare.ts',
+    find: '  if (options.signing !== undefined) await verifySignature(files, options.signing);\n',
+    replace: '',
+    test: signature('unsigned, where it must be signed'),
+  },
+  {
+    name: 'a file that was not signed may be in a signed bundle',
+    file: 'src/edges/opa/signature.ts',
+    find: "    if (entry === undefined) throw invalid(`the bundle's signature does not cover ${shown(name)}`);",
+    replace: '    if (entry === undefined) continue;',
+    test: signature('with another extra.rego than was signed'),
+  },
+  {
+    name: 'a signed file may be left out of a bundle',
+    file: 'src/edges/opa/signature.ts',
+    find: '  for (const name of listed.keys()) throw invalid(',
+    replace: '  for (const name of listed.keys()) void invalid(',
+    test: signature('with another policy.rego than was signed'),
+  },
+  {
+    name: 'a signed file may be changed',
+    file: 'src/edges/opa/signature.ts',
+    find: 'if (hashOf(name, bytes, entry.algorithm) !== entry.hash)',
+    replace: "if (hashOf(name, bytes, entry.algorithm) === '')",
+    test: signature('with another policy.wasm than was signed'),
+  },
+  {
+    name: 'a signature of any algorithm is taken',
+    file: 'src/edges/opa/signature.ts',
+    find: 'compactVerify(token, createPublicKey(pem), { algorithms: [algorithm] })',
+    replace: "compactVerify(token, createPublicKey(pem), { algorithms: [algorithm, 'RS256'] })",
+    test: signature('signed by another algorithm'),
+  },
+  {
+    name: 'a private key may lie where public ones are wanted',
+    file: 'src/edges/opa/signing-keys.ts',
+    find: "      if (pem.includes('PRIVATE KEY'))",
+    replace: "      if (pem === '')",
+    test: signature('are read from their files'),
+  },
+  {
+    name: 'a bundle server may send its clients elsewhere',
+    file: 'src/edges/opa/bundle-url.ts',
+    find: "redirect: 'error'",
+    replace: "redirect: 'follow'",
+    test: bundleUrl('is not fetched from where a server points to'),
+  },
+  {
+    name: 'a bundle server may send as much as it likes',
+    file: 'src/edges/opa/bundle-url.ts',
+    find: '        if (bytes > this.#limits.bundleBytesMax)',
+    replace: '        if (bytes < 0)',
+    test: bundleUrl('is not read further than a bundle may be long'),
+  },
+  {
+    name: 'a bundle may hold as much data as it likes',
+    file: 'src/edges/opa/bundle.ts',
+    find: '  if (data.length > dataBytesMax)',
+    replace: '  if (data.length < 0)',
+    test: test('edges/opa/bundle', 'holds more data than is allowed'),
+  },
+];
+
 export const REMOVALS: readonly Removal[] = [
   ...SPELLING,
   ...HEADER,
@@ -835,4 +933,5 @@ export const REMOVALS: readonly Removal[] = [
     replace: '',
     test: test('config/shown', 'shows no query of a URL'),
   },
+  ...POLICIES,
 ];

@@ -76,7 +76,7 @@ export async function checkBaseline(removals: readonly Removal[]): Promise<strin
 async function copyTree(): Promise<string> {
   const tree = await mkdtemp(join(tmpdir(), 'writ-removal-'));
   for (const entry of COPIED) await cp(join(ROOT, entry), join(tree, entry), { recursive: true });
-  await symlink(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
+  for (const linked of ['node_modules', '.cache']) await symlink(join(ROOT, linked), join(tree, linked));
   return tree;
 }
 

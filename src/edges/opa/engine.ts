@@ -75,8 +75,8 @@ export async function openPolicy(options: PolicyEngineOptions): Promise<PolicyOp
   const preparation = await prepareOffLoop({ bundle, entrypoint, hasClock, limits, ...rules }, signal);
   if (preparation.state !== 'ready') return preparation;
   const { policy } = preparation;
-  const { module, image } = policy;
-  const host = await PolicyHost.open({ module, image, builtins: hostBuiltins(clock), limits });
+  const { module, image, memory } = policy;
+  const host = await PolicyHost.open({ module, image, builtins: hostBuiltins(clock), limits }, memory);
   return {
     state: 'opened',
     engine: new OpaPolicyEngine(policy, host, entrypoint),

@@ -34,7 +34,7 @@ export interface PolicyHostParts {
   readonly limits: PolicyLimits;
 }
 
-const COPY_BYTES = 1024 * 1024;
+const COPY_BYTES = 256 * 1024;
 
 export class PolicyHost {
   readonly #parts: PolicyHostParts;
@@ -46,10 +46,9 @@ export class PolicyHost {
   readonly #called = new Map<number, string>();
   #exports: PolicyExports | undefined;
 
-  /** In memory of its own. Copies the image in slices, so that ten megabytes of data do not hold up the loop. */
-  static async open(parts: PolicyHostParts): Promise<PolicyHost> {
-    const { pages } = parts.image;
-    const host = new PolicyHost(parts, new WebAssembly.Memory({ initial: pages, maximum: pages }));
+  /** In `memory`, of the image's size. Copies the image in slices, so that much data does not hold up the loop. */
+  static async open(parts: PolicyHostParts, memory: WebAssembly.Memory): Promise<PolicyHost> {
+    const host = new PolicyHost(parts, memory);
     host.#exports = host.#instantiate();
     const { bytes } = parts.image;
     for (let at = 0; at < bytes.length; at += COPY_BYTES) {

@@ -12,7 +12,7 @@ export interface PolicyImage {
   /** Size of the memory it was made in. An instance's is the same, and never grows: OPA's allocator keeps its top. */
   readonly pages: number;
   /** Everything below `heapBase`. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
   /** Where an evaluation's own memory begins. */
   readonly heapBase: number;
   /** An evaluation context below `heapBase`; its data is set. */
@@ -25,7 +25,7 @@ export interface PolicyImage {
 
 export interface BuiltImage {
   readonly image: PolicyImage;
-  /** The memory it was made in: as good as new for one host. */
+  /** The memory it was made in, which any thread can have: as good as new for one host at a time. */
   readonly memory: WebAssembly.Memory;
 }
 
@@ -61,7 +61,7 @@ function tryImage(
   data: Uint8Array,
   { pages, builtins, limits }: Attempt,
 ): BuiltImage | undefined {
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   const exports = start(module, memory);
   const heapStart = exports.opa_heap_ptr_get();
   const names = {
@@ -73,7 +73,9 @@ function tryImage(
   if (!loadData(exports, memory, { data, context })) return undefined;
   const heapBase = align(exports.opa_heap_ptr_get());
   if (heapBase + limits.inputBytesMax + limits.heapBytes > memory.buffer.byteLength) return undefined;
-  const bytes = new Uint8Array(memory.buffer.slice(0, heapBase));
+  // Shared as the memory is: nobody has to count it, move it or collect garbage because of it.
+  const bytes = new Uint8Array(new SharedArrayBuffer(heapBase));
+  bytes.set(bytesOf(memory).subarray(0, heapBase));
   return { image: { pages, bytes, heapBase, context, ...names }, memory };
 }
 

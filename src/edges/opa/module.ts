@@ -3,6 +3,7 @@
  * What asks for more than that is refused before anything of it runs.
  */
 import { invalid, shown } from './bundle.ts';
+import { shareMemory } from './shared-memory.ts';
 
 /** What OPA's modules export, as far as the host calls it. Addresses are positive: memory stays below 2 GiB. */
 export interface PolicyExports {
@@ -53,7 +54,7 @@ const IMPORTS = new Set([
   'opa_builtin4',
 ]);
 
-/** Compiles policy.wasm. POLICY_INVALID when it is no module of OPA's. */
+/** Compiles policy.wasm, for memory that threads can share. POLICY_INVALID when it is no module of OPA's. */
 export function compileModule(wasm: Uint8Array<ArrayBuffer>): WebAssembly.Module {
   let module: WebAssembly.Module;
   try {
@@ -69,7 +70,7 @@ export function compileModule(wasm: Uint8Array<ArrayBuffer>): WebAssembly.Module
   for (const name of EXPORTS) {
     if (!exported.has(name)) throw invalid(`policy.wasm does not export ${name}; OPA's modules do`);
   }
-  return module;
+  return new WebAssembly.Module(shareMemory(wasm));
 }
 
 /** The exports of an instance of a module that compileModule let through. */

@@ -1,5 +1,6 @@
 /** The thread that prepares one policy and ends. Started by off-loop.ts, which ends it when it takes too long. */
 import { readFileSync, statSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { isWritError } from '../../kernel/error.ts';
 import { digestOf, invalid } from './bundle.ts';
@@ -12,9 +13,7 @@ export type WorkerReport =
   | { readonly state: 'unchanged' }
   | { readonly state: 'refused'; readonly message: string; readonly digest: string | undefined };
 
-const report = (said: WorkerReport, transfer: ArrayBuffer[] = []): void => {
-  parentPort?.postMessage(said, transfer);
-};
+const report = (said: WorkerReport): void => parentPort?.postMessage(said);
 
 /** The size is looked at first: a bundle that is too large is not read. */
 function readBytes(bundle: Uint8Array | { readonly file: string }, bundleBytesMax: number): Uint8Array {
@@ -28,6 +27,9 @@ function readBytes(bundle: Uint8Array | { readonly file: string }, bundleBytesMa
   }
 }
 
+// Whoever answers goes first. Linux has priorities by thread; elsewhere this would be the whole process.
+if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_BELOW_NORMAL);
+
 let digest: string | undefined;
 try {
   const { bundle, unlessDigest, ...options } = workerData as PrepareOptions & BundleAt;
@@ -36,7 +38,7 @@ try {
   if (digest === unlessDigest) report({ state: 'unchanged' });
   else {
     const policy = await preparePolicy({ ...options, bundle: bytes }, () => report({ state: 'loaded' }));
-    report({ state: 'ready', policy }, [policy.image.bytes.buffer]);
+    report({ state: 'ready', policy });
   }
 } catch (error) {
   if (!isWritError(error, 'POLICY_INVALID')) throw error;

@@ -22,6 +22,8 @@ export interface PreparedPolicy {
   readonly revision: string | undefined;
   readonly module: WebAssembly.Module;
   readonly image: PolicyImage;
+  /** What it was tested in; the thread that prepared it does not touch it again. */
+  readonly memory: WebAssembly.Memory;
   readonly inputPaths: readonly InputPath[] | undefined;
   readonly isPure: boolean;
   /** Builtins in the module that are slow enough to say so: `regex`, `glob`. */
@@ -64,6 +66,7 @@ export async function preparePolicy(options: PrepareOptions, onLoaded: () => voi
     revision: bundle.revision,
     module,
     image,
+    memory,
     inputPaths: bundle.inputPaths,
     isPure: [...image.builtins.values()].every((name) => builtins.get(name)?.isPure),
     slowBuiltins: SLOW_BUILTINS.filter((name) => Buffer.from(bundle.wasm).includes(`opa_${name}_`)),

@@ -17,8 +17,8 @@ declare namespace WebAssembly {
 
   class Memory {
     /** In pages of 64 KiB. */
-    constructor(size: { readonly initial: number; readonly maximum: number });
-    readonly buffer: ArrayBuffer;
+    constructor(size: { readonly initial: number; readonly maximum: number; readonly shared: true });
+    readonly buffer: SharedArrayBuffer;
   }
 
   class Global {

@@ -96,6 +96,26 @@ describe('a bundle that is larger than its limits', () => {
     expect(await refusal(bomb, { unpackedBytesMax: 1024 * 1024 })).toBe('the unpacked bundle is too large');
   });
 
+  it('holds more data than is allowed: fifty megabytes, or as little as is configured', async () => {
+    const text = JSON.stringify({ list: Array.from({ length: 50 }, (_, i) => `${i}`.repeat(1024 * 1024)) });
+    expect(text.length).toBeGreaterThan(50 * 1024 * 1024);
+    const large = await withFile(bundle, '/data.json', text);
+    expect(await refusal(large)).toBe(
+      `the bundle's data.json is too large: ${text.length} bytes, 33554432 are allowed (policy.dataBytesMax)`,
+    );
+    expect(await refusal(bundle, { dataBytesMax: 4 })).toContain('4 are allowed (policy.dataBytesMax)');
+  });
+
+  it('has a revision that is no text, or a very long one', async () => {
+    const wasm = [{ entrypoint: 't/yes', module: 'policy.wasm' }];
+    const withRevision = (revision: unknown) =>
+      withFile(bundle, '/.manifest', JSON.stringify({ wasm, revision }));
+    for (const revision of [1, null, {}, 'r'.repeat(257)])
+      expect(await refusal(await withRevision(revision))).toContain('the revision in the bundle');
+    expect((await readBundle(await withRevision('r'))).revision).toBe('r');
+    expect((await readBundle(await withRevision(''))).revision).toBeUndefined();
+  });
+
   it('is refused by the number of its files', async () => {
     expect(await refusal(bundle, { filesMax: 3 } as never)).toBe('the bundle holds too many files');
   });

@@ -65,8 +65,8 @@ async function openPolicy(limits: typeof LIMITS = LIMITS): Promise<Policy> {
   const { wasm, data } = await readBundle(bundle);
   const module = compileModule(wasm);
   const builtins = hostBuiltins(clock);
-  const { image } = buildImage(module, data, builtins, limits);
-  const host = await PolicyHost.open({ module, image, builtins, limits });
+  const { image, memory } = buildImage(module, data, builtins, limits);
+  const host = await PolicyHost.open({ module, image, builtins, limits }, memory);
   const number = (entrypoint: string): number => image.entrypoints.get(`t/${entrypoint}`) ?? -1;
   const evaluate = (entrypoint: string, json: string): unknown => {
     const outcome = host.evaluate(number(entrypoint), json);

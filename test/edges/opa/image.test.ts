@@ -23,8 +23,8 @@ async function ask(
   entrypoint: string,
 ): Promise<{ answer: unknown; bytes: number; pages: number }> {
   const module = compileModule(wasm);
-  const { image } = buildImage(module, Buffer.from(JSON.stringify(data)), NONE, LIMITS);
-  const host = await PolicyHost.open({ module, image, builtins: NONE, limits: LIMITS });
+  const { image, memory } = buildImage(module, Buffer.from(JSON.stringify(data)), NONE, LIMITS);
+  const host = await PolicyHost.open({ module, image, builtins: NONE, limits: LIMITS }, memory);
   const answer = host.evaluate(image.entrypoints.get(entrypoint) ?? -1, '{}');
   return { answer, bytes: image.bytes.length, pages: image.pages };
 }
