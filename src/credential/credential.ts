@@ -57,6 +57,11 @@ export interface CredentialVerifier {
    * for what a caller sent. Whoever awaits it must look at revocation and lease afterwards, not before.
    */
   verify(credential: Credential, wallMs: number): Verification | Promise<Verification>;
+  /**
+   * What `verify` answered, as it stands at `wallMs`: times and key are looked at again, a proof is neither needed nor
+   * used. For whoever awaited something else in between.
+   */
+  reverify(verification: Verification, wallMs: number): Verification;
   /** The handles a raw token would have, without trusting it (revocation by token): no key, no expiry is checked. */
   handleOfToken(token: string): TokenHandle | undefined;
 }

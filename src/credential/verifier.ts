@@ -48,6 +48,8 @@ export class JwtVerifier implements CredentialVerifier {
   readonly #known = new RecentMap<Known>(LIMITS.verifiedCredentialsMax);
   /** The same by the very object that was presented, for as long as its door remembers it: that saves the hash. */
   readonly #met = new WeakMap<Credential, Known>();
+  /** The same by the answer that was given, which may have to be given again after a wait. */
+  readonly #answered = new WeakMap<Verification, Known>();
   readonly #flights = new Map<string, Promise<Known | Refusal>>();
   readonly #proofs: ProofLog;
   #waiting = 0;
@@ -73,6 +75,15 @@ export class JwtVerifier implements CredentialVerifier {
     if (wallMs >= known.token.span.untilMs) this.#known.delete(id);
     this.#met.set(credential, known);
     return this.#present(known, credential, wallMs);
+  }
+
+  reverify(verification: Verification, wallMs: number): Verification {
+    const known = this.#answered.get(verification);
+    // A refusal: it is not looked at twice.
+    if (known === undefined) return verification;
+    if (hasKeyStill(known)) return checkSpan(known.token.span, wallMs) ?? verification;
+    const found = lookupKey(known.source, known.header);
+    return isRefusal(found) ? found : invalid('key_unknown');
   }
 
   handleOfToken(token: string): TokenHandle | undefined {
@@ -104,6 +115,7 @@ export class JwtVerifier implements CredentialVerifier {
     const { thumbprint } = key;
     const known = { token: accepted, answer, source: issuer.keys, header, thumbprint, generation };
     this.#known.set(id, known);
+    this.#answered.set(answer, known);
     return known;
   }
 

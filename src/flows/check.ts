@@ -60,7 +60,8 @@ interface Remembered {
 
 /** What the OPA Data API may answer: a refusal, or whatever the entrypoint says. */
 export type DataAnswer =
-  { readonly refused: Judgement } | { readonly refused: undefined; readonly value: PolicyValue };
+  | { readonly refused: Judgement }
+  | { readonly refused: undefined; readonly value: PolicyValue; readonly evidence: DecisionEvidence };
 
 /** Whose word it is: handles to look up, and when it was issued. */
 interface Presented {
@@ -108,6 +109,11 @@ export class Checker {
     return this.#judged(decision, credential, now);
   }
 
+  /** `judge` after a wait for something else: what depends on the moment of the credential is looked at again too. */
+  judgeAgain(request: AccessRequest, verification: Verification | undefined): Judgement {
+    return this.judge(request, this.#reverify(verification));
+  }
+
   /** Refuses without looking at anything: there is nothing to decide on. */
   refuse(reason: Reason, detail?: string): Judgement {
     const refusal = { effect: 'deny', reason, ...(detail === undefined ? {} : { detail }) } as const;
@@ -133,13 +139,9 @@ export class Checker {
     return decide(verdict, this.#ports.policy.decide(inputOf(request, credential, nowS, grants)));
   }
 
-  /** The OPA Data API: what `input` presents is judged first, and nothing refused ever gets a value. */
-  async evaluate(
-    entrypoint: string,
-    input: JsonObject,
-    credential: Credential | undefined,
-  ): Promise<DataAnswer> {
-    const verification = await this.verify(credential);
+  /** The brackets of the OPA Data API: what `input` presents is judged first, and nothing refused ever gets a value. */
+  evaluate(entrypoint: string, input: JsonObject, presentedAs: Verification | undefined): DataAnswer {
+    const verification = this.#reverify(presentedAs);
     const now = this.#ports.clock.now();
     if (verification?.ok === false)
       return { refused: this.#judged(this.#refuse(verification, now), undefined, now) };
@@ -160,7 +162,7 @@ export class Checker {
     };
     const value = this.#ports.policy.evaluate(entrypoint, seen);
     if (value.kind === 'value' && isPermissive(value.value)) this.#accept(presented, now);
-    return { refused: undefined, value };
+    return { refused: undefined, value, evidence: this.#evidence(now) };
   }
 
   /** Whole milliseconds for which an answer given now may be relied on; 0 when fenced. */
@@ -231,6 +233,10 @@ export class Checker {
       return { effect: 'indeterminate', reason: 'introspection_unavailable', detail };
     }
     return { effect: 'deny', reason, detail };
+  }
+
+  #reverify(verification: Verification | undefined): Verification | undefined {
+    return verification && this.#ports.verifier.reverify(verification, this.#ports.clock.now().wallMs);
   }
 
   #accept({ handles, issuedAtS }: Presented, now: Instant): void {

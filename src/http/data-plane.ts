@@ -2,7 +2,10 @@
  * The data plane: what services and gateways ask before they grant access. Hot, so node:http without a framework.
  * A handler has three lines: parse, flow, render. Nothing here decides anything.
  */
-import type { RequestListener } from 'node:http';
+import type { IncomingMessage, RequestListener } from 'node:http';
+import type { Credential, Verification } from '../credential/credential.ts';
+import type { Unreadable } from '../credential/parse-credential.ts';
+import { isUnreadable } from '../credential/parse-credential.ts';
 import type { Judgement } from '../decision/decision.ts';
 import { isPermissive } from '../decision/decision.ts';
 import type { DecisionObserver, DecisionSource, Observed, Occasion } from '../decision/observer.ts';
@@ -13,6 +16,7 @@ import { UNRECORDED, recorded } from '../flows/record.ts';
 import type { WritError } from '../kernel/error.ts';
 import { ERROR_CODES, WritError as Failure } from '../kernel/error.ts';
 
+import type { JsonObject } from '../kernel/json.ts';
 import { isJsonObject } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
@@ -104,7 +108,7 @@ class DataPlane {
 
   #evaluation(call: Call): Answer | Promise<Answer> {
     const occasion = this.#occasion('evaluation', call, this.#recent.parse(call.body));
-    return then(this.#decide(occasion), (judgement) => ({
+    return then(this.#decide(occasion, call), (judgement) => ({
       status: 200,
       text: this.render(judgement, occasion),
     }));
@@ -116,7 +120,7 @@ class DataPlane {
       parseObject(call.body, false),
       (parsed) => {
         occasion = this.#occasion('evaluations', call, parsed);
-        return this.#decide(occasion);
+        return this.#decide(occasion, call);
       },
       (decision) => this.render(decision, occasion),
     );
@@ -125,7 +129,7 @@ class DataPlane {
 
   #check(call: Call): Answer | Promise<Answer> {
     const occasion = this.#occasion('check', call, this.#recent.parse(call.body));
-    return then(this.#decide(occasion), (judgement) =>
+    return then(this.#decide(occasion, call), (judgement) =>
       withStatus(statusOf(judgement.reason), judgement.reason, this.render(judgement, occasion)),
     );
   }
@@ -150,12 +154,9 @@ class DataPlane {
     const { credential: presented, ...asked } = input;
     const id = this.#ports.ids.next();
     const occasion: Occasion = { id, source: 'data', startedMs, asked, asking, path };
-    const looked = await this.#recorded(occasion, async (): Promise<Observed> => {
-      const credential = presented === undefined ? undefined : parseCredential(presented);
-      if (credential !== undefined && 'reason' in credential) return { effect: 'deny', ...credential };
-      const answer = await this.#ports.checker.evaluate(path, input, credential);
-      return answer.refused ?? valued(answer.value);
-    });
+    const credential = presented === undefined ? undefined : parseCredential(presented);
+    const look = await this.#lookAtData(path, input, credential);
+    const looked = await this.#recorded(occasion, look, asking);
     const answered: Observed = looked ?? this.#ports.checker.refuse(...UNRECORDED);
     this.#ports.observer.decided(answered, occasion);
     const { value, reason } = answered;
@@ -163,30 +164,61 @@ class DataPlane {
     return { status: 200, body: value.kind === 'undefined' ? {} : { result: value.value } };
   }
 
+  /** Verifies, once: each look after that is of its own moment. */
+  async #lookAtData(
+    path: string,
+    input: JsonObject,
+    credential: Credential | Unreadable | undefined,
+  ): Promise<() => Observed> {
+    const { checker } = this.#ports;
+    if (credential !== undefined && isUnreadable(credential))
+      return () => ({ effect: 'deny', ...credential });
+    const verification = await checker.verify(credential);
+    return () => {
+      const answer = checker.evaluate(path, input, verification);
+      return answer.refused ?? { ...valued(answer.value), evidence: answer.evidence };
+    };
+  }
+
   #refuseData(path: string, reason: string): Answer {
     const body = path === this.#ports.decisionEntrypoint ? { result: { allow: false, reason } } : {};
     return { status: 200, body, headers: { 'x-writ-reason': reason } };
   }
 
-  #decide(occasion: AskedOccasion): Judgement | Promise<Judgement> {
-    const judged = this.#recorded(occasion, () => this.#look(occasion.parsed));
-    return then(judged, (judgement) => judgement ?? this.#ports.checker.refuse(...UNRECORDED));
+  #decide(occasion: AskedOccasion, { req }: Call): Judgement | Promise<Judgement> {
+    const { checker, observer } = this.#ports;
+    const { parsed } = occasion;
+    if (observer.record !== undefined) return this.#decideRecorded(occasion, req);
+    return then(this.#verify(parsed), (verification) => checker.judge(parsed.request, verification));
   }
 
-  #look({ request, malformed }: ParsedRequest): Judgement | Promise<Judgement> {
-    if (malformed === undefined) return this.#ports.checker.check(request);
-    return this.#ports.checker.judge(request, {
-      ok: false,
-      reason: 'invalid_credential',
-      detail: malformed.detail,
-    });
+  /** Verified once: a DPoP proof is used by it, and a second look would find it replayed. */
+  async #decideRecorded(occasion: AskedOccasion, req: IncomingMessage): Promise<Judgement> {
+    const { checker } = this.#ports;
+    const { parsed } = occasion;
+    const verification = await this.#verify(parsed);
+    const look = (): Judgement => checker.judgeAgain(parsed.request, verification);
+    return (await this.#recorded(occasion, look, req)) ?? checker.refuse(...UNRECORDED);
+  }
+
+  #verify({ request, malformed }: ParsedRequest): Verification | undefined | Promise<Verification> {
+    if (malformed === undefined) return this.#ports.checker.verify(request.credential);
+    return { ok: false, reason: 'invalid_credential', detail: malformed.detail };
   }
 
   /** Where every answer must have its line, only one that has it comes back. */
-  #recorded<T extends Observed>(occasion: Occasion, look: () => T | Promise<T>): T | Promise<T | undefined> {
+  #recorded<T extends Observed>(
+    occasion: Occasion,
+    look: () => T,
+    { socket }: IncomingMessage,
+  ): T | Promise<T | undefined> {
     const { record } = this.#ports.observer;
     if (record === undefined) return look();
-    return recorded({ look, record: (decision) => record(decision, occasion) });
+    return recorded({
+      look,
+      record: (decision) => record(decision, occasion),
+      isWanted: () => !socket.destroyed,
+    });
   }
 
   #occasion(source: DecisionSource, { req: asking }: Call, parsed: ParsedRequest): AskedOccasion {

@@ -160,6 +160,7 @@ export async function measureReevaluation(count: number): Promise<ReevaluationCo
     ...{ grants, cursor, lease, policy, clock, clockSkewS: 5 },
     verifier: {
       verify: () => ({ ok: false, reason: 'expired', detail: 'expired' }),
+      reverify: (verification) => verification,
       handleOfToken: () => undefined,
     },
   });

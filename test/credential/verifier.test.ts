@@ -147,6 +147,40 @@ describe('a key that leaves the set', () => {
   });
 });
 
+describe('what was verified', () => {
+  it('is looked at again after a wait: its times and its key, and nothing of what was refused', async () => {
+    const keys = new MemoryKeys([ec]);
+    const verifier = verifierOf([issuerOf({ keys })]);
+    const answer = await verifier.verify(bearer(mintToken()), NOW_MS);
+    const again = (wallMs = NOW_MS): string => wordOf(verifier.reverify(answer, wallMs));
+    expect(again()).toBe('ok');
+    expect(again(NOW_MS + 365 * 86_400_000)).toBe('expired');
+    keys.publish([makeKey('ES256', ec.kid)]);
+    expect(again()).toBe('key_unknown');
+    keys.publish([]);
+    expect(again()).toBe('key_unknown');
+    keys.publish(undefined);
+    expect(again()).toBe('keys_unavailable');
+    keys.publish([ec]);
+    expect(again()).toBe('ok');
+    const refused = await verifier.verify(bearer('no token'), NOW_MS);
+    expect(verifier.reverify(refused, NOW_MS)).toBe(refused);
+  });
+
+  it('is looked at again without its proof, which was used', async () => {
+    const jkt = parsePublicJwk(ec.jwk as JsonObject)?.thumbprint;
+    const token = mintToken({ claims: { cnf: { jkt } } });
+    const proof = mintProof({ key: ec, token });
+    const uri = 'https://api.example/orders';
+    const credential = presented('DPoP', token, { proof, method: 'GET', uri });
+    const verifier = verifierOf();
+    const answer = await verifier.verify(credential, NOW_MS);
+    expect(wordOf(answer)).toBe('ok');
+    expect(verifier.reverify(answer, NOW_MS)).toBe(answer);
+    expect(await outcomeOf(verifier, credential)).toBe('proof_replayed');
+  });
+});
+
 describe('a key that is not known yet', () => {
   it('is asked for once, and found when the issuer has begun to use it', async () => {
     const keys = new MemoryKeys([ec]);

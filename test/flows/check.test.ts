@@ -77,6 +77,18 @@ describe('a decision', () => {
     expect(await pending).toMatchObject({ effect: 'deny', reason: 'revoked' });
   });
 
+  it('is judged again after a wait for something else: its credential too', async () => {
+    const replica = await start();
+    const { checker, verifier } = replica;
+    const request = requestOf(TOKEN);
+    const verification = await checker.verify(request.credential);
+    expect(checker.judgeAgain(request, verification)).toMatchObject({ effect: 'allow' });
+    expect(checker.judgeAgain(requestOf(undefined), undefined)).toMatchObject({ effect: 'allow' });
+    verifier.reverify = () => ({ ok: false, reason: 'expired', detail: 'expired' });
+    expect(checker.judgeAgain(request, verification)).toMatchObject({ effect: 'deny', reason: 'expired' });
+    expect(checker.evaluate('echo', {}, verification)).toMatchObject({ refused: { reason: 'expired' } });
+  });
+
   it('kills the same second and spares the next', async () => {
     const replica = await start();
     await kill(replica, { kind: 'subject', issuer: ISSUER, value: 'billing', cutoffS: NOW_S });
@@ -277,7 +289,7 @@ describe('the data API', () => {
 
   it('gives an entrypoint the verified credential, never the raw one', async () => {
     const { checker } = await start();
-    const answer = await checker.evaluate('echo', input, credential);
+    const answer = checker.evaluate('echo', input, await checker.verify(credential));
     expect(answer).toMatchObject({
       value: {
         kind: 'value',
@@ -285,30 +297,34 @@ describe('the data API', () => {
       },
     });
     expect(JSON.stringify(answer)).not.toContain('raw');
-    expect(await checker.evaluate('echo', { subject: 'odd', context: 7 }, undefined)).toMatchObject({
+    expect(checker.evaluate('echo', { subject: 'odd', context: 7 }, undefined)).toMatchObject({
       value: { kind: 'value' },
     });
-    expect(await checker.evaluate('echo', { subject: { id: 'billing' } }, undefined)).toMatchObject({
+    expect(checker.evaluate('echo', { subject: { id: 'billing' } }, undefined)).toMatchObject({
       value: { kind: 'value' },
     });
-    expect(await checker.evaluate('none', {}, undefined)).toMatchObject({ value: { kind: 'undefined' } });
+    expect(checker.evaluate('none', {}, undefined)).toMatchObject({ value: { kind: 'undefined' } });
   });
 
   it('gives nothing for what is refused, revoked, of another subject, or cannot be known', async () => {
     const replica = await start();
     const { checker } = replica;
-    expect(await checker.evaluate('echo', input, { scheme: 'Bearer', token: 'bad' })).toMatchObject({
+    expect(
+      checker.evaluate('echo', input, await checker.verify({ scheme: 'Bearer', token: 'bad' })),
+    ).toMatchObject({
       refused: { reason: 'invalid_credential' },
     });
-    expect(await checker.evaluate('echo', { subject: { id: 'other' } }, credential)).toMatchObject({
+    expect(
+      checker.evaluate('echo', { subject: { id: 'other' } }, await checker.verify(credential)),
+    ).toMatchObject({
       refused: { reason: 'subject_mismatch' },
     });
     await kill(replica, jti('j1'));
-    expect(await checker.evaluate('echo', input, credential)).toMatchObject({
+    expect(checker.evaluate('echo', input, await checker.verify(credential))).toMatchObject({
       refused: { reason: 'revoked' },
     });
     replica.lease.drop();
-    expect(await checker.evaluate('echo', {}, undefined)).toMatchObject({ refused: { reason: 'fenced' } });
+    expect(checker.evaluate('echo', {}, undefined)).toMatchObject({ refused: { reason: 'fenced' } });
   });
 });
 

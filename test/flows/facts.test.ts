@@ -268,12 +268,14 @@ describe('a grant in the feed', () => {
   it('is Writ’s own fact in the data API: what the input says under that name counts for nothing', async () => {
     const replica = await start();
     const forged = { subject: { id: 'billing' }, grants: [{ action: 'granted' }], now: 1 };
-    expect(await replica.checker.evaluate('echo', forged, undefined)).toMatchObject({
+    expect(replica.checker.evaluate('echo', forged, undefined)).toMatchObject({
       value: { value: { grants: [], now: NOW_S } },
     });
     await append(replica, grantOf('grt_1'));
     const credential = { scheme: 'Bearer', token: TOKEN } as const;
-    expect(await replica.checker.evaluate('echo', { x: 1 }, credential)).toMatchObject({
+    expect(
+      replica.checker.evaluate('echo', { x: 1 }, await replica.checker.verify(credential)),
+    ).toMatchObject({
       value: { value: { x: 1, grants: [{ id: 'grt_1' }] } },
     });
   });

@@ -2,13 +2,18 @@
  * The decision log of a whole Writ: what a line says and never says, each sink, and that neither a sink that is ill nor
  * one that is gone changes a decision, but where a line is required, in which case there is no yes without one.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { parsePublicJwk } from '../../src/credential/jwk.ts';
+import type { JsonObject } from '../../src/kernel/json.ts';
+import { compile } from '../edges/opa/bundles.ts';
 import { Collector } from '../support/collector.ts';
 import { InProcessWrit, contextOf, evaluation, registration } from '../support/in-process.ts';
 import { parsePrometheus, valueOf } from '../support/prometheus.ts';
+import { makeKey, mintProof } from '../support/tokens.ts';
 
 type Line = Record<string, unknown>;
 
@@ -229,6 +234,48 @@ describe('a log that is required', () => {
     expect(data.body).toMatchObject({ result: { allow: true } });
     expect((await writ.data('/v1/sessions', { body: registration(token) })).status).toBe(201);
     expect((await lines()).map(({ source }) => source)).toEqual(['evaluation', 'check', 'data', 'session']);
+  });
+
+  it('takes the DPoP proof of a request once, at every door, and not a second time', async () => {
+    const writ = await startWithFile('required=true');
+    const key = makeKey('ES256', 'dpop');
+    const jkt = parsePublicJwk(key.jwk as JsonObject)?.thumbprint;
+    const token = await writ.mint({ claims: { cnf: { jkt } } });
+    const prove = (): Line => {
+      const claims = { iat: Math.floor(Date.now() / 1000), jti: randomUUID() };
+      const proof = mintProof({ key, token, claims });
+      return { scheme: 'DPoP', token, proof, method: 'GET', uri: 'https://api.example/orders' };
+    };
+    const asked = (credential: Line): Line => ({ ...evaluation(), context: { credential } });
+    for (const path of ['/access/v1/evaluation', '/v1/check']) {
+      const body = asked(prove());
+      expect((await writ.data(path, { body })).body['decision']).toBe(true);
+      expect(contextOf(await writ.data(path, { body }))['detail']).toBe('proof_replayed');
+    }
+    const input = { ...evaluation(), credential: prove() };
+    const ask = () => writ.data('/v1/data/writ/authz/decision', { body: { input } });
+    expect((await ask()).body).toMatchObject({ result: { allow: true } });
+    expect((await ask()).body).toMatchObject({ result: { allow: false, reason: 'invalid_credential' } });
+    const batch = { ...asked(prove()), evaluations: [{}] };
+    const answered = await writ.data('/access/v1/evaluations', { body: batch });
+    expect(answered.body['evaluations']).toMatchObject([{ decision: true }]);
+  });
+
+  it('answers where the policy says something else each time, with no without a line of its own', async () => {
+    const rego = 'package writ.authz\ndecision := {"allow": true, "obligations": {"at": time.now_ns()}}';
+    const bundle = join(folder, 'time.tar.gz');
+    await writeFile(bundle, await compile({ rego, entrypoints: ['writ/authz/decision'] }));
+    const log = join(folder, 'time.jsonl');
+    const writ = await InProcessWrit.open({
+      sets: [
+        `policy.bundle=${bundle}`,
+        ...['sink=file', `file=${log}`, 'required=true'].map((set) => `telemetry.decisionLog.${set}`),
+      ],
+    });
+    open.push(writ);
+    const reply = await writ.data('/access/v1/evaluation', { body: evaluation() });
+    expect(contextOf(reply)).toMatchObject({ reason: 'policy_error', detail: 'decision_log' });
+    expect((await readFile(log, 'utf8')).trimEnd().split('\n')).toHaveLength(3);
   });
 
   it('lets no yes out without a line, at any door, and gives it again once lines are taken', async () => {
