@@ -15,6 +15,12 @@ export function childrenOf(pid: number): number[] {
   return children.flatMap((child) => [child, ...childrenOf(child)]);
 }
 
+/** False once it is gone, or is a zombie, which writes no more. */
+export function isRunning(pid: number): boolean {
+  const path = `/proc/${pid}/stat`;
+  return existsSync(path) && !/\) [ZX] /.test(readFileSync(path, 'utf8'));
+}
+
 function threadsOf(pid: number): string[] {
   const path = `/proc/${pid}/task`;
   return existsSync(path) ? readdirSync(path) : [];

@@ -5,7 +5,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { childrenOf } from './machine.ts';
+import { childrenOf, isRunning } from './machine.ts';
+
+const IDLE = new Int32Array(new SharedArrayBuffer(4));
 
 /** Makes the directory, where from now on all temporary files of this process go, and returns it. */
 export function openWorkspace(name: string): string {
@@ -13,7 +15,10 @@ export function openWorkspace(name: string): string {
   process.env['TMPDIR'] = dir;
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
   process.once('exit', () => {
-    for (const pid of childrenOf(process.pid)) end(pid);
+    const children = childrenOf(process.pid);
+    for (const pid of children) end(pid);
+    // What is still dying still writes: a directory is not removed under it.
+    for (let i = 0; i < 100 && children.some(isRunning); i++) Atomics.wait(IDLE, 0, 0, 10);
     rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
   });
   return dir;
