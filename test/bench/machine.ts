@@ -17,8 +17,11 @@ export function childrenOf(pid: number): number[] {
 
 /** False once it is gone, or is a zombie, which writes no more. */
 export function isRunning(pid: number): boolean {
-  const path = `/proc/${pid}/stat`;
-  return existsSync(path) && !/\) [ZX] /.test(readFileSync(path, 'utf8'));
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
 }
 
 function threadsOf(pid: number): string[] {

@@ -14,7 +14,7 @@ import { digits } from './table.ts';
 import type { Workload } from './workload.ts';
 import { mintWorkload } from './workload.ts';
 import type { WritContender } from './writ.ts';
-import { assertAppended, BULK, revokeMany, revokeToken, startWritContender, targetsOf } from './writ.ts';
+import { BULK, revokeInTheEnd, revokeToken, startWritContender, targetsOf } from './writ.ts';
 
 export interface StreamPlan {
   readonly targets: number;
@@ -25,8 +25,6 @@ export interface StreamPlan {
 
 const LANES = 2;
 const QUESTION_EVERY_MS = 20;
-const RETRY_MS = 100;
-const FENCED_MAX = 100;
 
 export async function measureStream(plan: StreamPlan): Promise<Row> {
   const writ = await startWritContender({ name: 'writ', execArgv: WATCHED });
@@ -108,18 +106,6 @@ async function stream(writ: WritProcess, { targets, secondsMax }: StreamPlan): P
   };
   await Promise.all(Array.from({ length: LANES }, lane));
   return { targets: next, fenced };
-}
-
-/** Does what `Retry-After` says; resolves with how often it was said. */
-async function revokeInTheEnd(writ: WritProcess, from: number, to: number): Promise<number> {
-  for (let fenced = 0; ; fenced++) {
-    const reply = await revokeMany(writ, from, to);
-    if (reply.body['code'] !== 'FENCED' || fenced === FENCED_MAX) {
-      assertAppended(reply);
-      return fenced;
-    }
-    await sleep(RETRY_MS);
-  }
 }
 
 interface Measured {
