@@ -312,6 +312,8 @@ async function open(
   lifetime.own('replica', () => replica.stop());
   const reviewing = Promise.all([expirer.run(closing.signal), reevaluator.run(closing.signal)]);
   lifetime.own('session reviews', () => reviewing.then(() => undefined));
+  const resuming = revoker.resumeUnfinished();
+  lifetime.own('resumed enforcements', () => resuming);
   lifetime.own('waiting flows', () => closing.abort());
 
   const servers: OpenServer[] = [];

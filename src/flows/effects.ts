@@ -9,10 +9,12 @@ import { renderInstant } from '../kernel/clock.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
 import type { AppliedRevocation } from '../revocation/view.ts';
 import type { DeadHandle } from '../revocation/cutoff.ts';
+import { word } from '../revocation/word.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 
 interface Effect {
-  readonly dead: readonly DeadHandle[];
+  /** Fingerprints of what is dead, high and low words: a thousand objects for each of a thousand would be a heap. */
+  readonly prints: Uint32Array;
   /** Wall time of the last accept of something it names, until it was applied here. */
   readonly lastAcceptMs: number | undefined;
 }
@@ -25,18 +27,25 @@ interface LateAccepts {
 /** Revocations that are not enforced yet and whose effects are kept in memory. */
 const EFFECTS_MAX = 1_024;
 
+const OUTCOMES_MAX = 65_536;
+
 export class Effects {
   readonly #lastAccepts: LastAccepts;
   readonly #sessions: SessionRegistry;
+  readonly #outcomesMax: number;
   readonly #effects = new Map<string, Effect>();
+  /** The newest of them; of the others the receipt speaks. */
   readonly #outcomes = new Map<string, OutcomeEntry>();
+  /** Revocations and locks that no outcome has called enforced. */
+  readonly #unfinished = new Set<string>();
   /** Late accepts by revocation, as they were when `lateTotal` was this: they are summed again only when it moves. */
   #late = new Map<string, LateAccepts>();
   #lateTotal = 0;
 
-  constructor(lastAccepts: LastAccepts, sessions: SessionRegistry) {
+  constructor(lastAccepts: LastAccepts, sessions: SessionRegistry, outcomesMax = OUTCOMES_MAX) {
     this.#lastAccepts = lastAccepts;
     this.#sessions = sessions;
+    this.#outcomesMax = outcomesMax;
   }
 
   /** From here on an accept of what `applied` names is late. Called as it enters the index. */
@@ -49,7 +58,8 @@ export class Effects {
       if (before !== undefined) lastAcceptMs = Math.max(lastAcceptMs ?? 0, before.lastMs);
     }
     if (expiresAtS !== undefined) this.#lastAccepts.locks.begin(id, dead, expiresAtS);
-    this.#effects.set(id, { dead, lastAcceptMs });
+    this.#effects.set(id, { prints: printsOf(dead), lastAcceptMs });
+    if (this.#outcomes.get(id)?.state !== 'enforced') this.#unfinished.add(id);
     if (this.#effects.size > EFFECTS_MAX) this.#forgetOldest();
   }
 
@@ -57,8 +67,19 @@ export class Effects {
   noteOutcome(entry: Entry): void {
     if (entry.kind === 'lift') this.#endLock(entry.lock);
     if (entry.kind !== 'outcome') return;
+    this.#keepOutcome(entry);
+    if (entry.state !== 'enforced') return;
+    this.#unfinished.delete(entry.revocation);
+    this.#forget(entry.revocation);
+  }
+
+  #keepOutcome(entry: OutcomeEntry): void {
+    // The newest last, also of a revocation that had one before.
+    this.#outcomes.delete(entry.revocation);
     this.#outcomes.set(entry.revocation, entry);
-    if (entry.state === 'enforced') this.#forget(entry.revocation);
+    if (this.#outcomes.size <= this.#outcomesMax) return;
+    const [oldest] = this.#outcomes.keys();
+    this.#outcomes.delete(oldest as string);
   }
 
   /** A lock that is over is not to be answered for: whoever is accepted now is accepted rightly. */
@@ -67,9 +88,19 @@ export class Effects {
     this.#forget(id);
   }
 
-  /** The newest `outcome` entry about a revocation. */
+  /** The newest `outcome` entry about a revocation, unless that was very many outcomes ago. */
   outcome(id: string): OutcomeEntry | undefined {
     return this.#outcomes.get(id);
+  }
+
+  /** True until an outcome has called it enforced, however long ago that was. */
+  isUnfinished(id: string): boolean {
+    return this.#unfinished.has(id);
+  }
+
+  /** Revocations and locks that are not known to be enforced, oldest first. */
+  unfinished(): readonly string[] {
+    return [...this.#unfinished];
   }
 
   /** Lets go of locks that are over at `nowS`: nothing of theirs is late any more, and nobody waits for it. */
@@ -88,10 +119,15 @@ export class Effects {
   #watchLate(): void {
     if (this.#lastAccepts.lateTotal === this.#lateTotal) return;
     this.#lateTotal = this.#lastAccepts.lateTotal;
-    for (const [id, { dead }] of this.#effects) {
-      const late = dead.map(({ hi, lo }) => this.#lastAccepts.late(hi, lo));
-      const count = Math.max(0, ...late.map((one) => one.count));
-      if (count > 0) this.#late.set(id, { count, lastMs: Math.max(...late.map((one) => one.lastMs)) });
+    for (const [id, { prints }] of this.#effects) {
+      let count = 0;
+      let lastMs = 0;
+      for (let at = 0; at < prints.length; at += 2) {
+        const late = this.#lastAccepts.late(word(prints, at), word(prints, at + 1));
+        count = Math.max(count, late.count);
+        lastMs = Math.max(lastMs, late.lastMs);
+      }
+      if (count > 0) this.#late.set(id, { count, lastMs });
     }
   }
 
@@ -130,4 +166,10 @@ export class Effects {
 
 function hasNews(outcome: AcknowledgedOutcome): boolean {
   return outcome.matched > 0 || outcome.lateAccepts > 0 || outcome.lastAcceptAt !== undefined;
+}
+
+function printsOf(dead: readonly DeadHandle[]): Uint32Array {
+  const prints = new Uint32Array(2 * dead.length);
+  for (const [i, { hi, lo }] of dead.entries()) prints.set([hi, lo], 2 * i);
+  return prints;
 }

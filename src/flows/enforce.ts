@@ -5,7 +5,8 @@
  */
 import type { AcknowledgedOutcome } from '../evidence/acknowledgement.ts';
 import type { ReceiptStatement } from '../evidence/receipt.ts';
-import { buildReceipt, receiptDigest } from '../evidence/receipt.ts';
+import { keyringOf } from '../evidence/keyring.ts';
+import { buildReceipt, receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { OutcomeEntry, SealedEntry } from '../feed/entry.ts';
 import { leafText } from '../feed/entry.ts';
@@ -19,6 +20,7 @@ import type { Clock, Instant, Timer } from '../kernel/clock.ts';
 import { epochS, renderInstant } from '../kernel/clock.ts';
 import { sha256Hex } from '../kernel/digest.ts';
 import type { Histogram } from '../kernel/histogram.ts';
+import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
@@ -289,14 +291,18 @@ export class Enforcing {
   ): Promise<Closing> {
     const { receipts, appender, random, timer, tracer } = this.#ports;
     if (this.#isLong) await timer.yield();
+    // By whichever clock says more: a wall clock that was slewed back must not shorten a wait that was waited.
+    const waitedMs = now.monoMs - this.#appended.at.monoMs;
+    const enforcedAtMs = Math.max(now.wallMs, this.#appended.at.wallMs + waitedMs);
     const known: Enforcement = {
       ...this.#now,
       state,
       closure: state === 'enforced' ? 'CLOSED' : 'PARTIAL',
-      enforcedAtMs: state === 'enforced' ? now.wallMs : undefined,
+      enforcedAtMs: state === 'enforced' ? enforcedAtMs : undefined,
       hasReceipt: true,
     };
     const text = this.#receipt(known, rule);
+    this.#assertProves(text);
     const spanFacts = { 'writ.revocation.id': this.id, 'writ.revocation.state': state };
     await tracer.span('receipt', { facts: spanFacts }, () =>
       receipts.write(receiptNameOf(this.id, state), text),
@@ -310,6 +316,17 @@ export class Enforcing {
       receipt: receiptDigest(text),
     } as const;
     return { known, outcome: appender.seal(facts) };
+  }
+
+  /** INTERNAL for a receipt that a stranger would refuse: nothing may be said on the strength of it. */
+  #assertProves(text: string): void {
+    const { identity, log } = this.#ports;
+    try {
+      verifyReceipt(text, keyringOf(identity.fleet, identity.logKey.public));
+    } catch (cause) {
+      log.error('a receipt that was made does not verify', { revocation: this.id });
+      throw new WritError('INTERNAL', 'the receipt does not verify', { cause });
+    }
   }
 
   #receipt(known: Enforcement, rule: 'acknowledged' | 'wait'): string {

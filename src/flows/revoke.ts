@@ -82,9 +82,14 @@ const RETRY_MS = 250;
 /** Enforcements that look at the same time: each look reads the entry and may write a receipt. */
 const LOOKS_MAX = 2;
 
+/** Enforcements of an earlier run that are followed at the same time. */
+const RESUMED_MAX = 16;
+
 interface Followed {
   readonly enforcing: Enforcing;
   readonly changed: News;
+  /** Settles when it is enforced, or halted for want of proof. */
+  readonly running: Promise<void>;
   /** Accepted here before it was appended: an early answer knows this much. */
   readonly seen: boolean;
 }
@@ -169,11 +174,22 @@ export class Revoker {
   async receipt(id: string): Promise<string> {
     // Whoever was just told where the receipt is may ask for it before its outcome has come back.
     const outcome = this.#followed.get(id)?.enforcing.outcome ?? this.#ports.effects.outcome(id);
-    if (outcome === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
+    if (outcome === undefined) return this.#oldReceipt(id);
     const text = await this.#ports.receipts.read(receiptNameOf(id, outcome.state));
     if (text === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
     if (receiptDigest(text) !== outcome.receipt)
       throw new WritError('PROOF_INVALID', 'the receipt is not the one the ledger names');
+    return text;
+  }
+
+  /** Of an outcome that is no longer in memory: the receipt itself is the proof. */
+  async #oldReceipt(id: string): Promise<string> {
+    const { effects, receipts, identity } = this.#ports;
+    const text = effects.isUnfinished(id) ? undefined : await receipts.read(receiptNameOf(id, 'enforced'));
+    if (text === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
+    const facts = verifyReceipt(text, keyringOf(identity.fleet, identity.logKey.public));
+    if (facts.id !== id || facts.state !== 'enforced')
+      throw new WritError('PROOF_INVALID', 'the receipt is about something else');
     return text;
   }
 
@@ -230,13 +246,10 @@ export class Revoker {
 
   #follow(appended: Appended, seen: boolean): Followed {
     const changed = new News();
-    const followed = {
-      enforcing: new Enforcing({ ...this.#ports, looks: this.#looks }, appended, changed, this.enforcedS),
-      changed,
-      seen,
-    };
-    this.#followed.set(appended.sealed.entry.id, followed);
-    void this.#run(followed.enforcing);
+    const ports = { ...this.#ports, looks: this.#looks };
+    const enforcing = new Enforcing(ports, appended, changed, this.enforcedS);
+    const followed = { enforcing, changed, seen, running: this.#run(enforcing) };
+    this.#followed.set(enforcing.id, followed);
     return followed;
   }
 
@@ -252,7 +265,7 @@ export class Revoker {
         if (enforcing.current.state === 'enforced') await this.#letGo(enforcing.id);
         return;
       } catch (error) {
-        const code = isWritError(error) ? error.code : 'INTERNAL';
+        const code = codeOf(error);
         if (code !== said) log.warn('enforcement waits for the store', { revocation: enforcing.id, code });
         said = code;
         await timer.sleep(RETRY_MS, closing);
@@ -284,10 +297,42 @@ export class Revoker {
     return this.#followed.get(id) ?? this.#follow(appended, false);
   }
 
+  /**
+   * Takes up what an earlier run of this replica left unfinished, a few at a time: a receipt is completed though nobody
+   * asks for it. One that is partial is left to whoever asks, unless the history it is partial in is gone.
+   */
+  async resumeUnfinished(): Promise<void> {
+    const { effects, log } = this.#ports;
+    const gate = new Gate(RESUMED_MAX);
+    const resume = async (id: string): Promise<void> => {
+      if (!(await this.#isToBeResumed(id))) return;
+      const { running } = await this.#resume(id);
+      await running;
+    };
+    const all = effects.unfinished().map((id) =>
+      gate
+        .through(() => resume(id))
+        .catch((error: unknown) => {
+          log.warn('an enforcement could not be taken up', { revocation: id, code: codeOf(error) });
+        }),
+    );
+    await Promise.all(all);
+  }
+
+  async #isToBeResumed(id: string): Promise<boolean> {
+    const { effects, members, identity, cursor, closing } = this.#ports;
+    if (closing.aborted || this.#settledPlaceOf(id) === undefined) return false;
+    const { position, sealed } = await this.#lineOf(id);
+    const appender = members.list().find(({ incarnation }) => incarnation === sealed.entry.by);
+    if (appender?.replica !== identity.replica) return false;
+    return effects.outcome(id) === undefined || position.epoch !== cursor.position.epoch;
+  }
+
   /** What the receipt of an enforced revocation says, verified; undefined while it is not enforced. */
   async #settled(id: string): Promise<RevocationStatus | undefined> {
     const { effects, identity, view, lastAccepts } = this.#ports;
-    if (effects.outcome(id)?.state !== 'enforced') return undefined;
+    const isSettled = this.#settledPlaceOf(id) !== undefined && !effects.isUnfinished(id);
+    if (!isSettled) return undefined;
     const facts = verifyReceipt(await this.receipt(id), keyringOf(identity.fleet, identity.logKey.public));
     if (facts.kind === 'lock')
       return statusOfReceipt(facts, Math.max(facts.lateAccepts, lastAccepts.locks.late(id)?.count ?? 0));
@@ -375,4 +420,8 @@ function statusOfReceipt(facts: ReceiptFacts, lateAccepts: number): RevocationSt
     hasReceipt: true,
     isReached: true,
   };
+}
+
+function codeOf(error: unknown): string {
+  return isWritError(error) ? error.code : 'INTERNAL';
 }

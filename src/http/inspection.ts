@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { ExportFrontier } from '../evidence/ledger-audit.ts';
 import { renderCheckpointLine } from '../evidence/ledger-export.ts';
+import { MerkleTree, leafHash } from '../evidence/merkle.ts';
 import { noteKeyOf, renderNoteKey } from '../evidence/note.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { Target } from '../feed/entry.ts';
-import { renderLine } from '../feed/entry.ts';
+import { leafText, renderLine } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Lease } from '../feed/lease.ts';
 import type { Members } from '../feed/members.ts';
@@ -149,12 +150,29 @@ export class Inspection {
 
   /** What a stranger needs to get from a tree of the first lines to the signed root, when those are not exported. */
   async #frontier(after: Position, head: Position): Promise<ExportFrontier | undefined> {
-    if (after.epoch !== head.epoch || after.sequence === 0) return undefined;
-    const size = Math.min(after.sequence, head.sequence);
-    const [line] = await this.#ports.ledger.read({ epoch: head.epoch, sequence: size - 1 }, 1);
-    return line === undefined
-      ? undefined
-      : { size, chain: line.chain, hashes: this.#ports.tree.frontier(size) };
+    const { ledger, tree } = this.#ports;
+    // It begins with an epoch, whichever is the first one held.
+    if (after.sequence === 0) return undefined;
+    const [next] = await ledger.read(after, 1);
+    const isHeld = next !== undefined && comparePositions(next.position, head) <= 0;
+    const { epoch, sequence } = isHeld ? next.position : { ...head, sequence: head.sequence + 1 };
+    const size = sequence - 1;
+    const [last] = size === 0 ? [] : await ledger.read({ epoch, sequence: size - 1 }, 1);
+    if (last === undefined) return undefined;
+    const hashes = epoch === head.epoch ? tree.frontier(size) : await this.#frontierOf(epoch, size);
+    return { size, chain: last.chain, hashes };
+  }
+
+  /** Of an earlier epoch, whose tree is no longer in memory: its first `size` lines are hashed again. */
+  async #frontierOf(epoch: number, size: number): Promise<readonly Uint8Array[]> {
+    const merkle = new MerkleTree();
+    while (merkle.size < size) {
+      const limit = Math.min(LIMITS.pageEntriesMax, size - merkle.size);
+      const page = await this.#ports.ledger.read({ epoch, sequence: merkle.size }, limit);
+      for (const line of page) merkle.append(leafHash(leafText(line)));
+      if (page.length === 0) throw new WritError('INTERNAL', 'the ledger lacks what it had');
+    }
+    return merkle.frontier(size);
   }
 
   async #writeLines(after: Position, head: Position, res: ServerResponse): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * A whole Writ in a process of its own with a ticker on its loop: mass.ts starts it and asks over IPC how long the loop
  * was held since it asked last. Two clocks: what passed, and what this thread worked; on a machine that others use too
- * only the second one is this process's own doing.
+ * only the second one is this process's own doing, and its steps are coarse: on Linux up to a tick of the kernel, 4 ms.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';

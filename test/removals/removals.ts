@@ -955,6 +955,37 @@ const POLICIES: readonly Removal[] = [
   },
 ];
 
+const EVIDENCE: readonly Removal[] = [
+  {
+    name: 'a receipt is believed because it was made here',
+    file: 'src/flows/enforce.ts',
+    find: '    this.#assertProves(text);\n',
+    replace: '',
+    test: test('flows/evidence', 'that would not verify is never written'),
+  },
+  {
+    name: 'a slewed wall clock says when enforced was reached',
+    file: 'src/flows/enforce.ts',
+    find: 'Math.max(now.wallMs, this.#appended.at.wallMs + waitedMs)',
+    replace: 'now.wallMs',
+    test: test('flows/evidence', 'by the clock says when it was over though the wall clock was slewed'),
+  },
+  {
+    name: 'an old receipt speaks for whichever revocation it is named after',
+    file: 'src/flows/revoke.ts',
+    find: "facts.id !== id || facts.state !== 'enforced'",
+    replace: 'facts.id === undefined',
+    test: test('flows/evidence', 'still speaks when its outcome is no longer in memory'),
+  },
+  {
+    name: 'names that the engine misreads are taken',
+    file: 'src/kernel/json.ts',
+    find: '/["\\\\]/.test(name)',
+    replace: 'name === undefined',
+    test: test('kernel/json', 'is not misled by names that look alike to the engine'),
+  },
+];
+
 export const REMOVALS: readonly Removal[] = [
   ...SPELLING,
   ...HEADER,
@@ -964,6 +995,7 @@ export const REMOVALS: readonly Removal[] = [
   ...BINDING,
   ...PRESENTED,
   ...APPLYING,
+  ...EVIDENCE,
   ...MEMO,
   ...TELEMETRY,
   ...SESSIONS,

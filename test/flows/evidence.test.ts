@@ -1,0 +1,196 @@
+/** What a receipt and a restart owe each other: nothing is said that does not verify, nothing begun is left undone. */
+import { afterEach, describe, expect, it } from 'vitest';
+import { noteKeyOf } from '../../src/evidence/note.ts';
+import type { ReceiptStatement } from '../../src/evidence/receipt-statement.ts';
+import { RECEIPT_TYP } from '../../src/evidence/receipt-statement.ts';
+import { parseReceipt, renderReceipt } from '../../src/evidence/receipt-text.ts';
+import { verifyReceipt } from '../../src/evidence/receipt.ts';
+import { readStatement, signStatement } from '../../src/evidence/statement.ts';
+import type { OutcomeEntry, Target } from '../../src/feed/entry.ts';
+import { FakeClock, settle } from '../support/fake-time.ts';
+import type { TestReplicaOptions } from '../support/replica-harness.ts';
+import {
+  ISSUER,
+  MemoryLedger,
+  TestReplica,
+  orderOf,
+  requestOf,
+  tokenOf,
+} from '../support/replica-harness.ts';
+
+const NOW_S = 1_800_000_000;
+const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
+
+const running: TestReplica[] = [];
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((replica) => replica.stop()));
+});
+
+async function start(options: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
+  const replica = new TestReplica({ clock: new FakeClock(), ...options });
+  running.push(replica);
+  await replica.start();
+  await settle();
+  return replica;
+}
+
+async function pass(clock: FakeClock, ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 100) {
+    clock.advance(100);
+    await settle();
+  }
+}
+
+/** The same disk and store in the hands of a later run; whatever the one before was doing has stopped. */
+async function restart(before: TestReplica, over: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
+  before.closing.abort();
+  await settle();
+  const { clock, server, receipts } = before;
+  const ledger = new MemoryLedger();
+  ledger.lines.push(...before.ledger.lines);
+  return start({ clock, server, ledger, receipts, seed: 2, ...over });
+}
+
+/** A receipt about `id` that proves less: its statement signed again, as partial. */
+async function partialReceiptOf(replica: TestReplica, id: string): Promise<string> {
+  const { identity } = replica;
+  const parts = parseReceipt(await replica.revoker.receipt(id));
+  const { enforcedAt: _at, ...statement } = readStatement(
+    parts.statement,
+    RECEIPT_TYP,
+    () => identity.key.public,
+  ).payload as unknown as ReceiptStatement;
+  const signed = signStatement(
+    RECEIPT_TYP,
+    identity.incarnation,
+    { ...statement, state: 'partial', closure: 'PARTIAL' },
+    identity.key,
+  );
+  return renderReceipt({ ...parts, statement: signed });
+}
+
+const keyringOf = (replica: TestReplica) => [noteKeyOf('writ/test', replica.logKey.public)];
+
+describe('a receipt', () => {
+  it('that would not verify is never written, and nothing is called enforced by it', async () => {
+    const replica = await start();
+    const list = replica.members.list.bind(replica.members);
+    replica.members.list = () => [];
+    const { id } = await replica.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(replica.clock, 1_000);
+    expect(replica.receipts.texts.size).toBe(0);
+    expect((await replica.revoker.status(id)).state).toBe('durable');
+    expect(replica.log.map(({ sentence }) => sentence)).toContain('a receipt that was made does not verify');
+    replica.members.list = list;
+    await pass(replica.clock, 1_000);
+    expect((await replica.revoker.status(id)).state).toBe('enforced');
+  });
+
+  it('by the clock says when it was over though the wall clock was slewed while it waited', async () => {
+    const replica = await start({ barrier: 'wait' });
+    const { id } = await replica.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(replica.clock, 2_000);
+    replica.clock.setForward(-3_000);
+    await pass(replica.clock, 1_600);
+    const text = replica.receipts.texts.get(id);
+    expect(text).toBeDefined();
+    const facts = verifyReceipt(text ?? '', keyringOf(replica));
+    expect(facts).toMatchObject({ state: 'enforced', rule: 'wait' });
+    expect(Date.parse(facts.enforcedAt ?? '') - Date.parse(facts.appendedAt)).toBeGreaterThanOrEqual(
+      facts.boundMs,
+    );
+  });
+
+  it('still speaks when its outcome is no longer in memory', async () => {
+    const replica = await start();
+    const one = await replica.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    const two = await replica.revoker.revoke(orderOf({ targets: [jti('j2')], wait: 'durable' }));
+    await pass(replica.clock, 1_000);
+    const partial = await partialReceiptOf(replica, one.id);
+    const outcome = replica.effects.outcome(one.id) as OutcomeEntry;
+    for (let i = 0; i < 65_536; i++) replica.effects.noteOutcome({ ...outcome, revocation: `rev_${i}` });
+    expect(replica.effects.outcome(one.id)).toBeUndefined();
+    expect(await replica.revoker.status(one.id)).toMatchObject({ state: 'enforced', id: one.id });
+    const { texts } = replica.receipts;
+    texts.set(one.id, texts.get(two.id) ?? '');
+    await expect(replica.revoker.status(one.id)).rejects.toMatchObject({ code: 'PROOF_INVALID' });
+    texts.set(one.id, partial);
+    await expect(replica.revoker.status(one.id)).rejects.toMatchObject({ code: 'PROOF_INVALID' });
+    texts.delete(one.id);
+    await expect(replica.revoker.receipt(one.id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+});
+
+describe('a revocation that was enforced', () => {
+  it('is not begun again when its entry is written once more in a later epoch', async () => {
+    const replica = await start();
+    const { id } = await replica.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(replica.clock, 1_000);
+    replica.effects.begin({ id, position: replica.cursor.position, reason: 'revoked', dead: [] });
+    expect(replica.effects.unfinished()).toEqual([]);
+  });
+});
+
+describe('an enforcement that was interrupted', () => {
+  it('is taken up at the next start, though nobody asks for it', async () => {
+    const before = await start();
+    const { id } = await before.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'accepted' }));
+    const replica = await restart(before);
+    expect(replica.receipts.texts.size).toBe(0);
+    const resumed = replica.revoker.resumeUnfinished();
+    await pass(replica.clock, 4_000);
+    await resumed;
+    expect(verifyReceipt(replica.receipts.texts.get(id) ?? '', keyringOf(replica)).state).toBe('enforced');
+    expect(replica.effects.unfinished()).toEqual([]);
+  });
+
+  it('is left to the replica that began it, and to nobody when this one is closing', async () => {
+    const before = await start();
+    const { id } = await before.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'accepted' }));
+    const other = await restart(before, { name: 'b' });
+    await other.revoker.resumeUnfinished();
+    expect(other.effects.unfinished()).toEqual([id]);
+    expect(other.revoker.followedCount).toBe(0);
+    const same = await restart(other, { seed: 3 });
+    same.closing.abort();
+    await same.revoker.resumeUnfinished();
+    expect(same.revoker.followedCount).toBe(0);
+  });
+
+  it('that cannot be read is said, and the others are taken up', async () => {
+    const before = await start();
+    const { id } = await before.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'accepted' }));
+    const replica = await restart(before);
+    replica.ledger.read = () => Promise.reject(new Error('disk'));
+    await replica.revoker.resumeUnfinished();
+    expect(replica.log).toContainEqual({
+      level: 'warn',
+      sentence: 'an enforcement could not be taken up',
+      revocation: id,
+      code: 'INTERNAL',
+    });
+  });
+
+  it('and is partial stays as it is, until the history it is partial in is gone', async () => {
+    const before = await start();
+    const request = requestOf(tokenOf('billing', 'j1', NOW_S));
+    await before.keeper.open({ kind: 'k', selfEnds: false, request });
+    const { id } = await before.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(before.clock, 4_000);
+    expect((await before.revoker.status(id)).state).toBe('partial');
+    // Gone for good, and the session that never answered with it.
+    running.splice(running.indexOf(before), 1);
+    await before.stop();
+    const replica = await restart(before);
+    await replica.revoker.resumeUnfinished();
+    expect(replica.revoker.followedCount).toBe(0);
+    replica.server.restart();
+    await pass(replica.clock, 1_000);
+    await replica.replica.openEpoch('accept-amnesia', 'test');
+    await pass(replica.clock, 1_000);
+    const resumed = replica.revoker.resumeUnfinished();
+    await pass(replica.clock, 5_000);
+    await resumed;
+    expect((await replica.revoker.status(id)).state).toBe('enforced');
+  });
+});

@@ -1,0 +1,90 @@
+/** An export that begins anywhere verifies: what is left out of its first epoch stands in its frontier. */
+import type { ServerResponse } from 'node:http';
+import { describe, expect, it } from 'vitest';
+import { verifyLedger } from '../../src/evidence/ledger-export.ts';
+import { noteKeyOf } from '../../src/evidence/note.ts';
+import type { Target } from '../../src/feed/entry.ts';
+import { renderPosition } from '../../src/feed/position.ts';
+import type { InspectionPorts } from '../../src/http/inspection.ts';
+import { Inspection } from '../../src/http/inspection.ts';
+import { FakeClock, settle } from '../support/fake-time.ts';
+import { ISSUER, TestReplica, orderOf } from '../support/replica-harness.ts';
+
+const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
+
+async function pass(clock: FakeClock, ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 100) {
+    clock.advance(100);
+    await settle();
+  }
+}
+
+/** Two epochs on one disk, several entries in each. */
+async function twoEpochs(): Promise<TestReplica> {
+  const replica = await new TestReplica({ clock: new FakeClock() }).start();
+  const revokeSome = async (name: string) => {
+    for (let i = 0; i < 5; i++)
+      await replica.revoker.revoke(orderOf({ targets: [jti(`${name}${i}`)], wait: 'durable' }));
+    await pass(replica.clock, 1_000);
+  };
+  await settle();
+  await revokeSome('a');
+  replica.server.restart();
+  await pass(replica.clock, 1_000);
+  await replica.replica.openEpoch('accept-amnesia', 'test');
+  await pass(replica.clock, 1_000);
+  await revokeSome('b');
+  return replica;
+}
+
+async function exported(replica: TestReplica, from: string): Promise<string[]> {
+  let text = '';
+  const res = {
+    destroyed: false,
+    writeHead: () => undefined,
+    write: (chunk: string) => {
+      text += chunk;
+      return true;
+    },
+    end: (chunk: string) => (text += chunk),
+  } as unknown as ServerResponse;
+  await new Inspection(replica as unknown as InspectionPorts).streamLedger(new Map([['from', from]]), res);
+  return text.trimEnd().split('\n');
+}
+
+async function* each(lines: readonly string[]): AsyncGenerator<string> {
+  yield* lines;
+}
+
+describe('an export of the ledger', () => {
+  it('verifies from each of its entries on, those of an earlier epoch included', async () => {
+    const replica = await twoEpochs();
+    const keyring = [noteKeyOf('writ/test', replica.logKey.public)];
+    const { lines } = replica.ledger;
+    const places = lines.map(({ position }) => renderPosition(position));
+    for (const [i, from] of places.entries()) {
+      const facts = await verifyLedger(each(await exported(replica, from)), keyring);
+      expect(facts).toMatchObject({ first: from, head: places.at(-1), entries: lines.length - i });
+    }
+    // A place that no entry has: what follows it.
+    const [first] = lines;
+    const beyond = `${first?.position.epoch ?? 0}-9999`;
+    const facts = await verifyLedger(each(await exported(replica, beyond)), keyring);
+    expect(facts).toMatchObject({ epochs: 1, first: `${replica.cursor.position.epoch}-1` });
+    await replica.stop();
+  });
+
+  it('is not made when the ledger lost what came before', async () => {
+    const replica = await twoEpochs();
+    const from = replica.ledger.lines[3];
+    const read = replica.ledger.read.bind(replica.ledger);
+    replica.ledger.read = (after, limit) =>
+      after.sequence === 0 && after.epoch === from?.position.epoch ? Promise.resolve([]) : read(after, limit);
+    await expect(
+      exported(replica, renderPosition(from?.position ?? { epoch: 0, sequence: 0 })),
+    ).rejects.toMatchObject({
+      code: 'INTERNAL',
+    });
+    await replica.stop();
+  });
+});
