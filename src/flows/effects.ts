@@ -38,6 +38,8 @@ export class Effects {
   readonly #outcomes = new Map<string, OutcomeEntry>();
   /** Revocations and locks that no outcome has called enforced. */
   readonly #unfinished = new Set<string>();
+  /** Locks that are over here while a session that they killed is not proven to have ended. */
+  readonly #unproven = new Set<string>();
   /** Late accepts by revocation, as they were when `lateTotal` was this: they are summed again only when it moves. */
   #late = new Map<string, LateAccepts>();
   #lateTotal = 0;
@@ -82,10 +84,16 @@ export class Effects {
     this.#outcomes.delete(oldest as string);
   }
 
-  /** A lock that is over is not to be answered for: whoever is accepted now is accepted rightly. */
+  /**
+   * A lock that is over is not to be answered for: whoever is accepted now is accepted rightly. What it has killed is:
+   * for a replica whose clock is behind, or that has not read the lift, it is in force, and without these sessions it
+   * would call it enforced.
+   */
   #endLock(id: string): void {
     this.#lastAccepts.locks.end(id);
-    this.#forget(id);
+    this.#effects.delete(id);
+    this.#late.delete(id);
+    if (!this.#sessions.releaseClaim(id)) this.#unproven.add(id);
   }
 
   /** The newest `outcome` entry about a revocation, unless that was very many outcomes ago. */
@@ -103,8 +111,9 @@ export class Effects {
     return [...this.#unfinished];
   }
 
-  /** Lets go of locks that are over at `nowS`: nothing of theirs is late any more, and nobody waits for it. */
+  /** Lets go of locks that are over at `nowS`: nothing of theirs is late any more. Their sessions are waited for. */
   sweep(nowS: number): void {
+    for (const id of this.#unproven) if (this.#sessions.releaseClaim(id)) this.#unproven.delete(id);
     for (const id of this.#lastAccepts.locks.over(nowS)) this.#endLock(id);
   }
 

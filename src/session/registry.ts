@@ -310,6 +310,17 @@ export class SessionRegistry {
   }
 
   /**
+   * Forgets the tally of a kill that nobody has to answer for any more, unless a session of it is not proven to have
+   * ended: then it stays as it is, and the answer is false.
+   */
+  releaseClaim(claim: string): boolean {
+    const counted = this.#claims.get(claim);
+    if (counted !== undefined && counted.open.size + counted.lost > 0) return false;
+    this.#claims.delete(claim);
+    return true;
+  }
+
+  /**
    * Removes what is surely over: a killed session whose holder promised to end it and whose lease has run out
    * (proof enough), and a silent one long after its credential ended (no proof: it stays counted as unconfirmed).
    */

@@ -214,6 +214,78 @@ describe('a lock that is over before it is proven', () => {
   });
 });
 
+describe('a lock that is over on one replica and in force on another', () => {
+  const statusOf = ({ state, sessions: { matched, unconfirmed } }: RevocationStatus) => ({
+    state,
+    matched,
+    unconfirmed,
+  });
+
+  it('is not called enforced by the one whose clock is behind while a session is silent at the other', async () => {
+    const [clock, ahead] = [new FakeClock(), new FakeClock()];
+    const server = new MemoryFeedServer();
+    const passBoth = async (ms: number): Promise<void> => {
+      for (let passed = 0; passed < ms; passed += 100) {
+        ahead.advance(100);
+        await pass(clock, 100);
+      }
+    };
+    const a = await start({ clock, server, exclusive: false });
+    await passBoth(4_000);
+    ahead.setForward(2_000);
+    const b = await start({ clock: ahead, server, name: 'b', exclusive: false });
+    await passBoth(4_000);
+    const session = await openSession(b);
+    const expiresAtMs = clock.now().wallMs + 4_000;
+    const pending = a.revoker.revoke(lockOrder({ expiresAtMs, waitMs: 3_900 }));
+    await passBoth(3_000);
+    const [{ record } = { record: undefined }] = a.view.locks.inForce(Math.floor(clock.now().wallMs / 1000));
+    const id = record?.id ?? '';
+    expect(b.view.locks.isInForce(id, Math.floor(ahead.now().wallMs / 1000))).toBe(false);
+    const asked = a.revoker.status(id);
+    await passBoth(200);
+    expect(statusOf(await asked)).toEqual({ state: 'partial', matched: 1, unconfirmed: 1 });
+    await passBoth(1_000);
+    expect((await pending).state).not.toBe('enforced');
+    // It has closed: nobody is answered for any more.
+    expect(b.sessions.claims()).toEqual([id]);
+    b.keeper.closed(session);
+    await passBoth(600);
+    expect(b.sessions.claims()).toEqual([]);
+  });
+
+  it('is not called enforced by the one that has not read the lift', async () => {
+    const clock = new FakeClock();
+    const server = new MemoryFeedServer();
+    const a = await start({ clock, server, exclusive: false });
+    await pass(clock, 4_000);
+    const b = await start({ clock, server, name: 'b', exclusive: false });
+    await pass(clock, 4_000);
+    await openSession(b);
+    const pending = a.revoker.revoke(lockOrder({ waitMs: 9_000 }));
+    await settle();
+    await pass(clock, 200);
+    const id = a.view.locks.inForce(NOW_S)[0]?.record.id ?? '';
+    // What it reads from now on comes late.
+    const renew = a.store.renew.bind(a.store);
+    const late = Promise.withResolvers<void>();
+    a.store.renew = async (request) => {
+      await late.promise;
+      return renew(request);
+    };
+    const lifting = b.lifter.lift(id, 'admin');
+    await pass(clock, 1_500);
+    expect(await lifting).toMatchObject({ isApplied: true });
+    expect(a.view.locks.isInForce(id, NOW_S)).toBe(true);
+    late.resolve();
+    await pass(clock, 1_500);
+    expect((await pending).state).not.toBe('enforced');
+    expect(
+      server.lines.filter(({ sealed: { entry } }) => 'state' in entry && entry.state === 'enforced'),
+    ).toEqual([]);
+  });
+});
+
 describe('an order to lift', () => {
   it('is in force here when it is answered, and the subject is let in again', async () => {
     const replica = await start();

@@ -807,6 +807,20 @@ const FACTS: readonly Removal[] = [
     test: test('flows/lock', 'is not proven when it ends between the last reading and the receipt'),
   },
   {
+    name: 'a lock that is over here lets go of the silent sessions it killed',
+    file: 'src/flows/effects.ts',
+    find: 'if (!this.#sessions.releaseClaim(id)) this.#unproven.add(id);',
+    replace: 'this.#sessions.forgetClaim(id);',
+    test: test('flows/lock', 'is not called enforced by the one whose clock is behind'),
+  },
+  {
+    name: 'a lock that is over here lets go of sessions that were never proven dead',
+    file: 'src/session/registry.ts',
+    find: 'counted.open.size + counted.lost > 0',
+    replace: 'counted.open.size > 0',
+    test: test('session/registry', 'is let go of once each of its sessions is proven dead'),
+  },
+  {
     name: 'a revocation is lifted',
     file: 'src/flows/lift.ts',
     find: "    throw new WritError('NOT_LIFTABLE', 'a revocation cannot be lifted: only a lock can');\n",

@@ -316,6 +316,23 @@ describe('a kill', () => {
     sessions.end(ref);
     expect(sessions.claims()).toEqual([]);
   });
+
+  it('is let go of once each of its sessions is proven dead, and stays where one never will be', () => {
+    const { ref } = open('s1');
+    const { expiresAtS = 0 } = recordOf('s2');
+    open('s2');
+    revoke('jti-s1', 'lck_1');
+    revoke('jti-s2', 'lck_2');
+    expect([sessions.releaseClaim('lck_1'), sessions.releaseClaim('lck_2')]).toEqual([false, false]);
+    expect(counts('lck_1')).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+    sessions.end(ref);
+    clock.advance(expiresAtS * 1000 - clock.now().wallMs + LIMITS.silentSessionKeptMs + 1);
+    expect(counts('lck_2')).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
+    expect(sessions.size).toBe(0);
+    expect([sessions.releaseClaim('lck_1'), sessions.releaseClaim('lck_2')]).toEqual([true, false]);
+    expect(sessions.releaseClaim('lck_none')).toBe(true);
+    expect(sessions.claims()).toEqual(['lck_2']);
+  });
 });
 
 describe('a holder that promised to end by itself', () => {
