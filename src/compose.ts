@@ -288,7 +288,7 @@ async function open(
   const expirer = new Expirer(reviews);
   const reevaluator = new Reevaluator(reviews);
   policy.onSwap(() => reevaluator.policyChanged());
-  const keeper = new SessionKeeper({ checker, reviewer, sessions, clock, random });
+  const keeper = new SessionKeeper({ checker, reviewer, reevaluator, sessions, clock, random });
   const publisher = new Publisher({ ...feed, appender, term, timer, news, closing: closing.signal });
   const lifter = new Lifter({ ...feed, view, appender, publisher });
   const granter = new Granter({ ...feed, grants, appender, publisher, random, idempotencyHmacKey });

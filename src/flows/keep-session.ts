@@ -18,6 +18,7 @@ import type { SessionRegistry } from '../session/registry.ts';
 import type { Fresh, KillEvent, Session } from '../session/session.ts';
 import { sessionRefOf } from '../session/session.ts';
 import type { Checker } from './check.ts';
+import type { Reevaluator } from './reevaluate.ts';
 import type { Reviewer } from './review.ts';
 
 export interface SessionOrder {
@@ -56,6 +57,7 @@ export interface Refreshed {
 export interface KeepPorts {
   readonly checker: Checker;
   readonly reviewer: Reviewer;
+  readonly reevaluator: Reevaluator;
   readonly sessions: SessionRegistry;
   readonly clock: Clock;
   readonly random: Random;
@@ -146,9 +148,10 @@ export class SessionKeeper {
    * 0 with the reason once it was killed: a session whose time has come, or that is not decided again yet, is first.
    */
   ping(id: string): Ping {
-    const { sessions, reviewer } = this.#ports;
+    const { sessions, reviewer, reevaluator } = this.#ports;
     const session = this.find(id);
-    if (sessions.isOutdated(session) || this.#leftMs(session) <= 0) reviewer.review(session, 'holder');
+    if (sessions.isOutdated(session) || reevaluator.owes(session) || this.#leftMs(session) <= 0)
+      reviewer.review(session, 'holder');
     const { kill } = session;
     if (kill !== undefined) return { freshForMs: 0, kill: killEventOf(kill) };
     return { freshForMs: this.#extend(session), kill: undefined };

@@ -29,8 +29,10 @@ const IDLE_MS = 60_000;
 export class Reevaluator {
   readonly #ports: ReevaluatePorts;
   readonly #changed = new News();
-  /** Whose sessions are owed; one that comes again while it is gone through is gone through again. */
-  readonly #subjects = new Set<string>();
+  /** Whose sessions are owed from the next round on. */
+  #subjects = new Set<string>();
+  /** Whose sessions this round goes through; one that comes again meanwhile is gone through again, in the next. */
+  #round = new Set<string>();
   /** The generation of policy up to which every session was decided. */
   #settled = 0;
   /** As many as the log has been told of. */
@@ -54,7 +56,16 @@ export class Reevaluator {
 
   /** True while a session may be live by a decision that is no longer so. */
   get isOwing(): boolean {
-    return this.#subjects.size > 0 || this.#settled < this.#ports.sessions.generation;
+    return this.#subjects.size + this.#round.size > 0 || this.#isPolicyOwed;
+  }
+
+  /** True while `session` may be live by grants that are no longer so. */
+  owes({ subject, actor = subject }: Session): boolean {
+    return [this.#subjects, this.#round].some((ids) => ids.has(subject) || ids.has(actor));
+  }
+
+  get #isPolicyOwed(): boolean {
+    return this.#settled < this.#ports.sessions.generation;
   }
 
   /** Until `signal` aborts. One pass at a time. */
@@ -73,18 +84,31 @@ export class Reevaluator {
 
   /** False when something could not be known: it is still owed. */
   *#pass(signal: AbortSignal): Steps<boolean> {
+    while (this.isOwing) {
+      if (!(yield* this.#policyPass(signal))) return false;
+      if (!(yield* this.#subjectRound(signal))) return false;
+    }
+    return true;
+  }
+
+  *#policyPass(signal: AbortSignal): Steps<boolean> {
     const { sessions } = this.#ports;
-    while (this.#settled < sessions.generation) {
+    while (this.#isPolicyOwed) {
       const { generation } = sessions;
       if (!(yield* this.#reviewing(sessions.all(), 'policy', signal))) return false;
       // A change during the pass has outdated what was decided before it: another one, for those.
       this.#settled = generation;
     }
-    for (const id of this.#subjects) {
-      this.#subjects.delete(id);
-      if (yield* this.#reviewing(sessions.ofSubject(id), 'grant', signal)) continue;
-      this.#subjects.add(id);
-      return false;
+    return true;
+  }
+
+  /** What comes meanwhile waits for the next round, and policy goes before the rest: neither waits for ever. */
+  *#subjectRound(signal: AbortSignal): Steps<boolean> {
+    if (this.#round.size === 0) [this.#round, this.#subjects] = [this.#subjects, this.#round];
+    for (const id of this.#round) {
+      if (this.#isPolicyOwed) return true;
+      if (!(yield* this.#reviewing(this.#ports.sessions.ofSubject(id), 'grant', signal))) return false;
+      this.#round.delete(id);
     }
     return true;
   }

@@ -121,6 +121,34 @@ describe('a policy that changes', () => {
     expect(reevaluator.isOwing).toBe(false);
   });
 
+  it('reaches every session although grants keep changing, and before the rest of those', async () => {
+    const replica = await start();
+    const { clock, policy, reevaluator, reviewer } = replica;
+    const workers = Array.from({ length: 50 }, (_, i) => `worker${String(i)}`);
+    for (const worker of workers) await open(replica, '1', tokenOf(worker, worker, NOW_S));
+    const victim = await open(replica, '2');
+    policy.rule = (input) => {
+      clock.advanceMono(0.3);
+      return resourceOf(input) === '1';
+    };
+    const grantReviews = () => reviewer.counts.get('grant')?.reviewed ?? 0;
+    reevaluator.subjectsChanged(workers);
+    await clock.yield();
+    await clock.yield();
+    const before = grantReviews();
+    expect(before).toBeGreaterThan(0);
+    reevaluator.policyChanged();
+    for (let turns = 0; turns < 500 && find(replica, victim).kill === undefined; turns++) {
+      reevaluator.subjectsChanged(workers);
+      await clock.yield();
+    }
+    expect(find(replica, victim).kill).toMatchObject({ reason: 'policy_denied' });
+    expect(grantReviews()).toBeLessThanOrEqual(before + 5);
+    expect(reevaluator.isOwing).toBe(true);
+    for (let i = 0; i < 20; i++) await settle();
+    expect(reevaluator.isOwing).toBe(false);
+  });
+
   it('stops with the process', async () => {
     const replica = await start();
     const { policy, clock } = replica;
@@ -202,6 +230,42 @@ describe('subjects whose grants change', () => {
     reevaluator.subjectsChanged(['agent']);
     await settle();
     expect(find(replica, other).kill).toMatchObject({ reason: 'policy_denied' });
+  });
+});
+
+describe('a holder that pings before the pass has reached its session', () => {
+  it.each(['billing', 'agent'])(
+    'is told that the grant of %s is gone, and nobody else is asked',
+    async (id) => {
+      const replica = await start();
+      const { clock, policy, reevaluator, keeper, reviewer } = replica;
+      for (let i = 0; i < 20; i++) await open(replica, '1', tokenOf('billing', `b${String(i)}`, NOW_S));
+      const last = await open(replica, '2');
+      policy.rule = (input) => {
+        clock.advanceMono(0.6);
+        return resourceOf(input) === '1';
+      };
+      reevaluator.subjectsChanged([id]);
+      expect(reevaluator.owes(find(replica, last))).toBe(true);
+      // The pass is under way with this very subject.
+      for (let i = 0; i < 3; i++) await clock.yield();
+      expect(reviewer.counts.get('grant')?.reviewed).toBeGreaterThan(0);
+      expect(find(replica, last).kill).toBeUndefined();
+      expect(keeper.ping(last)).toMatchObject({ freshForMs: 0, kill: { reason: 'policy_denied' } });
+      for (let i = 0; i < 5; i++) await settle();
+      expect(reevaluator.isOwing).toBe(false);
+      expect(reevaluator.owes(find(replica, last))).toBe(false);
+      expect(reviewer.counts.get('holder')).toEqual({ reviewed: 1, killed: 1 });
+    },
+  );
+
+  it('is not decided again for the grants of others', async () => {
+    const replica = await start();
+    const id = await open(replica, '1');
+    replica.reevaluator.subjectsChanged(['other']);
+    expect(replica.reevaluator.owes({ ...find(replica, id), actor: undefined })).toBe(false);
+    expect(replica.keeper.ping(id).kill).toBeUndefined();
+    expect(replica.reviewer.counts.get('holder')?.reviewed).toBe(0);
   });
 });
 

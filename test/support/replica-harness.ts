@@ -364,7 +364,8 @@ export class TestReplica {
     const { reviewer } = this;
     this.expirer = new Expirer({ reviewer, sessions, clock, timer: clock });
     this.reevaluator = new Reevaluator({ reviewer, sessions, clock, timer: clock, log });
-    this.keeper = new SessionKeeper({ checker, reviewer, sessions, clock, random });
+    const { reevaluator } = this;
+    this.keeper = new SessionKeeper({ checker, reviewer, reevaluator, sessions, clock, random });
     this.revoker = new Revoker({
       ...feed,
       members,
