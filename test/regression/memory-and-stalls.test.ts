@@ -4,6 +4,7 @@ import type { Fingerprinter } from '../../src/credential/handle.ts';
 import { parseJson } from '../../src/kernel/json.ts';
 import { SessionRegistry } from '../../src/session/registry.ts';
 import { FakeClock } from '../support/fake-time.ts';
+import { InProcessWrit, registration } from '../support/in-process.ts';
 import { TestReplica, requestOf } from '../support/replica-harness.ts';
 import { dead, killNow, recordOf } from '../session/sessions.ts';
 
@@ -44,6 +45,30 @@ describe('a caller that wants to cost much', () => {
     const numbersMs = fastestMs(() => parseJson(numbers, LIMITS));
     // It was fifty times as long, 400 ms of one turn.
     expect(numbersMs).toBeLessThan(15 * Math.max(textsMs, 2));
+  });
+});
+
+describe('the holder of one session', () => {
+  it('does not fill the disk by presenting the credential that it has', async () => {
+    const writ = await InProcessWrit.open();
+    try {
+      const token = await writ.mint();
+      const context = { pad: 'x'.repeat(15_000) };
+      const { body } = await writ.data('/v1/sessions', { body: registration(token, { context }) });
+      const kept = async () =>
+        [...(await writ.files())]
+          .filter(([path]) => path.includes('session'))
+          .map(([, bytes]) => bytes.length);
+      const before = await kept();
+      expect(Math.max(...before)).toBeGreaterThan(15_000);
+      const path = `/v1/sessions/${String(body['id'])}/credential`;
+      const credential = { scheme: 'Bearer', token };
+      for (let i = 0; i < 20; i++)
+        expect(await writ.data(path, { body: { credential } })).toMatchObject({ status: 200 });
+      expect(await kept()).toEqual(before);
+    } finally {
+      await writ.remove();
+    }
   });
 });
 

@@ -65,10 +65,14 @@ export class SessionFile implements SessionStore {
     this.#lines = this.#open.size;
   }
 
-  /** STORE_UNREACHABLE when it cannot be written: then the session must not begin. */
+  /** STORE_UNREACHABLE when it cannot be written: then the session must not begin. What is there already costs nothing. */
   opened(record: SessionRecord): void {
-    this.#write(renderOpened(record, this.holderLeaseMs));
+    const text = renderOpened(record, this.holderLeaseMs);
+    const before = this.#open.get(record.ref);
+    if (before !== undefined && renderOpened(before, this.holderLeaseMs) === text) return;
+    this.#write(text);
     this.#open.set(record.ref, record);
+    this.#compact();
   }
 
   /** What cannot be written here makes a later run kill a session that has ended already: harmless. */
@@ -77,10 +81,10 @@ export class SessionFile implements SessionStore {
     if (!this.#open.delete(ref)) return;
     try {
       this.#write(`${JSON.stringify({ ended: ref })}\n`);
-      this.#compact();
     } catch {
       return;
     }
+    this.#compact();
   }
 
   close(): void {
@@ -103,12 +107,20 @@ export class SessionFile implements SessionStore {
     this.#lines += 1;
   }
 
-  /** The file is as long as what is open asks for, however many sessions come and go. */
+  /**
+   * The file is as long as what is open asks for, however many sessions come, go and are refreshed. Never throws: where
+   * it cannot be written anew, the one there is goes on.
+   */
   #compact(): void {
     if (this.#lines < COMPACT_AT_LINES || this.#lines < 2 * this.#open.size) return;
-    const before = this.#fd;
-    this.#fd = this.#begin();
+    // Also when it fails: a disk that is full is not asked again at every line.
     this.#lines = this.#open.size;
+    const before = this.#fd;
+    try {
+      this.#fd = this.#begin();
+    } catch {
+      return;
+    }
     closeSync(before);
   }
 
@@ -117,6 +129,17 @@ export class SessionFile implements SessionStore {
     const aside = `${this.#path}.tmp`;
     writeFileSync(aside, '', { mode: 0o600 });
     const fd = openSync(aside, 'a', 0o600);
+    try {
+      this.#writeOpen(fd);
+      renameSync(aside, this.#path);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    return fd;
+  }
+
+  #writeOpen(fd: number): void {
     let part = '';
     for (const record of this.#open.values()) {
       part += renderOpened(record, this.holderLeaseMs);
@@ -126,8 +149,6 @@ export class SessionFile implements SessionStore {
       part = '';
     }
     writeFileSync(fd, part);
-    renameSync(aside, this.#path);
-    return fd;
   }
 }
 

@@ -185,6 +185,37 @@ describe('the length of the file', () => {
   });
 });
 
+describe('the length of the file of sessions that are only refreshed', () => {
+  it('does not grow by a credential that is there already', () => {
+    const file = run();
+    file.opened(recordOf('s1'));
+    const before = textOf();
+    for (let i = 0; i < 100; i++) file.opened(recordOf('s1'));
+    expect(textOf()).toBe(before);
+  });
+
+  it('stays bounded while fresher credentials come', () => {
+    const file = run();
+    for (let i = 0; i < 12_000; i++) file.opened(recordOf('s1', { expiresAtS: 2_000_000_000 + i }));
+    expect(linesOf().length).toBeLessThan(10_000);
+    expect(run().restored).toEqual([recordOf('s1', { expiresAtS: 2_000_011_999 })]);
+  });
+
+  it('is tried again later where it cannot be written anew, and nothing is lost', () => {
+    const file = run();
+    const records = Array.from({ length: 21_000 }, (_, i) =>
+      recordOf('s1', { expiresAtS: 2_000_000_000 + i }),
+    );
+    mkdirSync(`${pathOf()}.tmp`);
+    for (const record of records.slice(0, 12_000)) file.opened(record);
+    expect(linesOf()).toHaveLength(12_000);
+    rmSync(`${pathOf()}.tmp`, { recursive: true });
+    for (const record of records.slice(12_000)) file.opened(record);
+    expect(linesOf().length).toBeLessThan(10_000);
+    expect(run().restored).toEqual(records.slice(-1));
+  });
+});
+
 describe('a disk that takes no more', () => {
   it('refuses a session, and does not stop one from ending', () => {
     const file = new SessionFile(dataDir, FINGERPRINTER, log, 3_000);
