@@ -129,7 +129,7 @@ describe('a lock in the feed', () => {
   it('counts an accept that it should have stopped as late, and none after it is over', async () => {
     const replica = await start();
     const handles = replica.fingerprinter.print([{ kind: 'sub', parts: [ISSUER, 'billing'] }]);
-    await openSession(replica);
+    const session = await openSession(replica);
     await append(replica, lockOf('lck_1', NOW_S + 5));
     const late = () =>
       replica.effects
@@ -140,6 +140,10 @@ describe('a lock in the feed', () => {
     expect(late()).toEqual([['lck_1', 1]]);
     replica.clock.advance(5_000);
     await settle();
+    await replica.renewer.renewOnce();
+    // What it has killed is answered for until it has closed.
+    expect(late()).toEqual([['lck_1', 0]]);
+    replica.keeper.closed(session);
     await replica.renewer.renewOnce();
     expect(late()).toEqual([]);
   });
