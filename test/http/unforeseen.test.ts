@@ -93,8 +93,8 @@ describe('an answer that has begun', () => {
 });
 
 describe('the data plane', () => {
-  const plane = (evaluate: () => Promise<unknown>): Promise<string> => {
-    const checker = { evaluate } as unknown as Checker;
+  const plane = (evaluate: () => unknown): Promise<string> => {
+    const checker = { verify: () => undefined, evaluate } as unknown as Checker;
     return serve(
       dataPlane({
         checker,
@@ -110,7 +110,7 @@ describe('the data plane', () => {
     call(`${url}/v1/data/${path}`, { body: { input: {} } });
 
   it('gives no value where policy fails', async () => {
-    const url = await plane(async () => ({ refused: undefined, value: { kind: 'error', detail: SECRET } }));
+    const url = await plane(() => ({ refused: undefined, value: { kind: 'error', detail: SECRET } }));
     const reply = await ask(url, 'writ/authz/decision');
     expect(reply.body).toEqual({ result: { allow: false, reason: 'policy_error' } });
     expect(reply.headers['x-writ-reason']).toBe('policy_error');
@@ -119,7 +119,10 @@ describe('the data plane', () => {
   });
 
   it('says internal_error in the words of OPA where anything else fails', async () => {
-    const reply = await ask(await plane(async () => Promise.reject(new RangeError(SECRET))), 'x');
+    const url = await plane(() => {
+      throw new RangeError(SECRET);
+    });
+    const reply = await ask(url, 'x');
     expectUnforeseen(reply, 'RangeError');
     expect(reply.body).toEqual({ code: 'internal_error', message: 'something unforeseen happened' });
   });

@@ -628,7 +628,7 @@ const TELEMETRY: readonly Removal[] = [
   {
     name: 'a token that a caller put somewhere else is written down',
     file: telemetry('decision-mask'),
-    find: "    if (text.includes(TOKEN_START)) eraseTokens(event, '', erased);\n",
+    find: "    if (TOKEN.test(text)) eraseTokens(event, '', erased);\n",
     replace: '',
     test: test('edges/telemetry/decision-mask', 'finds a token wherever it is put'),
   },
@@ -761,8 +761,8 @@ const SESSIONS: readonly Removal[] = [
   {
     name: 'a session that was killed while a credential was verified goes on',
     file: flow('keep-session'),
-    find: "    reviewer.review(session, 'holder');\n    const",
-    replace: '    const',
+    find: "    reviewer.review(session, 'holder');\n    const { request",
+    replace: '    const { request',
     test: expired('comes too late for a session whose time has come, or that policy denies by now'),
   },
   {
