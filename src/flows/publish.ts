@@ -10,8 +10,9 @@ import type { Position } from '../feed/position.ts';
 import { comparePositions } from '../feed/position.ts';
 import type { Timer } from '../kernel/clock.ts';
 import { LIMITS } from '../kernel/limits.ts';
-import type { Appended, Appender } from './append.ts';
+import type { Appender } from './append.ts';
 import type { News } from './news.ts';
+import { waitUntil } from './news.ts';
 
 export interface PublishPorts {
   readonly appender: Appender;
@@ -48,20 +49,9 @@ export class Publisher {
     return { position, isApplied: await this.#untilApplied(position), boundMs: this.boundMs };
   }
 
-  async #untilApplied(position: Appended['position']): Promise<boolean> {
-    const { cursor, news, timer, closing } = this.#ports;
-    const patience = new AbortController();
-    const over = timer.sleep(LIMITS.waitMsDefault, AbortSignal.any([patience.signal, closing]));
-    let isOver = false;
-    void over.then(() => (isOver = true));
-    for (;;) {
-      const next = news.next();
-      const isApplied = comparePositions(cursor.settled, position) >= 0;
-      if (isApplied || isOver) {
-        patience.abort();
-        return isApplied;
-      }
-      await Promise.race([next, over]);
-    }
+  #untilApplied(position: Position): Promise<boolean> {
+    const { cursor } = this.#ports;
+    const isApplied = (): boolean => comparePositions(cursor.settled, position) >= 0;
+    return waitUntil(isApplied, { ...this.#ports, waitMs: LIMITS.waitMsDefault });
   }
 }

@@ -24,7 +24,7 @@ import type { EnforcePorts, Enforcement } from './enforce.ts';
 import { Enforcing, receiptNameOf, renderStanding } from './enforce.ts';
 import type { Effects } from './effects.ts';
 import { Gate } from './gate.ts';
-import { News } from './news.ts';
+import { News, waitUntil } from './news.ts';
 import type { OrderIdPorts } from './order-id.ts';
 import { orderIdOf } from './order-id.ts';
 
@@ -194,7 +194,7 @@ export class Revoker {
   }
 
   async #append(id: string, body: string, order: RevocationOrder): Promise<RevocationEntry | LockEntry> {
-    const { appender, view, clock, tracer } = this.#ports;
+    const { appender, view, clock, tracer, cursor } = this.#ports;
     if (order.expiresAtMs !== undefined) {
       judgeLockEnd(order.expiresAtMs, clock.now().wallMs);
       if (view.locks.size >= LIMITS.lockedHandlesMax) throw new WritError('OVERLOADED', 'too much is locked');
@@ -207,41 +207,25 @@ export class Revoker {
       this.#follow(appended, seen);
       return sealed.entry as RevocationEntry | LockEntry;
     }
-    await this.#untilApplied(appended.position, order.waitMs);
+    const isApplied = (): boolean => comparePositions(cursor.settled, appended.position) >= 0;
+    await waitUntil(isApplied, { ...this.#ports, waitMs: order.waitMs });
     const entry = await this.#entryOf(id);
     if (entry === undefined)
       throw new WritError('APPEND_UNCERTAIN', 'the entry has not come back yet', { retryAfterS: 1 });
     return entry;
   }
 
-  async #untilApplied(position: Position, waitMs: number): Promise<void> {
-    const { cursor, news, timer, closing } = this.#ports;
-    const over = timer.sleep(waitMs, closing);
-    let isOver = false;
-    void over.then(() => (isOver = true));
-    while (!isOver && comparePositions(cursor.settled, position) < 0) await Promise.race([news.next(), over]);
-  }
-
   async #waitFor(id: string, order: RevocationOrder): Promise<RevocationStatus> {
     const settled = this.#followed.has(id) ? undefined : await this.#settled(id);
     if (settled !== undefined) return settled;
     const followed = await this.#resume(id);
-    const patience = new AbortController();
-    const over = this.#ports.timer.sleep(
-      order.waitMs,
-      AbortSignal.any([patience.signal, this.#ports.closing]),
-    );
-    let isOver = false;
-    void over.then(() => (isOver = true));
-    for (;;) {
-      const next = followed.changed.next();
-      const status = render(followed, order.wait);
-      if (status.isReached || status.hasReceipt || followed.enforcing.isMoot || isOver) {
-        patience.abort();
-        return status;
-      }
-      await Promise.race([next, over]);
-    }
+    let status = render(followed, order.wait);
+    const isDone = (): boolean => {
+      status = render(followed, order.wait);
+      return status.isReached || status.hasReceipt || followed.enforcing.isMoot;
+    };
+    await waitUntil(isDone, { ...this.#ports, news: followed.changed, waitMs: order.waitMs });
+    return status;
   }
 
   #follow(appended: Appended, seen: boolean): Followed {
