@@ -4,12 +4,12 @@
  * the two arrive, so what was taken away never comes back, and merging anything twice is harmless.
  */
 import type { Actor } from '../credential/credential.ts';
-import type { GrantEntry, UngrantEntry } from '../feed/entry.ts';
-import type { FeedLine } from '../feed/entry.ts';
+import type { FeedLine, GrantEntry, UngrantEntry } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { comparePositions } from '../feed/position.ts';
+import { comparePositions, laterOf, pageAfter } from '../feed/position.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
+import { Rounds } from '../kernel/rounds.ts';
 
 export interface GrantRecord {
   readonly id: string;
@@ -67,8 +67,8 @@ export class GrantTable {
   readonly #bySubject = new Map<string, Set<Kept>>();
   #live = 0;
   #generation = 0;
-  #sweeping = this.#byId.entries();
-  #sweepingTombstones = this.#tombstones.entries();
+  readonly #rounds = new Rounds(() => this.#byId.entries());
+  readonly #tombstoneRounds = new Rounds(() => this.#tombstones.entries());
 
   /** Moves on every change: whatever was computed from grants under another one may be wrong. Time moves it not. */
   get generation(): number {
@@ -121,17 +121,16 @@ export class GrantTable {
   /** At most `limit` grants in force, in the order of their positions. */
   list({ after, limit, nowS, subjectId }: GrantList): readonly GrantRecord[] {
     const kept = subjectId === undefined ? this.#byId.values() : (this.#bySubject.get(subjectId) ?? []);
-    return [...kept]
-      .map(({ record }) => record)
-      .filter((record) => isRunning(record, nowS) && comparePositions(record.position, after) > 0)
-      .toSorted((left, right) => comparePositions(left.position, right.position))
-      .slice(0, limit);
+    const inForce = [...kept].map(({ record }) => record).filter((record) => isRunning(record, nowS));
+    return pageAfter(inForce, after, limit);
   }
 
   /** One slice of letting go what is over at `nowS`, by the clock that never goes back. Call it from a timer. */
   sweep(nowS: number): void {
-    this.#sweepGrants(nowS);
-    this.#sweepTombstones(nowS);
+    this.#rounds.slice(SWEPT, ([id, kept]) => this.#age(id, kept, nowS));
+    this.#tombstoneRounds.slice(SWEPT, ([id, { endS }]) => {
+      if (endS < nowS && !this.#byId.has(id)) this.#tombstones.delete(id);
+    });
   }
 
   #grant(entry: GrantEntry, position: Position): string | undefined {
@@ -176,17 +175,6 @@ export class GrantTable {
     return true;
   }
 
-  #sweepGrants(nowS: number): void {
-    for (let i = 0; i < SWEPT; i++) {
-      const { value, done } = this.#sweeping.next();
-      if (done === true) {
-        this.#sweeping = this.#byId.entries();
-        return;
-      }
-      this.#age(...value, nowS);
-    }
-  }
-
   /** Out of the way of decisions as soon as it is over; out of memory once no Idempotency-Key can ask for it any more. */
   #age(id: string, kept: Kept, nowS: number): void {
     const { record } = kept;
@@ -195,18 +183,6 @@ export class GrantTable {
     // What was taken away leaves too: its tombstone goes on burying it.
     const endS = record.ungrant === undefined ? endOf(record) : 0;
     if (Math.max(endS, (Date.parse(record.at) + LIMITS.idempotencyMs) / 1000) < nowS) this.#byId.delete(id);
-  }
-
-  #sweepTombstones(nowS: number): void {
-    for (let i = 0; i < SWEPT; i++) {
-      const { value, done } = this.#sweepingTombstones.next();
-      if (done === true) {
-        this.#sweepingTombstones = this.#tombstones.entries();
-        return;
-      }
-      const [id, { endS }] = value;
-      if (endS < nowS && !this.#byId.has(id)) this.#tombstones.delete(id);
-    }
   }
 }
 
@@ -230,14 +206,6 @@ function liveOf(held: readonly Kept[]): LiveGrants {
       Number.POSITIVE_INFINITY,
     ),
   };
-}
-
-/** The same one whatever the order in which they came. */
-function laterOf(
-  before: Tombstone['ungrant'] | undefined,
-  ungrant: Tombstone['ungrant'],
-): Tombstone['ungrant'] {
-  return before !== undefined && comparePositions(before.position, ungrant.position) >= 0 ? before : ungrant;
 }
 
 /** A member that is there must fit, one that is not stands for any (policies/writ/authz.rego). Made once, and shared. */

@@ -25,6 +25,28 @@ export function renderPosition(position: Position): string {
   return `${position.epoch}-${position.sequence}`;
 }
 
+/** What has a place in the feed. */
+export interface Placed {
+  readonly position: Position;
+}
+
+/** Of two entries about one thing the later one, whatever the order in which they came. */
+export function laterOf<T extends Placed>(before: T | undefined, next: T): T {
+  return before !== undefined && comparePositions(before.position, next.position) >= 0 ? before : next;
+}
+
+/** At most `limit` of `placed`, in the order of their positions, from the one that follows `after` on. */
+export function pageAfter<T extends Placed>(
+  placed: readonly T[],
+  after: Position,
+  limit: number,
+): readonly T[] {
+  return placed
+    .filter(({ position }) => comparePositions(position, after) > 0)
+    .toSorted((left, right) => comparePositions(left.position, right.position))
+    .slice(0, limit);
+}
+
 /** Negative when `left` comes first, 0 when they are the same place. */
 export function comparePositions(left: Position, right: Position): number {
   return left.epoch - right.epoch || left.sequence - right.sequence;

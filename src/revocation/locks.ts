@@ -9,8 +9,9 @@
 import type { HandleSet } from '../credential/handle.ts';
 import type { LiftEntry, LockEntry, Target } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { comparePositions } from '../feed/position.ts';
+import { comparePositions, laterOf, pageAfter } from '../feed/position.ts';
 import { LIMITS } from '../kernel/limits.ts';
+import { Rounds } from '../kernel/rounds.ts';
 import type { DeadHandle } from './cutoff.ts';
 import { HandleMap } from './handle-map.ts';
 import { word } from './word.ts';
@@ -66,8 +67,8 @@ export class Locks {
   readonly #byId = new Map<string, Kept>();
   readonly #tombstones = new Map<string, Tombstone>();
   readonly #index = new HandleMap<Kept>();
-  #sweeping = this.#byId.entries();
-  #sweepingTombstones = this.#tombstones.entries();
+  readonly #rounds = new Rounds(() => this.#byId.entries());
+  readonly #tombstoneRounds = new Rounds(() => this.#tombstones.entries());
 
   /** Locked handles in the index; while it is 0 no decision looks any further. */
   get size(): number {
@@ -134,32 +135,16 @@ export class Locks {
 
   /** At most `limit` locks in force, in the order of their positions. */
   list({ after, limit, nowS }: LockList): readonly LockRecord[] {
-    return this.inForce(nowS)
-      .map(({ record }) => record)
-      .filter(({ position }) => comparePositions(position, after) > 0)
-      .toSorted((left, right) => comparePositions(left.position, right.position))
-      .slice(0, limit);
+    const inForce = this.inForce(nowS).map(({ record }) => record);
+    return pageAfter(inForce, after, limit);
   }
 
   /** One slice of letting go what is over at `nowS`, by the clock that never goes back. Call it from a timer. */
   sweep(nowS: number): void {
-    for (let i = 0; i < SWEPT; i++) {
-      const { value, done } = this.#sweeping.next();
-      if (done === true) {
-        this.#sweeping = this.#byId.entries();
-        break;
-      }
-      this.#age(...value, nowS);
-    }
-    for (let i = 0; i < SWEPT; i++) {
-      const { value, done } = this.#sweepingTombstones.next();
-      if (done === true) {
-        this.#sweepingTombstones = this.#tombstones.entries();
-        return;
-      }
-      const [id, { untilS }] = value;
+    this.#rounds.slice(SWEPT, ([id, kept]) => this.#age(id, kept, nowS));
+    this.#tombstoneRounds.slice(SWEPT, ([id, { untilS }]) => {
       if (untilS < nowS && !this.#byId.has(id)) this.#tombstones.delete(id);
-    }
+    });
   }
 
   /** Out of the index as soon as it is over; out of memory once no Idempotency-Key can ask for it any more. */
@@ -188,11 +173,6 @@ function isRunning({ expiresAtS }: LockRecord, nowS: number): boolean {
 
 function endsLater(left: LockRecord, right: LockRecord): boolean {
   return left.expiresAtS === right.expiresAtS ? left.id < right.id : left.expiresAtS > right.expiresAtS;
-}
-
-/** The same one whatever the order in which they came. */
-function laterOf(before: LiftRecord | undefined, lift: LiftRecord): LiftRecord {
-  return before !== undefined && comparePositions(before.position, lift.position) >= 0 ? before : lift;
 }
 
 function recordOf(entry: LockEntry, position: Position, lift: LiftRecord | undefined): LockRecord {

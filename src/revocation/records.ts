@@ -10,6 +10,7 @@ import type { Position } from '../feed/position.ts';
 import { comparePositions } from '../feed/position.ts';
 import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
+import { Rounds } from '../kernel/rounds.ts';
 
 export interface RevocationRecord {
   readonly id: string;
@@ -50,7 +51,7 @@ export class RevocationRecords {
   #gone = 0;
   #nextRef = 0;
   #round = 0;
-  #aging = this.#byRef.values();
+  readonly #rounds = new Rounds(() => this.#byRef.values());
 
   get size(): number {
     return this.#byId.size;
@@ -107,14 +108,9 @@ export class RevocationRecords {
 
   /** Looks at up to `count` records and lets go what ended before `nowS` and was not marked in the last whole round. */
   age(nowS: number, count: number): void {
-    for (let i = 0; i < count; i++) {
-      const { value, done } = this.#aging.next();
-      if (done === true) {
-        this.#aging = this.#byRef.values();
-        return;
-      }
-      if (value.endS < nowS && value.round < this.#round - 1) this.#forget(value);
-    }
+    this.#rounds.slice(count, (kept) => {
+      if (kept.endS < nowS && kept.round < this.#round - 1) this.#forget(kept);
+    });
   }
 
   #kept(ref: number): Kept {
