@@ -12,7 +12,7 @@ import { LIMITS } from '../kernel/limits.ts';
 import type { LockRecord } from '../revocation/locks.ts';
 import { stateOf } from '../revocation/locks.ts';
 import { selectorSchema } from '../revocation/selector.ts';
-import { badRequest, renderStatus } from './revocation-body.ts';
+import { badRequest, renderStatus, whatOf } from './revocation-body.ts';
 
 const schema = z.strictObject({
   selector: z.unknown().optional(),
@@ -49,13 +49,9 @@ export function parseLockBody(body: JsonObject): LockBody {
   const parsed = schema.safeParse(body);
   if (!parsed.success) throw badRequest(parsed.error);
   const { selector, selectors, reason, expiresAt, wait, waitMs } = parsed.data;
-  const what = {
-    ...('selector' in body ? { selector } : {}),
-    ...('selectors' in body ? { selectors } : {}),
-  };
   refuseBefore(selector, 'selector');
   if (Array.isArray(selectors)) selectors.forEach((one, i) => refuseBefore(one, `selectors[${i}]`));
-  return { what, reason, expiresAtMs: instantOf(expiresAt, 'expiresAt'), wait, waitMs };
+  return { what: whatOf(body), reason, expiresAtMs: instantOf(expiresAt, 'expiresAt'), wait, waitMs };
 }
 
 /** A lock stops whatever its `iat`: who sends a cutoff expects something else. */

@@ -40,12 +40,17 @@ export interface RevocationBody {
 export function parseRevocationBody(body: JsonObject): RevocationBody {
   const parsed = schema.safeParse(body);
   if (!parsed.success) throw badRequest(parsed.error);
-  const { selector, selectors, reason, ticket, wait, waitMs, dryRun } = parsed.data;
-  const what = {
+  const { reason, ticket, wait, waitMs, dryRun } = parsed.data;
+  return { what: whatOf(body), reason, ticket, wait, waitMs, dryRun };
+}
+
+/** What an order is about, as it came: revocation/selector.ts parses it. */
+export function whatOf(body: JsonObject): { readonly selector?: unknown; readonly selectors?: unknown } {
+  const { selector, selectors } = body;
+  return {
     ...('selector' in body ? { selector } : {}),
     ...('selectors' in body ? { selectors } : {}),
   };
-  return { what, reason, ticket, wait, waitMs, dryRun };
 }
 
 /** The first thing a schema found, in our words. */
