@@ -1,32 +1,15 @@
 /** Ways in which the flows once said more than they knew. */
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Target } from '../../src/feed/entry.ts';
 import { Authoriser } from '../../src/flows/authorise.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import type { TestReplicaOptions } from '../support/replica-harness.ts';
-import { ISSUER, TestReplica, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { pass, startReplica as start } from '../support/replicas.ts';
 
 const NOW_S = 1_800_000_000;
 const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
-
-const running: TestReplica[] = [];
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((replica) => replica.stop()));
-});
-
-async function start(options: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
-  const replica = new TestReplica({ clock: new FakeClock(), ...options });
-  running.push(replica);
-  return replica.start();
-}
-
-async function pass(clock: FakeClock, ms: number): Promise<void> {
-  for (let passed = 0; passed < ms; passed += 100) {
-    clock.advance(100);
-    await settle();
-  }
-}
 
 async function openSession(replica: TestReplica, jtiOf: string): Promise<string> {
   const request = { ...requestOf(tokenOf('billing', jtiOf, NOW_S)), subject: undefined };

@@ -1,25 +1,16 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { FeedLine, Target } from '../../src/feed/entry.ts';
 import { renderPosition } from '../../src/feed/position.ts';
 import { epochS } from '../../src/kernel/clock.ts';
 import { sessionRefOf } from '../../src/session/session.ts';
-import { FakeClock, settle } from '../support/fake-time.ts';
-import { ISSUER, LEASE_MS, TestReplica, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { settle } from '../support/fake-time.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { ISSUER, LEASE_MS, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { startReplica as start } from '../support/replicas.ts';
 
 const NOW_S = 1_800_000_000;
 const TOKEN = tokenOf('billing', 'j1', NOW_S);
 const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
-
-const running: TestReplica[] = [];
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((replica) => replica.stop()));
-});
-
-async function start(): Promise<TestReplica> {
-  const replica = new TestReplica({ clock: new FakeClock() });
-  running.push(replica);
-  return replica.start();
-}
 
 async function kill(replica: TestReplica, target: Target): Promise<string> {
   const { id } = await replica.revoker.revoke(orderOf({ targets: [target], wait: 'durable' }));
@@ -190,9 +181,7 @@ describe('the memo of the policy', () => {
   });
 
   it('can be switched off', async () => {
-    const replica = new TestReplica({ clock: new FakeClock(), hasMemo: false });
-    running.push(replica);
-    expect(evaluations(await replica.start())).toBe(3);
+    expect(evaluations(await start({ hasMemo: false }))).toBe(3);
   });
 
   it('is of one verified credential: the same text under another is asked anew', async () => {

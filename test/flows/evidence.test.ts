@@ -1,5 +1,5 @@
 /** What a receipt and a restart owe each other: nothing is said that does not verify, nothing begun is left undone. */
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { noteKeyOf } from '../../src/evidence/note.ts';
 import type { ReceiptStatement } from '../../src/evidence/receipt-statement.ts';
 import { RECEIPT_TYP } from '../../src/evidence/receipt-statement.ts';
@@ -7,39 +7,13 @@ import { parseReceipt, renderReceipt } from '../../src/evidence/receipt-text.ts'
 import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import { readStatement, signStatement } from '../../src/evidence/statement.ts';
 import type { OutcomeEntry, Target } from '../../src/feed/entry.ts';
-import { FakeClock, settle } from '../support/fake-time.ts';
-import type { TestReplicaOptions } from '../support/replica-harness.ts';
-import {
-  ISSUER,
-  MemoryLedger,
-  TestReplica,
-  orderOf,
-  requestOf,
-  tokenOf,
-} from '../support/replica-harness.ts';
+import { settle } from '../support/fake-time.ts';
+import type { TestReplica, TestReplicaOptions } from '../support/replica-harness.ts';
+import { ISSUER, MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { forget, pass, startSettled as start } from '../support/replicas.ts';
 
 const NOW_S = 1_800_000_000;
 const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
-
-const running: TestReplica[] = [];
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((replica) => replica.stop()));
-});
-
-async function start(options: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
-  const replica = new TestReplica({ clock: new FakeClock(), ...options });
-  running.push(replica);
-  await replica.start();
-  await settle();
-  return replica;
-}
-
-async function pass(clock: FakeClock, ms: number): Promise<void> {
-  for (let passed = 0; passed < ms; passed += 100) {
-    clock.advance(100);
-    await settle();
-  }
-}
 
 /** The same disk and store in the hands of a later run; whatever the one before was doing has stopped. */
 async function restart(before: TestReplica, over: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
@@ -179,7 +153,7 @@ describe('an enforcement that was interrupted', () => {
     await pass(before.clock, 4_000);
     expect((await before.revoker.status(id)).state).toBe('partial');
     // Gone for good, and the session that never answered with it.
-    running.splice(running.indexOf(before), 1);
+    forget(before);
     await before.stop();
     const replica = await restart(before);
     await replica.revoker.resumeUnfinished();

@@ -1,26 +1,15 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Session } from '../../src/session/session.ts';
 import { sessionRefOf } from '../../src/session/session.ts';
-import { FakeClock, settle } from '../support/fake-time.ts';
-import { ISSUER, TestReplica, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { settle } from '../support/fake-time.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { startSettled as start } from '../support/replicas.ts';
 
 const NOW_S = 1_800_000_000;
 /** The plain verifier's tokens live an hour; the skew is 5 s. */
 const LIFE_S = 3_600;
 const SKEW_S = 5;
-
-const running: TestReplica[] = [];
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((replica) => replica.stop()));
-});
-
-async function start(): Promise<TestReplica> {
-  const replica = new TestReplica({ clock: new FakeClock() });
-  running.push(replica);
-  await replica.start();
-  await settle();
-  return replica;
-}
 
 /** A token of `billing` that is accepted for `forS` more seconds. */
 function endingIn(forS: number, jti = 'j1'): string {

@@ -1,25 +1,15 @@
 /** Locks and grants on their way through a replica: index, disk, sessions, whoever listens; and over a restart. */
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { LockEntry } from '../../src/feed/entry.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
-import type { TestReplicaOptions } from '../support/replica-harness.ts';
-import { ISSUER, MemoryLedger, TestReplica, requestOf, tokenOf } from '../support/replica-harness.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { ISSUER, MemoryLedger, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { makeReplica, startReplica as start } from '../support/replicas.ts';
 
 const NOW_S = 1_800_000_000;
 const TOKEN = tokenOf('billing', 'j1', NOW_S);
 const BILLING: LockEntry['targets'] = [{ kind: 'subject', issuer: ISSUER, value: 'billing' }];
 const BODY = 'b'.repeat(64);
-
-const running: TestReplica[] = [];
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((replica) => replica.stop()));
-});
-
-async function start(options: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
-  const replica = new TestReplica({ clock: new FakeClock(), ...options });
-  running.push(replica);
-  return replica.start();
-}
 
 type Facts = Parameters<TestReplica['appender']['seal']>[0];
 
@@ -176,8 +166,7 @@ describe('locks over a restart', () => {
       ledger.lines.push(...lines);
       // A lock and its lift are not in one page.
       ledger.read = (after) => MemoryLedger.prototype.read.call(ledger, after, 1);
-      const replica = new TestReplica({ clock, server: first.server, ledger, seed: 2 + extra.length });
-      running.push(replica);
+      const replica = makeReplica({ clock, server: first.server, ledger, seed: 2 + extra.length });
       if (record !== undefined) replica.sessions.restore(record, clock.now().monoMs);
       await replica.start();
       await append(replica, ...extra);
@@ -197,8 +186,7 @@ describe('locks over a restart', () => {
     const [record] = first.records;
     await append(first, lockOf('lck_1'));
     await first.stop();
-    const second = new TestReplica({ clock, server: first.server, ledger: first.ledger, seed: 2 });
-    running.push(second);
+    const second = makeReplica({ clock, server: first.server, ledger: first.ledger, seed: 2 });
     if (record !== undefined) second.sessions.restore(record, clock.now().monoMs);
     await second.start();
     expect(second.sessions.list(1)[0]?.kill).toMatchObject({ reason: 'locked', revocation: 'lck_1' });

@@ -1,10 +1,11 @@
 /** What may be seen while a page is being applied: requests are answered between any two of its pieces. */
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Target } from '../../src/feed/entry.ts';
 import { comparePositions, parsePosition } from '../../src/feed/position.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
-import type { TestReplicaOptions } from '../support/replica-harness.ts';
-import { ISSUER, LEASE_MS, TestReplica, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { ISSUER, LEASE_MS, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { startSettled as start } from '../support/replicas.ts';
 
 const NOW_S = 1_800_000_000;
 const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
@@ -18,18 +19,6 @@ class WatchedClock extends FakeClock {
     this.onTurn();
     await super.yield();
   }
-}
-
-const running: TestReplica[] = [];
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((replica) => replica.stop()));
-});
-
-async function start(options: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
-  const replica = await new TestReplica({ clock: new FakeClock(), ...options }).start();
-  running.push(replica);
-  await settle();
-  return replica;
 }
 
 /** The position that this replica has acknowledged, signed. */

@@ -1,32 +1,15 @@
 /** Orders to grant and to take away. */
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { GrantFacts, GrantOrder } from '../../src/flows/grant.ts';
 import { LIMITS } from '../../src/kernel/limits.ts';
-import { FakeClock, settle } from '../support/fake-time.ts';
-import type { TestReplicaOptions } from '../support/replica-harness.ts';
-import { TestReplica, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { settle } from '../support/fake-time.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { requestOf, tokenOf } from '../support/replica-harness.ts';
+import { pass, startReplica as start } from '../support/replicas.ts';
 
 const NOW_S = 1_800_000_000;
 const TOKEN = tokenOf('billing', 'j1', NOW_S);
 const FACTS: GrantFacts = { subject: { id: 'billing' }, action: 'granted', resource: { type: 'invoice' } };
-
-const running: TestReplica[] = [];
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((replica) => replica.stop()));
-});
-
-async function start(options: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
-  const replica = new TestReplica({ clock: new FakeClock(), ...options });
-  running.push(replica);
-  return replica.start();
-}
-
-async function pass(clock: FakeClock, ms: number): Promise<void> {
-  for (let passed = 0; passed < ms; passed += 100) {
-    clock.advance(100);
-    await settle();
-  }
-}
 
 function orderFor(over: Partial<GrantOrder> = {}): GrantOrder {
   return { facts: FACTS, request: { ...FACTS }, caller: 'admin', idempotencyKey: undefined, ...over };

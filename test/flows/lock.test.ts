@@ -1,5 +1,5 @@
 /** Orders to lock and lift, from the order to its proof. */
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { noteKeyOf } from '../../src/evidence/note.ts';
 import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import type { Target } from '../../src/feed/entry.ts';
@@ -8,8 +8,9 @@ import type { RevocationOrder, RevocationStatus } from '../../src/flows/revoke.t
 import { LIMITS } from '../../src/kernel/limits.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import type { TestReplicaOptions } from '../support/replica-harness.ts';
-import { ISSUER, TestReplica, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { pass, startReplica as start } from '../support/replicas.ts';
 
 const NOW_MS = 1_800_000_000_000;
 const NOW_S = NOW_MS / 1000;
@@ -21,24 +22,6 @@ const BILLING: Target = {
   cutoffS: NOW_S,
   untilS: NOW_S + 9,
 };
-
-const running: TestReplica[] = [];
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((replica) => replica.stop()));
-});
-
-async function start(options: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
-  const replica = new TestReplica({ clock: new FakeClock(), ...options });
-  running.push(replica);
-  return replica.start();
-}
-
-async function pass(clock: FakeClock, ms: number): Promise<void> {
-  for (let passed = 0; passed < ms; passed += 100) {
-    clock.advance(100);
-    await settle();
-  }
-}
 
 function lockOrder(over: Partial<RevocationOrder> = {}): RevocationOrder {
   return orderOf({ targets: [BILLING], expiresAtMs: NOW_MS + 60_000, reason: 'odd', ...over });

@@ -1,24 +1,13 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Session } from '../../src/session/session.ts';
 import { sessionRefOf } from '../../src/session/session.ts';
 import type { JsonObject } from '../../src/kernel/json.ts';
-import { FakeClock, settle } from '../support/fake-time.ts';
-import { ISSUER, TestReplica, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { settle } from '../support/fake-time.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { makeReplica, startSettled as start } from '../support/replicas.ts';
 
 const NOW_S = 1_800_000_000;
-
-const running: TestReplica[] = [];
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((replica) => replica.stop()));
-});
-
-async function start(): Promise<TestReplica> {
-  const replica = new TestReplica({ clock: new FakeClock() });
-  running.push(replica);
-  await replica.start();
-  await settle();
-  return replica;
-}
 
 /** Opens a session of `billing` on invoice `resource`; the answer is its id. */
 async function open(replica: TestReplica, resource: string, token = tokenOf('billing', 'j1', NOW_S)) {
@@ -273,8 +262,7 @@ describe('a session of an earlier run', () => {
   it('is decided again at start: nobody knows by which policy it was', async () => {
     const before = await start();
     const [kept, denied] = [await open(before, '1'), await open(before, '2')];
-    const replica = new TestReplica({ clock: before.clock });
-    running.push(replica);
+    const replica = makeReplica({ clock: before.clock });
     replica.policy.rule = (input) => resourceOf(input) === '1';
     for (const record of before.records) replica.sessions.restore(record, 0);
     await replica.start();
@@ -286,8 +274,7 @@ describe('a session of an earlier run', () => {
   it('that does not say what it was decided on is killed, and the log says so', async () => {
     const before = await start();
     const id = await open(before, '1');
-    const replica = new TestReplica({ clock: before.clock });
-    running.push(replica);
+    const replica = makeReplica({ clock: before.clock });
     for (const { grounds: _, ...record } of before.records) replica.sessions.restore(record, 0);
     await replica.start();
     await settle();
@@ -302,8 +289,7 @@ describe('a session whose credential says no end', () => {
   it('lives on by what policy says, and any fresher credential has one', async () => {
     const before = await start();
     const id = await open(before, '1');
-    const replica = new TestReplica({ clock: before.clock });
-    running.push(replica);
+    const replica = makeReplica({ clock: before.clock });
     for (const record of before.records) replica.sessions.restore({ ...record, expiresAtS: undefined }, 0);
     await replica.start();
     await settle();

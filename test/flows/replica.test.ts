@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { sealEntry } from '../../src/feed/entry.ts';
 import type { Target } from '../../src/feed/entry.ts';
 import { Authoriser } from '../../src/flows/authorise.ts';
@@ -6,37 +6,12 @@ import { WritError } from '../../src/kernel/error.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import type { TestReplicaOptions } from '../support/replica-harness.ts';
-import {
-  ISSUER,
-  LEASE_MS,
-  MemoryLedger,
-  TestReplica,
-  orderOf,
-  requestOf,
-  tokenOf,
-} from '../support/replica-harness.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { ISSUER, LEASE_MS, MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { makeReplica as make, pass } from '../support/replicas.ts';
 
 const NOW_S = 1_800_000_000;
 const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
-
-const running: TestReplica[] = [];
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((replica) => replica.stop()));
-});
-
-function make(options: Partial<TestReplicaOptions> = {}): TestReplica {
-  const replica = new TestReplica({ clock: new FakeClock(), ...options });
-  running.push(replica);
-  return replica;
-}
-
-async function pass(clock: FakeClock, ms: number): Promise<void> {
-  for (let passed = 0; passed < ms; passed += 100) {
-    clock.advance(100);
-    await settle();
-  }
-}
 
 const outside = { policy: 'sha256:test', skewBackMs: 0, issuersWithoutKeys: [], targets: 0 };
 

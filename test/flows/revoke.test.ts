@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { noteKeyOf } from '../../src/evidence/note.ts';
 import { receiptDigest, verifyReceipt } from '../../src/evidence/receipt.ts';
 import type { Target } from '../../src/feed/entry.ts';
@@ -6,8 +6,9 @@ import type { RevocationStatus } from '../../src/flows/revoke.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import { ISSUER, TestReplica, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
-import type { TestReplicaOptions } from '../support/replica-harness.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { forget, pass, startReplica as start } from '../support/replicas.ts';
 
 const NOW_S = 1_800_000_000;
 const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
@@ -17,17 +18,6 @@ const subject = (value: string, cutoffS = NOW_S): Target => ({
   value,
   cutoffS,
 });
-
-const running: TestReplica[] = [];
-afterEach(async () => {
-  await Promise.all(running.splice(0).map((replica) => replica.stop()));
-});
-
-async function start(options: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
-  const replica = new TestReplica({ clock: new FakeClock(), ...options });
-  running.push(replica);
-  return replica.start();
-}
 
 /** Moves time in small steps until `work` is done. */
 async function run<T>(replica: TestReplica, work: Promise<T>, stepMs = 50, steps = 400): Promise<T> {
@@ -39,14 +29,6 @@ async function run<T>(replica: TestReplica, work: Promise<T>, stepMs = 50, steps
     if (!isDone) replica.clock.advance(stepMs);
   }
   return watched;
-}
-
-/** Time goes by in small steps, as it does. */
-async function pass(clock: FakeClock, ms: number): Promise<void> {
-  for (let passed = 0; passed < ms; passed += 100) {
-    clock.advance(100);
-    await settle();
-  }
 }
 
 async function openSession(replica: TestReplica, token: string, selfEnds = false): Promise<string> {
@@ -471,7 +453,7 @@ describe('enforcement', () => {
     await pass(clock, 3_400);
     expect(b.lease.isFresh(clock.now())).toBe(true);
     await b.replica.stop();
-    running.splice(running.indexOf(b), 1);
+    forget(b);
     const c = await start({ clock, server, name: 'c', exclusive: false });
     await pass(clock, 1_000);
     expect(c.lease.isFresh(clock.now())).toBe(true);
