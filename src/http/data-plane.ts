@@ -25,6 +25,7 @@ import { parseCredential } from '../credential/parse-credential.ts';
 import type { ParsedRequest } from './access-request.ts';
 import type { Answer } from './answer.ts';
 import { openApiAnswer } from './answer.ts';
+import { AskedDecision } from './asked-decision.ts';
 import { parseObject } from './body.ts';
 import type { DecisionIds } from './decision-answer.ts';
 import { renderDecision, statusOf, withStatus } from './decision-answer.ts';
@@ -115,14 +116,23 @@ class DataPlane {
   }
 
   async #evaluations(call: Call): Promise<Answer> {
-    let occasion: AskedOccasion;
+    const { checker, observer } = this.#ports;
+    const { socket } = call.req;
+    const isWanted = (): boolean => !socket.destroyed;
+    const proven = new Map<string, Verification | undefined>();
     const text = await evaluateAll(
       parseObject(call.body, false),
-      (parsed) => {
-        occasion = this.#occasion('evaluations', call, parsed);
-        return this.#decide(occasion, call);
+      async (parsed) => {
+        const occasion = this.#occasion('evaluations', call, parsed);
+        const { request } = parsed;
+        const proof = proofOf(request.credential);
+        // One request of a client has one proof, however many questions are asked about it: a batch uses it once.
+        const known = proof === undefined ? undefined : proven.get(proof);
+        const verification = known ?? (await this.#verify(parsed));
+        if (proof !== undefined) proven.set(proof, verification);
+        return new AskedDecision({ checker, observer, request, verification, occasion, isWanted });
       },
-      (decision) => this.render(decision, occasion),
+      (judgement, occasion) => this.render(judgement, occasion),
     );
     return { status: 200, text };
   }
@@ -235,6 +245,13 @@ function then<T, U>(value: T | Promise<T>, next: (value: T) => U): U | Promise<U
 /** An occasion, and what was parsed for it. */
 interface AskedOccasion extends Occasion {
   readonly parsed: ParsedRequest;
+}
+
+/** All that a credential with a DPoP proof presents, as one text; undefined where there is no proof. */
+function proofOf(credential: Credential | undefined): string | undefined {
+  if (credential?.proof === undefined) return undefined;
+  const { scheme, token, proof, method, uri, certificate } = credential;
+  return JSON.stringify([scheme, token, proof, method, uri, certificate]);
 }
 
 /** What a value of the OPA Data API says, in the words of decisions. */

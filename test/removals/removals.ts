@@ -554,6 +554,32 @@ const MEMO: readonly Removal[] = [
 
 const telemetry = (name: string): string => `src/edges/telemetry/${name}.ts`;
 
+const batch = (name: string): Removal['test'] => test('regression/batch-in-one-turn', name);
+
+const BATCH: readonly Removal[] = [
+  {
+    name: 'an allow of a batch goes out as it was before another item waited',
+    file: 'src/http/evaluations.ts',
+    find: "if (look.isReady && look.judgement.effect !== 'allow') this.#denied",
+    replace: 'if (look.isReady) this.#denied',
+    test: batch('gives others turns, and has no allow that was revoked'),
+  },
+  {
+    name: 'a batch is answered before its lines are written',
+    file: 'src/http/evaluations.ts',
+    find: 'if (unready.length > 0) await writeAll(unready);',
+    replace: 'if (unready.length < 0) await writeAll(unready);',
+    test: test('http/decision-log', 'lets no yes out without a line, at any door'),
+  },
+  {
+    name: 'any proof of a batch counts as the one that was used',
+    file: 'src/http/data-plane.ts',
+    find: 'JSON.stringify([scheme, token, proof, method, uri, certificate])',
+    replace: 'JSON.stringify([scheme, token, method])',
+    test: batch('is used once for all questions about its request'),
+  },
+];
+
 const TELEMETRY: readonly Removal[] = [
   {
     name: 'a yes that was revoked while its line was written goes out',
@@ -1046,6 +1072,7 @@ export const REMOVALS: readonly Removal[] = [
   ...APPLYING,
   ...EVIDENCE,
   ...MEMO,
+  ...BATCH,
   ...TELEMETRY,
   ...SESSIONS,
   ...FACTS,
