@@ -1,6 +1,6 @@
 /** The thread that prepares one policy and ends. Started by off-loop.ts, which ends it when it takes too long. */
 import { readFileSync, statSync } from 'node:fs';
-import { constants, setPriority } from 'node:os';
+import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { isWritError } from '../../kernel/error.ts';
 import { digestOf, invalid } from './bundle.ts';
@@ -27,8 +27,11 @@ function readBytes(bundle: Uint8Array | { readonly file: string }, bundleBytesMa
   }
 }
 
-// Whoever answers goes first. Linux has priorities by thread; elsewhere this would be the whole process.
-if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_BELOW_NORMAL);
+/** A third of the share of whoever answers; much less, and a busy machine would not load a bundle for minutes. */
+const NICENESS = 5;
+
+// Linux has priorities by thread; elsewhere this would be the whole process.
+if (process.platform === 'linux') setPriority(0, NICENESS);
 
 let digest: string | undefined;
 try {
