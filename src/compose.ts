@@ -518,6 +518,12 @@ async function openReloader(
     config.policy.signing === undefined ? {} : { signing: await loadSigningKeys(config.policy.signing) };
   const shared = { entrypoint, clock, signal, limits: { dataBytesMax }, ...signing };
   const token = tokenFile === undefined ? {} : { tokenFile };
+  // Watched before it is read, so that no change in between is missed.
+  const opened = Promise.withResolvers<Reloader>();
+  const onChange = () => void opened.promise.then((reloader) => reloader.reload());
+  const watching =
+    watch && bundle !== undefined ? await FileWatch.open({ file: bundle, timer, onChange }) : undefined;
+  lifetime.own('policy watch', () => watching?.close());
   const reloader = await Reloader.open({
     source:
       url === undefined
@@ -531,15 +537,12 @@ async function openReloader(
     random,
     log,
   });
+  opened.resolve(reloader);
   const polling = reloader.run(signal);
   lifetime.own('policy', async () => {
     closing.abort();
-    await Promise.all([polling, reloader.idle()]);
+    await Promise.all([polling, reloader.close()]);
   });
-  if (watch && bundle !== undefined) {
-    const watching = await FileWatch.open({ file: bundle, timer, onChange: () => void reloader.reload() });
-    lifetime.own('policy watch', () => watching.close());
-  }
   return reloader;
 }
 

@@ -58,6 +58,7 @@ export class Reloader {
   #running: Promise<ReloadOutcome> | undefined;
   #next: Promise<ReloadOutcome> | undefined;
   #allowOlder = false;
+  #isClosed = false;
   #loaded = 0;
   #refused = 0;
 
@@ -106,6 +107,7 @@ export class Reloader {
    * running one fetched may be from before the change that this call is about. Never rejects.
    */
   reload(order: ReloadOrder = { allowOlder: false }): Promise<ReloadOutcome> {
+    if (this.#isClosed) return Promise.resolve({ state: 'unchanged' });
     if (this.#running === undefined) return this.#start(order);
     this.#allowOlder ||= order.allowOlder;
     this.#next ??= this.#running.then(() => {
@@ -130,8 +132,9 @@ export class Reloader {
     }
   }
 
-  /** Resolves when nothing is being loaded. */
-  async idle(): Promise<void> {
+  /** Nothing is loaded from here on, and what is being loaded is no news any more. Resolves when nothing is. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
     while (this.#running !== undefined) await this.#running;
   }
 
@@ -172,6 +175,7 @@ export class Reloader {
 
   /** The same refusal again is counted and not said again: a source is asked often. */
   #refuse({ code, detail, digest }: Refusal): void {
+    if (this.#isClosed) return;
     const last = this.#lastFailure;
     const named = digest === undefined ? {} : { digest };
     this.#refused += 1;

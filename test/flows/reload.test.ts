@@ -207,7 +207,7 @@ describe('a reload', () => {
     expect(await Promise.all(later)).toEqual(later.map(() => ({ state: 'loaded' })));
     expect(bench.opens - opensBefore).toBe(2);
     expect(reloader.policy.revision.digest).toBe('three');
-    await reloader.idle();
+    await reloader.close();
   });
 
   it('says what makes the new one slower than it could be', async () => {
@@ -222,18 +222,26 @@ describe('a reload', () => {
     ]);
   });
 
-  it('is waited for by who closes', async () => {
+  it('is waited for by who closes, is no news any more, and is the last one', async () => {
     const bench = new Bench();
     const reloader = await bench.open();
     const gate = Promise.withResolvers<void>();
     bench.onOpen = () => gate.promise;
-    void reloader.reload();
-    let isIdle = false;
-    const idle = reloader.idle().then(() => (isIdle = true));
+    bench.has = { digest: 'two', refused: 'this process is closing' };
+    const last = reloader.reload();
+    const later = reloader.reload();
+    let isClosed = false;
+    const closed = reloader.close().then(() => (isClosed = true));
     await settle();
-    expect(isIdle).toBe(false);
+    expect(isClosed).toBe(false);
     gate.resolve();
-    await idle;
+    await closed;
+    expect(await last).toMatchObject({ state: 'refused' });
+    expect(await later).toEqual({ state: 'unchanged' });
+    expect(await reloader.reload()).toEqual({ state: 'unchanged' });
+    expect(bench.fetches).toBe(2);
+    expect(bench.log).toEqual([]);
+    expect(reloader.lastFailure).toBeUndefined();
   });
 
   it('goes on when the bundle cannot be kept for the next start', async () => {
