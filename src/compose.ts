@@ -162,7 +162,7 @@ async function open(
   if (traces !== undefined) lifetime.own('traces', () => traces.close());
   const tracer = traces ?? NO_TRACER;
   const fingerprinter = new Fingerprinter(fingerprintKeyOf(fleetKey));
-  const reloader = await openReloader({ config, clock, log, random, timer }, lifetime);
+  const reloader = await openReloader({ config, clock, log, random, timer, tracer }, lifetime);
   const { policy } = reloader;
 
   const dev = config.dev
@@ -503,11 +503,12 @@ interface ReloaderParts {
   readonly log: Log;
   readonly random: Random;
   readonly timer: Timer;
+  readonly tracer: Tracer;
 }
 
 /** The policy and everything that loads it again. Its triggers close before what they trigger. */
 async function openReloader(
-  { config, clock, log, random, timer }: ReloaderParts,
+  { config, clock, log, random, timer, tracer }: ReloaderParts,
   lifetime: Lifetime,
 ): Promise<Reloader> {
   const closing = new AbortController();
@@ -528,7 +529,7 @@ async function openReloader(
     source:
       url === undefined
         ? new BundleFile(bundle ?? SHIPPED_BUNDLE)
-        : new BundleUrl({ url, dataDir, signal, ...token }),
+        : new BundleUrl({ url, dataDir, signal, tracer, ...token }),
     openPolicy: ({ file, ...unless }) => openPolicy({ bundle: { file }, ...shared, ...unless }),
     floor: await openPolicyFloor(dataDir),
     poll: url === undefined ? undefined : { minMs: pollMinMs, maxMs: pollMaxMs },

@@ -8,6 +8,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { FetchedBundle, PolicySource } from '../../decision/policy-source.ts';
 import { WritError } from '../../kernel/error.ts';
+import type { Tracer } from '../../kernel/trace.ts';
+import { NO_TRACER } from '../../kernel/trace.ts';
 import { POLICY_LIMITS } from './limits.ts';
 import type { PolicyLimits } from './limits.ts';
 
@@ -19,6 +21,7 @@ export interface BundleUrlOptions {
   readonly tokenFile?: string;
   /** Ends what is under way. */
   readonly signal: AbortSignal;
+  readonly tracer?: Tracer;
   readonly limits?: Partial<PolicyLimits>;
 }
 
@@ -54,7 +57,13 @@ export class BundleUrl implements PolicySource {
     this.#coming = join(options.dataDir, COMING);
   }
 
-  async fetch(): Promise<FetchedBundle | undefined> {
+  fetch(): Promise<FetchedBundle | undefined> {
+    const { tracer = NO_TRACER, url } = this.#options;
+    const facts = { 'server.address': new URL(url).hostname };
+    return tracer.span('GET bundle', { kind: 'client', facts }, () => this.#fetch(tracer.headers()));
+  }
+
+  async #fetch(trace: Readonly<Record<string, string>>): Promise<FetchedBundle | undefined> {
     const ending = new AbortController();
     const headersTimer = setTimeout(() => ending.abort(), this.#limits.answerMs);
     const signal = AbortSignal.any([
@@ -63,7 +72,7 @@ export class BundleUrl implements PolicySource {
       AbortSignal.timeout(this.#limits.downloadMs),
     ]);
     try {
-      const response = await this.#ask(signal);
+      const response = await this.#ask(signal, trace);
       clearTimeout(headersTimer);
       return await this.#take(response);
     } catch (error) {
@@ -83,7 +92,7 @@ export class BundleUrl implements PolicySource {
     return isThere ? { file: this.#kept, settle: () => Promise.resolve() } : undefined;
   }
 
-  async #ask(signal: AbortSignal): Promise<Response> {
+  async #ask(signal: AbortSignal, trace: Readonly<Record<string, string>>): Promise<Response> {
     const { url, tokenFile } = this.#options;
     const token = tokenFile === undefined ? undefined : await readToken(tokenFile);
     return fetch(url, {
@@ -94,6 +103,7 @@ export class BundleUrl implements PolicySource {
         // Unpacking is the business of the thread that judges, which has a limit for it.
         'accept-encoding': 'identity',
         prefer: 'modes=snapshot',
+        ...trace,
         ...(this.#etag === undefined ? {} : { 'if-none-match': this.#etag }),
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       },

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Tracer } from '../../../src/kernel/trace.ts';
 import { BundleUrl } from '../../../src/edges/opa/bundle-url.ts';
 import type { BundleUrlOptions } from '../../../src/edges/opa/bundle-url.ts';
 
@@ -62,6 +63,22 @@ const unreachable = (message: string): unknown =>
   expect.objectContaining({ name: 'WritError', code: 'POLICY_UNREACHABLE', message });
 
 describe('a bundle on a server', () => {
+  it('is asked for within the trace that is under way', async () => {
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    const names: string[] = [];
+    const tracer: Tracer = {
+      span: (name, _options, work) => {
+        names.push(name);
+        return work();
+      },
+      headers: () => ({ traceparent }),
+    };
+    const { source, seen } = await sourceOf(conditional, { tracer });
+    await source.fetch();
+    expect(seen[0]?.headers['traceparent']).toBe(traceparent);
+    expect(names).toEqual(['GET bundle']);
+  });
+
   it('is asked for as OPA asks, and with nothing else of ours', async () => {
     const { source, seen } = await sourceOf(conditional);
     const fetched = await source.fetch();
