@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import type { Removal } from './removals.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const COPIED = ['src', 'test', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
+const COPIED = ['src', 'test', 'policies', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
 const RUN_MS = 60_000;
 
 export type Outcome = 'caught' | 'survived' | 'error';
