@@ -19,6 +19,8 @@ export class Collector {
   readonly #sockets = new Set<Socket>();
   readonly #waiting: { readonly count: number; readonly resolve: () => void }[] = [];
   mood: Mood = 200;
+  /** How long a status takes. */
+  delayMs = 0;
 
   private constructor() {
     this.#server = createServer((req, res) => this.#take(req, res));
@@ -70,7 +72,8 @@ export class Collector {
   }
 
   #answer(req: IncomingMessage, res: ServerResponse): void {
-    switch (this.mood) {
+    const status = this.mood;
+    switch (status) {
       case 'hang':
         return;
       case 'reset':
@@ -85,7 +88,10 @@ export class Collector {
         res.write('x'.repeat(100_000));
         return;
       default:
-        res.writeHead(this.mood, { 'content-type': 'application/json' }).end('{}');
+        setTimeout(
+          () => res.writeHead(status, { 'content-type': 'application/json' }).end('{}'),
+          this.delayMs,
+        );
     }
   }
 }
