@@ -7,11 +7,13 @@ import type { PolicyEngine } from './policy-engine.ts';
 /** A bundle that can be read now. */
 export interface FetchedBundle {
   readonly file: string;
+  /** Has it for the next start too, on disk when it resolves. INTERNAL when it cannot be kept. */
+  keep(): Promise<void>;
   /**
-   * Called once, when it was judged. True: it runs, so it is kept for the next start and asked for again only when it
-   * changed. False: what was fetched is thrown away. INTERNAL when it cannot be kept.
+   * Called once, last. True: it was accepted and kept, so it is asked for again only when it changed. False: it is asked
+   * for again, and what is left of what was fetched is thrown away.
    */
-  settle(isAccepted: boolean): Promise<void>;
+  settle(isKept: boolean): Promise<void>;
 }
 
 export interface PolicySource {

@@ -4,7 +4,13 @@
  */
 import { LivePolicy } from '../decision/live-policy.ts';
 import type { PolicyEngine } from '../decision/policy-engine.ts';
-import type { FetchedBundle, OpenPolicy, PolicySource, RevisionFloor } from '../decision/policy-source.ts';
+import type {
+  FetchedBundle,
+  OpenedPolicy,
+  OpenPolicy,
+  PolicySource,
+  RevisionFloor,
+} from '../decision/policy-source.ts';
 import { isOrdered, refusalByFloor } from '../decision/revision.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import type { ErrorCode } from '../kernel/error.ts';
@@ -220,7 +226,7 @@ async function judgeKept(ports: ReloadPorts): Promise<PolicyEngine | undefined> 
   }
 }
 
-/** The floor is on disk before the bundle may run: after a crash in between, the older one is refused all the same. */
+/** Floor and bundle are on disk before it may run: after a crash in between, the older one is refused all the same. */
 async function judge(
   { openPolicy, floor, log }: ReloadPorts,
   bundle: FetchedBundle,
@@ -230,19 +236,42 @@ async function judge(
   const unless = unlessDigest === undefined ? {} : { unlessDigest };
   const opened = await openPolicy({ file: bundle.file, ...unless });
   const judged = opened.state === 'opened' ? byFloor(opened, { floor, log, allowOlder }) : opened;
+  let isKept = false;
+  try {
+    isKept = await takeUp(judged, bundle, { floor, log, allowOlder });
+  } finally {
+    await bundle.settle(isKept);
+  }
+  if (judged.state === 'refused') return { ...judged, code: 'POLICY_INVALID' };
   if (judged.state === 'opened') {
     const { engine, remarks } = judged;
-    await moveFloor(floor, engine.revision.revision, allowOlder);
     for (const detail of remarks)
       log.warn('the policy is slower than it could be', { digest: engine.revision.digest, detail });
   }
-  await bundle.settle(judged.state !== 'refused').catch((error: unknown) => {
-    log.warn('the policy bundle could not be kept for the next start', { code: refusalOf(error).code });
-  });
-  return judged.state === 'refused' ? { ...judged, code: 'POLICY_INVALID' } : judged;
+  return judged;
 }
 
-type Opened = Awaited<ReturnType<OpenPolicy>>;
+/** True once the bundle is kept. It is before the floor moves: what is kept must be one that the floor lets start. */
+async function takeUp(
+  judged: OpenedPolicy,
+  bundle: FetchedBundle,
+  { floor, log, allowOlder }: FloorRule,
+): Promise<boolean> {
+  if (judged.state === 'refused') return false;
+  const isKept = await keep(bundle, log);
+  if (judged.state === 'opened') await moveFloor(floor, judged.engine.revision.revision, allowOlder);
+  return isKept;
+}
+
+async function keep(bundle: FetchedBundle, log: Log): Promise<boolean> {
+  try {
+    await bundle.keep();
+    return true;
+  } catch (error) {
+    log.warn('the policy bundle could not be kept for the next start', { code: refusalOf(error).code });
+    return false;
+  }
+}
 
 interface FloorRule {
   readonly floor: RevisionFloor;
@@ -251,9 +280,9 @@ interface FloorRule {
 }
 
 function byFloor(
-  opened: Extract<Opened, { state: 'opened' }>,
+  opened: Extract<OpenedPolicy, { state: 'opened' }>,
   { floor, allowOlder, log }: FloorRule,
-): Opened {
+): OpenedPolicy {
   const { revision, digest } = opened.engine.revision;
   const detail = refusalByFloor(revision, floor.revision);
   if (detail === undefined) return opened;

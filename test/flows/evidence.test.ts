@@ -75,6 +75,15 @@ describe('a receipt', () => {
     );
   });
 
+  it('that lies there before the ledger names one is none', async () => {
+    const replica = await start({ barrier: 'wait' });
+    const { id } = await replica.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(replica.clock, 100);
+    expect(replica.effects.isUnfinished(id)).toBe(true);
+    replica.receipts.texts.set(id, 'written by a process that died before it said so');
+    await expect(replica.revoker.receipt(id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
   it('still speaks when its outcome is no longer in memory', async () => {
     const replica = await start();
     const one = await replica.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));

@@ -41,7 +41,9 @@ class Bench {
   fetches = 0;
   opens = 0;
   readonly settled: boolean[] = [];
-  settleFails: Error | undefined;
+  keepFails: Error | undefined;
+  /** In order: what was done to files. */
+  readonly steps: string[] = [];
   onOpen: () => Promise<void> | void = () => undefined;
   readonly moves: (string | undefined)[] = [];
   floor: string | undefined;
@@ -75,11 +77,12 @@ class Bench {
     const fetched = (has: Bundle | Error | undefined) => {
       if (has instanceof Error) throw has;
       if (has === undefined) return undefined;
-      const settle = async (isAccepted: boolean) => {
-        this.settled.push(isAccepted);
-        if (this.settleFails !== undefined) throw this.settleFails;
+      const keep = async () => {
+        if (this.keepFails !== undefined) throw this.keepFails;
+        this.steps.push(`keep ${has.digest}`);
       };
-      return { file: JSON.stringify(has), settle };
+      const settle = async (isKept: boolean) => void this.settled.push(isKept);
+      return { file: JSON.stringify(has), keep, settle };
     };
     return {
       name: 'memory',
@@ -100,6 +103,7 @@ class Bench {
       move: async (next) => {
         if (this.floorFails) throw new WritError('INTERNAL', 'policy-floor cannot be written (ENOSPC)');
         this.moves.push(next);
+        this.steps.push(`floor ${next}`);
         this.floor = next;
       },
     };
@@ -248,12 +252,13 @@ describe('a reload', () => {
     const bench = new Bench();
     const reloader = await bench.open();
     bench.has = { digest: 'two' };
-    bench.settleFails = new WritError('INTERNAL', 'disk full');
+    bench.keepFails = new WritError('INTERNAL', 'disk full');
     expect(await reloader.reload()).toEqual({ state: 'loaded' });
     expect(bench.log[0]).toEqual({
       sentence: 'the policy bundle could not be kept for the next start',
       fields: { code: 'INTERNAL' },
     });
+    expect(bench.settled).toEqual([true, false]);
   });
 });
 
@@ -265,6 +270,8 @@ describe('the floor', () => {
     bench.has = { digest: 'two', revision: '10' };
     await reloader.reload();
     expect(bench.moves).toEqual(['9', '10']);
+    // After a crash in between, what was kept is one that the floor lets start.
+    expect(bench.steps).toEqual(['keep one', 'floor 9', 'keep two', 'floor 10']);
     bench.has = { digest: 'three', revision: '9' };
     expect(await reloader.reload()).toEqual({
       state: 'refused',

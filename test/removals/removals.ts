@@ -947,8 +947,8 @@ const POLICIES: readonly Removal[] = [
   {
     name: 'a policy runs before the floor is on disk',
     file: 'src/flows/reload.ts',
-    find: '    await moveFloor(',
-    replace: '    void moveFloor(',
+    find: ') await moveFloor(',
+    replace: ') void moveFloor(',
     test: reloaded('lets nothing run that it could not note'),
   },
   {

@@ -10,11 +10,15 @@ export class BundleFile implements PolicySource {
 
   /** A file that is not there is told by who reads it. */
   fetch(): Promise<FetchedBundle> {
-    return Promise.resolve({ file: this.name, settle: () => Promise.resolve() });
+    return Promise.resolve({ file: this.name, keep: alreadyDone, settle: alreadyDone });
   }
 
   /** It is kept where it is. */
   lookupKept(): Promise<undefined> {
     return Promise.resolve(undefined);
   }
+}
+
+function alreadyDone(): Promise<void> {
+  return Promise.resolve();
 }

@@ -7,6 +7,7 @@ import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { FetchedBundle, PolicySource } from '../../decision/policy-source.ts';
+import { sha256Hex } from '../../kernel/digest.ts';
 import { WritError } from '../../kernel/error.ts';
 import type { Tracer } from '../../kernel/trace.ts';
 import { NO_TRACER } from '../../kernel/trace.ts';
@@ -25,7 +26,6 @@ export interface BundleUrlOptions {
   readonly limits?: Partial<PolicyLimits>;
 }
 
-const KEPT = 'policy-bundle.tar.gz';
 const COMING = 'policy-bundle.coming';
 
 /** What bundle servers say a bundle is. A page that says that one must log in is something else. */
@@ -53,7 +53,8 @@ export class BundleUrl implements PolicySource {
     this.#limits = { ...POLICY_LIMITS, ...options.limits };
     // A query may hold a signature that lets whoever has it in.
     this.name = options.url.replace(/\?.*$/s, '');
-    this.#kept = join(options.dataDir, KEPT);
+    // By what it is of: a URL that somebody else is asked at must not come to what was kept of this one.
+    this.#kept = join(options.dataDir, `policy-bundle-${sha256Hex(this.name).slice(0, 16)}.tar.gz`);
     this.#coming = join(options.dataDir, COMING);
   }
 
@@ -89,7 +90,8 @@ export class BundleUrl implements PolicySource {
       () => true,
       () => false,
     );
-    return isThere ? { file: this.#kept, settle: () => Promise.resolve() } : undefined;
+    const nothingToDo = (): Promise<void> => Promise.resolve();
+    return isThere ? { file: this.#kept, keep: nothingToDo, settle: nothingToDo } : undefined;
   }
 
   async #ask(signal: AbortSignal, trace: Readonly<Record<string, string>>): Promise<Response> {
@@ -118,18 +120,20 @@ export class BundleUrl implements PolicySource {
       throw unreachable('the bundle server answered with something else than a bundle');
     const etag = response.headers.get('etag') ?? undefined;
     await this.#download(response);
-    return { file: this.#coming, settle: (isAccepted) => this.#settle(isAccepted, etag) };
+    return {
+      file: this.#coming,
+      keep: () => this.#keep(),
+      settle: async (isKept) => {
+        if (isKept) this.#etag = etag;
+        else await rm(this.#coming, { force: true });
+      },
+    };
   }
 
-  async #settle(isAccepted: boolean, etag: string | undefined): Promise<void> {
+  async #keep(): Promise<void> {
     try {
-      if (!isAccepted) {
-        await rm(this.#coming, { force: true });
-        return;
-      }
       await rename(this.#coming, this.#kept);
       await syncPath(dirname(this.#kept));
-      this.#etag = etag;
     } catch (cause) {
       throw new WritError('INTERNAL', `${this.#kept} cannot be written`, { cause });
     }

@@ -99,20 +99,30 @@ describe('a bundle on a server', () => {
     await (await source.fetch())?.settle(false);
     const again = await source.fetch();
     expect(seen[1]?.headers['if-none-match']).toBeUndefined();
+    await again?.keep();
     await again?.settle(true);
     expect(await source.fetch()).toBeUndefined();
     expect(seen[2]?.headers['if-none-match']).toBe('"one"');
   });
 
   it('is kept for a start without the server when it was accepted, for its owner only, and nothing else is left', async () => {
-    const { source } = await sourceOf(conditional);
+    const { source, url } = await sourceOf(conditional);
     expect(await source.lookupKept()).toBeUndefined();
     await (await source.fetch())?.settle(false);
     expect(await readdir(dataDir)).toEqual([]);
-    await (await source.fetch())?.settle(true);
-    const later = new BundleUrl({ url: 'http://127.0.0.1:1/', dataDir, signal: closing.signal });
+    await (await source.fetch())?.keep();
+    for (const server of servers) server.closeAllConnections();
+    for (const server of servers.splice(0)) server.close();
+    const elsewhere = new BundleUrl({
+      url: url.replace('bundle', 'other'),
+      dataDir,
+      signal: closing.signal,
+    });
+    expect(await elsewhere.lookupKept()).toBeUndefined();
+    const later = new BundleUrl({ url: url.replace('secret', 'renewed'), dataDir, signal: closing.signal });
     const kept = await later.lookupKept();
     expect(await readFile(kept?.file ?? '')).toEqual(BYTES);
+    await kept?.keep();
     await kept?.settle(true);
     expect(await readFile(kept?.file ?? '')).toEqual(BYTES);
     expect((await stat(kept?.file ?? '')).mode & 0o777).toBe(0o600);
@@ -236,6 +246,6 @@ describe('a bundle on a server', () => {
     const { source: other } = await sourceOf(conditional);
     const fetched = await other.fetch();
     await rm(fetched?.file ?? '');
-    await expect(fetched?.settle(true)).rejects.toMatchObject({ code: 'INTERNAL' });
+    await expect(fetched?.keep()).rejects.toMatchObject({ code: 'INTERNAL' });
   });
 });
