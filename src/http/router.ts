@@ -1,6 +1,7 @@
 /**
  * A table of routes on node:http: exact paths first, then patterns. 404 and 405 are answers of the table. A request
- * whose handler needs no wait is answered in the turn in which its body ended: a promise costs more than a decision.
+ * whose handler needs no wait is answered at the end of the turn in which its body ended: a promise costs more than a
+ * decision.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Log } from '../kernel/log.ts';
@@ -10,6 +11,7 @@ import type { Answer } from './answer.ts';
 import { asWritError, problemAnswer, send } from './answer.ts';
 import { collectBody, requireJson } from './body.ts';
 import type { RequestWatch } from './request-watch.ts';
+import { Turn } from './turn.ts';
 
 export interface Call {
   readonly req: IncomingMessage;
@@ -47,8 +49,9 @@ export function createRouter(routes: readonly Route[], { log, requests }: Router
   const exact = new Map<string, Map<string, Route>>();
   const patterns: Pattern[] = [];
   for (const route of routes) methodsFor(route.path, exact, patterns).set(route.method, route);
+  const turn = new Turn<Answer>();
   return (req, res) => {
-    const exchange = { req, res, log, requests, startedMs: performance.now() };
+    const exchange = { req, res, log, requests, turn, startedMs: performance.now() };
     const path = pathOf(req.url ?? '');
     const found = exact.get(path);
     if (found !== undefined) {
@@ -97,6 +100,7 @@ interface Exchange {
   readonly res: ServerResponse;
   readonly log: Log;
   readonly requests: RequestWatch;
+  readonly turn: Turn<Answer>;
   /** Monotonic milliseconds at which it came. */
   readonly startedMs: number;
 }
@@ -144,23 +148,22 @@ function handleBody(route: Route, bodyBytesMax: number, params: readonly string[
 
 function handle(route: Route, call: Call, exchange: Exchange): void {
   const { trace } = exchange.requests;
-  if (trace === undefined) run(route, call, exchange);
-  else
-    trace(
-      exchange.req,
-      exchange.res,
-      () => route.path,
-      () => run(route, call, exchange),
-    );
+  const { req, res, turn } = exchange;
+  const ask = (): Answer | undefined => ofHandler(route, call, exchange);
+  turn.add({
+    decide: trace === undefined ? ask : () => trace(req, res, () => route.path, ask),
+    answer: (given) => answer(exchange, route.path, given),
+  });
 }
 
-function run(route: Route, call: Call, exchange: Exchange): void {
+function ofHandler(route: Route, call: Call, exchange: Exchange): Answer | undefined {
   try {
     const given = route.handle(call);
-    if (given instanceof Promise) void settle(route, given, exchange);
-    else if (given !== undefined) answer(exchange, route.path, given);
+    if (!(given instanceof Promise)) return given;
+    void settle(route, given, exchange);
+    return undefined;
   } catch (thrown) {
-    fail(route, exchange, asWritError(thrown));
+    return refusalOf(route, exchange, asWritError(thrown));
   }
 }
 
@@ -174,13 +177,17 @@ async function settle(route: Route, pending: Promise<Answer | undefined>, exchan
 }
 
 function fail(route: Route, exchange: Exchange, error: WritError): void {
+  answer(exchange, route.path, refusalOf(route, exchange, error));
+}
+
+function refusalOf(route: Route, exchange: Exchange, error: WritError): Answer {
   if (error.code === 'INTERNAL')
     exchange.log.error('a request failed unforeseen', { code: error.code, detail: causeOf(error) });
   const refusal = (route.renderError ?? problemAnswer)(error);
   // What is left of an oversized body is not read: the connection ends with the answer.
   const isCut = error.code === 'BODY_TOO_LARGE';
   const headers = { ...refusal.headers, connection: 'close' };
-  answer(exchange, route.path, isCut ? { ...refusal, headers } : refusal);
+  return isCut ? { ...refusal, headers } : refusal;
 }
 
 /** The kind of failure, never its message: a foreign message may quote what was sent. */

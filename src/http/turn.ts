@@ -1,0 +1,33 @@
+/**
+ * Requests that are here whole in one turn of the loop are decided together and answered together at its end. A caller
+ * that sleeps is woken by what is written to it, which costs the writer more than a decision: written back to back, it
+ * is woken once (ARCHITECTURE D-033). router.ts makes one for each listener.
+ */
+
+export interface Asked<T> {
+  /** Undefined: it is answered in some other way, or later. Never throws. */
+  readonly decide: () => T | undefined;
+  readonly answer: (given: T) => void;
+}
+
+/** Decided before the first of them is answered: well under a millisecond. */
+const TOGETHER = 64;
+
+export class Turn<T> {
+  #asked: Asked<T>[] = [];
+
+  add(asked: Asked<T>): void {
+    if (this.#asked.push(asked) === 1) setImmediate(() => this.#end());
+  }
+
+  /** Nothing else runs between a decision and its answer: no revocation is applied, acknowledged or called enforced. */
+  #end(): void {
+    const asked = this.#asked;
+    this.#asked = [];
+    for (let from = 0; from < asked.length; from += TOGETHER) {
+      const some = asked.slice(from, from + TOGETHER);
+      const given = some.map(({ decide }) => decide());
+      for (const [at, { answer }] of some.entries()) if (given[at] !== undefined) answer(given[at]);
+    }
+  }
+}
