@@ -11,7 +11,7 @@ export interface FetchedBundle {
   keep(): Promise<void>;
   /**
    * Called once, last. True: it was accepted and kept, so it is asked for again only when it changed. False: it is asked
-   * for again, and what is left of what was fetched is thrown away.
+   * for again, and what is left of what was fetched is thrown away. Never rejects: a refusal must not become another one by it.
    */
   settle(isKept: boolean): Promise<void>;
 }

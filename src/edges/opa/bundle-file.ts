@@ -10,7 +10,7 @@ export class BundleFile implements PolicySource {
 
   /** A file that is not there is told by who reads it. */
   fetch(): Promise<FetchedBundle> {
-    return Promise.resolve({ file: this.name, keep: alreadyDone, settle: alreadyDone });
+    return Promise.resolve(bundleInPlace(this.name));
   }
 
   /** It is kept where it is. */
@@ -19,6 +19,8 @@ export class BundleFile implements PolicySource {
   }
 }
 
-function alreadyDone(): Promise<void> {
-  return Promise.resolve();
+/** One that stays where it is, whatever becomes of it. */
+export function bundleInPlace(file: string): FetchedBundle {
+  const nothingToDo = (): Promise<void> => Promise.resolve();
+  return { file, keep: nothingToDo, settle: nothingToDo };
 }

@@ -11,6 +11,7 @@ import { sha256Hex } from '../../kernel/digest.ts';
 import { WritError } from '../../kernel/error.ts';
 import type { Tracer } from '../../kernel/trace.ts';
 import { NO_TRACER } from '../../kernel/trace.ts';
+import { bundleInPlace } from './bundle-file.ts';
 import { POLICY_LIMITS } from './limits.ts';
 import type { PolicyLimits } from './limits.ts';
 
@@ -90,8 +91,7 @@ export class BundleUrl implements PolicySource {
       () => true,
       () => false,
     );
-    const nothingToDo = (): Promise<void> => Promise.resolve();
-    return isThere ? { file: this.#kept, keep: nothingToDo, settle: nothingToDo } : undefined;
+    return isThere ? bundleInPlace(this.#kept) : undefined;
   }
 
   async #ask(signal: AbortSignal, trace: Readonly<Record<string, string>>): Promise<Response> {
@@ -125,7 +125,8 @@ export class BundleUrl implements PolicySource {
       keep: () => this.#keep(),
       settle: async (isKept) => {
         if (isKept) this.#etag = etag;
-        else await rm(this.#coming, { force: true });
+        // What stays is written over by the next one that comes.
+        else await rm(this.#coming, { force: true }).catch(() => undefined);
       },
     };
   }

@@ -1,5 +1,5 @@
 /** The bundle protocol against a real server, which does everything a server can do to who asks it. */
-import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -247,5 +247,8 @@ describe('a bundle on a server', () => {
     const fetched = await other.fetch();
     await rm(fetched?.file ?? '');
     await expect(fetched?.keep()).rejects.toMatchObject({ code: 'INTERNAL' });
+    // What cannot be thrown away either is no second failure.
+    await mkdir(join(fetched?.file ?? '', 'in the way'), { recursive: true });
+    await fetched?.settle(false);
   });
 });
