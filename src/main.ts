@@ -8,6 +8,7 @@ import { compose } from './compose.ts';
 import { readBundleFiles } from './edges/opa/bundle.ts';
 import { openPolicyEngine } from './edges/opa/engine.ts';
 import { FlooredClock, SYSTEM_SOURCES } from './edges/system/clock.ts';
+import { keepRequestsYoung } from './edges/system/collector.ts';
 import { systemRandom } from './edges/system/random.ts';
 import { onHangup, waitForStop } from './edges/system/signals.ts';
 import { VERSION as version } from './edges/system/version.ts';
@@ -20,6 +21,7 @@ import { asWritError } from './http/answer.ts';
 const LOG_GRACE_MS = 1_000;
 
 async function serve(config: Config, warnings: readonly Problem[]): Promise<void> {
+  keepRequestsYoung();
   const { log, close } = openLog({ sink: standardSink(1) });
   try {
     for (const { key, message } of warnings)
