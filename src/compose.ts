@@ -437,6 +437,8 @@ async function open(
     sessions,
     revoker,
     lastAccepts,
+    reloader,
+    linesLost: () => opened?.decisionLog.counts.dropped ?? 0,
   });
   const openApi = renderOpenApi({ version: VERSION, dev: config.dev });
   const openEpoch = (rule: OpenRule, reason?: string) => replica.openEpoch(rule, reason);

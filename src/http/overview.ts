@@ -6,6 +6,7 @@ import type { ShownSetting } from '../config/config.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Identity } from '../flows/identity.ts';
+import type { Reloader } from '../flows/reload.ts';
 import type { Revoker } from '../flows/revoke.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
 import type { RevocationView } from '../revocation/view.ts';
@@ -25,6 +26,9 @@ export interface OverviewPorts {
   readonly sessions: SessionRegistry;
   readonly revoker: Revoker;
   readonly lastAccepts: LastAccepts;
+  readonly reloader: Reloader;
+  /** Lines of the decision log that were lost; 0 where none is kept. */
+  readonly linesLost: () => number;
 }
 
 export class Overview {
@@ -40,7 +44,18 @@ export class Overview {
 
   /** Always 200: the question was answered. `verdict` is `well` only when nothing below it needs anybody. */
   status(): Answer {
-    const { version, identity, readiness, view, cursor, sessions, revoker, lastAccepts } = this.#ports;
+    const {
+      version,
+      identity,
+      readiness,
+      view,
+      cursor,
+      sessions,
+      revoker,
+      lastAccepts,
+      reloader,
+      linesLost,
+    } = this.#ports;
     const checks = readiness();
     const replicas = this.#replicas();
     const loose = {
@@ -48,6 +63,8 @@ export class Overview {
       sessionsEnding: sessions.endingCount,
       revocationsOpen: revoker.followedCount,
       lateAccepts: lastAccepts.lateTotal,
+      bundlesRefused: reloader.lastFailure === undefined ? 0 : 1,
+      decisionLogLinesLost: linesLost(),
     };
     const isReady = checks.every(({ ok }) => ok);
     const isLoose = Object.values(loose).some((count) => count > 0);

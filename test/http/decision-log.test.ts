@@ -217,6 +217,10 @@ describe('a collector', () => {
     expect(valueOf(metrics, 'writ_decision_log_dropped_total')).toBeGreaterThan(5);
     expect(valueOf(metrics, 'writ_decision_log_pending_bytes')).toBeLessThanOrEqual(8 * 1024 * 1024);
     expect(writ.log.match(/lines of the decision log are being dropped/g)).toHaveLength(1);
+    expect((await writ.control('/v1/status')).body).toMatchObject({
+      verdict: 'ready, with loose ends',
+      decisionLogLinesLost: valueOf(metrics, 'writ_decision_log_dropped_total'),
+    });
   });
 });
 
