@@ -46,7 +46,11 @@ export class Expirer {
     while (!signal.aborted) {
       const now = clock.now();
       const due = sessions.due(now);
-      if (due === undefined) return;
+      if (due === undefined) {
+        if (!sessions.settleNext(now)) return;
+        yield;
+        continue;
+      }
       // What cannot be known now is due again a little later, not lost.
       if (reviewer.review(due, 'time') === 'unsettled')
         sessions.schedule(due, sessions.timeMs(due, now) + LOOK_AGAIN_MS, now);

@@ -14,6 +14,7 @@ import { isDeadUnder } from '../revocation/cutoff.ts';
 import { word } from '../revocation/word.ts';
 import { KillCounts } from './kill-counts.ts';
 import { Buckets } from './buckets.ts';
+import { Heap } from './heap.ts';
 import type { KillTally } from './kill-tally.ts';
 import { NOTHING_KILLED } from './kill-tally.ts';
 import type {
@@ -31,6 +32,8 @@ interface Live extends Mutable<SessionRecord> {
   kill: (KillEvent & { readonly at: Instant }) | undefined;
   /** When it was told, by the monotonic clock; Infinity before. */
   toldMs: number;
+  /** Told, and the time for its confirmation is over. */
+  isSilent: boolean;
   holderLeaseEndsMs: number;
   /** Whoever listens: a kill reaches all of them. */
   readonly listeners: Set<SessionHandle>;
@@ -57,6 +60,14 @@ interface Claim {
   /** Told, never confirmed, and let go long after their credential ended: unconfirmed for good. */
   lost: number;
   readonly open: Set<Live>;
+  /** Those of `open` that are silent. */
+  readonly silent: Set<Live>;
+}
+
+/** A session that was told to end, and when it is over by its holder's lease, or silent: monotonic. */
+interface Awaited {
+  readonly live: Live;
+  readonly untilMs: number;
 }
 
 /** A fresher credential that is being decided on. */
@@ -81,9 +92,12 @@ export class SessionRegistry {
   readonly #bySubject = new Buckets<string, Live>();
   readonly #timetable = new Timetable<Live>();
   readonly #claims = new Map<string, Claim>();
-  /** Those that were told to end: few of many, and the only ones that can be over by the clock. */
+  /** Those that were told to end and are not proven to have: the only ones that can be over by the clock. */
   readonly #told = new Set<Live>();
-  #sweptAt: Instant | undefined;
+  /** What is awaited of them. One that has ended meanwhile stays in here until its time. */
+  readonly #awaited = new Heap<Awaited>(({ untilMs }) => untilMs);
+  /** Silent ones whose credential ends. */
+  readonly #forgettable = new Heap<Live>(forgottenAtMs);
   #onChange: () => void = () => undefined;
   #groundsChars = 0;
   #generation = 1;
@@ -176,13 +190,18 @@ export class SessionRegistry {
     if (this.#live.has(session.ref)) this.#timetable.set(session as Live, endsMs, now);
   }
 
-  /** A session whose end has come. It stays due until it is scheduled anew, killed or over. */
+  /** A session whose end has come. It stays due until it is scheduled anew or over; one that was told to end is due once. */
   due(now: Instant): Session | undefined {
-    return this.#timetable.due(now);
+    const due = this.#timetable.due(now);
+    // Taking a hundred thousand out of their order as they are killed would cost more than the kill.
+    if (due?.kill !== undefined) this.#timetable.delete(due);
+    return due;
   }
 
+  /** Until one is due, or `settleNext` has work. */
   untilNextMs(now: Instant): number {
-    return this.#timetable.untilNextMs(now);
+    const awaitedMs = (this.#awaited.first?.untilMs ?? Number.POSITIVE_INFINITY) - now.monoMs;
+    return Math.max(0, Math.min(this.#timetable.untilNextMs(now), awaitedMs));
   }
 
   leftMs(session: Session, now: Instant): number {
@@ -243,7 +262,7 @@ export class SessionRegistry {
   *killing(claim: string, dead: readonly DeadHandle[], event: KillEvent): Steps<number> {
     const matched = yield* this.#matching(dead);
     if (matched.size === 0) return 0;
-    const tally = this.#claims.get(claim) ?? { matched: 0, killed: 0, lost: 0, open: new Set<Live>() };
+    const tally = this.#claims.get(claim) ?? newClaim();
     this.#claims.set(claim, tally);
     const added: Live[] = [];
     for (const live of matched) {
@@ -251,6 +270,7 @@ export class SessionRegistry {
       if (live.claimedBy.has(tally) || !this.#live.has(live.ref)) continue;
       live.claimedBy.add(tally);
       tally.open.add(live);
+      if (live.isSilent) tally.silent.add(live);
       tally.matched += 1;
       if (added.push(live) % LIMITS.piecesMax === 0) yield;
     }
@@ -281,7 +301,7 @@ export class SessionRegistry {
 
   /** True for one that was told to end and has let the time for its confirmation go by. */
   isUnconfirmed(session: Session, now: Instant): boolean {
-    return session.kill !== undefined && isSilent(session as Live, now);
+    return session.kill !== undefined && !session.selfEnds && now.monoMs >= awaitedUntilMs(session as Live);
   }
 
   /** What the kill under `claim` has reached at `now`. */
@@ -289,13 +309,13 @@ export class SessionRegistry {
     const counted = this.#claims.get(claim);
     if (counted === undefined) return NOTHING_KILLED;
     this.sweep(now);
-    const silent = [...counted.open].filter((live) => isSilent(live, now));
+    const { matched, killed, lost, open, silent } = counted;
     return {
-      matched: counted.matched,
-      killed: counted.killed,
-      pending: counted.open.size - silent.length,
-      unconfirmed: silent.length + counted.lost,
-      silent: silent.slice(0, 100).map(({ ref, kind }) => ({ ref, kind })),
+      matched,
+      killed,
+      pending: open.size - silent.size,
+      unconfirmed: silent.size + lost,
+      silent: Array.from(silent.values().take(NAMED_MAX), ({ ref, kind }) => ({ ref, kind })),
     };
   }
 
@@ -320,18 +340,44 @@ export class SessionRegistry {
     return true;
   }
 
-  /**
-   * Removes what is surely over: a killed session whose holder promised to end it and whose lease has run out
-   * (proof enough), and a silent one long after its credential ended (no proof: it stays counted as unconfirmed).
-   */
+  /** `settleNext`, as often as the loop can bear: what is left is pending for a moment longer, which claims less. */
   sweep(now: Instant): void {
-    // A thousand tallies are taken at one instant, of a hundred thousand sessions: they are gone through once.
-    if (this.#sweptAt === now) return;
-    this.#sweptAt = now;
-    for (const live of [...this.#told]) {
-      if (isSurelyOver(live, now)) this.#remove(live, 'killed');
-      else if (isForgettable(live, now)) this.#remove(live, 'lost');
+    for (let left = SWEPT_MAX; left > 0 && this.settleNext(now); left--);
+  }
+
+  /**
+   * One whose time has come: a killed session whose holder promised to end it and whose lease has run out is over (proof
+   * enough), one that was told long ago is silent, and a silent one is removed long after its credential ended (no
+   * proof: it stays counted as unconfirmed). False when there is none.
+   */
+  settleNext(now: Instant): boolean {
+    const awaited = this.#awaited.first;
+    if (awaited !== undefined && awaited.untilMs <= now.monoMs) {
+      this.#awaited.delete(awaited);
+      this.#settleTold(awaited.live, now);
+      return true;
     }
+    const silent = this.#forgettable.first;
+    if (silent === undefined || now.wallMs <= forgottenAtMs(silent)) return false;
+    this.#remove(silent, 'lost');
+    return true;
+  }
+
+  #settleTold(live: Live, now: Instant): void {
+    if (!this.#told.has(live)) return;
+    if (now.monoMs < awaitedUntilMs(live)) this.#await(live);
+    else if (live.selfEnds) this.#remove(live, 'killed');
+    else this.#silence(live);
+  }
+
+  #await(live: Live): void {
+    this.#awaited.add({ live, untilMs: awaitedUntilMs(live) });
+  }
+
+  #silence(live: Live): void {
+    live.isSilent = true;
+    for (const claim of live.claimedBy) claim.silent.add(live);
+    if (live.expiresAtS !== undefined) this.#forgettable.add(live);
   }
 
   *#matching(dead: readonly DeadHandle[]): Steps<ReadonlySet<Live>> {
@@ -358,6 +404,7 @@ export class SessionRegistry {
       ...record,
       kill: undefined,
       toldMs: Number.POSITIVE_INFINITY,
+      isSilent: false,
       holderLeaseEndsMs,
       listeners: new Set<SessionHandle>(),
       claimedBy: new Set<Claim>(),
@@ -411,9 +458,8 @@ export class SessionRegistry {
     live.kill = { ...event, at };
     live.toldMs = at.monoMs;
     this.#told.add(live);
+    this.#await(live);
     this.kills.addTold(event.reason);
-    this.#timetable.delete(live);
-    this.#sweptAt = undefined;
     for (const listener of live.listeners) listener.kill(event);
     return true;
   }
@@ -421,12 +467,14 @@ export class SessionRegistry {
   #remove(live: Live, as: 'killed' | 'lost'): void {
     this.#live.delete(live.ref);
     this.#told.delete(live);
+    this.#forgettable.delete(live);
     if (live.kill !== undefined && as === 'killed') this.kills.addKilled(live.kill.reason);
     this.#timetable.delete(live);
     this.#deleteFooting(live);
     this.#deleteSubjects(live);
     for (const claim of live.claimedBy) {
       claim.open.delete(live);
+      claim.silent.delete(live);
       claim[as] += 1;
     }
     this.#store.ended(live.ref);
@@ -434,20 +482,24 @@ export class SessionRegistry {
   }
 }
 
-/** Of a session that was told to end. */
-function isSurelyOver(live: Live, now: Instant): boolean {
-  return live.selfEnds && now.monoMs >= live.holderLeaseEndsMs;
+/** Under a millisecond of work. */
+const SWEPT_MAX = 256;
+
+/** Silent sessions that a tally names. */
+const NAMED_MAX = 100;
+
+function newClaim(): Claim {
+  return { matched: 0, killed: 0, lost: 0, open: new Set(), silent: new Set() };
 }
 
-function isSilent(live: Live, now: Instant): boolean {
-  // A holder that promised to end by itself is waited for until its lease is over: then `sweep` counts it dead.
-  if (live.selfEnds && now.monoMs < live.holderLeaseEndsMs) return false;
-  return now.monoMs - live.toldMs >= LIMITS.killConfirmMs;
+/** A holder that promised to end by itself is waited for until its lease is over: then it is dead, and never silent. */
+function awaitedUntilMs({ selfEnds, toldMs, holderLeaseEndsMs }: Live): number {
+  return selfEnds ? holderLeaseEndsMs : toldMs + LIMITS.killConfirmMs;
 }
 
-function isForgettable(live: Live, now: Instant): boolean {
-  const endedMs = (live.expiresAtS ?? Number.POSITIVE_INFINITY) * 1000;
-  return isSilent(live, now) && now.wallMs > endedMs + LIMITS.silentSessionKeptMs;
+/** Wall time; Infinity where the credential has no end. */
+function forgottenAtMs({ expiresAtS }: Live): number {
+  return (expiresAtS ?? Number.POSITIVE_INFINITY) * 1000 + LIMITS.silentSessionKeptMs;
 }
 
 function keyOf(hi: number, lo: number): bigint {

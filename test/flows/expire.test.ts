@@ -42,7 +42,20 @@ describe('a session whose credential ends', () => {
     await advance(replica, 1_000);
     expect(killOf(replica, second)).toMatchObject({ reason: 'expired' });
     expect(replica.reviewer.counts.get('time')).toEqual({ reviewed: 2, killed: 2 });
-    expect(replica.sessions.untilNextMs(replica.clock.now())).toBe(Infinity);
+    expect(replica.sessions.due(replica.clock.now())).toBeUndefined();
+  });
+
+  it('and others by the thousand are counted dead by their leases without anybody asking for a tally', async () => {
+    const replica = await start();
+    const { sessions, clock } = replica;
+    for (let i = 0; i < 1_000; i++)
+      await replica.keeper.open({ kind: 'k', selfEnds: true, request: requestOf(endingIn(1, `many-${i}`)) });
+    await advance(replica, 1_000);
+    expect(sessions.endingCount).toBe(1_000);
+    clock.advance(5_000);
+    await replica.expirer.endDue(new AbortController().signal);
+    expect(sessions.endingCount).toBe(0);
+    expect(sessions.size).toBe(0);
   });
 
   it('is told by no ping that it may go on for longer', async () => {

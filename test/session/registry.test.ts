@@ -287,6 +287,21 @@ describe('a kill', () => {
     expect(tally.silent).toHaveLength(100);
   });
 
+  it('of thousands is settled in pieces: what was not looked at yet is pending, and claims no proof', () => {
+    const [silent, over] = [1_000, 1_000];
+    for (let i = 0; i < silent; i++) open(`s${i}`, { handles: SHARED });
+    for (let i = 0; i < over; i++) open(`e${i}`, { handles: SHARED, selfEnds: true });
+    revoke('shared');
+    clock.advance(LIMITS.killConfirmMs);
+    const { killed, pending, unconfirmed } = sessions.tally('rev_1', clock.now());
+    expect(killed + pending + unconfirmed).toBe(silent + over);
+    expect(pending).toBeGreaterThan(1_000);
+    expect(sessions.untilNextMs(clock.now())).toBe(0);
+    while (sessions.settleNext(clock.now()));
+    expect(counts()).toEqual({ matched: silent + over, killed: over, pending: 0, unconfirmed: silent });
+    expect(sessions.untilNextMs(clock.now())).toBe(Infinity);
+  });
+
   it('says that something changed when it is told and when it is confirmed', () => {
     let changes = 0;
     sessions.onChange(() => (changes += 1));
@@ -353,6 +368,16 @@ describe('a holder that promised to end by itself', () => {
     sessions.extend(ref, clock.now().monoMs, 1000);
     revoke('jti-s1');
     clock.advance(999);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+    clock.advance(1);
+    expect(counts()).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
+  });
+
+  it('is waited for by a ping that was answered while it was being killed', () => {
+    const { ref } = open('s1', { selfEnds: true }, 1000);
+    revoke('jti-s1');
+    sessions.extend(ref, clock.now().monoMs, 1500);
+    clock.advance(1499);
     expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
     clock.advance(1);
     expect(counts()).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
