@@ -38,7 +38,7 @@ interface Live extends Mutable<SessionRecord> {
   /** Whoever listens: a kill reaches all of them. */
   readonly listeners: Set<SessionHandle>;
   /** The kills whose tallies count this session. */
-  readonly claimedBy: Set<Claim>;
+  readonly claimedBy: Claim[];
   /** The generation of policy by which it was decided last. */
   generation: number;
 }
@@ -59,8 +59,9 @@ interface Claim {
   killed: number;
   /** Told, never confirmed, and let go long after their credential ended: unconfirmed for good. */
   lost: number;
-  readonly open: Set<Live>;
-  /** Those of `open` that are silent. */
+  /** Not proven to have ended. */
+  open: number;
+  /** Those of them that are silent. */
   readonly silent: Set<Live>;
 }
 
@@ -92,8 +93,8 @@ export class SessionRegistry {
   readonly #bySubject = new Buckets<string, Live>();
   readonly #timetable = new Timetable<Live>();
   readonly #claims = new Map<string, Claim>();
-  /** Those that were told to end and are not proven to have: the only ones that can be over by the clock. */
-  readonly #told = new Set<Live>();
+  /** How many were told to end and are not proven to have: the only ones that can be over by the clock. */
+  #ending = 0;
   /** What is awaited of them. One that has ended meanwhile stays in here until its time. */
   readonly #awaited = new Heap<Awaited>(({ untilMs }) => untilMs);
   /** Silent ones whose credential ends. */
@@ -117,7 +118,7 @@ export class SessionRegistry {
 
   /** Sessions that were told to end and are not proven to have. */
   get endingCount(): number {
-    return this.#told.size;
+    return this.#ending;
   }
 
   /** Registers in memory, so that a kill finds it from now on. OVERLOADED beyond the limit. `holderLeaseEndsMs`: monotonic. */
@@ -267,9 +268,9 @@ export class SessionRegistry {
     const added: Live[] = [];
     for (const live of matched) {
       // One that ended by itself while others were matched is no kill of ours.
-      if (live.claimedBy.has(tally) || !this.#live.has(live.ref)) continue;
-      live.claimedBy.add(tally);
-      tally.open.add(live);
+      if (!this.#live.has(live.ref) || live.claimedBy.includes(tally)) continue;
+      live.claimedBy.push(tally);
+      tally.open += 1;
       if (live.isSilent) tally.silent.add(live);
       tally.matched += 1;
       if (added.push(live) % LIMITS.piecesMax === 0) yield;
@@ -278,7 +279,8 @@ export class SessionRegistry {
     for (let i = 0; i < added.length;) {
       const at = yield;
       const piece = added.slice(i, (i += LIMITS.piecesMax));
-      for (const live of piece) this.#tell(live, event, at);
+      const kill = { ...event, at };
+      for (const live of piece) this.#tell(live, event, kill);
     }
     this.#onChange();
     return matched.size;
@@ -290,13 +292,14 @@ export class SessionRegistry {
       .values()
       .filter((live) => live.kill === undefined && isDoomed(live))
       .toArray();
-    for (const live of doomed) this.#tell(live, event, at);
+    const kill = { ...event, at };
+    for (const live of doomed) this.#tell(live, event, kill);
     return doomed.length;
   }
 
   /** Kills one session under no revocation. False for one that is not there or was told before. */
   killOne(session: Session, event: KillEvent, at: Instant): boolean {
-    return this.#tell(session as Live, event, at);
+    return this.#tell(session as Live, event, { ...event, at });
   }
 
   /** True for one that was told to end and has let the time for its confirmation go by. */
@@ -313,7 +316,7 @@ export class SessionRegistry {
     return {
       matched,
       killed,
-      pending: open.size - silent.size,
+      pending: open - silent.size,
       unconfirmed: silent.size + lost,
       silent: Array.from(silent.values().take(NAMED_MAX), ({ ref, kind }) => ({ ref, kind })),
     };
@@ -335,7 +338,7 @@ export class SessionRegistry {
    */
   releaseClaim(claim: string): boolean {
     const counted = this.#claims.get(claim);
-    if (counted !== undefined && counted.open.size + counted.lost > 0) return false;
+    if (counted !== undefined && counted.open + counted.lost > 0) return false;
     this.#claims.delete(claim);
     return true;
   }
@@ -364,7 +367,7 @@ export class SessionRegistry {
   }
 
   #settleTold(live: Live, now: Instant): void {
-    if (!this.#told.has(live)) return;
+    if (!this.#live.has(live.ref)) return;
     if (now.monoMs < awaitedUntilMs(live)) this.#await(live);
     else if (live.selfEnds) this.#remove(live, 'killed');
     else this.#silence(live);
@@ -385,18 +388,12 @@ export class SessionRegistry {
     let pieces = 0;
     for (const one of dead) {
       if (++pieces % LIMITS.piecesMax === 0) yield;
-      for (const live of this.#reachedBy(one)) {
-        matched.add(live);
+      for (const footing of this.#byHandle.of(keyOf(one.hi, one.lo))) {
+        if (isDeadUnder(one.cutoffS, footing.issuedAtS)) matched.add(sessionOn(footing));
         if (++pieces % LIMITS.piecesMax === 0) yield;
       }
     }
     return matched;
-  }
-
-  *#reachedBy({ hi, lo, cutoffS }: DeadHandle): Generator<Live> {
-    for (const footing of this.#byHandle.of(keyOf(hi, lo))) {
-      if (isDeadUnder(cutoffS, footing.issuedAtS)) yield sessionOn(footing);
-    }
   }
 
   #index(record: SessionRecord, holderLeaseEndsMs: number, generation: number): void {
@@ -407,7 +404,7 @@ export class SessionRegistry {
       isSilent: false,
       holderLeaseEndsMs,
       listeners: new Set<SessionHandle>(),
-      claimedBy: new Set<Claim>(),
+      claimedBy: [],
       generation,
     };
     this.#live.set(record.ref, live);
@@ -452,12 +449,12 @@ export class SessionRegistry {
     }
   }
 
-  #tell(live: Live, event: KillEvent, at: Instant): boolean {
+  #tell(live: Live, event: KillEvent, kill: NonNullable<Live['kill']>): boolean {
     // One that a listener has closed meanwhile is over and counted: it must not be counted again by the clock.
     if (live.kill !== undefined || !this.#live.has(live.ref)) return false;
-    live.kill = { ...event, at };
-    live.toldMs = at.monoMs;
-    this.#told.add(live);
+    live.kill = kill;
+    live.toldMs = kill.at.monoMs;
+    this.#ending += 1;
     this.#await(live);
     this.kills.addTold(event.reason);
     for (const listener of live.listeners) listener.kill(event);
@@ -466,14 +463,14 @@ export class SessionRegistry {
 
   #remove(live: Live, as: 'killed' | 'lost'): void {
     this.#live.delete(live.ref);
-    this.#told.delete(live);
+    if (live.kill !== undefined) this.#ending -= 1;
     this.#forgettable.delete(live);
     if (live.kill !== undefined && as === 'killed') this.kills.addKilled(live.kill.reason);
     this.#timetable.delete(live);
     this.#deleteFooting(live);
     this.#deleteSubjects(live);
     for (const claim of live.claimedBy) {
-      claim.open.delete(live);
+      claim.open -= 1;
       claim.silent.delete(live);
       claim[as] += 1;
     }
@@ -489,7 +486,7 @@ const SWEPT_MAX = 256;
 const NAMED_MAX = 100;
 
 function newClaim(): Claim {
-  return { matched: 0, killed: 0, lost: 0, open: new Set(), silent: new Set() };
+  return { matched: 0, killed: 0, lost: 0, open: 0, silent: new Set() };
 }
 
 /** A holder that promised to end by itself is waited for until its lease is over: then it is dead, and never silent. */

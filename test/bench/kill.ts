@@ -5,7 +5,7 @@
 import { LIMITS } from '../../src/kernel/limits.ts';
 import type { EventStream } from '../support/client.ts';
 import { call, listen } from '../support/client.ts';
-import { revoke } from '../support/scene.ts';
+import { eventually, revoke } from '../support/scene.ts';
 import { assertAnswer } from './contender.ts';
 import { askStalls, WATCHED } from './stalls.ts';
 import type { Row } from './table.ts';
@@ -71,8 +71,12 @@ async function assertKilled(
   { id, sessions }: { id: string; sessions: number },
 ): Promise<void> {
   const { urls, adminToken } = writ.process;
-  const status = await call(`${urls.control}/v1/revocations/${id}`, { token: adminToken });
-  const { matched } = status.body['sessions'] as { matched: number };
+  // What was matched comes with the acknowledgement on the next renewal.
+  const matchedOf = async (): Promise<number> => {
+    const status = await call(`${urls.control}/v1/revocations/${id}`, { token: adminToken });
+    return (status.body['sessions'] as { matched: number }).matched;
+  };
+  const matched = await eventually(matchedOf, (seen) => seen === sessions);
   if (matched !== sessions) throw new Error(`${sessions} sessions were open and ${matched} were matched`);
   await assertAnswer(writ, good[0] ?? '', false);
 }
