@@ -877,9 +877,23 @@ const FACTS: readonly Removal[] = [
   {
     name: 'a lock that is over here lets go of sessions that were never proven dead',
     file: 'src/session/registry.ts',
-    find: 'counted.open.size + counted.lost > 0',
-    replace: 'counted.open.size > 0',
+    find: 'counted.open + counted.lost > 0',
+    replace: 'counted.open > 0',
     test: test('session/registry', 'is let go of once each of its sessions is proven dead'),
+  },
+  {
+    name: 'a holder whose lease a ping prolonged while it was killed counts as dead by the lease before',
+    file: 'src/session/registry.ts',
+    find: 'if (now.monoMs < awaitedUntilMs(live)) this.#await(live);\n    else if',
+    replace: 'if',
+    test: test('session/registry', 'is waited for by a ping that was answered while it was being killed'),
+  },
+  {
+    name: 'what was told is settled only while somebody looks',
+    file: 'src/flows/expire.ts',
+    find: 'if (!sessions.settleNext(now)) return;',
+    replace: 'return;',
+    test: test('flows/expire', 'counted dead by their leases without anybody asking for a tally'),
   },
   {
     name: 'a revocation is lifted',
