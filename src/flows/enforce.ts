@@ -23,6 +23,7 @@ import type { Histogram } from '../kernel/histogram.ts';
 import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
+import type { Pace } from '../kernel/pace.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
 import type { Tracer } from '../kernel/trace.ts';
@@ -61,6 +62,9 @@ export interface EnforcePorts {
   readonly news: News;
   /** A reading wakes everyone who waits for one: of those with many targets a few look at a time. */
   readonly looks: Gate;
+  /** Receipts are made one after the other, in slices: one renewal may prove hundreds of revocations. */
+  readonly making: Gate;
+  readonly pace: Pace;
   readonly tracer: Tracer;
   readonly log: Log;
 }
@@ -289,8 +293,7 @@ export class Enforcing {
     rule: 'acknowledged' | 'wait',
     now: Instant,
   ): Promise<Closing> {
-    const { receipts, appender, random, timer, tracer } = this.#ports;
-    if (this.#isLong) await timer.yield();
+    const { receipts, appender, random, making, tracer } = this.#ports;
     // By whichever clock says more: a wall clock that was slewed back must not shorten a wait that was waited.
     const waitedMs = now.monoMs - this.#appended.at.monoMs;
     const enforcedAtMs = Math.max(now.wallMs, this.#appended.at.wallMs + waitedMs);
@@ -301,8 +304,7 @@ export class Enforcing {
       enforcedAtMs: state === 'enforced' ? enforcedAtMs : undefined,
       hasReceipt: true,
     };
-    const text = this.#receipt(known, rule);
-    this.#assertProves(text);
+    const text = await making.through(() => this.#make(known, rule));
     const spanFacts = { 'writ.revocation.id': this.id, 'writ.revocation.state': state };
     await tracer.span('receipt', { facts: spanFacts }, () =>
       receipts.write(receiptNameOf(this.id, state), text),
@@ -316,6 +318,14 @@ export class Enforcing {
       receipt: receiptDigest(text),
     } as const;
     return { known, outcome: appender.seal(facts) };
+  }
+
+  async #make(known: Enforcement, rule: 'acknowledged' | 'wait'): Promise<string> {
+    const { timer, pace } = this.#ports;
+    await (this.#isLong ? timer.yield() : pace.restIfDue());
+    const text = this.#receipt(known, rule);
+    this.#assertProves(text);
+    return text;
   }
 
   /** INTERNAL for a receipt that a stranger would refuse: nothing may be said on the strength of it. */

@@ -64,7 +64,7 @@ export interface DryRun {
   readonly lastAcceptMs: number | undefined;
 }
 
-export interface RevokePorts extends Omit<EnforcePorts, 'looks'>, OrderIdPorts {
+export interface RevokePorts extends Omit<EnforcePorts, 'looks' | 'making' | 'pace'>, OrderIdPorts {
   readonly ledger: Ledger;
   readonly sessions: SessionRegistry;
   readonly lastAccepts: LastAccepts;
@@ -81,6 +81,16 @@ const RETRY_MS = 250;
 
 /** Enforcements that look at the same time: each look reads the entry and may write a receipt. */
 const LOOKS_MAX = 2;
+
+/** How long receipts may hold the loop in one go. */
+const RECEIPTS_SLICE_MS = 2;
+
+/**
+ * With more enforcements than this under way, an answer of less than `enforced` is held back: what it speaks of is in
+ * force, and whoever orders faster than can be proven is slowed down, not the renewals.
+ */
+const RUNNING_MAX = 128;
+const HELD_BACK_MS = 1_000;
 
 /** Enforcements of an earlier run that are followed at the same time. */
 const RESUMED_MAX = 16;
@@ -100,10 +110,14 @@ export class Revoker {
   readonly #ports: RevokePorts;
   #received = 0;
   readonly #looks = new Gate(LOOKS_MAX);
+  readonly #making = new Gate(1);
+  readonly #pace: Pace;
+  #running = 0;
   readonly #followed = new Map<string, Followed>();
 
   constructor(ports: RevokePorts) {
     this.#ports = ports;
+    this.#pace = new Pace({ ...ports, sliceMs: RECEIPTS_SLICE_MS });
   }
 
   /** Orders to revoke that this replica took, repeats included. */
@@ -225,16 +239,23 @@ export class Revoker {
       return status.isReached || status.hasReceipt || followed.enforcing.isMoot;
     };
     await waitUntil(isDone, { ...this.#ports, news: followed.changed, waitMs: order.waitMs });
+    if (order.wait !== 'enforced')
+      await waitUntil(() => this.#running <= RUNNING_MAX, { ...this.#ports, waitMs: HELD_BACK_MS });
     return status;
   }
 
   #follow(appended: Appended, seen: boolean): Followed {
     const changed = new News();
-    const ports = { ...this.#ports, looks: this.#looks };
+    const ports = { ...this.#ports, looks: this.#looks, making: this.#making, pace: this.#pace };
     const enforcing = new Enforcing(ports, appended, changed, this.enforcedS);
-    const followed = { enforcing, changed, seen, running: this.#run(enforcing) };
+    const followed = { enforcing, changed, seen, running: this.#counted(() => this.#run(enforcing)) };
     this.#followed.set(enforcing.id, followed);
     return followed;
+  }
+
+  #counted(work: () => Promise<void>): Promise<void> {
+    this.#running += 1;
+    return work().finally(() => (this.#running -= 1));
   }
 
   /** The caller may hang up; this goes on, through a store that is away for a while. */

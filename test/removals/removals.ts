@@ -889,6 +889,13 @@ const FACTS: readonly Removal[] = [
     test: test('session/registry', 'is waited for by a ping that was answered while it was being killed'),
   },
   {
+    name: 'whoever orders faster than can be proven is not slowed down',
+    file: 'src/flows/revoke.ts',
+    find: 'this.#running <= RUNNING_MAX',
+    replace: 'this.#running >= 0',
+    test: test('regression/flood', 'piles up no enforcements'),
+  },
+  {
     name: 'what was told is settled only while somebody looks',
     file: 'src/flows/expire.ts',
     find: 'if (!sessions.settleNext(now)) return;',
