@@ -97,7 +97,7 @@ export class SessionRegistry {
   #ending = 0;
   /** What is awaited of them. One that has ended meanwhile stays in here until its time. */
   readonly #awaited = new Heap<Awaited>(({ untilMs }) => untilMs);
-  /** Silent ones whose credential ends. */
+  /** Silent ones. */
   readonly #forgettable = new Heap<Live>(forgottenAtMs);
   #onChange: () => void = () => undefined;
   #groundsChars = 0;
@@ -380,7 +380,7 @@ export class SessionRegistry {
   #silence(live: Live): void {
     live.isSilent = true;
     for (const claim of live.claimedBy) claim.silent.add(live);
-    if (live.expiresAtS !== undefined) this.#forgettable.add(live);
+    this.#forgettable.add(live);
   }
 
   *#matching(dead: readonly DeadHandle[]): Steps<ReadonlySet<Live>> {

@@ -323,6 +323,18 @@ describe('a kill', () => {
     expect(counts()).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
   });
 
+  it('of a session that was silent before is unconfirmed at once, and becomes a death with it', () => {
+    const { ref } = open('s1', { handles: SHARED });
+    revoke('shared', 'rev_1');
+    clock.advance(LIMITS.killConfirmMs);
+    expect(counts('rev_1')).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
+    revoke('shared', 'rev_2');
+    expect(counts('rev_2')).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
+    sessions.end(ref);
+    for (const claim of ['rev_1', 'rev_2'])
+      expect(counts(claim)).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
+  });
+
   it('that nobody knows may be forgotten, and one that is forgotten is not counted by a late death', () => {
     const { ref } = open('s1');
     sessions.forgetClaim('rev_none');
