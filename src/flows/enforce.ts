@@ -321,8 +321,8 @@ export class Enforcing {
   }
 
   async #make(known: Enforcement, rule: 'acknowledged' | 'wait'): Promise<string> {
-    const { timer, pace } = this.#ports;
-    await (this.#isLong ? timer.yield() : pace.restIfDue());
+    const { pace } = this.#ports;
+    await (this.#isLong ? pace.rest() : pace.restIfDue());
     const text = this.#receipt(known, rule);
     this.#assertProves(text);
     return text;

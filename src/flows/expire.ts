@@ -48,12 +48,10 @@ export class Expirer {
       const due = sessions.due(now);
       if (due === undefined) {
         if (!sessions.settleNext(now)) return;
-        yield;
-        continue;
-      }
-      // What cannot be known now is due again a little later, not lost.
-      if (reviewer.review(due, 'time') === 'unsettled')
+      } else if (reviewer.review(due, 'time') === 'unsettled') {
+        // What cannot be known now is due again a little later, not lost.
         sessions.schedule(due, sessions.timeMs(due, now) + LOOK_AGAIN_MS, now);
+      }
       yield;
     }
   }

@@ -109,15 +109,19 @@ export class Revoker {
   readonly enforcedS = new Histogram(FEED_BOUNDS_S);
   readonly #ports: RevokePorts;
   #received = 0;
-  readonly #looks = new Gate(LOOKS_MAX);
-  readonly #making = new Gate(1);
-  readonly #pace: Pace;
+  /** What all enforcements share. */
+  readonly #enforcePorts: EnforcePorts;
   #running = 0;
   readonly #followed = new Map<string, Followed>();
 
   constructor(ports: RevokePorts) {
     this.#ports = ports;
-    this.#pace = new Pace({ ...ports, sliceMs: RECEIPTS_SLICE_MS });
+    this.#enforcePorts = {
+      ...ports,
+      looks: new Gate(LOOKS_MAX),
+      making: new Gate(1),
+      pace: new Pace({ ...ports, sliceMs: RECEIPTS_SLICE_MS }),
+    };
   }
 
   /** Orders to revoke that this replica took, repeats included. */
@@ -246,8 +250,7 @@ export class Revoker {
 
   #follow(appended: Appended, seen: boolean): Followed {
     const changed = new News();
-    const ports = { ...this.#ports, looks: this.#looks, making: this.#making, pace: this.#pace };
-    const enforcing = new Enforcing(ports, appended, changed, this.enforcedS);
+    const enforcing = new Enforcing(this.#enforcePorts, appended, changed, this.enforcedS);
     const followed = { enforcing, changed, seen, running: this.#counted(() => this.#run(enforcing)) };
     this.#followed.set(enforcing.id, followed);
     return followed;

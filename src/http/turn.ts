@@ -10,7 +10,7 @@ export interface Asked<T> {
   readonly answer: (given: T) => void;
 }
 
-/** Decided before the first of them is answered: well under a millisecond. */
+/** Decided before the first of them is answered. A count is no bound in time: large bodies, a slow policy (SECURITY). */
 const TOGETHER = 64;
 
 export class Turn<T> {

@@ -28,8 +28,10 @@ import type {
 } from './session.ts';
 import { Timetable } from './timetable.ts';
 
+type Kill = NonNullable<Session['kill']>;
+
 interface Live extends Mutable<SessionRecord> {
-  kill: (KillEvent & { readonly at: Instant }) | undefined;
+  kill: Kill | undefined;
   /** When it was told, by the monotonic clock; Infinity before. */
   toldMs: number;
   /** Told, and the time for its confirmation is over. */
@@ -97,7 +99,7 @@ export class SessionRegistry {
   #ending = 0;
   /** What is awaited of them. One that has ended meanwhile stays in here until its time. */
   readonly #awaited = new Heap<Awaited>(({ untilMs }) => untilMs);
-  /** Silent ones. */
+  /** Silent ones, by when they are let go. */
   readonly #forgettable = new Heap<Live>(forgottenAtMs);
   #onChange: () => void = () => undefined;
   #groundsChars = 0;
@@ -449,7 +451,7 @@ export class SessionRegistry {
     }
   }
 
-  #tell(live: Live, event: KillEvent, kill: NonNullable<Live['kill']>): boolean {
+  #tell(live: Live, event: KillEvent, kill: Kill): boolean {
     // One that a listener has closed meanwhile is over and counted: it must not be counted again by the clock.
     if (live.kill !== undefined || !this.#live.has(live.ref)) return false;
     live.kill = kill;
