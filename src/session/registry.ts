@@ -101,6 +101,7 @@ export class SessionRegistry {
   readonly #awaited = new Heap<Awaited>(({ untilMs }) => untilMs);
   /** Silent ones, by when they are let go. */
   readonly #forgettable = new Heap<Live>(forgottenAtMs);
+  #sweptAt: Instant | undefined;
   #onChange: () => void = () => undefined;
   #groundsChars = 0;
   #generation = 1;
@@ -347,6 +348,9 @@ export class SessionRegistry {
 
   /** `settleNext`, as often as the loop can bear: what is left is pending for a moment longer, which claims less. */
   sweep(now: Instant): void {
+    // A thousand tallies are taken at one instant: what the loop can bear, it bears once.
+    if (this.#sweptAt === now) return;
+    this.#sweptAt = now;
     for (let left = SWEPT_MAX; left > 0 && this.settleNext(now); left--);
   }
 
@@ -459,6 +463,7 @@ export class SessionRegistry {
     this.#ending += 1;
     this.#await(live);
     this.kills.addTold(event.reason);
+    this.#sweptAt = undefined;
     for (const listener of live.listeners) listener.kill(event);
     return true;
   }
@@ -481,7 +486,7 @@ export class SessionRegistry {
   }
 }
 
-/** Under a millisecond of work. */
+/** A millisecond or two of work. */
 const SWEPT_MAX = 256;
 
 /** Silent sessions that a tally names. */

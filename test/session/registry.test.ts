@@ -302,6 +302,18 @@ describe('a kill', () => {
     expect(sessions.untilNextMs(clock.now())).toBe(Infinity);
   });
 
+  it('of thousands is settled no faster because there are many tallies at one instant', () => {
+    const claims = Array.from({ length: 20 }, (_, i) => `rev_${i}`);
+    for (let i = 0; i < 2_000; i++) open(`e${i}`, { handles: SHARED, selfEnds: true });
+    for (const claim of claims) revoke('shared', claim);
+    clock.advance(LIMITS.killConfirmMs);
+    const now = clock.now();
+    const [first, ...others] = claims.map((claim) => sessions.tally(claim, now));
+    expect(first).toMatchObject({ matched: 2_000, unconfirmed: 0 });
+    expect(first?.pending).toBeGreaterThan(1_000);
+    for (const other of others) expect(other).toEqual(first);
+  });
+
   it('says that something changed when it is told and when it is confirmed', () => {
     let changes = 0;
     sessions.onChange(() => (changes += 1));
