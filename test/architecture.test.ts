@@ -142,9 +142,11 @@ describe('the tree', () => {
     const check = sources.find(({ file }) => file === 'flows/check.ts')?.text ?? '';
     const method = (name: string): string =>
       new RegExp(`\\n {2}${name}\\([^]*?\\n {2}\\}\\n`).exec(check)?.[0] ?? '';
-    expect(method('judge')).toMatch(/#verdict\([^]*#answer\([^]*decide\(verdict, answer/);
-    expect(method('#answer')).toMatch(/policy\.decide/);
-    for (const name of ['judge', '#answer', '#verdict', '#judged', '#evidence'])
+    expect(method('judge')).toMatch(
+      /#verdict\([^]*decide\(verdict, remembered[^]*#evaluated\([^]*clock\.now[^]*decide\(this\.#verdict\(presented, after\), answer/,
+    );
+    expect(method('#evaluated')).toMatch(/policy\.decide/);
+    for (const name of ['judge', '#remembered', '#evaluated', '#decided', '#verdict', '#judged', '#evidence'])
       expect(method(name)).toMatch(/^\n[^]*\{(?![^]*(await|Promise|then\())/);
   });
 });

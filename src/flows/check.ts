@@ -85,7 +85,7 @@ export class Checker {
   check(request: AccessRequest): Judgement | Promise<Judgement> {
     const verification = this.verify(request.credential);
     return verification instanceof Promise
-      ? verification.then((settled) => this.judge(request, settled))
+      ? verification.then((settled) => this.judgeAgain(request, settled))
       : this.judge(request, verification);
   }
 
@@ -103,10 +103,13 @@ export class Checker {
     const verdict = this.#verdict(presented, now);
     const settled = decideByVerdict(verdict) ?? mismatch(credential, request.subject.id);
     if (settled !== undefined) return this.#judged(settled, credential, now);
-    const answer = this.#answer(request, credential, now);
-    const decision = decide(verdict, answer);
-    if (decision.effect === 'allow') this.#accept(presented, now);
-    return this.#judged(decision, credential, now);
+    const remembered = this.#remembered(request, credential, now);
+    if (remembered !== undefined)
+      return this.#decided(decide(verdict, remembered), presented, credential, now);
+    const answer = this.#evaluated(request, credential, now);
+    // A policy takes its time, and a lease may be over by then.
+    const after = this.#ports.clock.now();
+    return this.#decided(decide(this.#verdict(presented, after), answer), presented, credential, after);
   }
 
   /** `judge` after a wait for something else: what depends on the moment of the credential is looked at again too. */
@@ -161,8 +164,11 @@ export class Checker {
       ...(verified === undefined ? {} : { credential: credentialInput(verified) }),
     };
     const value = this.#ports.policy.evaluate(entrypoint, seen);
-    if (value.kind === 'value' && isPermissive(value.value)) this.#accept(presented, now);
-    return { refused: undefined, value, evidence: this.#evidence(now) };
+    const after = this.#ports.clock.now();
+    const late = decideByVerdict(this.#verdict(presented, after));
+    if (late !== undefined) return { refused: this.#judged(late, verified, after) };
+    if (value.kind === 'value' && isPermissive(value.value)) this.#accept(presented, after);
+    return { refused: undefined, value, evidence: this.#evidence(after) };
   }
 
   /** Whole milliseconds for which an answer given now may be relied on; 0 when fenced. */
@@ -170,30 +176,48 @@ export class Checker {
     return Math.floor(this.#ports.lease.freshForMs(this.#ports.clock.now()));
   }
 
+  #decided(
+    decision: Decision,
+    presented: Presented,
+    credential: VerifiedCredential | undefined,
+    now: Instant,
+  ): Judgement {
+    if (decision.effect === 'allow') this.#accept(presented, now);
+    return this.#judged(decision, credential, now);
+  }
+
   /**
-   * What the policy says. Remembered for a request that comes again as it was: only of a policy without impure
-   * builtins, only while policy, grants and credential are the same ones, and within the second where the policy reads
-   * `now`, else until the first of the grants ends.
+   * What the policy said to a request that comes again as it was: only of a policy without impure builtins, only while
+   * policy, grants and credential are the same ones, and within the second where the policy reads `now`, else until the
+   * first of the grants ends.
    * It never stands in for the verdict, the expiry or the lease: those come before it, each time.
    */
-  #answer(request: AccessRequest, credential: VerifiedCredential | undefined, now: Instant): PolicyAnswer {
-    const { policy, grants, hasMemo } = this.#ports;
-    const { revision } = policy;
-    const { generation } = grants;
-    const nowS = epochS(now);
+  #remembered(
+    request: AccessRequest,
+    credential: VerifiedCredential | undefined,
+    now: Instant,
+  ): PolicyAnswer | undefined {
     const known = this.#memo.get(request);
-    if (
-      known !== undefined &&
+    if (known === undefined) return undefined;
+    const { revision } = this.#ports.policy;
+    const nowS = epochS(now);
+    const isSame =
       known.revision === revision &&
-      known.generation === generation &&
+      known.generation === this.#ports.grants.generation &&
       known.credential === credential &&
-      (revision.readsNow ? known.nowS === nowS : nowS < known.endS)
-    )
-      return known.answer;
-    const live = this.#grantsOf(request.subject.id, credential, now);
-    const answer = policy.decide(policyInput(request, credential, nowS, live.grants));
+      (revision.readsNow ? known.nowS === nowS : nowS < known.endS);
+    return isSame ? known.answer : undefined;
+  }
+
+  #evaluated(request: AccessRequest, credential: VerifiedCredential | undefined, now: Instant): PolicyAnswer {
+    const { policy, hasMemo } = this.#ports;
+    const { revision } = policy;
+    const { generation } = this.#ports.grants;
+    const nowS = epochS(now);
+    const { grants, earliestEndS: endS } = this.#grantsOf(request.subject.id, credential, now);
+    const answer = policy.decide(policyInput(request, credential, nowS, grants));
     if (hasMemo && revision.isPure)
-      this.#memo.set(request, { revision, generation, credential, nowS, endS: live.earliestEndS, answer });
+      this.#memo.set(request, { revision, generation, credential, nowS, endS, answer });
     return answer;
   }
 

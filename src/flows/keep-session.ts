@@ -15,7 +15,7 @@ import { newId } from '../kernel/random.ts';
 import type { Standing } from '../session/grounds.ts';
 import { groundsOf, standingOf } from '../session/grounds.ts';
 import type { SessionRegistry } from '../session/registry.ts';
-import type { Fresh, KillEvent, Session } from '../session/session.ts';
+import type { Fresh, KillEvent, Session, SessionRef } from '../session/session.ts';
 import { sessionRefOf } from '../session/session.ts';
 import type { Checker } from './check.ts';
 import type { Reevaluator } from './reevaluate.ts';
@@ -34,6 +34,8 @@ export interface OpenedSession {
   /** The capability; undefined when it was refused. */
   readonly id: string | undefined;
   readonly decision: Judgement;
+  /** Decides again, after a wait: the session may have been killed meanwhile. */
+  readonly decide: () => Judgement;
   /**
    * How long the holder may go on: exactly what it was registered with, so it is answered as it is here. Asked for
    * again after an await, a lease renewed meanwhile would let a holder go on after it was counted dead.
@@ -73,13 +75,12 @@ export class SessionKeeper {
   /** Opens a session, or says why not. OVERLOADED when there are too many, BODY_TOO_LARGE for what is too large to keep. */
   async open(order: SessionOrder): Promise<OpenedSession> {
     const { checker, reviewer, sessions, clock, random } = this.#ports;
-    if (order.request.credential === undefined)
-      return { id: undefined, decision: checker.refuse('no_credential') };
+    if (order.request.credential === undefined) return refused(checker.refuse('no_credential'));
     const verification = await checker.verify(order.request.credential);
     const verified = verification?.ok === true ? verification.credential : undefined;
     const subject = order.request.subject ?? { type: 'identity', id: verified?.subject ?? '' };
     const request = { ...order.request, subject };
-    if (verified === undefined) return { id: undefined, decision: checker.judge(request, verification) };
+    if (verified === undefined) return refused(checker.judge(request, verification));
     const id = newId('ses', random);
     const ref = sessionRefOf(id);
     const now = clock.now();
@@ -88,15 +89,21 @@ export class SessionKeeper {
     const record = { ...fixed, ...freshOf(request, verified) };
     const leaseMs = checker.freshForMs();
     sessions.register(record, now.monoMs + leaseMs);
-    const decision = checker.judge(request, verification);
+    const decision = checker.judgeAgain(request, verification);
     if (decision.effect !== 'allow') {
       sessions.end(ref);
-      return { id: undefined, decision };
+      return refused(decision);
     }
     sessions.keep(record);
     const session = this.find(id);
     reviewer.schedule(session, { issuer: verified.issuer, actor: verified.actors[0] });
-    return { id, decision, freshForMs: Math.min(leaseMs, this.#leftMs(session)) };
+    const decide = (): Judgement => this.#decideAgain(ref, checker.judgeAgain(request, verification));
+    return { id, decision, decide, freshForMs: Math.min(leaseMs, this.#leftMs(session)) };
+  }
+
+  /** Ends a session whose holder was never told that it has one. */
+  abandon(id: string): void {
+    this.#ports.sessions.end(sessionRefOf(id));
   }
 
   /**
@@ -121,12 +128,17 @@ export class SessionKeeper {
       throw new WritError('NOT_FRESHER', 'the credential ends before the one of the session');
     const fresh = freshOf(asked, verified);
     const offer = sessions.offer(session, fresh);
-    const decision = checker.judge(asked, verification);
+    const decision = checker.judgeAgain(asked, verification);
     offer.settle(decision.effect === 'allow' ? fresh : undefined);
     if (decision.effect !== 'allow') return { asked, decision };
     reviewer.schedule(session, { issuer: verified.issuer, actor: verified.actors[0] });
     const taken = { freshForMs: this.#extend(session), expiresAtS: verified.expiresAtS };
     return { asked, decision, taken };
+  }
+
+  /** SESSION_ENDED or NOT_FOUND for one that was killed, or is over. */
+  requireLive(id: string): void {
+    requireLive(this.find(id));
   }
 
   /** What is known of a session by its capability; NOT_FOUND for one that is not there. */
@@ -162,6 +174,15 @@ export class SessionKeeper {
     this.#ports.sessions.end(this.find(id).ref);
   }
 
+  /** What killed a session stays its answer, even where a request like it is allowed again by now. */
+  #decideAgain(ref: SessionRef, judgement: Judgement): Judgement {
+    const { sessions, checker } = this.#ports;
+    const session = sessions.lookup(ref);
+    const isLive = session !== undefined && session.kill === undefined;
+    if (isLive || judgement.effect !== 'allow') return judgement;
+    return checker.refuse(session?.kill?.reason ?? 'policy_denied');
+  }
+
   #verify(presented: Credential | Unreadable): Verification | undefined | Promise<Verification> {
     if (!isUnreadable(presented)) return this.#ports.checker.verify(presented);
     const { reason, detail } = presented;
@@ -178,6 +199,10 @@ export class SessionKeeper {
   #leftMs(session: Session): number {
     return Math.max(0, Math.floor(this.#ports.sessions.leftMs(session, this.#ports.clock.now())));
   }
+}
+
+function refused(decision: Judgement): OpenedSession {
+  return { id: undefined, decision, decide: () => decision };
 }
 
 /** What a record says of the credential that a session stands on. BODY_TOO_LARGE: it has to be kept. */

@@ -1,13 +1,11 @@
 /**
  * Where every answer must have its line in the decision log: decide, record, decide again. The second look may only take
  * away: what was revoked while the line was being written must not be answered with yes (DESIGN 3.3, pepTimeout). Doors
- * call it for each decision of a log that is required.
+ * have one for each decision of a log that is required.
  */
 import type { Observed } from '../decision/observer.ts';
 
 export interface Recording<T extends Observed> {
-  /** Makes the decision, anew at each call and in one turn: what was presented is verified before, once. */
-  readonly look: () => T;
   /** True once the line about it is written; false when it cannot be, in time. */
   readonly record: (decision: T) => Promise<boolean>;
   /** False once nobody waits for the answer any more. */
@@ -35,9 +33,10 @@ export class RecordedAnswer<T extends Observed> {
     this.#recording = recording;
   }
 
-  look(): Look<T> {
+  /** `decide` makes the decision, anew at each call and in one turn: what was presented is verified before, once. */
+  look(decide: () => T): Look<T> {
     if (this.#settled !== undefined) return this.#settled;
-    const decision = this.#recording.look();
+    const decision = decide();
     const isReady = this.#written !== undefined && isSameAnswer(this.#written, decision);
     return { isReady, decision };
   }
@@ -52,16 +51,6 @@ export class RecordedAnswer<T extends Observed> {
     // A no stays right however long its line took.
     else if (!isAllow) this.#settled = { isReady: true, decision };
     this.#written = decision;
-  }
-}
-
-/** A decision whose line is written, and that still held when it was; undefined where the line cannot be written. */
-export async function recorded<T extends Observed>(recording: Recording<T>): Promise<T | undefined> {
-  const answer = new RecordedAnswer(recording);
-  for (;;) {
-    const { isReady, decision } = answer.look();
-    if (isReady) return decision;
-    await answer.write(decision);
   }
 }
 

@@ -2,7 +2,7 @@
  * The data plane: what services and gateways ask before they grant access. Hot, so node:http without a framework.
  * A handler has three lines: parse, flow, render. Nothing here decides anything.
  */
-import type { IncomingMessage, RequestListener } from 'node:http';
+import type { RequestListener } from 'node:http';
 import type { Credential, Verification } from '../credential/credential.ts';
 import type { Unreadable } from '../credential/parse-credential.ts';
 import { isUnreadable } from '../credential/parse-credential.ts';
@@ -12,7 +12,6 @@ import type { DecisionObserver, DecisionSource, Observed, Occasion } from '../de
 import type { PolicyValue } from '../decision/policy-engine.ts';
 import type { Checker } from '../flows/check.ts';
 import type { SessionKeeper } from '../flows/keep-session.ts';
-import { UNRECORDED, recorded } from '../flows/record.ts';
 import type { WritError } from '../kernel/error.ts';
 import { ERROR_CODES, WritError as Failure } from '../kernel/error.ts';
 
@@ -31,7 +30,7 @@ import type { DecisionIds } from './decision-answer.ts';
 import { renderDecision, statusOf, withStatus } from './decision-answer.ts';
 import { evaluateAll } from './evaluations.ts';
 import { RecentRequests } from './recent-requests.ts';
-import type { Call, Route } from './router.ts';
+import type { Call, Given, LastLook, Route } from './router.ts';
 import type { RequestWatch } from './request-watch.ts';
 import { createRouter } from './router.ts';
 import { sessionRoutes } from './session-routes.ts';
@@ -107,41 +106,35 @@ class DataPlane {
     return renderDecision(judgement, occasion.id);
   }
 
-  #evaluation(call: Call): Answer | Promise<Answer> {
-    const occasion = this.#occasion('evaluation', call, this.#recent.parse(call.body));
-    return then(this.#decide(occasion, call), (judgement) => ({
+  #evaluation(call: Call): Given {
+    return this.#decide('evaluation', call, (judgement, occasion) => ({
       status: 200,
       text: this.render(judgement, occasion),
     }));
   }
 
-  async #evaluations(call: Call): Promise<Answer> {
-    const { checker, observer } = this.#ports;
-    const { socket } = call.req;
-    const isWanted = (): boolean => !socket.destroyed;
+  #check(call: Call): Given {
+    return this.#decide('check', call, (judgement, occasion) =>
+      withStatus(statusOf(judgement.reason), judgement.reason, this.render(judgement, occasion)),
+    );
+  }
+
+  async #evaluations(call: Call): Promise<LastLook> {
+    // A megabyte takes long to read: those who are answered in this turn go first.
+    await Promise.resolve();
     const proven = new Map<string, Verification | undefined>();
-    const text = await evaluateAll(
-      parseObject(call.body, false),
-      async (parsed) => {
-        const occasion = this.#occasion('evaluations', call, parsed);
-        const { request } = parsed;
-        const proof = proofOf(request.credential);
+    return evaluateAll(parseObject(call.body, false), {
+      ask: async (parsed) => {
+        const proof = proofOf(parsed.request.credential);
         // One request of a client has one proof, however many questions are asked about it: a batch uses it once.
         const known = proof === undefined ? undefined : proven.get(proof);
         const verification = known ?? (await this.#verify(parsed));
         if (proof !== undefined) proven.set(proof, verification);
-        return new AskedDecision({ checker, observer, request, verification, occasion, isWanted });
+        return this.#asked(parsed, verification, this.#occasion('evaluations', call, parsed), call);
       },
-      (judgement, occasion) => this.render(judgement, occasion),
-    );
-    return { status: 200, text };
-  }
-
-  #check(call: Call): Answer | Promise<Answer> {
-    const occasion = this.#occasion('check', call, this.#recent.parse(call.body));
-    return then(this.#decide(occasion, call), (judgement) =>
-      withStatus(statusOf(judgement.reason), judgement.reason, this.render(judgement, occasion)),
-    );
+      freshForMs: () => this.#ports.checker.freshForMs(),
+      render: (judgement, occasion) => this.render(judgement, occasion),
+    });
   }
 
   #metadata(): Answer {
@@ -157,25 +150,25 @@ class DataPlane {
   }
 
   /** OPA's Data API: `{}` is undefined. What is refused never gets a value, only a reason. */
-  async #data({ body, params: [path = ''], req: asking }: Call): Promise<Answer> {
+  async #data({ body, params: [path = ''], req: asking }: Call): Promise<LastLook> {
     const startedMs = performance.now();
     const { input = {} } = parseObject(body, false);
     if (!isJsonObject(input)) throw new Failure('BAD_REQUEST', 'input must be an object', { field: 'input' });
     const { credential: presented, ...asked } = input;
-    const id = this.#ports.ids.next();
-    const occasion: Occasion = { id, source: 'data', startedMs, asked, asking, path };
+    const occasion: Occasion = { id: this.#ports.ids.next(), source: 'data', startedMs, asked, asking, path };
     const credential = presented === undefined ? undefined : parseCredential(presented);
-    const look = await this.#lookAtData(path, input, credential);
-    const looked = await this.#recorded(occasion, look, asking);
-    const answered: Observed = looked ?? this.#ports.checker.refuse(...UNRECORDED);
-    this.#ports.observer.decided(answered, occasion);
-    const { value, reason } = answered;
-    if (value === undefined || value.kind === 'error') return this.#refuseData(path, reason);
-    return { status: 200, body: value.kind === 'undefined' ? {} : { result: value.value } };
+    const decide = await this.#decideData(path, input, credential);
+    const isWanted = (): boolean => !asking.socket.destroyed;
+    return new AskedDecision({ ...this.#ports, occasion, decide, isWanted }).lastLook((decided: Observed) => {
+      this.#ports.observer.decided(decided, occasion);
+      const { value, reason } = decided;
+      if (value === undefined || value.kind === 'error') return this.#refuseData(path, reason);
+      return { status: 200, body: value.kind === 'undefined' ? {} : { result: value.value } };
+    });
   }
 
   /** Verifies, once: each look after that is of its own moment. */
-  async #lookAtData(
+  async #decideData(
     path: string,
     input: JsonObject,
     credential: Credential | Unreadable | undefined,
@@ -195,20 +188,33 @@ class DataPlane {
     return { status: 200, body, headers: { 'x-writ-reason': reason } };
   }
 
-  #decide(occasion: AskedOccasion, { req }: Call): Judgement | Promise<Judgement> {
+  /** Answered in this turn where nothing has to be waited for. */
+  #decide(
+    source: DecisionSource,
+    call: Call,
+    answer: (judgement: Judgement, occasion: Occasion) => Answer,
+  ): Given {
     const { checker, observer } = this.#ports;
-    const { parsed } = occasion;
-    if (observer.record !== undefined) return this.#decideRecorded(occasion, req);
-    return then(this.#verify(parsed), (verification) => checker.judge(parsed.request, verification));
+    const parsed = this.#recent.parse(call.body);
+    const occasion = this.#occasion(source, call, parsed);
+    const verification = this.#verify(parsed);
+    if (observer.record === undefined && !(verification instanceof Promise))
+      return answer(checker.judge(parsed.request, verification), occasion);
+    return Promise.resolve(verification).then((verified) =>
+      this.#asked(parsed, verified, occasion, call).lastLook((judgement) => answer(judgement, occasion)),
+    );
   }
 
   /** Verified once: a DPoP proof is used by it, and a second look would find it replayed. */
-  async #decideRecorded(occasion: AskedOccasion, req: IncomingMessage): Promise<Judgement> {
-    const { checker } = this.#ports;
-    const { parsed } = occasion;
-    const verification = await this.#verify(parsed);
-    const look = (): Judgement => checker.judgeAgain(parsed.request, verification);
-    return (await this.#recorded(occasion, look, req)) ?? checker.refuse(...UNRECORDED);
+  #asked(
+    { request }: ParsedRequest,
+    verification: Verification | undefined,
+    occasion: Occasion,
+    { req: { socket } }: Call,
+  ): AskedDecision {
+    const { checker, observer } = this.#ports;
+    const decide = (): Judgement => checker.judgeAgain(request, verification);
+    return new AskedDecision({ checker, observer, occasion, decide, isWanted: () => !socket.destroyed });
   }
 
   #verify({ request, malformed }: ParsedRequest): Verification | undefined | Promise<Verification> {
@@ -216,35 +222,9 @@ class DataPlane {
     return { ok: false, reason: 'invalid_credential', detail: malformed.detail };
   }
 
-  /** Where every answer must have its line, only one that has it comes back. */
-  #recorded<T extends Observed>(
-    occasion: Occasion,
-    look: () => T,
-    { socket }: IncomingMessage,
-  ): T | Promise<T | undefined> {
-    const { record } = this.#ports.observer;
-    if (record === undefined) return look();
-    return recorded({
-      look,
-      record: (decision) => record(decision, occasion),
-      isWanted: () => !socket.destroyed,
-    });
+  #occasion(source: DecisionSource, { req: asking }: Call, { request: asked }: ParsedRequest): Occasion {
+    return { id: this.#ports.ids.next(), source, startedMs: performance.now(), asked, asking };
   }
-
-  #occasion(source: DecisionSource, { req: asking }: Call, parsed: ParsedRequest): AskedOccasion {
-    const id = this.#ports.ids.next();
-    return { id, source, startedMs: performance.now(), asked: parsed.request, asking, parsed };
-  }
-}
-
-/** Like `await`, but what is already there is answered in the same turn. */
-function then<T, U>(value: T | Promise<T>, next: (value: T) => U): U | Promise<U> {
-  return value instanceof Promise ? value.then(next) : next(value);
-}
-
-/** An occasion, and what was parsed for it. */
-interface AskedOccasion extends Occasion {
-  readonly parsed: ParsedRequest;
 }
 
 /** All that a credential with a DPoP proof presents, as one text; undefined where there is no proof. */

@@ -12,27 +12,36 @@ import { LIMITS } from '../kernel/limits.ts';
 import type { ParsedRequest } from './access-request.ts';
 import { parseAccessRequest } from './access-request.ts';
 import type { AskedDecision, AskedLook } from './asked-decision.ts';
+import type { LastLook } from './router.ts';
 
 const SEMANTICS = ['execute_all', 'deny_on_first_deny', 'permit_on_first_permit'] as const;
 type Semantic = (typeof SEMANTICS)[number];
 
-/** Verifies what a request presents; the decision is made later, as often as it is looked at. */
-type Ask = (parsed: ParsedRequest) => Promise<AskedDecision>;
-type Render = (judgement: Judgement, occasion: Occasion) => string;
+export interface EvaluationPorts {
+  /** Verifies what a request presents; the decision is made later, as often as it is looked at. */
+  readonly ask: (parsed: ParsedRequest) => Promise<AskedDecision>;
+  readonly render: (judgement: Judgement, occasion: Occasion) => string;
+  /** Whole milliseconds for which an answer given now may be relied on; 0 when fenced. */
+  readonly freshForMs: () => number;
+}
 
-/** Items verified, written down or looked at before others have a turn: well under a millisecond. */
-const ITEMS_PER_TURN = 50;
+/** How long items are looked at before others have a turn. */
+const SLICE_MS = 2;
+/** How long the look may take in whose turn all are answered: what policy was not asked about by then has no answer. */
+const LAST_LOOK_MS = 100;
+/** Lines of the decision log that are waited for together. */
+const LINES_TOGETHER = 50;
 
-/** The whole answer's body, as JSON. BAD_REQUEST for a body that is not of the shape; never for what one item lacks. */
-export async function evaluateAll(body: JsonObject, ask: Ask, render: Render): Promise<string> {
+/** How the whole is answered. BAD_REQUEST for a body that is not of the shape; never for what one item lacks. */
+export async function evaluateAll(body: JsonObject, ports: EvaluationPorts): Promise<LastLook> {
   const semantic = parseSemantic(body['options']);
   const items = parseItems(body['evaluations']);
   if (items.length === 0) {
-    const [text = ''] = await new Batch([() => ask(parseAccessRequest(body))], 'execute_all').settle(render);
-    return text;
+    const batch = new Batch([() => ports.ask(parseAccessRequest(body))], 'execute_all', ports);
+    return batch.ready(([text = '']) => text);
   }
-  const asks = items.map((item) => () => askItem(body, item, ask));
-  return `{"evaluations":[${(await new Batch(asks, semantic).settle(render)).join(',')}]}`;
+  const asks = items.map((item) => () => askItem(body, item, ports.ask));
+  return new Batch(asks, semantic, ports).ready((texts) => `{"evaluations":[${texts.join(',')}]}`);
 }
 
 /** An item that is not of the shape: there is nothing to decide. */
@@ -42,7 +51,7 @@ interface Refused {
 
 type Item = AskedDecision | Refused;
 
-type Looked = { readonly item: AskedDecision; readonly look: AskedLook } | Refused;
+type Looked = { readonly item: AskedDecision; readonly look: AskedLook<Judgement> } | Refused;
 
 /**
  * The items of one answer. What one of them waits for (keys of another issuer, its line in the log) must not make the
@@ -52,74 +61,96 @@ type Looked = { readonly item: AskedDecision; readonly look: AskedLook } | Refus
 class Batch {
   readonly #asks: readonly (() => Promise<Item>)[];
   readonly #semantic: Semantic;
+  readonly #ports: EvaluationPorts;
   readonly #items: Item[] = [];
-  readonly #denied = new Map<Item, AskedLook>();
+  readonly #denied = new Map<Item, AskedLook<Judgement>>();
 
-  constructor(asks: readonly (() => Promise<Item>)[], semantic: Semantic) {
+  constructor(asks: readonly (() => Promise<Item>)[], semantic: Semantic, ports: EvaluationPorts) {
     this.#asks = asks;
     this.#semantic = semantic;
+    this.#ports = ports;
   }
 
-  /** Each item's answer, as JSON. The last look and the rendering are one turn. */
-  async settle(render: Render): Promise<readonly string[]> {
-    for (;;) {
+  /** The last look at all, once as many are asked as it takes. `bodyOf` is given each item's answer, as JSON. */
+  async ready(bodyOf: (texts: readonly string[]) => string): Promise<LastLook> {
+    await this.#askOn();
+    const last: LastLook = () => {
       const { looked, isWhole } = this.#lookAtAll();
       const unready = looked.filter((one) => 'look' in one).filter(({ look }) => !look.isReady);
-      if (unready.length > 0) await writeAll(unready);
-      else if (isWhole) return looked.map((one) => textOf(one, render));
-      else await this.#askOn();
-    }
+      if (unready.length > 0) return writeAll(unready).then(() => last);
+      if (!isWhole) return this.#askOn().then(() => last);
+      return { status: 200, text: bodyOf(looked.map((one) => this.#textOf(one))) };
+    };
+    return last;
   }
 
   /** Asks until the semantic ends it, as far as one can tell now, or there is nothing more to ask. */
   async #askOn(): Promise<void> {
-    const isPreviewed = this.#semantic !== 'execute_all' || this.#asks.length > ITEMS_PER_TURN;
+    let untilMs = performance.now() + SLICE_MS;
     for (const ask of this.#asks.slice(this.#items.length)) {
       const item = await ask();
       this.#items.push(item);
       // What policy says now is remembered for the last look, which is the shorter for it.
-      if (isPreviewed && this.#isEndedBy(this.#lookAt(item))) return;
+      if (this.#isEndedBy(this.#lookAt(item))) return;
       // A thousand of them must not keep everyone else waiting.
-      if (this.#items.length % ITEMS_PER_TURN === 0) await setImmediate();
+      if (performance.now() < untilMs) continue;
+      await setImmediate();
+      untilMs = performance.now() + SLICE_MS;
     }
   }
 
-  /** In one turn. Whole: the semantic ends it there, or every item is in it. */
-  #lookAtAll(): { readonly looked: readonly Looked[]; readonly isWhole: boolean } {
+  /** In one turn, by a lease that is there at its end too. Whole: the semantic ends it there, or every item is in it. */
+  #lookAtAll(): Pass {
+    const pass = this.#pass();
+    // It took longer than the lease: now that it is over, policy is asked nothing.
+    return this.#ports.freshForMs() > 0 ? pass : this.#pass();
+  }
+
+  #pass(): Pass {
+    const untilMs = performance.now() + LAST_LOOK_MS;
     const looked: Looked[] = [];
     for (const item of this.#items) {
-      const one = this.#lookAt(item);
+      const one = this.#lookAt(item, performance.now() >= untilMs);
       looked.push(one);
       if (this.#isEndedBy(one)) return { looked, isWhole: true };
     }
     return { looked, isWhole: looked.length === this.#asks.length };
   }
 
-  #lookAt(item: Item): Looked {
+  #lookAt(item: Item, isTooLate = false): Looked {
     if ('error' in item) return item;
-    const look = this.#denied.get(item) ?? item.look();
-    if (look.isReady && look.judgement.effect !== 'allow') this.#denied.set(item, look);
+    const look = this.#denied.get(item) ?? (isTooLate ? item.lookTooLate() : item.look());
+    if (look.isReady && look.decision.effect !== 'allow') this.#denied.set(item, look);
     return { item, look };
   }
 
   #isEndedBy(one: Looked): boolean {
-    const isAllow = 'look' in one && one.look.judgement.effect === 'allow';
+    const isAllow = 'look' in one && one.look.decision.effect === 'allow';
     return this.#semantic === (isAllow ? 'permit_on_first_permit' : 'deny_on_first_deny');
   }
+
+  #textOf(one: Looked): string {
+    if (!('look' in one))
+      return JSON.stringify({ decision: false, context: { error: { status: 400, message: one.error } } });
+    const { decision } = one.look;
+    // The lease is the same one for all of them, and it is shorter at the end of the look than at its start.
+    const evidence = { ...decision.evidence, freshForMs: this.#ports.freshForMs() };
+    return this.#ports.render({ ...decision, evidence }, one.item.occasion);
+  }
+}
+
+interface Pass {
+  readonly looked: readonly Looked[];
+  readonly isWhole: boolean;
 }
 
 async function writeAll(unready: readonly Exclude<Looked, Refused>[]): Promise<void> {
-  for (let at = 0; at < unready.length; at += ITEMS_PER_TURN) {
-    await Promise.all(unready.slice(at, at + ITEMS_PER_TURN).map(({ item, look }) => item.write(look)));
+  for (let at = 0; at < unready.length; at += LINES_TOGETHER) {
+    await Promise.all(unready.slice(at, at + LINES_TOGETHER).map(({ item, look }) => item.write(look)));
   }
 }
 
-function textOf(one: Looked, render: Render): string {
-  if ('look' in one) return render(one.look.judgement, one.item.occasion);
-  return JSON.stringify({ decision: false, context: { error: { status: 400, message: one.error } } });
-}
-
-async function askItem(defaults: JsonObject, item: Json, ask: Ask): Promise<Item> {
+async function askItem(defaults: JsonObject, item: Json, ask: EvaluationPorts['ask']): Promise<Item> {
   try {
     if (!isJsonObject(item)) throw new WritError('BAD_REQUEST', 'an evaluation must be an object');
     return await ask(parseAccessRequest(withDefaults(defaults, item)));

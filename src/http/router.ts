@@ -3,6 +3,7 @@
  * whose handler needs no wait is answered at the end of the turn in which its body ended: a promise costs more than a
  * decision.
  */
+import { AsyncResource } from 'node:async_hooks';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Log } from '../kernel/log.ts';
 import type { WritError } from '../kernel/error.ts';
@@ -10,6 +11,7 @@ import { WritError as Failure } from '../kernel/error.ts';
 import type { Answer } from './answer.ts';
 import { asWritError, problemAnswer, send } from './answer.ts';
 import { collectBody, requireJson } from './body.ts';
+import { Pipeline } from './pipeline.ts';
 import type { RequestWatch } from './request-watch.ts';
 import { Turn } from './turn.ts';
 
@@ -22,14 +24,22 @@ export interface Call {
   readonly params: readonly string[];
 }
 
+/** What a handler gives. Undefined: it took the response over (event streams). */
+export type Given = Answer | undefined | Promise<Answer | LastLook | undefined>;
+
+/**
+ * What a decision comes back with when it had to wait for something: it is made in the turn in which it is answered,
+ * because one that was made before, and waits for its own turn, is old by then.
+ */
+export type LastLook = () => Given;
+
 export interface Route {
   readonly method: 'GET' | 'POST' | 'DELETE';
   /** `/v1/check`, or a pattern with `:name` for one segment and a final `*` for the rest. */
   readonly path: string;
   /** Absent: the route takes no body. Present: JSON, at most this large. */
   readonly bodyBytesMax?: number;
-  /** Undefined: the handler took the response over (event streams). */
-  readonly handle: (call: Call) => Answer | undefined | Promise<Answer | undefined>;
+  readonly handle: (call: Call) => Given;
   /** How this route's standard renders an error; our own routes use RFC 9457. */
   readonly renderError?: (error: WritError) => Answer;
 }
@@ -49,9 +59,9 @@ export function createRouter(routes: readonly Route[], { log, requests }: Router
   const exact = new Map<string, Map<string, Route>>();
   const patterns: Pattern[] = [];
   for (const route of routes) methodsFor(route.path, exact, patterns).set(route.method, route);
-  const turn = new Turn<Answer>();
+  const shared = { log, requests, turn: new Turn<Answer>(), pipeline: new Pipeline() };
   return (req, res) => {
-    const exchange = { req, res, log, requests, turn, startedMs: performance.now() };
+    const exchange = { req, res, ...shared, startedMs: performance.now() };
     const path = pathOf(req.url ?? '');
     const found = exact.get(path);
     if (found !== undefined) {
@@ -101,13 +111,19 @@ interface Exchange {
   readonly log: Log;
   readonly requests: RequestWatch;
   readonly turn: Turn<Answer>;
+  readonly pipeline: Pipeline;
   /** Monotonic milliseconds at which it came. */
   readonly startedMs: number;
 }
 
-/** The one way an answer goes out. */
-function answer({ req, res, requests, startedMs }: Exchange, route: string, given: Answer): void {
-  send(req, res, given);
+/** The one way an answer goes out. What cannot be written is cut off: others of the same turn must have theirs. */
+function answer({ req, res, log, requests, startedMs }: Exchange, route: string, given: Answer): void {
+  try {
+    send(req, res, given);
+  } catch (cause) {
+    log.error('an answer could not be written', { detail: causeOf(cause) });
+    res.destroy();
+  }
   requests.record(route, req.method ?? '', given.status, performance.now() - startedMs);
 }
 
@@ -148,17 +164,20 @@ function handleBody(route: Route, bodyBytesMax: number, params: readonly string[
 
 function handle(route: Route, call: Call, exchange: Exchange): void {
   const { trace } = exchange.requests;
-  const { req, res, turn } = exchange;
-  const ask = (): Answer | undefined => ofHandler(route, call, exchange);
-  turn.add({
-    decide: trace === undefined ? ask : () => trace(req, res, () => route.path, ask),
-    answer: (given) => answer(exchange, route.path, given),
-  });
+  const { req, res, pipeline } = exchange;
+  const first = (): Answer | undefined => look(route, () => route.handle(call), exchange);
+  const traced = trace === undefined ? first : () => trace(req, res, () => route.path, first);
+  pipeline.whenNext(req, res, () => decideInTurn(route, traced, exchange));
 }
 
-function ofHandler(route: Route, call: Call, exchange: Exchange): Answer | undefined {
+function decideInTurn(route: Route, decide: () => Answer | undefined, exchange: Exchange): void {
+  exchange.turn.add({ decide, answer: (given) => answer(exchange, route.path, given) });
+}
+
+/** What can be answered in this turn; undefined for what is answered later. */
+function look(route: Route, lastLook: LastLook, exchange: Exchange): Answer | undefined {
   try {
-    const given = route.handle(call);
+    const given = lastLook();
     if (!(given instanceof Promise)) return given;
     void settle(route, given, exchange);
     return undefined;
@@ -167,10 +186,21 @@ function ofHandler(route: Route, call: Call, exchange: Exchange): Answer | undef
   }
 }
 
-async function settle(route: Route, pending: Promise<Answer | undefined>, exchange: Exchange): Promise<void> {
+async function settle(
+  route: Route,
+  pending: Promise<Answer | LastLook | undefined>,
+  exchange: Exchange,
+): Promise<void> {
   try {
     const given = await pending;
-    if (given !== undefined) answer(exchange, route.path, given);
+    if (typeof given === 'function')
+      // In the context of its own request, for its trace: the turn is everyone's.
+      decideInTurn(
+        route,
+        AsyncResource.bind(() => look(route, given, exchange)),
+        exchange,
+      );
+    else if (given !== undefined) answer(exchange, route.path, given);
   } catch (thrown) {
     fail(route, exchange, asWritError(thrown));
   }
@@ -182,7 +212,7 @@ function fail(route: Route, exchange: Exchange, error: WritError): void {
 
 function refusalOf(route: Route, exchange: Exchange, error: WritError): Answer {
   if (error.code === 'INTERNAL')
-    exchange.log.error('a request failed unforeseen', { code: error.code, detail: causeOf(error) });
+    exchange.log.error('a request failed unforeseen', { code: error.code, detail: causeOf(error.cause) });
   const refusal = (route.renderError ?? problemAnswer)(error);
   // What is left of an oversized body is not read: the connection ends with the answer.
   const isCut = error.code === 'BODY_TOO_LARGE';
@@ -191,6 +221,6 @@ function refusalOf(route: Route, exchange: Exchange, error: WritError): Answer {
 }
 
 /** The kind of failure, never its message: a foreign message may quote what was sent. */
-function causeOf(error: WritError): string {
-  return error.cause instanceof Error ? error.cause.name : typeof error.cause;
+function causeOf(cause: unknown): string {
+  return cause instanceof Error ? cause.name : typeof cause;
 }

@@ -5,11 +5,9 @@
 import type { Judgement } from '../decision/decision.ts';
 import type { DecisionObserver, Occasion } from '../decision/observer.ts';
 import type { KillEvent, SessionHandle } from '../session/session.ts';
-import { sessionRefOf } from '../session/session.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import { killEventOf } from '../flows/keep-session.ts';
 import type { OpenedSession, SessionKeeper, SessionOrder } from '../flows/keep-session.ts';
-import { UNRECORDED } from '../flows/record.ts';
 import type { Checker } from '../flows/check.ts';
 import { WritError } from '../kernel/error.ts';
 import type { JsonObject } from '../kernel/json.ts';
@@ -18,10 +16,11 @@ import { LIMITS } from '../kernel/limits.ts';
 import { parseCredential } from '../credential/parse-credential.ts';
 import { parseAction, parseContext, parseResource, parseSubject } from './access-request.ts';
 import type { Answer } from './answer.ts';
+import { AskedDecision } from './asked-decision.ts';
 import { parseObject } from './body.ts';
 import type { DecisionIds } from './decision-answer.ts';
 import { withStatus } from './decision-answer.ts';
-import type { Call, Route } from './router.ts';
+import type { Call, LastLook, Route } from './router.ts';
 
 export interface SessionPorts {
   readonly keeper: SessionKeeper;
@@ -59,18 +58,23 @@ export function sessionRoutes(ports: SessionPorts, render: Render): Route[] {
   ];
 }
 
-async function open(ports: SessionPorts, { body: text, req: asking }: Call, render: Render): Promise<Answer> {
-  const { sessions, ids, observer, checker } = ports;
+async function open(
+  ports: SessionPorts,
+  { body: text, req: asking }: Call,
+  render: Render,
+): Promise<LastLook> {
+  const { keeper, ids } = ports;
   const startedMs = performance.now();
-  const { id, decision, freshForMs, asked } = await decideToOpen(ports, parseObject(text, false));
+  const { id, decide, freshForMs, asked } = await decideToOpen(ports, parseObject(text, false));
   const occasion: Occasion = { id: ids.next(), source: 'session', startedMs, asked, asking };
-  // Registered before it was decided, so a kill that lands meanwhile finds it: no second look is needed.
-  const isWritten = observer.record === undefined || (await observer.record(decision, occasion));
-  if (!isWritten && id !== undefined) sessions.end(sessionRefOf(id));
-  const answered = isWritten ? decision : checker.refuse(...UNRECORDED);
-  const rendered = render(answered, occasion);
-  if (id === undefined || !isWritten) return refusal(answered, rendered);
-  return { status: 201, body: { id, events: `/v1/sessions/${id}/events`, freshForMs } };
+  const isWanted = (): boolean => !asking.socket.destroyed;
+  return new AskedDecision({ ...ports, occasion, decide, isWanted }).lastLook((decision) => {
+    const rendered = render(decision, occasion);
+    if (id !== undefined && decision.effect === 'allow')
+      return { status: 201, body: { id, events: `/v1/sessions/${id}/events`, freshForMs } };
+    if (id !== undefined) keeper.abandon(id);
+    return refusal(decision, rendered);
+  });
 }
 
 type Opening = OpenedSession & { readonly asked: Occasion['asked'] };
@@ -85,7 +89,7 @@ async function decideToOpen({ keeper, checker }: SessionPorts, body: JsonObject)
     const { detail } = presented;
     const asked = { subject: { type: '', id: '' }, ...rest, credential: undefined };
     const decision = checker.judge(asked, { ok: false, reason: 'invalid_credential', detail });
-    return { id: undefined, decision, asked };
+    return { id: undefined, decision, decide: () => decision, asked };
   }
   const order: SessionOrder = { ...what, request: { ...rest, subject: given, credential: presented } };
   const opened = await keeper.open(order);
@@ -94,21 +98,29 @@ async function decideToOpen({ keeper, checker }: SessionPorts, body: JsonObject)
 }
 
 async function refresh(
-  { keeper, checker, ids, observer }: SessionPorts,
+  ports: SessionPorts,
   { body: text, params: [id = ''], req: asking }: Call,
   render: Render,
-): Promise<Answer> {
+): Promise<LastLook> {
+  const { keeper, ids } = ports;
   const startedMs = performance.now();
   const { credential } = parseObject(text, false);
   const { decision, asked, taken } = await keeper.refresh(id, parseCredential(credential));
   const occasion: Occasion = { id: ids.next(), source: 'session', startedMs, asked, asking };
-  const isWritten = observer.record === undefined || (await observer.record(decision, occasion));
-  if (!isWritten && taken !== undefined) keeper.withdraw(id, decision.evidence);
-  const answered = isWritten ? decision : checker.refuse(...UNRECORDED);
-  const rendered = render(answered, occasion);
-  if (taken === undefined || !isWritten) return refusal(answered, rendered);
-  const expiresAt = renderInstant(taken.expiresAtS * 1000);
-  return { status: 200, body: { freshForMs: taken.freshForMs, expiresAt } };
+  const decide = (): Judgement => {
+    if (taken !== undefined) keeper.requireLive(id);
+    return decision;
+  };
+  return new AskedDecision({ ...ports, occasion, decide, isWanted: () => true }).lastLook((answered) => {
+    const rendered = render(answered, occasion);
+    if (taken === undefined) return refusal(answered, rendered);
+    if (answered.effect !== 'allow') {
+      keeper.withdraw(id, decision.evidence);
+      return refusal(answered, rendered);
+    }
+    const expiresAt = renderInstant(taken.expiresAtS * 1000);
+    return { status: 200, body: { freshForMs: taken.freshForMs, expiresAt } };
+  });
 }
 
 function parseRest(body: JsonObject): Pick<SessionOrder['request'], 'action' | 'resource' | 'context'> {

@@ -7,11 +7,14 @@
 export interface Asked<T> {
   /** Undefined: it is answered in some other way, or later. Never throws. */
   readonly decide: () => T | undefined;
+  /** Never throws. */
   readonly answer: (given: T) => void;
 }
 
-/** Decided before the first of them is answered. A count is no bound in time: large bodies, a slow policy (SECURITY). */
+/** Decided before the first of them is answered, at most. */
 const TOGETHER = 64;
+/** And no longer than this and one decision more: an answer that waits grows old, and its lease with it. */
+const TOGETHER_MS = 1;
 
 export class Turn<T> {
   #asked: Asked<T>[] = [];
@@ -24,10 +27,17 @@ export class Turn<T> {
   #end(): void {
     const asked = this.#asked;
     this.#asked = [];
-    for (let from = 0; from < asked.length; from += TOGETHER) {
-      const some = asked.slice(from, from + TOGETHER);
-      const given = some.map(({ decide }) => decide());
-      for (const [at, { answer }] of some.entries()) if (given[at] !== undefined) answer(given[at]);
+    for (let from = 0; from < asked.length;) {
+      const given: (T | undefined)[] = [];
+      const untilMs = performance.now() + TOGETHER_MS;
+      for (const { decide } of asked.slice(from, from + TOGETHER)) {
+        given.push(decide());
+        if (performance.now() >= untilMs) break;
+      }
+      for (const one of given) {
+        const { answer } = asked[from++] as Asked<T>;
+        if (one !== undefined) answer(one);
+      }
     }
   }
 }

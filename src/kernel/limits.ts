@@ -7,6 +7,8 @@ export const LIMITS = {
   controlBodyBytesMax: 1024 * 1024,
   jsonDepthMax: 32,
   connectionsMax: 10_000,
+  /** Requests of one connection that wait behind another answer of it. */
+  pipelinedMax: 64,
   headersMs: 5_000,
   requestMs: 10_000,
   keepAliveMs: 60_000,

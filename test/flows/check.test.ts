@@ -90,6 +90,31 @@ describe('a decision', () => {
   });
 });
 
+describe('a policy that takes long', () => {
+  it('does not allow by a lease that ended while policy was asked', async () => {
+    const { checker, policy, clock } = await start();
+    const decide = policy.decide.bind(policy);
+    policy.decide = (input) => {
+      clock.advance(60_000);
+      return decide(input);
+    };
+    const fenced = { effect: 'indeterminate', reason: 'fenced', evidence: { freshForMs: 0 } };
+    expect(checker.check(requestOf(TOKEN))).toMatchObject(fenced);
+  });
+
+  it('gives no value by such a lease either', async () => {
+    const { checker, policy, clock } = await start();
+    const evaluate = policy.evaluate.bind(policy);
+    policy.evaluate = (...asked) => {
+      clock.advance(60_000);
+      return evaluate(...asked);
+    };
+    expect(checker.evaluate('authz/allow', { subject: { id: 'billing' } }, undefined)).toMatchObject({
+      refused: { reason: 'fenced' },
+    });
+  });
+});
+
 describe('the memo of the policy', () => {
   const request = requestOf(TOKEN);
   const evaluations = ({ checker, policy }: TestReplica, times = 3): number => {

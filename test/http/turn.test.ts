@@ -56,4 +56,21 @@ describe('a turn', () => {
     expect(ages).toHaveLength(200);
     expect(Math.max(...ages)).toBeLessThan(64);
   });
+
+  it('lets no decision wait for others that take long', async () => {
+    const turn = new Turn<string>();
+    const steps: string[] = [];
+    for (const name of ['a', 'b'])
+      turn.add({
+        decide: () => {
+          const untilMs = performance.now() + 3;
+          while (performance.now() < untilMs);
+          steps.push(`decide ${name}`);
+          return name;
+        },
+        answer: (given) => void steps.push(`answer ${given}`),
+      });
+    await nextTurn();
+    expect(steps).toEqual(['decide a', 'answer a', 'decide b', 'answer b']);
+  });
 });

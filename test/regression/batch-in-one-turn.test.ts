@@ -2,59 +2,37 @@
  * Found by attack: a batch decided its items one after the other and answered when the last was done. While one waited
  * for the keys of another issuer, an allow before it grew old, and went out long after its revocation was `enforced`.
  */
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { parsePublicJwk } from '../../src/credential/jwk.ts';
 import type { JsonObject } from '../../src/kernel/json.ts';
+import type { Answer } from '../../src/http/answer.ts';
 import { AskedDecision } from '../../src/http/asked-decision.ts';
 import { evaluateAll } from '../../src/http/evaluations.ts';
 import { FakeClock } from '../support/fake-time.ts';
 import { InProcessWrit, evaluation } from '../support/in-process.ts';
 import { TestReplica, tokenOf } from '../support/replica-harness.ts';
-import { makeKey, mintProof, signCompact } from '../support/tokens.ts';
+import { SLOW_KEYS, openSlowServer, slowIssuer, slowToken } from '../support/slow-server.ts';
+import { makeKey, mintProof } from '../support/tokens.ts';
 
-const SLOW = 'https://slow.example';
 const BATCH = '/access/v1/evaluations';
-const key = makeKey('ES256', 'k2');
 const closers: (() => unknown)[] = [];
 
 afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
 
-/** A server that answers each request when it is let, and says when it was first asked. */
 async function openSlow(body: () => string) {
-  const asked = Promise.withResolvers<void>();
-  const isLet = Promise.withResolvers<void>();
-  const server = createServer((req, res) => {
-    req.resume();
-    asked.resolve();
-    res.setHeader('content-type', 'application/json');
-    void isLet.promise.then(() => res.end(body()));
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  closers.push(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  const { port } = server.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}/x`, asked: asked.promise, answer: () => isLet.resolve() };
+  const slow = await openSlowServer(body);
+  closers.push(slow.close);
+  return slow;
 }
 
-async function start(url?: string, sets: readonly string[] = []): Promise<InProcessWrit> {
-  const issuer = `{ issuer: '${SLOW}', jwks: { url: '${String(url)}' }, audiences: [api] }`;
+async function start(keysUrl?: string, sets: readonly string[] = []): Promise<InProcessWrit> {
   const writ = await InProcessWrit.open(
-    url === undefined ? { sets } : { sets, fileText: `issuers: [${issuer}]` },
+    keysUrl === undefined ? { sets } : { sets, fileText: slowIssuer(keysUrl) },
   );
   closers.push(() => writ.remove());
   return writ;
-}
-
-function slowToken(): string {
-  const iat = Math.floor(Date.now() / 1000);
-  const who = { iss: SLOW, aud: 'api', sub: 'billing', client_id: 'c', jti: 'j', scope: 'invoice:read' };
-  return signCompact({ alg: 'ES256', typ: 'at+jwt', kid: 'k2' }, { ...who, iat, exp: iat + 60 }, key);
 }
 
 const item = (token: string) => ({ context: { credential: { scheme: 'Bearer', token } } });
@@ -69,7 +47,7 @@ describe('a batch one of whose items waits for keys', () => {
     ['execute_all', [false, true]],
     ['deny_on_first_deny', [false]],
   ])('has, as %s, no allow that was revoked while keys were waited for', async (semantic, answers) => {
-    const keys = await openSlow(() => JSON.stringify({ keys: [key.jwk] }));
+    const keys = await openSlow(() => SLOW_KEYS);
     const writ = await start(keys.url);
     const dead = await writ.mint();
     const options = { evaluations_semantic: semantic };
@@ -110,27 +88,73 @@ describe('a batch that waits for its lines', () => {
 });
 
 describe('a large batch', () => {
-  it('gives others turns, and has no allow that was revoked in one of them', async () => {
-    const replica = await new TestReplica({ clock: new FakeClock() }).start();
+  const ITEMS = 120;
+
+  /** Reasons of its answer; `looking` is called at each look at an item, previews and the last one. */
+  async function run(clock: FakeClock, looking: (look: number, replica: TestReplica) => void) {
+    const replica = await new TestReplica({ clock }).start();
     closers.push(() => replica.stop());
     const { checker } = replica;
     const token = tokenOf('billing', 'j1', 1_800_000_000);
-    let asked = 0;
-    const text = await evaluateAll(
-      { ...evaluation(token), evaluations: Array.from({ length: 120 }, () => ({})) },
-      async ({ request }) => {
-        asked += 1;
-        if (asked === 119) replica.lease.drop();
-        const occasion = { id: '', source: 'evaluations', startedMs: 0, asked: request } as const;
-        return new AskedDecision({
-          ...{ checker, request, observer: { decided: () => undefined }, isWanted: () => true },
-          verification: await checker.verify(request.credential),
-          occasion: { ...occasion, asking: { headers: {}, socket: {} } },
-        });
+    let looks = 0;
+    const look = await evaluateAll(
+      { ...evaluation(token), evaluations: Array.from({ length: ITEMS }, () => ({})) },
+      {
+        ask: async ({ request }) => {
+          const verification = await checker.verify(request.credential);
+          const occasion = { id: '', source: 'evaluations', startedMs: 0, asked: request } as const;
+          return new AskedDecision({
+            ...{ checker, observer: { decided: () => undefined }, isWanted: () => true },
+            occasion: { ...occasion, asking: { headers: {}, socket: {} } },
+            decide: () => {
+              looking(++looks, replica);
+              return checker.judgeAgain(request, verification);
+            },
+          });
+        },
+        freshForMs: () => checker.freshForMs(),
+        render: ({ reason, detail, evidence: { freshForMs } }) =>
+          JSON.stringify({ reason, detail, freshForMs }),
       },
-      ({ reason }) => JSON.stringify(reason),
     );
-    expect(JSON.parse(text)).toEqual({ evaluations: Array.from({ length: 120 }, () => 'fenced') });
+    const { text = '' } = (await look()) as Answer;
+    const { evaluations } = JSON.parse(text) as {
+      evaluations: { reason: string; detail?: string; freshForMs: number }[];
+    };
+    expect(evaluations).toHaveLength(ITEMS);
+    return evaluations;
+  }
+
+  it('gives others turns, and has no allow that was revoked in one of them', async () => {
+    const answers = await run(new FakeClock(), (look, { lease }) => {
+      if (look === ITEMS - 1) lease.drop();
+    });
+    for (const { reason } of answers) expect(reason).toBe('fenced');
+  });
+
+  it('has no allow of a lease that ended during its last look, and says how long the lease is at its end', async () => {
+    for (const [passesMs, reason] of [
+      [100, 'permitted'],
+      [60_000, 'fenced'],
+    ] as const) {
+      const clock = new FakeClock();
+      let left = 0;
+      const answers = await run(clock, (look, { checker }) => {
+        if (look !== ITEMS + 60) return;
+        clock.advance(passesMs);
+        left = checker.freshForMs();
+      });
+      for (const answer of answers) expect(answer).toMatchObject({ reason, freshForMs: left });
+    }
+  });
+
+  it('does not hold everyone up for what a slow policy has not said in time', async () => {
+    const answers = await run(new FakeClock(), (look) => {
+      const untilMs = performance.now() + 3;
+      while (look > ITEMS && performance.now() < untilMs);
+    });
+    expect(answers[0]).toMatchObject({ reason: 'permitted' });
+    expect(answers.at(-1)).toMatchObject({ reason: 'policy_error', detail: 'too_slow' });
   });
 });
 

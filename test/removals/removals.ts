@@ -515,7 +515,7 @@ const MEMO: readonly Removal[] = [
   {
     name: 'a grant that was taken away goes on permitting',
     file: checkFlow,
-    find: '      known.generation === generation &&\n',
+    find: '      known.generation === this.#ports.grants.generation &&\n',
     replace: '',
     test: test('flows/check', 'is dropped when a grant is given or taken away'),
   },
@@ -554,22 +554,72 @@ const MEMO: readonly Removal[] = [
 
 const telemetry = (name: string): string => `src/edges/telemetry/${name}.ts`;
 
+const waits = (name: string): Removal['test'] => test('regression/answers-that-wait', name);
 const batch = (name: string): Removal['test'] => test('regression/batch-in-one-turn', name);
 
 const BATCH: readonly Removal[] = [
   {
     name: 'an allow of a batch goes out as it was before another item waited',
     file: 'src/http/evaluations.ts',
-    find: "if (look.isReady && look.judgement.effect !== 'allow') this.#denied",
+    find: "if (look.isReady && look.decision.effect !== 'allow') this.#denied",
     replace: 'if (look.isReady) this.#denied',
     test: batch('gives others turns, and has no allow that was revoked'),
   },
   {
     name: 'a batch is answered before its lines are written',
     file: 'src/http/evaluations.ts',
-    find: 'if (unready.length > 0) await writeAll(unready);',
-    replace: 'if (unready.length < 0) await writeAll(unready);',
+    find: 'if (unready.length > 0) return writeAll',
+    replace: 'if (unready.length < 0) return writeAll',
     test: test('http/decision-log', 'lets no yes out without a line, at any door'),
+  },
+  {
+    name: 'a batch is answered by a lease that ended while it was looked at',
+    file: 'src/http/evaluations.ts',
+    find: 'this.#ports.freshForMs() > 0 ? pass : this.#pass()',
+    replace: 'pass',
+    test: batch('has no allow of a lease that ended during its last look'),
+  },
+  {
+    name: 'a batch under a slow policy holds everyone up',
+    file: 'src/http/evaluations.ts',
+    find: 'performance.now() >= untilMs)',
+    replace: 'false)',
+    test: batch('does not hold everyone up for what a slow policy'),
+  },
+  {
+    name: 'a policy that outlasts the lease permits',
+    file: checkFlow,
+    find: 'decide(this.#verdict(presented, after), answer)',
+    replace: 'decide(verdict, answer)',
+    test: test('flows/check', 'does not allow by a lease that ended while policy was asked'),
+  },
+  {
+    name: 'what waits behind another answer of its connection is decided before',
+    file: 'src/http/pipeline.ts',
+    find: 'if (res.socket !== null) {',
+    replace: 'if (res.writable) {',
+    test: waits('is decided when its own can go out'),
+  },
+  {
+    name: 'a connection may queue requests without end',
+    file: 'src/http/pipeline.ts',
+    find: 'if (waiting > LIMITS.pipelinedMax) socket.destroy();',
+    replace: '',
+    test: waits('is cut off with its connection'),
+  },
+  {
+    name: 'finished answers wait for all that came with them',
+    file: 'src/http/turn.ts',
+    find: '        if (performance.now() >= untilMs) break;\n',
+    replace: '',
+    test: test('http/turn', 'lets no decision wait for others that take long'),
+  },
+  {
+    name: 'a session is opened that was killed while its line was written',
+    file: 'src/flows/keep-session.ts',
+    find: "if (isLive || judgement.effect !== 'allow') return judgement;",
+    replace: 'if (isLive || session !== undefined) return judgement;',
+    test: waits('is not opened where it was killed by what has ended since'),
   },
   {
     name: 'any proof of a batch counts as the one that was used',

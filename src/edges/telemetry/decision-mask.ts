@@ -52,10 +52,11 @@ export class DecisionMask {
 const NAMED_MAX = 100;
 
 /**
- * A JWS: its header is a JSON object, which starts so in base64url: `{` and `"`, a space, a tab or a line break. The
- * look-behind keeps it linear: a start is tried once, not at every one inside it.
+ * A JWS or JWE, whatever it is glued to (`%20eyJ…`, `token_eyJ…`): three runs of base64url with dots in between, and in
+ * the first of them what a JSON object starts with, `{` and then `"`, a space or a line break. Linear: a run is tried at
+ * its start only, and nothing fails after the look-ahead but the search for that beginning.
  */
-const TOKEN = /(?<![A-Za-z0-9_-])e[wy][A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*/;
+const TOKEN = /(?<![\w-])(?=[\w-]*\.[\w-]*\.)[\w-]*?(?:eyJ|eyA[gi]|ew[0ko][giJKN])[\w-]*\.[\w-]*\.[\w-]*/;
 
 function stepsOf(pointer: string): readonly string[] {
   return pointer
@@ -64,8 +65,9 @@ function stepsOf(pointer: string): readonly string[] {
     .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
+/** A member whose name is a token has none in a pointer. */
 function pointerOf(at: string, step: string): string {
-  return `${at}/${step.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  return TOKEN.test(step) ? `${at}/-` : `${at}/${step.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
 type Members = Record<string, unknown>;
@@ -133,7 +135,7 @@ function eraseTokens(at: Members, pointer: string, erased: string[]): void {
     const isToken = TOKEN.test(name) || (typeof value === 'string' && TOKEN.test(value));
     if (isToken) {
       remove(at, name);
-      erased.push(TOKEN.test(name) ? `${pointer}/-` : here);
+      erased.push(here);
       continue;
     }
     const inner = enter(at, name);

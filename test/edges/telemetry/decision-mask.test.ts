@@ -52,11 +52,27 @@ describe('a mask', () => {
     ['a name', { [TOKEN]: 1 }, '/input/-'],
     ['with a space', { t: 'eyAiYWxnIjoiRVMyNTYifQ.eyJzdWIiOiJhIn0.c2ln' }, '/input/t'],
     ['with a line break', { t: 'ewoiYWxnIjoiRVMyNTYifQ.eyJzdWIiOiJhIn0.c2ln' }, '/input/t'],
+    ['after a line break', { t: `\n${TOKEN}` }, '/input/t'],
+    ['after a tab', { t: `a:\t${TOKEN}` }, '/input/t'],
+    ['after a control character', { t: `\u0001${TOKEN}` }, '/input/t'],
+    ['glued to a word', { t: `token_${TOKEN}` }, '/input/t'],
+    ['glued to an escaped space', { t: `Bearer%20${TOKEN}` }, '/input/t'],
+    ['as a name on the way to it', { [TOKEN]: { a: 1 } }, '/input/-'],
     ['unsigned', { t: 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.' }, '/input/t'],
   ])('erases what reads like a token: %s', (_where, input, pointer) => {
     const text = new DecisionMask({ pointers: [], pseudonymKey: undefined }).render({ input });
     expect(text).not.toContain('eyJ');
     expect((JSON.parse(text) as Event)['erased']).toEqual([pointer]);
+  });
+
+  it('names no member that a pointer erases or masks by its token', () => {
+    const { erased } = render({ input: { context: { [TOKEN]: 1 } } }, ['/input/context/*']);
+    expect(erased).toEqual(['/input/context/-']);
+  });
+
+  it('leaves names of hosts and members alone', () => {
+    const input = { host: 'keys.news.example.com', path: 'keyLabel.review.newOrder' };
+    expect(render({ input })).toMatchObject({ input });
   });
 
   it('finds a token wherever it is put', () => {
@@ -82,7 +98,10 @@ describe('a mask', () => {
 
   it('takes no time over a text that is made to be looked at again and again', () => {
     const startedMs = performance.now();
-    render({ input: { text: 'eyJ'.repeat(20_000) } });
+    for (const text of ['eyJ', '-eyJ', 'eyJ.', '-.', 'a.eyJ.', 'eyJ.eyJ']) {
+      render({ input: { text: text.repeat(20_000) } });
+      render({ input: { text: `.${text.repeat(20_000)}` } });
+    }
     expect(performance.now() - startedMs).toBeLessThan(200);
   });
 
