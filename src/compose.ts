@@ -111,6 +111,8 @@ export interface Writ {
 export interface ComposeOptions {
   readonly config: Config;
   readonly log: Log;
+  /** An operator's word: the first policy may be older than the one that ran last. */
+  readonly allowOlderPolicy?: boolean;
   /** Tests kill the process there; nobody else gives one. */
   readonly crashPoint?: CrashPoint;
 }
@@ -130,7 +132,7 @@ export async function compose(options: ComposeOptions): Promise<Writ> {
 }
 
 async function open(
-  { config, log, crashPoint = () => undefined }: ComposeOptions,
+  { config, log, allowOlderPolicy = false, crashPoint = () => undefined }: ComposeOptions,
   lifetime: Lifetime,
 ): Promise<Writ> {
   const { dataDir, leaseMs } = config;
@@ -162,7 +164,10 @@ async function open(
   if (traces !== undefined) lifetime.own('traces', () => traces.close());
   const tracer = traces ?? NO_TRACER;
   const fingerprinter = new Fingerprinter(fingerprintKeyOf(fleetKey));
-  const reloader = await openReloader({ config, clock, log, random, timer, tracer }, lifetime);
+  const reloader = await openReloader(
+    { config, clock, log, random, timer, tracer, allowOlderPolicy },
+    lifetime,
+  );
   const { policy } = reloader;
 
   const dev = config.dev
@@ -362,6 +367,7 @@ async function open(
       skewBackMs: clock.skewBackMs,
       issuersWithoutKeys: issuersWithoutKeys(issuers),
       targets: view.size,
+      isRecording: config.telemetry.decisionLog.required ? opened?.decisionLog.isRecording : undefined,
     });
   // Loaded here, before anyone can ask: it takes the loop tens of milliseconds.
   const { METRICS_TYPE, createMetricsPage } = await import('./edges/telemetry/prometheus.ts');
@@ -506,11 +512,12 @@ interface ReloaderParts {
   readonly random: Random;
   readonly timer: Timer;
   readonly tracer: Tracer;
+  readonly allowOlderPolicy: boolean;
 }
 
 /** The policy and everything that loads it again. Its triggers close before what they trigger. */
 async function openReloader(
-  { config, clock, log, random, timer, tracer }: ReloaderParts,
+  { config, clock, log, random, timer, tracer, allowOlderPolicy }: ReloaderParts,
   lifetime: Lifetime,
 ): Promise<Reloader> {
   const closing = new AbortController();
@@ -527,19 +534,22 @@ async function openReloader(
   const watching =
     watch && bundle !== undefined ? await FileWatch.open({ file: bundle, timer, onChange }) : undefined;
   lifetime.own('policy watch', () => watching?.close());
-  const reloader = await Reloader.open({
-    source:
-      url === undefined
-        ? new BundleFile(bundle ?? SHIPPED_BUNDLE)
-        : new BundleUrl({ url, dataDir, signal, tracer, ...token }),
-    openPolicy: ({ file, ...unless }) => openPolicy({ bundle: { file }, ...shared, ...unless }),
-    floor: await openPolicyFloor(dataDir),
-    poll: url === undefined ? undefined : { minMs: pollMinMs, maxMs: pollMaxMs },
-    clock,
-    timer,
-    random,
-    log,
-  });
+  const reloader = await Reloader.open(
+    {
+      source:
+        url === undefined
+          ? new BundleFile(bundle ?? SHIPPED_BUNDLE)
+          : new BundleUrl({ url, dataDir, signal, tracer, ...token }),
+      openPolicy: ({ file, ...unless }) => openPolicy({ bundle: { file }, ...shared, ...unless }),
+      floor: await openPolicyFloor(dataDir),
+      poll: url === undefined ? undefined : { minMs: pollMinMs, maxMs: pollMaxMs },
+      clock,
+      timer,
+      random,
+      log,
+    },
+    { allowOlder: allowOlderPolicy },
+  );
   opened.resolve(reloader);
   const polling = reloader.run(signal);
   lifetime.own('policy', async () => {

@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { runCommand } from './cli/command.ts';
+import type { ServeOrder } from './cli/serve.ts';
 import type { Config, Problem } from './config/config.ts';
 import type { Writ } from './compose.ts';
 import { compose } from './compose.ts';
@@ -20,13 +21,17 @@ import { asWritError } from './http/answer.ts';
 
 const LOG_GRACE_MS = 1_000;
 
-async function serve(config: Config, warnings: readonly Problem[]): Promise<void> {
+async function serve(
+  config: Config,
+  warnings: readonly Problem[],
+  { allowOlderPolicy }: ServeOrder,
+): Promise<void> {
   keepRequestsYoung();
   const { log, close } = openLog({ sink: standardSink(1) });
   try {
     for (const { key, message } of warnings)
       log.warn('the configuration weakens a promise', { key, detail: message });
-    const writ = await compose({ config, log });
+    const writ = await compose({ config, log, allowOlderPolicy });
     const stopReloading = onHangup(() => void writ.reloadPolicy());
     const stopSaying = sayWhenReady(writ, log, { fleet: config.fleet, replica: config.replica, version });
     const signal = await waitForStop();

@@ -89,7 +89,7 @@ function linesOf(body: JsonObject): string {
     `${word('replicasLive')} replicas live, ${word('replicasFenced')} fenced; ${word('sessions')} sessions, ${word('sessionsEnding')} told to end and not proven to have`,
     `${word('revocationsOpen')} revocations not enforced yet, ${word('lateAccepts')} late accepts, ${word('bundlesRefused')} bundles refused, ${word('decisionLogLinesLost')} lines of the decision log lost`,
     ...checks.map(
-      ({ name, ok, detail }) => `${ok === true ? 'ok ' : 'NOT'} ${cell(name).padEnd(7)}${cell(detail)}`,
+      ({ name, ok, detail }) => `${ok === true ? 'ok ' : 'NOT'} ${cell(name).padEnd(6)} ${cell(detail)}`,
     ),
   ].join('\n');
 }

@@ -11,7 +11,16 @@ import { readConfig, withConfigOptions } from './server-options.ts';
 
 export interface ServePorts {
   /** Serves until the process is told to end; resolves when everything is closed. */
-  readonly serve: (config: Config, warnings: readonly Problem[]) => Promise<void>;
+  readonly serve: (config: Config, warnings: readonly Problem[], order: ServeOrder) => Promise<void>;
+}
+
+export interface ServeOrder {
+  /** An operator's word: the first policy may be older than the one that ran last. */
+  readonly allowOlderPolicy: boolean;
+}
+
+interface ServeOptions extends ConfigOptions {
+  readonly allowOlder?: boolean;
 }
 
 interface CheckOptions extends ConfigOptions {
@@ -22,12 +31,13 @@ export function addServe(program: Command, ports: CliPorts, { serve }: ServePort
   const command = program
     .command('serve')
     .description('run a replica')
-    .option('--dev', 'embedded journal, built-in dev issuer, an empty store opens by itself');
-  withConfigOptions(command).action((options: ConfigOptions) =>
+    .option('--dev', 'embedded journal, built-in dev issuer, an empty store opens by itself')
+    .option('--allow-older', 'start although the policy is older than the one that ran last');
+  withConfigOptions(command).action((options: ServeOptions) =>
     ports.run(async () => {
       const result = readConfig(options, ports.around);
       if (!result.ok) return explainConfig(ports, result.problems);
-      await serve(result.config, result.warnings);
+      await serve(result.config, result.warnings, { allowOlderPolicy: options.allowOlder === true });
       return EXIT.done;
     }),
   );

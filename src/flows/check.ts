@@ -171,6 +171,12 @@ export class Checker {
     return { refused: undefined, value, evidence: this.#evidence(after) };
   }
 
+  /** True while the same question may have another answer later although nothing is decided anew. */
+  get isTimeBound(): boolean {
+    const { readsNow, isPure } = this.#ports.policy.revision;
+    return readsNow || !isPure;
+  }
+
   /** Whole milliseconds for which an answer given now may be relied on; 0 when fenced. */
   freshForMs(): number {
     return Math.floor(this.#ports.lease.freshForMs(this.#ports.clock.now()));

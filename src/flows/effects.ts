@@ -38,7 +38,7 @@ export class Effects {
   readonly #outcomes = new Map<string, OutcomeEntry>();
   /** Revocations and locks that no outcome has called enforced. */
   readonly #unfinished = new Set<string>();
-  /** Locks that are over here while a session that they killed is not proven to have ended. */
+  /** Over here, or enforced before their sessions were told, while one of those is not proven to have ended. */
   readonly #unproven = new Set<string>();
   /** Late accepts by revocation, as they were when `lateTotal` was this: they are summed again only when it moves. */
   #late = new Map<string, LateAccepts>();
@@ -73,6 +73,12 @@ export class Effects {
     if (entry.state !== 'enforced') return;
     this.#unfinished.delete(entry.revocation);
     this.#forget(entry.revocation);
+  }
+
+  /** Its sessions were told. One whose outcome came before that (the same page, a restart) waits for them alone. */
+  killed(id: string): void {
+    if (this.#outcomes.get(id)?.state === 'enforced' && !this.#sessions.releaseClaim(id))
+      this.#unproven.add(id);
   }
 
   #keepOutcome(entry: OutcomeEntry): void {

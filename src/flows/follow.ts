@@ -157,12 +157,13 @@ export class Follower {
   }
 
   *#kill(applied: readonly AppliedRevocation[]): Steps<void> {
-    const { sessions, view } = this.#ports;
+    const { sessions, view, effects } = this.#ports;
     for (const { id, dead, reason, position } of applied) {
       const now = yield;
       // A lock that a line after it has lifted is over before it killed anybody.
       if (reason === 'locked' && !view.locks.isInForce(id, epochS(now))) continue;
       yield* sessions.killing(id, dead, { reason, revocation: id, position: renderPosition(position) });
+      effects.killed(id);
     }
   }
 

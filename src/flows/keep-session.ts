@@ -157,16 +157,21 @@ export class SessionKeeper {
 
   /**
    * How long the holder may go on, counted from when it sent the ping; never beyond the end of its credential or grant.
-   * 0 with the reason once it was killed: a session whose time has come, or that is not decided again yet, is first.
+   * 0 with the reason once it was killed: a session whose time has come, that is not decided again yet, or whose policy
+   * reads the time, is first.
    */
   ping(id: string): Ping {
-    const { sessions, reviewer, reevaluator } = this.#ports;
     const session = this.find(id);
-    if (sessions.isOutdated(session) || reevaluator.owes(session) || this.#leftMs(session) <= 0)
-      reviewer.review(session, 'holder');
+    if (this.#isToBeReviewed(session)) this.#ports.reviewer.review(session, 'holder');
     const { kill } = session;
     if (kill !== undefined) return { freshForMs: 0, kill: killEventOf(kill) };
     return { freshForMs: this.#extend(session), kill: undefined };
+  }
+
+  #isToBeReviewed(session: Session): boolean {
+    const { checker, sessions, reevaluator } = this.#ports;
+    const isOwed = sessions.isOutdated(session) || reevaluator.owes(session);
+    return isOwed || checker.isTimeBound || this.#leftMs(session) <= 0;
   }
 
   /** The holder says that it closed: the proof a kill waits for. NOT_FOUND when there is no such session. */

@@ -78,8 +78,8 @@ export class Reloader {
    * Opens what the source has, or else what it had when it was asked last. Throws the source's refusal when neither
    * can run: without a policy there is no Writ.
    */
-  static async open(ports: ReloadPorts): Promise<Reloader> {
-    const first = await judgeFetched(ports, undefined, { allowOlder: false });
+  static async open(ports: ReloadPorts, order: ReloadOrder = { allowOlder: false }): Promise<Reloader> {
+    const first = await judgeFetched(ports, undefined, order);
     if (first.state === 'opened') return new Reloader(ports, first.engine);
     const refusal = first.state === 'refused' ? first : NOTHING_THERE;
     const kept = await judgeKept(ports);
@@ -286,7 +286,7 @@ function byFloor(
   const { revision, digest } = opened.engine.revision;
   const detail = refusalByFloor(revision, floor.revision);
   if (detail === undefined) return opened;
-  if (!allowOlder) return { state: 'refused', detail, digest };
+  if (!allowOlder) return { state: 'refused', detail: `${detail}; --allow-older lets it run`, digest };
   log.warn('an operator lets a policy run that would be refused', { digest, detail });
   return opened;
 }

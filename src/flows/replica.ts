@@ -32,7 +32,7 @@ export interface ReplicaPorts {
 
 /** One line of `/readyz`. */
 export interface Readiness {
-  readonly name: 'policy' | 'keys' | 'store' | 'epoch' | 'lease' | 'view';
+  readonly name: 'policy' | 'keys' | 'store' | 'epoch' | 'lease' | 'view' | 'decision_log';
   readonly ok: boolean;
   readonly detail: string;
 }
@@ -45,6 +45,8 @@ export interface OutsideFacts {
   /** Issuers whose keys cannot be had now. */
   readonly issuersWithoutKeys: readonly string[];
   readonly targets: number;
+  /** Whether lines are written where every answer must have one; undefined where none must. */
+  readonly isRecording: boolean | undefined;
 }
 
 export class Replica {
@@ -89,7 +91,13 @@ export class Replica {
   }
 
   /** What `/readyz` says: every line must be good before this replica may say yes. */
-  readiness({ policy, skewBackMs, issuersWithoutKeys, targets }: OutsideFacts): readonly Readiness[] {
+  readiness({
+    policy,
+    skewBackMs,
+    issuersWithoutKeys,
+    targets,
+    isRecording,
+  }: OutsideFacts): readonly Readiness[] {
     const { renewer, cursor, lease, clock } = this.#ports;
     const freshForMs = Math.floor(lease.freshForMs(clock.now()));
     const clockNote =
@@ -116,6 +124,7 @@ export class Replica {
         ok: true,
         detail: `${renderPosition(cursor.position)}, ${targets} revoked targets${clockNote}`,
       },
+      ...recordingCheck(isRecording),
     ];
   }
 
@@ -147,4 +156,12 @@ export class Replica {
     }
     return this.#isJoined;
   }
+}
+
+function recordingCheck(isRecording: boolean | undefined): readonly Readiness[] {
+  if (isRecording === undefined) return [];
+  const detail = isRecording
+    ? 'lines are written'
+    : 'lines are not written, and no answer goes out without one';
+  return [{ name: 'decision_log', ok: isRecording, detail }];
 }

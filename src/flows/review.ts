@@ -9,6 +9,7 @@ import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Clock, Instant } from '../kernel/clock.ts';
+import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import { standingOf } from '../session/grounds.ts';
 import type { SessionRegistry } from '../session/registry.ts';
@@ -79,18 +80,21 @@ export class Reviewer {
   }
 
   /**
-   * Puts down when `session` has to be decided again: at the end of its credential, or of the first of `holder`'s grants.
-   * Without `holder`, after a restart, by the credential alone.
+   * Puts down when `session` has to be decided again: at the end of its credential, or of the first of `holder`'s grants,
+   * and twice a minute under a policy that reads the time. Without `holder`, after a restart, by the rest alone.
    */
   schedule(session: Session, holder?: Holder): void {
-    const { sessions, grants, clock, clockSkewS } = this.#ports;
+    const { checker, sessions, grants, clock, clockSkewS } = this.#ports;
     const now = clock.now();
-    const nowS = Math.floor(sessions.timeMs(session, now) / 1000);
+    const timeMs = sessions.timeMs(session, now);
+    const nowS = Math.floor(timeMs / 1000);
+    const againMs = checker.isTimeBound ? timeMs + LIMITS.timeBoundSessionMs : Number.POSITIVE_INFINITY;
     const grantS =
       holder === undefined
         ? Number.POSITIVE_INFINITY
         : grants.liveFor(session.subject, holder.issuer, holder.actor, nowS).earliestEndS;
-    sessions.schedule(session, Math.min(grantS * 1000, endOfCredentialMs(session, clockSkewS)), now);
+    const endMs = Math.min(grantS * 1000, endOfCredentialMs(session, clockSkewS));
+    sessions.schedule(session, Math.min(endMs, againMs), now);
   }
 
   #decide(session: Session, now: Instant): Decision {

@@ -275,7 +275,7 @@ export const minted = z.object({ token: z.string() });
 
 const checks = z.array(
   z.object({
-    name: z.enum(['policy', 'keys', 'store', 'epoch', 'lease', 'view']),
+    name: z.enum(['policy', 'keys', 'store', 'epoch', 'lease', 'view', 'decision_log']),
     ok: z.boolean(),
     detail: z.string(),
   }),

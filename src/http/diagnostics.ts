@@ -10,7 +10,7 @@ import type { Route } from './router.ts';
 import { createRouter } from './router.ts';
 
 export interface ReadinessCheck {
-  readonly name: 'policy' | 'keys' | 'store' | 'epoch' | 'lease' | 'view';
+  readonly name: 'policy' | 'keys' | 'store' | 'epoch' | 'lease' | 'view' | 'decision_log';
   readonly ok: boolean;
   readonly detail: string;
 }

@@ -41,6 +41,8 @@ export const LIMITS = {
   sessionsMax: 100_000,
   killConfirmMs: 2_000,
   silentSessionKeptMs: 3_600_000,
+  /** Until a session under a policy that reads the time is decided again, besides at each ping. */
+  timeBoundSessionMs: 30_000,
   sessionKindCharsMax: 32,
   /** Of subject, action, resource and context as JSON: they are kept for as long as the session lives. */
   sessionRequestCharsMax: 16 * 1024,

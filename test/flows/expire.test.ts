@@ -329,3 +329,28 @@ describe('a session that ended', () => {
     expect(replica.reviewer.counts.get('policy')).toEqual({ reviewed: 1, killed: 0 });
   });
 });
+
+describe('a session under a policy that reads the time', () => {
+  async function openUntil(untilS: number) {
+    const replica = await start();
+    replica.policy.revision = { ...replica.policy.revision, readsNow: true };
+    replica.policy.rule = (input) => (input['now'] as number) < NOW_S + untilS;
+    return { replica, id: await open(replica, tokenOf('billing', 'j1', NOW_S)) };
+  }
+
+  it('is told at its next ping that its time is over', async () => {
+    const { replica, id } = await openUntil(5);
+    await advance(replica, 4_750);
+    expect(replica.keeper.ping(id).kill).toBeUndefined();
+    await advance(replica, 250);
+    expect(replica.keeper.ping(id)).toMatchObject({ freshForMs: 0, kill: { reason: 'policy_denied' } });
+  });
+
+  it('that never pings is killed within half a minute, and lives as long as policy says', async () => {
+    const { replica, id } = await openUntil(50);
+    await advance(replica, 49_000);
+    expect(killOf(replica, id)).toBeUndefined();
+    await advance(replica, 31_000);
+    expect(killOf(replica, id)).toMatchObject({ reason: 'policy_denied' });
+  });
+});

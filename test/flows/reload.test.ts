@@ -276,7 +276,8 @@ describe('the floor', () => {
     expect(await reloader.reload()).toEqual({
       state: 'refused',
       code: 'POLICY_INVALID',
-      detail: 'the bundle is older than the one that ran last: revision "9" after 10',
+      detail:
+        'the bundle is older than the one that ran last: revision "9" after 10; --allow-older lets it run',
       digest: 'three',
     });
     expect(reloader.policy.revision.digest).toBe('two');

@@ -13,7 +13,13 @@ import { makeReplica as make, pass } from '../support/replicas.ts';
 const NOW_S = 1_800_000_000;
 const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
 
-const outside = { policy: 'sha256:test', skewBackMs: 0, issuersWithoutKeys: [], targets: 0 };
+const outside = {
+  policy: 'sha256:test',
+  skewBackMs: 0,
+  issuersWithoutKeys: [],
+  targets: 0,
+  isRecording: undefined,
+};
 
 describe('joining', () => {
   it('opens an empty store by itself only where that was configured', async () => {

@@ -299,6 +299,12 @@ describe('a log that is required', () => {
     const session = await writ.data('/v1/sessions', { body: registration(token) });
     expect([session.status, session.body['id']]).toEqual([403, undefined]);
     expect((await writ.control('/v1/sessions')).body['sessions']).toEqual([]);
+    // Nobody sends requests to a replica that says that it is ready and answers all of them with no.
+    const notRecording = { name: 'decision_log', ok: false };
+    const probe = await writ.diagnostics('/readyz');
+    expect(probe.status).toBe(503);
+    expect(probe.body['checks']).toContainEqual(expect.objectContaining(notRecording));
+    expect((await writ.control('/v1/status')).body['verdict']).toBe('not ready');
     sink.mood = 200;
     let opened = session;
     const again = async (): Promise<number> => {
@@ -306,6 +312,7 @@ describe('a log that is required', () => {
       return opened.status;
     };
     await expect.poll(again, { timeout: 15_000 }).toBe(201);
+    expect((await writ.diagnostics('/readyz')).status).toBe(200);
     sink.mood = 500;
     const path = String(opened.body['events']).replace('/events', '');
     const fresher = { credential: { scheme: 'Bearer', token: await writ.mint({ ttlS: 7_200 }) } };

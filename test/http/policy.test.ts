@@ -137,7 +137,10 @@ describe('POST /v1/policy/reload', () => {
     await writeFile(file, first);
     expect(await reload(writ)).toMatchObject({
       status: 422,
-      body: { detail: 'the bundle is older than the one that ran last: revision "1" after 2' },
+      body: {
+        detail:
+          'the bundle is older than the one that ran last: revision "1" after 2; --allow-older lets it run',
+      },
     });
     await writ.close();
     opened.splice(opened.indexOf(writ), 1);
@@ -145,6 +148,9 @@ describe('POST /v1/policy/reload', () => {
     await expect(InProcessWrit.open({ sets, dataDir: writ.dataDir })).rejects.toMatchObject({
       code: 'POLICY_INVALID',
     });
+    const back = await InProcessWrit.open({ sets, dataDir: writ.dataDir, allowOlderPolicy: true });
+    expect((await back.control('/v1/policy')).body).toMatchObject({ revision: '1' });
+    await back.close();
     await writeFile(file, second);
     const again = await InProcessWrit.open({ sets: [...sets, 'policy.watch=false'], dataDir: writ.dataDir });
     opened.push(again);

@@ -774,7 +774,7 @@ const SESSIONS: readonly Removal[] = [
   {
     name: 'a ping is answered by grants that were taken away',
     file: flow('keep-session'),
-    find: 'reevaluator.owes(session) || ',
+    find: ' || reevaluator.owes(session)',
     replace: '',
     test: reevaluated('is told that the grant of billing is gone'),
   },
@@ -819,6 +819,27 @@ const SESSIONS: readonly Removal[] = [
     find: 'byMono !== undefined && byMono.endsMonoMs <= now.monoMs',
     replace: 'byMono !== undefined && byMono.endsMonoMs < 0',
     test: expired('dies though the wall clock was set back and stands still'),
+  },
+  {
+    name: 'a ping is answered by what policy said at another time',
+    file: flow('keep-session'),
+    find: 'checker.isTimeBound || ',
+    replace: '',
+    test: expired('is told at its next ping that its time is over'),
+  },
+  {
+    name: 'time alone never reaches a session that does not ping',
+    file: flow('review'),
+    find: 'Math.min(endMs, againMs)',
+    replace: 'endMs',
+    test: expired('that never pings is killed within half a minute'),
+  },
+  {
+    name: 'a kill whose outcome came with it is answered for to the end of days',
+    file: flow('follow'),
+    find: '      effects.killed(id);\n',
+    replace: '',
+    test: test('flows/claims', 'answers for the sessions of revocations'),
   },
   {
     name: 'a ping lets a holder go on beyond the end of its credential',

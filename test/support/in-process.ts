@@ -15,6 +15,8 @@ import { call } from './client.ts';
 import { faultOf } from './openapi-judge.ts';
 
 export interface InProcessOptions {
+  /** As `writ serve --allow-older` does. */
+  readonly allowOlderPolicy?: boolean;
   readonly fileText?: string;
   readonly sets?: readonly string[];
   readonly dev?: boolean;
@@ -39,6 +41,7 @@ export class InProcessWrit {
     fileText,
     sets = [],
     dev = true,
+    allowOlderPolicy = false,
     ...at
   }: InProcessOptions = {}): Promise<InProcessWrit> {
     const dataDir = at.dataDir ?? (await mkdtemp(join(tmpdir(), 'writ-in-process-')));
@@ -57,7 +60,7 @@ export class InProcessWrit {
       cwd: dataDir,
       replicaDefault: 'gw-1',
     });
-    return new InProcessWrit(dataDir, await compose({ config, log }), () => lines);
+    return new InProcessWrit(dataDir, await compose({ config, log, allowOlderPolicy }), () => lines);
   }
 
   /** Everything it has logged. */

@@ -27,9 +27,14 @@ export const DECISION_LOG_LIMITS = {
   chunkBytesMax: 1024 * 1024,
 } as const;
 
+/** Nobody may have asked since a line failed, because this replica is not ready: then it is worth another try. */
+const FORGOTTEN_MS = 10_000;
+
 export class DecisionLog {
   readonly #options: DecisionLogOptions;
   readonly #writer: BoundedWriter;
+  /** Monotonic milliseconds of the last line that was waited for in vain, while none was written since. */
+  #failedMs: number | undefined;
 
   constructor(options: DecisionLogOptions) {
     const { sink, log, chunkLinesMax, pendingBytesMax = DECISION_LOG_LIMITS.pendingBytesMax } = options;
@@ -49,6 +54,12 @@ export class DecisionLog {
     return { written: writtenLines, dropped: droppedLines, pendingBytes };
   }
 
+  /** False while lines that are waited for are not written: some are still waiting, or it was moments ago. */
+  get isRecording(): boolean {
+    if (this.#failedMs === undefined) return true;
+    return this.#writer.pendingBytes === 0 && performance.now() - this.#failedMs > FORGOTTEN_MS;
+  }
+
   /** Takes the line and returns at once. */
   write(decision: Observed, occasion: Occasion): void {
     this.#writer.write(this.#line(decision, occasion));
@@ -58,9 +69,13 @@ export class DecisionLog {
   async record(decision: Observed, occasion: Occasion): Promise<boolean> {
     const line = this.#line(decision, occasion);
     const recorded = Promise.withResolvers<boolean>();
-    const late = setTimeout(() => recorded.resolve(false), this.#options.recordMs);
+    const late = setTimeout(() => {
+      this.#failedMs = performance.now();
+      recorded.resolve(false);
+    }, this.#options.recordMs);
     this.#writer.write(line, (isWritten) => {
       clearTimeout(late);
+      this.#failedMs = isWritten ? undefined : performance.now();
       recorded.resolve(isWritten);
     });
     return recorded.promise;
