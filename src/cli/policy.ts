@@ -99,6 +99,7 @@ async function test(ports: PolicyPorts, dir: string, flags: OpaFlag): Promise<vo
   const { exitCode, output, problems } = await runOpa(opa, dir, ['test', '--ignore', '*.tar.gz', '.']);
   ports.print(`${output}${problems}`.trimEnd());
   if (exitCode !== 0) throw new WritError('POLICY_INVALID', "the policy's tests failed");
+  if (!/^(PASS|FAIL|SKIPPED): \d/m.test(output)) throw new WritError('POLICY_INVALID', `no tests in ${dir}`);
 }
 
 async function check(ports: PolicyPorts, file: string, flags: CheckFlags): Promise<void> {

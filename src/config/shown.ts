@@ -53,10 +53,13 @@ function sourceOf(path: string, { origins, fileTree, isDevBootstrap }: RawConfig
 /** Words at the end of a key that say that its value is a secret itself, and no file with one. */
 const SECRET_KEY = /(secret|password|passphrase|token|authorization|credentials?|headers)$/i;
 
+/** Its members are named by what they allow (`revoke:token`). */
+const SCOPES = 'control.scopes.';
+
 function redacted(value: unknown, path: string, filled: ReadonlyMap<string, string>): unknown {
   const spelt = filled.get(path);
   if (spelt !== undefined) return spelt;
-  if (SECRET_KEY.test(path)) return REDACTED;
+  if (SECRET_KEY.test(path) && !path.startsWith(SCOPES)) return REDACTED;
   if (typeof value === 'string') return withoutCredentials(value);
   if (Array.isArray(value)) return value.map((one, i) => redacted(one, `${path}[${i}]`, filled));
   if (!isMap(value)) return value;

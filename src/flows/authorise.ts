@@ -3,7 +3,12 @@
  * bundle has `writ/control/allow`, what that rule says too. A revoked caller commands nothing.
  */
 import type { Capability } from '../config/config.ts';
-import type { Credential, CredentialVerifier, VerifiedCredential } from '../credential/credential.ts';
+import type {
+  Credential,
+  CredentialVerifier,
+  Verification,
+  VerifiedCredential,
+} from '../credential/credential.ts';
 import { credentialInput } from '../decision/policy-input.ts';
 import type { PolicyEngine } from '../decision/policy-engine.ts';
 import type { Lease } from '../feed/lease.ts';
@@ -19,9 +24,9 @@ import type { RevocationView } from '../revocation/view.ts';
 export interface Caller {
   /** `admin`, or `iss|sub`: in entries and in the log. */
   readonly id: string;
-  /** Undefined: the admin token, which may do everything. */
-  readonly credential: VerifiedCredential | undefined;
   readonly capabilities: ReadonlySet<Capability>;
+  /** Undefined: the admin token, which may do everything. Judged again when the caller's order is here whole. */
+  readonly verification: Verification | undefined;
 }
 
 /** What a route needs. */
@@ -55,35 +60,30 @@ export class Authoriser {
 
   /** UNAUTHENTICATED for a credential that is none; FENCED when it cannot be known whether it is revoked. */
   async authenticate(credential: Credential): Promise<Caller> {
-    const { adminToken, verifier, lease, clock } = this.#ports;
+    const { adminToken, verifier, clock } = this.#ports;
     if (credential.scheme === 'Bearer' && isSameSecret(credential.token, adminToken)) return ADMIN;
     const verification = await verifier.verify(credential, clock.now().wallMs);
-    if (!verification.ok)
-      throw new WritError('UNAUTHENTICATED', `the credential was refused: ${verification.reason}`);
-    const verified = verification.credential;
-    this.#refuseRevoked(verified);
-    if (!lease.isFresh(clock.now()))
-      throw new WritError('FENCED', 'this replica holds no lease', { retryAfterS: 1 });
+    const verified = this.#requireGood(verification);
     return {
       id: `${verified.issuer}|${verified.subject}`,
-      credential: verified,
       capabilities: this.#capabilitiesOf(verified.claims['scope']),
+      verification,
     };
   }
 
   /**
    * FORBIDDEN unless `caller` may. `facts`: what the policy's rule reads beside the caller. UNAUTHENTICATED for one that
-   * was revoked since it was authenticated: a body that comes slowly must not outlive its sender's credential.
+   * was revoked, or expired, since it was authenticated: a body that comes slowly must not outlive its sender's credential.
    */
   authorise(caller: Caller, need: Need, facts: Readonly<Record<string, Json>> = {}): void {
-    if (caller.credential === undefined) return;
-    this.#refuseRevoked(caller.credential);
+    if (caller.verification === undefined) return;
+    const { verifier, policy, clock } = this.#ports;
+    const credential = this.#requireGood(verifier.reverify(caller.verification, clock.now().wallMs));
     if (!isAllowed(caller.capabilities, need))
       throw new WritError('FORBIDDEN', `the caller has no scope for this: ${nameOf(need)}`);
-    const { policy, clock } = this.#ports;
     if (!policy.hasEntrypoint(CONTROL_ENTRYPOINT)) return;
     const input = {
-      caller: credentialInput(caller.credential),
+      caller: credentialInput(credential),
       need: nameOf(need),
       ...facts,
       now: epochS(clock.now()),
@@ -93,11 +93,17 @@ export class Authoriser {
       throw new WritError('FORBIDDEN', 'policy does not allow this');
   }
 
-  #refuseRevoked({ handles, issuedAtS }: VerifiedCredential): void {
-    const { view, clock } = this.#ports;
-    const verdict = view.verdict(handles, issuedAtS, epochS(clock.now()));
+  #requireGood(verification: Verification): VerifiedCredential {
+    if (!verification.ok)
+      throw new WritError('UNAUTHENTICATED', `the credential was refused: ${verification.reason}`);
+    const { view, lease, clock } = this.#ports;
+    const now = clock.now();
+    const { credential } = verification;
+    const verdict = view.verdict(credential.handles, credential.issuedAtS, epochS(now));
     if (verdict.state === 'revoked')
       throw new WritError('UNAUTHENTICATED', `the credential was refused: ${verdict.by.reason}`);
+    if (!lease.isFresh(now)) throw new WritError('FENCED', 'this replica holds no lease', { retryAfterS: 1 });
+    return credential;
   }
 
   #capabilitiesOf(scope: Json | undefined): ReadonlySet<Capability> {
@@ -106,7 +112,11 @@ export class Authoriser {
   }
 }
 
-const ADMIN: Caller = { id: 'admin', credential: undefined, capabilities: new Set() };
+const ADMIN: Caller = {
+  id: 'admin',
+  capabilities: new Set(),
+  verification: undefined,
+};
 
 function isAllowed(held: ReadonlySet<Capability>, need: Need): boolean {
   switch (need.act) {

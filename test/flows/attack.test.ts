@@ -1,5 +1,6 @@
 /** Ways in which the flows once said more than they knew. */
 import { describe, expect, it } from 'vitest';
+import type { Verification } from '../../src/credential/credential.ts';
 import type { Target } from '../../src/feed/entry.ts';
 import { Authoriser } from '../../src/flows/authorise.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
@@ -170,5 +171,25 @@ describe('a caller whose body came slowly', () => {
     expect(() => authoriser.authorise(caller, { act: 'read' })).toThrow(
       expect.objectContaining({ code: 'UNAUTHENTICATED' }) as Error,
     );
+  });
+
+  it('commands nothing when its token expired meanwhile, or nobody knows whether it was revoked', async () => {
+    const { verifier, view, lease, policy, clock } = await start();
+    const ports = { adminToken: 'x', scopes: { 'writ:read': 'read' }, view, lease, policy, clock } as const;
+    const expired = { ok: false, reason: 'expired', detail: 'exp' } as const;
+    let isOver = false;
+    const ending = {
+      ...{ verify: verifier.verify.bind(verifier), handleOfToken: verifier.handleOfToken.bind(verifier) },
+      reverify: (known: Verification) => (isOver ? expired : known),
+    };
+    const authoriser = new Authoriser({ ...ports, verifier: ending });
+    const token = `${tokenOf('ops', 'c1', NOW_S)}|writ:read`;
+    const caller = await authoriser.authenticate({ scheme: 'Bearer', token });
+    authoriser.authorise(caller, { act: 'read' });
+    isOver = true;
+    expect(() => authoriser.authorise(caller, { act: 'read' })).toThrow(/expired/);
+    isOver = false;
+    lease.drop();
+    expect(() => authoriser.authorise(caller, { act: 'read' })).toThrow(/no lease/);
   });
 });
