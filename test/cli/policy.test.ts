@@ -188,6 +188,13 @@ describe('writ policy test', () => {
     });
   });
 
+  it('fails where there is no test: nothing was shown', async () => {
+    await withDirectory(async (dir) => {
+      await writeFiles(dir, { 'a.rego': AUTHZ });
+      expect((await writ(['test', dir])).error).toEqual(refused('POLICY_INVALID', /^no tests in /));
+    });
+  });
+
   it('passes for the policy that ships with Writ, which is where it looks by itself', async () => {
     const { lines, error } = await writ(['test']);
     expect(error).toBeUndefined();

@@ -25,6 +25,7 @@ describe('the shown configuration', () => {
     });
     expect(settings.get('issuers')).toEqual({ key: 'issuers', value: [], from: 'default' });
     expect(settings.has('fleetKeyFile')).toBe(false);
+    expect(settings.get('control.scopes')?.value).toMatchObject({ 'writ:revoke:token': 'revoke:token' });
     const order = CONFIG_KEYS.map(({ path }) => path);
     const places = [...settings.keys()].map((key) => order.indexOf(key));
     expect(places).toEqual(places.toSorted((left, right) => left - right));

@@ -697,9 +697,16 @@ const TELEMETRY: readonly Removal[] = [
   {
     name: 'a line that is late counts as written',
     file: telemetry('decision-log'),
-    find: 'recorded.resolve(false), this.#options.recordMs',
-    replace: 'recorded.resolve(true), this.#options.recordMs',
+    find: 'recorded.resolve(false);\n    }, this.#options.recordMs',
+    replace: 'recorded.resolve(true);\n    }, this.#options.recordMs',
     test: test('edges/telemetry/decision-log', 'has failed when the sink is late'),
+  },
+  {
+    name: 'a replica that answers nothing for want of lines says that it is ready',
+    file: 'src/flows/replica.ts',
+    find: "name: 'decision_log', ok: isRecording",
+    replace: "name: 'decision_log', ok: true",
+    test: test('http/decision-log', 'lets no yes out without a line, at any door'),
   },
   {
     name: 'a token that a caller put somewhere else is written down',
@@ -1039,8 +1046,8 @@ const POLICIES: readonly Removal[] = [
   {
     name: 'a policy that is older than the one that ran last runs',
     file: 'src/flows/reload.ts',
-    find: "  if (!allowOlder) return { state: 'refused', detail, digest };\n",
-    replace: '',
+    find: 'if (!allowOlder)',
+    replace: 'if (detail === undefined)',
     test: reloaded('refuses what is older than what ran last'),
   },
   {
