@@ -98,8 +98,8 @@ async function tryRemoval(tree: string, removal: Removal): Promise<RemovalResult
   }
 }
 
-/** vitest's own, its `rejects`, and fast-check's, which wraps the assertion that a property made. */
-const ASSERTED = /^(AssertionError|Error: promise resolved|Error: Property failed)/;
+/** vitest's own, its `poll` and `rejects`, and fast-check's, which wraps the assertion that a property made. */
+const ASSERTED = /^(AssertionError|Error: (expected .+ to |promise resolved|Property failed))/;
 
 function judge(report: Report | undefined): { outcome: Outcome; detail: string } {
   if (report === undefined) return { outcome: 'error', detail: 'the test run did not end by itself' };
