@@ -286,8 +286,47 @@ async function open(
     tracer,
     closing: closing.signal,
   });
+  const decisions = new DecisionCounts();
+  const opened = await openDecisionLog({
+    config: config.telemetry.decisionLog,
+    sources: {
+      labels: {
+        id: identity.incarnation,
+        version: VERSION,
+        replica: config.replica,
+        fleet: config.fleet,
+      },
+      entrypoint: config.policy.entrypoint,
+      position: () => renderPosition(cursor.position),
+      policyDigest: () => policy.revision.digest,
+      trace: (asking) => activeTraceIds() ?? parseTraceparent(asking?.headers['traceparent']),
+      wallMs: () => clock.now().wallMs,
+      monoMs: () => performance.now(),
+    },
+    pseudonymKey: deriveKey(fleetKey, 'writ decision log pseudonyms'),
+    log,
+  });
+  if (opened !== undefined) lifetime.own('decision log', () => opened.close());
+  const observer = createDecisionObserver({
+    counts: decisions,
+    decisionLog: opened?.decisionLog,
+    isRequired: config.telemetry.decisionLog.required,
+    trace: traces?.decided.bind(traces),
+    log,
+  });
+  const ids = new DecisionIds(random.bytes(16));
   const clockSkewS = config.clockSkewMs / 1000;
-  const reviewer = new Reviewer({ checker, sessions, grants, cursor, clock, clockSkewS, log });
+  const reviewer = new Reviewer({
+    checker,
+    sessions,
+    grants,
+    cursor,
+    clock,
+    clockSkewS,
+    observer,
+    ids,
+    log,
+  });
   for (const session of sessions.all()) reviewer.schedule(session);
   const reviews = { reviewer, sessions, clock, timer, log };
   const expirer = new Expirer(reviews);
@@ -371,37 +410,9 @@ async function open(
     });
   // Loaded here, before anyone can ask: it takes the loop tens of milliseconds.
   const { METRICS_TYPE, createMetricsPage } = await import('./edges/telemetry/prometheus.ts');
-  const decisions = new DecisionCounts();
   const durations = new RequestDurations();
   const probes = { record: durations.record.bind(durations) };
   const requests = { ...probes, trace: traces?.request.bind(traces) };
-  const opened = await openDecisionLog({
-    config: config.telemetry.decisionLog,
-    sources: {
-      labels: {
-        id: identity.incarnation,
-        version: VERSION,
-        replica: config.replica,
-        fleet: config.fleet,
-      },
-      entrypoint: config.policy.entrypoint,
-      position: () => renderPosition(cursor.position),
-      policyDigest: () => policy.revision.digest,
-      trace: ({ asking }) => activeTraceIds() ?? parseTraceparent(asking.headers['traceparent']),
-      wallMs: () => clock.now().wallMs,
-      monoMs: () => performance.now(),
-    },
-    pseudonymKey: deriveKey(fleetKey, 'writ decision log pseudonyms'),
-    log,
-  });
-  if (opened !== undefined) lifetime.own('decision log', () => opened.close());
-  const observer = createDecisionObserver({
-    counts: decisions,
-    decisionLog: opened?.decisionLog,
-    isRequired: config.telemetry.decisionLog.required,
-    trace: traces?.decided.bind(traces),
-    log,
-  });
   const page = createMetricsPage(
     metricsOf({
       version: VERSION,
@@ -487,7 +498,7 @@ async function open(
       keeper,
       sessions,
       decisionEntrypoint: config.policy.entrypoint,
-      ids: new DecisionIds(random.bytes(16)),
+      ids,
       publicUrl: () => publicUrl ?? '',
       openApi,
       observer,

@@ -30,6 +30,15 @@ export interface Occasion {
   readonly path?: string;
 }
 
+/** Nobody asked: a live session was decided again. */
+export interface ReviewOccasion extends Pick<Occasion, 'id' | 'startedMs' | 'asked'> {
+  readonly source: 'review';
+  /** The digest of its id, as lists of sessions show it. */
+  readonly session: string;
+  /** What made it necessary. */
+  readonly cause: string;
+}
+
 /** A decision, with what it was made on, and with the value that the OPA Data API gave as its answer. */
 export type Observed = Decision & { readonly evidence?: DecisionEvidence; readonly value?: PolicyValue };
 
@@ -41,4 +50,9 @@ export interface DecisionObserver {
    * Never rejects.
    */
   readonly record?: ((decision: Observed, occasion: Occasion) => Promise<boolean>) | undefined;
+}
+
+export interface KillObserver {
+  /** Told of each session that was decided again and killed. Never throws; it is dead whether there is a line or not. */
+  killed(decision: Decision, occasion: ReviewOccasion): void;
 }

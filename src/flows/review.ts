@@ -5,6 +5,7 @@
  */
 import type { Actor } from '../credential/credential.ts';
 import type { Decision } from '../decision/decision.ts';
+import type { KillObserver } from '../decision/observer.ts';
 import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import { renderPosition } from '../feed/position.ts';
@@ -24,6 +25,8 @@ export interface ReviewPorts {
   readonly cursor: Cursor;
   readonly clock: Clock;
   readonly clockSkewS: number;
+  readonly observer: KillObserver;
+  readonly ids: { readonly next: () => string };
   readonly log: Log;
 }
 
@@ -63,6 +66,7 @@ export class Reviewer {
   review(session: Session, cause: ReviewCause): ReviewOutcome {
     if (session.kill !== undefined) return 'ended';
     const { sessions, clock } = this.#ports;
+    const startedMs = performance.now();
     const now = clock.now();
     const decision = this.#decide(session, now);
     const count = this.#counts.get(cause) as ReviewCount;
@@ -74,7 +78,9 @@ export class Reviewer {
       case 'indeterminate':
         return 'unsettled';
       case 'deny':
-        if (this.#kill(session, decision, now)) count.killed += 1;
+        if (!this.#kill(session, decision, now)) return 'ended';
+        count.killed += 1;
+        this.#tell(session, decision, { startedMs, cause });
         return 'ended';
     }
   }
@@ -121,6 +127,17 @@ export class Reviewer {
       position: renderPosition(cursor.position),
     };
     return sessions.killOne(session, event, at);
+  }
+
+  /** Which session a change has ended stands in the decision log. */
+  #tell(
+    session: Session,
+    decision: Decision,
+    by: { readonly startedMs: number; readonly cause: ReviewCause },
+  ): void {
+    const { observer, ids } = this.#ports;
+    const asked = standingOf(session.grounds)?.request ?? { subject: { id: session.subject } };
+    observer.killed(decision, { id: ids.next(), source: 'review', asked, session: session.ref, ...by });
   }
 }
 

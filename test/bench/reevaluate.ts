@@ -24,6 +24,7 @@ import { sessionRefOf } from '../../src/session/session.ts';
 
 const clock = new FlooredClock(SYSTEM_SOURCES);
 const fingerprinter = new Fingerprinter(new Uint8Array(32).fill(3));
+const UNTOLD = { observer: { killed: () => undefined }, ids: { next: () => '' } };
 const ISSUER = 'https://idp.example';
 
 export interface Stall {
@@ -165,7 +166,7 @@ export async function measureReevaluation(count: number): Promise<ReevaluationCo
     },
   });
   const sessions = new SessionRegistry({ opened: () => undefined, ended: () => undefined });
-  const reviewer = new Reviewer({ checker, sessions, grants, cursor, clock, clockSkewS: 5, log });
+  const reviewer = new Reviewer({ checker, sessions, grants, cursor, clock, clockSkewS: 5, log, ...UNTOLD });
   const before = bytesUsed();
   register(sessions, reviewer, count);
   const bytesPerSession = (bytesUsed() - before) / count;

@@ -42,6 +42,13 @@ describe('a policy that changes', () => {
     expect(find(replica, denied).kill).toMatchObject({ reason: 'policy_denied' });
     expect(heard).toEqual([{ reason: 'policy_denied', position: expect.any(String) as string }]);
     expect(replica.reviewer.counts.get('policy')).toEqual({ reviewed: 2, killed: 1 });
+    expect(replica.killed).toMatchObject([
+      {
+        decision: { effect: 'deny', reason: 'policy_denied' },
+        occasion: { source: 'review', cause: 'policy', session: sessionRefOf(denied) },
+      },
+    ]);
+    expect(replica.killed[0]?.occasion.asked).toMatchObject({ resource: { id: '2' } });
     expect(replica.sessions.kills.list()).toContainEqual({ reason: 'policy_denied', told: 1, killed: 0 });
     expect(replica.log).toContainEqual(
       expect.objectContaining({ sentence: 'live sessions were evaluated again', count: 2 }),

@@ -151,6 +151,31 @@ describe('a line', () => {
     for (const part of token.split('.')) expect(text).not.toContain(part);
   });
 
+  it.each(['', 'required=true'])('is there for a session that a change ended (%s)', async (set) => {
+    const writ = await startWithFile(...(set === '' ? [] : [set]));
+    const entitled = { subject: { id: 'clerk' }, action: 'read', resource: { type: 'ledger' } };
+    const { id } = (await writ.control('/v1/grants', { body: entitled })).body;
+    const resource = { type: 'ledger', id: '7' };
+    const opened = await writ.data('/v1/sessions', {
+      body: { ...registration(await writ.mint({ sub: 'clerk', scope: '' })), resource },
+    });
+    expect(opened.status).toBe(201);
+    await writ.control(`/v1/grants/${String(id)}`, { method: 'DELETE' });
+    const ended = async (): Promise<Line | undefined> =>
+      (await lines()).find(({ source }) => source === 'review');
+    await expect.poll(ended).toBeDefined();
+    const [listed] = (await writ.control('/v1/sessions')).body['sessions'] as Line[];
+    expect(await ended()).toMatchObject({
+      decision: 'deny',
+      reason: 'policy_denied',
+      cause: 'grant',
+      session: listed?.['session'],
+      subject: 'clerk',
+      input: { resource },
+    });
+    expect(await readFile(file, 'utf8')).not.toContain(String(opened.body['id']));
+  });
+
   it('is masked as it is configured', async () => {
     const writ = await startWithFile('mask=[/input/context/ip, /requested_by]', 'subjects=pseudonym');
     const body = { ...evaluation(), context: { ip: '10.9.8.7', zone: 'eu' } };

@@ -11,6 +11,8 @@ import type {
 import type { Handle } from '../../src/credential/handle.ts';
 import { Fingerprinter } from '../../src/credential/handle.ts';
 import { GrantTable } from '../../src/decision/grants.ts';
+import type { Decision } from '../../src/decision/decision.ts';
+import type { ReviewOccasion } from '../../src/decision/observer.ts';
 import type { PolicyEngine, PolicyRevision } from '../../src/decision/policy-engine.ts';
 import type { AccessRequest } from '../../src/decision/request.ts';
 import { Cursor } from '../../src/feed/cursor.ts';
@@ -245,6 +247,8 @@ export class TestReplica {
   readonly renewer: Renewer;
   readonly checker: Checker;
   readonly reviewer: Reviewer;
+  /** What the decision log would be told of sessions that were killed by a review. */
+  readonly killed: { readonly decision: Decision; readonly occasion: ReviewOccasion }[] = [];
   readonly expirer: Expirer;
   readonly reevaluator: Reevaluator;
   readonly keeper: SessionKeeper;
@@ -359,6 +363,8 @@ export class TestReplica {
       cursor,
       clock,
       clockSkewS: 5,
+      observer: { killed: (decision, occasion) => this.killed.push({ decision, occasion }) },
+      ids: { next: () => `dec_${this.killed.length}` },
       log,
     });
     const { reviewer } = this;

@@ -3,7 +3,7 @@
  * besides: who acted for whom, the reason, the position in the feed, the revocation. Called once for each line.
  */
 import type { Decision } from '../../decision/decision.ts';
-import type { Observed, Occasion } from '../../decision/observer.ts';
+import type { Asking, Observed, Occasion, ReviewOccasion } from '../../decision/observer.ts';
 import { credentialInput } from '../../decision/policy-input.ts';
 import type { Event } from './decision-mask.ts';
 import type { TraceIds } from './trace-context.ts';
@@ -17,22 +17,27 @@ export interface EventSources {
   readonly position: () => string;
   readonly policyDigest: () => string;
   /** Of the request that is being answered, when it has a trace. */
-  readonly trace: (occasion: Occasion) => TraceIds | undefined;
+  readonly trace: (asking: Asking | undefined) => TraceIds | undefined;
   readonly wallMs: () => number;
   readonly monoMs: () => number;
 }
 
-export function eventOf(decision: Observed, occasion: Occasion, sources: EventSources): Event {
-  const { id, source, startedMs, asked, path, asking } = occasion;
+export function eventOf(
+  decision: Observed,
+  occasion: Occasion | ReviewOccasion,
+  sources: EventSources,
+): Event {
+  const { id, source, startedMs, asked } = occasion;
+  const { path, asking } = occasion.source === 'review' ? NOBODY : occasion;
   const { credential, effect, reason, detail, revocation } = decision;
-  const trace = sources.trace(occasion);
+  const trace = sources.trace(asking);
   const [agent] = credential?.actors ?? [];
   return {
     labels: sources.labels,
     decision_id: id,
     trace_id: trace?.traceId,
     span_id: trace?.spanId,
-    request_id: requestIdOf(asking.headers['x-request-id']),
+    request_id: requestIdOf(asking?.headers['x-request-id']),
     bundles: { policy: { revision: decision.evidence?.policy ?? sources.policyDigest() } },
     path: path ?? sources.entrypoint,
     input: {
@@ -40,19 +45,22 @@ export function eventOf(decision: Observed, occasion: Occasion, sources: EventSo
       ...(credential === undefined ? {} : { credential: credentialInput(credential) }),
     },
     result: path === undefined ? resultOf(decision) : valueOf(decision.value),
-    requested_by: asking.socket.remoteAddress,
+    requested_by: asking?.socket.remoteAddress,
     timestamp: new Date(sources.wallMs()).toISOString(),
     metrics: { timer_server_handler_ns: Math.round((sources.monoMs() - startedMs) * 1e6) },
     decision: effect,
     reason,
     detail,
     source,
+    ...(occasion.source === 'review' ? { session: occasion.session, cause: occasion.cause } : {}),
     subject: credential?.subject ?? subjectOf(asked),
     agent: agent?.subject,
     position: decision.evidence?.position ?? sources.position(),
     revocation,
   };
 }
+
+const NOBODY = { path: undefined, asking: undefined };
 
 /** An access request is taken member by member: the object behind it has the credential too. */
 function inputOf(asked: Occasion['asked'], isData: boolean): object {

@@ -2,7 +2,7 @@
  * The decision log: one line for each decision, masked, to one sink, through a bounded queue. A sink that hangs, fills
  * up or dies costs lines, which are counted, and never time. Only where a line is required does an answer wait for it.
  */
-import type { Observed, Occasion } from '../../decision/observer.ts';
+import type { Observed, Occasion, ReviewOccasion } from '../../decision/observer.ts';
 import type { Log } from '../../kernel/log.ts';
 import { BoundedWriter } from './bounded-writer.ts';
 import type { WriteChunk } from './bounded-writer.ts';
@@ -61,7 +61,7 @@ export class DecisionLog {
   }
 
   /** Takes the line and returns at once. */
-  write(decision: Observed, occasion: Occasion): void {
+  write(decision: Observed, occasion: Occasion | ReviewOccasion): void {
     this.#writer.write(this.#line(decision, occasion));
   }
 
@@ -86,7 +86,7 @@ export class DecisionLog {
     return this.#writer.drain(graceMs);
   }
 
-  #line(decision: Observed, occasion: Occasion): string {
+  #line(decision: Observed, occasion: Occasion | ReviewOccasion): string {
     const { mask, sources } = this.#options;
     const event = eventOf(decision, occasion, sources);
     const text = mask.render({ ...event });

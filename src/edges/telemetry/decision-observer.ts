@@ -1,10 +1,9 @@
 /**
  * The DecisionObserver of a running Writ: every decision is counted, has its line where there is a decision log, and is
- * said on its span where there are traces. It
- * is called on the hot path and never throws: a fault in telling of a decision must not become a fault of its answer.
+ * said on its span where there are traces. It is called on the hot path and never throws: a fault in telling of a decision must not become a fault of its answer.
  */
 import type { DecisionCounts } from '../../decision/counts.ts';
-import type { DecisionObserver } from '../../decision/observer.ts';
+import type { DecisionObserver, KillObserver } from '../../decision/observer.ts';
 import type { Log } from '../../kernel/log.ts';
 import type { DecisionLog } from './decision-log.ts';
 
@@ -18,7 +17,7 @@ export interface ObserverOptions {
   readonly log: Log;
 }
 
-export function createDecisionObserver(options: ObserverOptions): DecisionObserver {
+export function createDecisionObserver(options: ObserverOptions): DecisionObserver & KillObserver {
   const { counts, decisionLog, isRequired, trace, log } = options;
   const failed = (error: unknown, decision: string): false => {
     const detail = error instanceof Error ? error.name : 'unknown';
@@ -37,8 +36,15 @@ export function createDecisionObserver(options: ObserverOptions): DecisionObserv
       failed(error, occasion.id);
     }
   };
-  if (decisionLog === undefined || !isRequired) return { decided };
+  const killed: KillObserver['killed'] = (decision, occasion) => {
+    try {
+      decisionLog?.write(decision, occasion);
+    } catch (error) {
+      failed(error, occasion.id);
+    }
+  };
+  if (decisionLog === undefined || !isRequired) return { decided, killed };
   const record: DecisionObserver['record'] = (decision, occasion) =>
     decisionLog.record(decision, occasion).catch((error: unknown) => failed(error, occasion.id));
-  return { decided, record };
+  return { decided, killed, record };
 }

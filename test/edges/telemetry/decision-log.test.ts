@@ -87,6 +87,10 @@ describe('an observer', () => {
     observer.decided(DENY, OCCASION);
     expect(counts.durationS.count).toBe(1);
     expect(said).toEqual(['a decision could not be told of']);
+    const { id, startedMs, asked } = OCCASION;
+    observer.killed(DENY, { id, startedMs, asked, source: 'review', session: 's', cause: 'time' });
+    expect(said).toHaveLength(2);
+    expect(counts.durationS.count).toBe(1);
     expect(observer.record).toBeUndefined();
   });
 
