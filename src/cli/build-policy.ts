@@ -60,11 +60,15 @@ export async function buildPolicy({
   }
 }
 
-/** Puts a bundle where a server may be reading one: there is no moment at which half of it is there. */
+/** Puts a bundle where a server may be reading one: there is no moment at which half of it is there. CONFIG_INVALID. */
 export async function writeBundle(bundle: Uint8Array, out: string): Promise<void> {
   const part = `${resolve(out)}.part`;
-  await writeFile(part, bundle);
-  await rename(part, out);
+  try {
+    await writeFile(part, bundle);
+    await rename(part, out);
+  } catch (cause) {
+    throw new WritError('CONFIG_INVALID', `${out} cannot be written`, { cause });
+  }
 }
 
 async function unpack(

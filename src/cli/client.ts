@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
+import { WritError } from '../kernel/error.ts';
 import type { Json, JsonObject } from '../kernel/json.ts';
 import { isJsonObject } from '../kernel/json.ts';
 
@@ -30,7 +31,7 @@ export class ClientError extends Error {
 
 const DEADLINE_MS = 40_000;
 
-/** One request. ClientError when no answer comes. */
+/** One request. ClientError when no answer comes, CONFIG_INVALID for what is no address. */
 export function call(
   endpoint: Endpoint,
   method: string,
@@ -93,6 +94,11 @@ function openRequest(
   options: Parameters<typeof requestHttp>[1] & object,
 ): ReturnType<typeof requestHttp> {
   if (url.startsWith('unix:')) return requestHttp({ ...options, socketPath: url.slice(5), path });
+  if (!/^https?:\/\/./.test(url) || !URL.canParse(path, url))
+    throw new WritError(
+      'CONFIG_INVALID',
+      `${JSON.stringify(url)} is no address of a server: http://…, https://… or unix:/path`,
+    );
   const target = new URL(path, url);
   return target.protocol === 'https:' ? requestHttps(target, options) : requestHttp(target, options);
 }

@@ -1,18 +1,16 @@
 /** `writ lock | unlock | grant | ungrant`: what can be taken back. A token only from standard input. */
-import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { Argument, InvalidArgumentError, Option } from 'commander';
 import { SELECTOR_KINDS } from '../feed/entry.ts';
 import { parseInstant } from '../kernel/clock.ts';
-import type { JsonObject } from '../kernel/json.ts';
-import type { Endpoint, Reply } from './client.ts';
-import { ClientError, call, objectOf } from './client.ts';
+import { call, objectOf } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
+import { order, parseWaitMs, showReached } from './order.ts';
 import type { CliPorts } from './ports.ts';
 import type { ServerOptions } from './server-options.ts';
 import { controlEndpoint, withServerOptions } from './server-options.ts';
-import { explain, showObject } from './show.ts';
+import { explain } from './show.ts';
 import { cell } from './terminal.ts';
 
 interface EndOptions {
@@ -53,11 +51,13 @@ function addLock(program: Command, ports: CliPorts): void {
     .argument('[value]', 'what it names; a token is read from standard input with -')
     .option('--issuer <issuer>', 'the issuer, where the kind has one')
     .option('--name <claim>', 'the claim, for kind claim')
-    .addOption(new Option('--expires-in <time>', 'such as 90s, 30m, 2h, 7d').argParser(parseDurationMs))
+    .addOption(
+      new Option('--expires-in <time>', 'such as 90s, 30m, 2h, 7d; at most 31d').argParser(parseDurationMs),
+    )
     .addOption(new Option('--expires-at <time>', 'RFC 3339').argParser(parseTime).conflicts('expiresIn'))
     .option('--reason <text>')
     .addOption(new Option('--wait <word>').choices(['accepted', 'durable', 'enforced']).default('enforced'))
-    .option('--wait-ms <ms>', 'how long to wait for it', parseMs, 5_000)
+    .option('--wait-ms <ms>', 'how long to wait for it', parseWaitMs, 5_000)
     .option('--idempotency-key <key>', 'repeat safely under the same key (default: a new one)')
     .allowUnknownOption();
   withServerOptions(command).action((kind: string, value: string | undefined, options: LockOptions) =>
@@ -73,19 +73,11 @@ async function lock(
 ): Promise<ExitCode> {
   const problem = problemOf(kind, value, options);
   if (problem !== undefined) return misused(problem, ports);
-  const endpoint = await controlEndpoint(options, ports.around);
   const named = value === '-' ? (await ports.terminal.read()).trim() : value;
   const { issuer, name, reason, wait, waitMs } = options;
   const selector = { kind, value: named, issuer, name };
   const expiresAt = endOf(options.expiresIn, options.expiresAt);
-  const reply = await send(
-    endpoint,
-    '/v1/locks',
-    { selector, reason, expiresAt, wait, waitMs },
-    options,
-    ports,
-  );
-  return typeof reply === 'number' ? reply : showReached(reply, options, ports);
+  return order('/v1/locks', { selector, reason, expiresAt, wait, waitMs }, options, ports);
 }
 
 function problemOf(kind: string, value: string | undefined, options: LockOptions): string | undefined {
@@ -101,7 +93,10 @@ function addGrant(program: Command, ports: CliPorts): void {
   const command = program
     .command('grant')
     .description('entitle a subject to an action on a type of resource, or on one resource')
-    .requiredOption('--subject <[type:]id>', 'who; without a type, of any')
+    .requiredOption(
+      '--subject <[type:]id>',
+      "who; without a type, of any; ':id' for an id that has a colon itself",
+    )
     .requiredOption('--action <name>')
     .requiredOption('--resource <type[:id]>', 'on what; without an id, on all of the type')
     .option('--issuer <issuer>', 'of whose credentials the subject must be (default: of any)')
@@ -118,18 +113,14 @@ function addGrant(program: Command, ports: CliPorts): void {
 async function grant(options: GrantOptions, ports: CliPorts): Promise<ExitCode> {
   const { action, issuer } = options;
   const [resourceType, resourceId] = splitAt(options.resource);
-  const [subjectType, subjectId] = options.subject.includes(':')
-    ? splitAt(options.subject)
-    : [undefined, options.subject];
   const body = {
-    subject: { type: subjectType, id: subjectId },
+    subject: subjectOf(options.subject),
     action,
     resource: { type: resourceType, id: resourceId },
     issuer,
     until: endOf(options.for, options.until),
   };
-  const reply = await send(await controlEndpoint(options, ports.around), '/v1/grants', body, options, ports);
-  return typeof reply === 'number' ? reply : showReached(reply, options, ports);
+  return order('/v1/grants', body, options, ports);
 }
 
 /** The words that take back. */
@@ -151,38 +142,6 @@ function addTakingBack(program: Command, ports: CliPorts): void {
   }
 }
 
-/** Always under a key, so that whoever is left without an answer can ask again and get one entry. */
-async function send(
-  endpoint: Endpoint,
-  path: string,
-  body: object,
-  { idempotencyKey = randomUUID() }: { readonly idempotencyKey?: string },
-  ports: CliPorts,
-): Promise<Reply | ExitCode> {
-  const sayHowToRepeat = (): void =>
-    ports.terminal.problem(
-      `whether it was done is unknown; repeat it with --idempotency-key ${idempotencyKey}`,
-    );
-  try {
-    const sent = JSON.parse(JSON.stringify(body)) as JsonObject;
-    const reply = await call(endpoint, 'POST', path, sent, { 'idempotency-key': idempotencyKey });
-    if (reply.status < 400) return reply;
-    const code = explain(ports, objectOf(reply), reply.status);
-    if (code === EXIT.unknown) sayHowToRepeat();
-    return code;
-  } catch (error) {
-    if (error instanceof ClientError && error.isUncertain) sayHowToRepeat();
-    throw error;
-  }
-}
-
-function showReached(reply: Reply, options: ServerOptions, ports: CliPorts): ExitCode {
-  const body = objectOf(reply);
-  showObject(ports, options, body);
-  if (reply.status === 200 || reply.status === 201) return EXIT.done;
-  return body['state'] === 'partial' ? EXIT.partial : EXIT.unknown;
-}
-
 function misused(problem: string, ports: CliPorts): ExitCode {
   ports.terminal.problem(problem);
   return EXIT.usage;
@@ -191,6 +150,13 @@ function misused(problem: string, ports: CliPorts): ExitCode {
 /** RFC 3339; a length of time counts from this machine's clock. */
 function endOf(afterMs: number | undefined, at: string | undefined): string | undefined {
   return afterMs === undefined ? at : new Date(Date.now() + afterMs).toISOString();
+}
+
+/** `billing`, `service:billing`; what begins with a colon is an id without a type, whatever else is in it. */
+function subjectOf(text: string): { readonly type?: string; readonly id: string } {
+  const [type, id] = splitAt(text);
+  if (id === undefined) return { id: type };
+  return type === '' ? { id } : { type, id };
 }
 
 /** `invoice:42` -> type and id; the id may hold colons of its own. */
@@ -204,7 +170,8 @@ const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_60
 function parseDurationMs(text: string): number {
   const [, count = '', unit = ''] = /^([1-9]\d{0,5})([smhd])$/.exec(text) ?? [];
   const unitMs = UNIT_MS[unit];
-  if (unitMs === undefined) throw new InvalidArgumentError('a whole number and s, m, h or d, such as 2h.');
+  if (unitMs === undefined)
+    throw new InvalidArgumentError('a whole number of at most six digits and s, m, h or d, such as 2h.');
   return Number(count) * unitMs;
 }
 
@@ -212,9 +179,4 @@ function parseTime(text: string): string {
   if (parseInstant(text) === undefined)
     throw new InvalidArgumentError('an RFC 3339 time, such as 2030-01-31T08:00:00Z.');
   return text;
-}
-
-function parseMs(text: string): number {
-  if (/^\d{1,5}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('milliseconds, a whole number.');
 }

@@ -58,7 +58,7 @@ function addLists(program: Command, ports: CliPorts): void {
     const command = program.command(name).description(`list the ${name}`);
     withServerOptions(command).action((options: ServerOptions) =>
       ports.run(async () => {
-        const reply = await call(await controlEndpoint(options, ports.around), 'GET', path);
+        const reply = await callOrUnknown(await controlEndpoint(options, ports.around), 'GET', path);
         if (reply.status !== 200) return explain(ports, objectOf(reply), reply.status);
         showList(ports, options, objectOf(reply), name, columns);
         return EXIT.done;

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { toBase64Url } from '../kernel/digest.ts';
 import { isJsonObject } from '../kernel/json.ts';
 import type { CliPorts } from './ports.ts';
-import { call, objectOf } from './client.ts';
+import { callOrUnknown, objectOf } from './client.ts';
 import { EXIT } from './exit.ts';
 import type { ServerOptions } from './server-options.ts';
 import { controlEndpoint, withServerOptions } from './server-options.ts';
@@ -28,7 +28,7 @@ export function addKeys(program: Command, ports: CliPorts): void {
     .description('print the public keys that receipts and ledgers are checked with');
   withServerOptions(keys).action((options: ServerOptions) =>
     ports.run(async () => {
-      const reply = await call(await controlEndpoint(options, ports.around), 'GET', '/v1/keys');
+      const reply = await callOrUnknown(await controlEndpoint(options, ports.around), 'GET', '/v1/keys');
       const body = objectOf(reply);
       if (reply.status !== 200) return explain(ports, body, reply.status);
       if (options.json === true) ports.terminal.out(cell(body));
@@ -66,7 +66,8 @@ function addText(
   return withServerOptions(command).action(async (...given: unknown[]) =>
     ports.run(async () => {
       const [id, options] = (argument === undefined ? ['', given[0]] : given) as [string, TextOptions];
-      const reply = await call(await controlEndpoint(options, ports.around), 'GET', path(id, options));
+      const endpoint = await controlEndpoint(options, ports.around);
+      const reply = await callOrUnknown(endpoint, 'GET', path(id, options));
       if (reply.status !== 200) return explain(ports, objectOf(reply), reply.status);
       const text = reply.text.replace(/\n$/, '');
       // A file gets the very bytes, because they are verified; a terminal gets what cannot act on it.

@@ -1,7 +1,7 @@
 /** `writ policy status | reload`: the policy of a running server. Exit 1 when the server refuses the bundle. */
 import type { Command } from 'commander';
-import type { JsonObject } from '../kernel/json.ts';
-import { call, objectOf } from './client.ts';
+import { call, callOrUnknown, objectOf } from './client.ts';
+import type { Endpoint, Reply } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
 import type { CliPorts } from './ports.ts';
@@ -17,7 +17,7 @@ interface ReloadOptions extends ServerOptions {
 export function addLivePolicy(policy: Command, ports: CliPorts): void {
   const status = policy.command('status').description('the policy that runs, and what was refused instead');
   withServerOptions(status).action((options: ServerOptions) =>
-    ports.run(() => ask(ports, options, ['GET', '/v1/policy'])),
+    ports.run(() => ask(ports, options, (endpoint) => callOrUnknown(endpoint, 'GET', '/v1/policy'))),
   );
   const reload = policy
     .command('reload')
@@ -25,16 +25,18 @@ export function addLivePolicy(policy: Command, ports: CliPorts): void {
     .option('--allow-older', 'also when it is older than the one that ran last');
   withServerOptions(reload).action((options: ReloadOptions) => {
     const body = { allowOlder: options.allowOlder === true };
-    return ports.run(() => ask(ports, options, ['POST', '/v1/policy/reload', body]));
+    return ports.run(() =>
+      ask(ports, options, (endpoint) => call(endpoint, 'POST', '/v1/policy/reload', body)),
+    );
   });
 }
 
 async function ask(
   ports: CliPorts,
   options: ServerOptions,
-  request: ['GET' | 'POST', string, JsonObject?],
+  request: (endpoint: Endpoint) => Promise<Reply>,
 ): Promise<ExitCode> {
-  const reply = await call(await controlEndpoint(options, ports.around), ...request);
+  const reply = await request(await controlEndpoint(options, ports.around));
   if (reply.status !== 200) return explain(ports, objectOf(reply), reply.status);
   showObject(ports, options, objectOf(reply));
   return EXIT.done;

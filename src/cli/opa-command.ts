@@ -3,7 +3,7 @@
  * Always by an absolute path, with an environment of nothing, because opa takes flags from its environment too.
  */
 import { execFile } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { WritError } from '../kernel/error.ts';
@@ -57,6 +57,7 @@ export function runOpa(opa: OpaPath, dir: string, args: readonly string[]): Prom
     execFile(opa, args, options, (error, output, problems) => {
       const exitCode = error === null ? 0 : error.code;
       if (typeof exitCode === 'number') resolved({ exitCode, output, problems });
+      else if (!existsSync(dir)) rejected(new WritError('CONFIG_INVALID', `there is no directory ${dir}`));
       else rejected(new WritError('CONFIG_INVALID', `opa could not be run in ${dir}`, { cause: error }));
     });
   });

@@ -1,6 +1,7 @@
 /** `writ policy build | test | check`: offline, no server. Exit 1 is a WritError that is thrown, 2 is commander's. */
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
+import { isOrdered } from '../decision/revision.ts';
 import { WritError } from '../kernel/error.ts';
 import { buildPolicy, writeBundle } from './build-policy.ts';
 import { findOpa, runOpa } from './opa-command.ts';
@@ -92,6 +93,8 @@ async function build(ports: PolicyPorts, dir: string, flags: BuildFlags): Promis
   const policy = await ports.openEngine({ bundle, entrypoint: entrypoints[0] ?? DECISION });
   await writeBundle(bundle, flags.output);
   printPolicy(ports, policy, flags.json === true);
+  if (revision !== undefined && !isOrdered(revision) && flags.json !== true)
+    ports.print(`no server can tell what is older than revision ${cell(revision)}`);
 }
 
 async function test(ports: PolicyPorts, dir: string, flags: OpaFlag): Promise<void> {

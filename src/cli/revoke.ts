@@ -1,18 +1,14 @@
 /** `writ revoke`: one selector from the arguments (a token only from standard input), and what became of it. */
-import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
-import { Argument, InvalidArgumentError, Option } from 'commander';
-import type { JsonObject } from '../kernel/json.ts';
+import { Argument, Option } from 'commander';
 import { SELECTOR_KINDS } from '../feed/entry.ts';
 import type { CliPorts } from './ports.ts';
-import type { Endpoint, Reply } from './client.ts';
-import { ClientError, call, objectOf } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
-import { explain, showObject } from './show.ts';
+import { order, parseWaitMs } from './order.ts';
 import { cell } from './terminal.ts';
 import type { ServerOptions } from './server-options.ts';
-import { controlEndpoint, withServerOptions } from './server-options.ts';
+import { withServerOptions } from './server-options.ts';
 
 interface RevokeOptions extends ServerOptions {
   readonly issuer?: string;
@@ -38,7 +34,7 @@ export function addRevoke(program: Command, ports: CliPorts): void {
     .option('--reason <text>')
     .option('--ticket <text>')
     .addOption(new Option('--wait <word>').choices(['accepted', 'durable', 'enforced']).default('enforced'))
-    .option('--wait-ms <ms>', 'how long to wait for it', parseMs, 5_000)
+    .option('--wait-ms <ms>', 'how long to wait for it', parseWaitMs, 5_000)
     .option('--idempotency-key <key>', 'repeat safely under the same key (default: a new one)')
     .option('--dry-run', 'say what would die; append nothing')
     // One base64url id in 64 begins with a dash, and is a value all the same.
@@ -64,54 +60,12 @@ async function revoke(
     );
     return EXIT.usage;
   }
-  const endpoint = await controlEndpoint(options, ports.around);
   const named = value === '-' ? (await ports.terminal.read()).trim() : value;
-  const { idempotencyKey = randomUUID() } = options;
-  const reply = await send(endpoint, bodyOf(kind, named, options), idempotencyKey, ports);
-  const body = objectOf(reply);
-  if (reply.status >= 400) {
-    const code = explain(ports, body, reply.status);
-    if (code === EXIT.unknown) sayHowToRepeat(ports, idempotencyKey);
-    return code;
-  }
-  showObject(ports, options, body);
-  return exitOf(reply.status, body);
+  return order('/v1/revocations', bodyOf(kind, named, options), options, ports);
 }
 
-/** Always under a key, so that whoever is left without an answer can ask again and get one revocation. */
-async function send(
-  endpoint: Endpoint,
-  body: JsonObject,
-  idempotencyKey: string,
-  ports: CliPorts,
-): Promise<Reply> {
-  try {
-    return await call(endpoint, 'POST', '/v1/revocations', body, { 'idempotency-key': idempotencyKey });
-  } catch (error) {
-    if (error instanceof ClientError && error.isUncertain) sayHowToRepeat(ports, idempotencyKey);
-    throw error;
-  }
-}
-
-function sayHowToRepeat(ports: CliPorts, idempotencyKey: string): void {
-  ports.terminal.problem(
-    `whether it was revoked is unknown; repeat it with --idempotency-key ${idempotencyKey}`,
-  );
-}
-
-function parseMs(text: string): number {
-  if (/^\d{1,5}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('milliseconds, a whole number.');
-}
-
-function bodyOf(kind: string, value: string | undefined, options: RevokeOptions): JsonObject {
+function bodyOf(kind: string, value: string | undefined, options: RevokeOptions): object {
   const { issuer, name, before, reason, ticket, wait = 'enforced', waitMs = 5_000, dryRun } = options;
   const selector = { kind, value, issuer, name, before };
-  const body = { selector, reason, ticket, wait, waitMs, dryRun };
-  return JSON.parse(JSON.stringify(body)) as JsonObject;
-}
-
-function exitOf(status: number, body: JsonObject): ExitCode {
-  if (status === 200 || status === 201) return EXIT.done;
-  return body['state'] === 'partial' ? EXIT.partial : EXIT.unknown;
+  return { selector, reason, ticket, wait, waitMs, dryRun };
 }

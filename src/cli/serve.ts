@@ -5,6 +5,7 @@ import { renderProblems } from '../config/config.ts';
 import type { CliPorts } from './ports.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
+import { missingFiles } from './named-files.ts';
 import { addConfigShow } from './overview.ts';
 import type { ConfigOptions } from './server-options.ts';
 import { readConfig, withConfigOptions } from './server-options.ts';
@@ -51,13 +52,14 @@ export function addServe(program: Command, ports: CliPorts, { serve }: ServePort
   withConfigOptions(check).action((file: string | undefined, options: CheckOptions) =>
     ports.run(async () => {
       const result = readConfig(file === undefined ? options : { ...options, config: file }, ports.around);
+      const warnings = result.ok ? [...result.warnings, ...missingFiles(result.config)] : [];
       if (options.json === true) {
-        const { problems, warnings } = { problems: [], warnings: [], ...result };
+        const { problems } = { problems: [], ...result };
         ports.terminal.out(JSON.stringify({ valid: result.ok, problems, warnings }));
         return result.ok ? EXIT.done : EXIT.error;
       }
       if (!result.ok) return explainConfig(ports, result.problems);
-      if (result.warnings.length > 0) ports.terminal.problem(renderProblems(result.warnings));
+      if (warnings.length > 0) ports.terminal.problem(renderProblems(warnings));
       ports.terminal.out('the configuration is valid');
       return EXIT.done;
     }),

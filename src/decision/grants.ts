@@ -27,7 +27,15 @@ export interface GrantRecord {
   /** Epoch seconds: from that second on it is over. */
   readonly untilS?: number;
   /** What took it away. */
-  readonly ungrant?: { readonly id: string; readonly position: Position };
+  readonly ungrant?: UngrantRecord;
+}
+
+export interface UngrantRecord {
+  readonly id: string;
+  readonly position: Position;
+  /** RFC 3339, by the appender's clock. */
+  readonly at: string;
+  readonly caller: string;
 }
 
 export interface LiveGrants {
@@ -51,7 +59,7 @@ interface Kept {
 }
 
 interface Tombstone {
-  readonly ungrant: { readonly id: string; readonly position: Position };
+  readonly ungrant: UngrantRecord;
   readonly endS: number;
 }
 
@@ -154,7 +162,8 @@ export class GrantTable {
 
   #ungrant(entry: UngrantEntry, position: Position): string | undefined {
     const before = this.#tombstones.get(entry.grant);
-    const ungrant = laterOf(before?.ungrant, { id: entry.id, position });
+    const { id, at, caller } = entry;
+    const ungrant = laterOf(before?.ungrant, { id, position, at, caller });
     const endS = Math.max(before?.endS ?? 0, entry.untilS ?? Number.POSITIVE_INFINITY);
     this.#tombstones.set(entry.grant, { ungrant, endS });
     const kept = this.#byId.get(entry.grant);

@@ -40,7 +40,7 @@ export class Lifter {
     const lock = view.locks.record(id);
     if (lock !== undefined) return lock;
     if (view.record(id) === undefined) throw new WritError('NOT_FOUND', 'no such lock');
-    throw new WritError('NOT_LIFTABLE', 'a revocation cannot be lifted: only a lock can');
+    throw new WritError('NOT_LIFTABLE', 'this is a revocation');
   }
 
   /** As `find`, and as Publisher.publish. */

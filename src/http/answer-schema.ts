@@ -180,7 +180,7 @@ export const ungranted = z.object({
   inForce,
   wasOver,
   boundMs: count.optional().describe('After the append, whatever happens: no replica allows because of it.'),
-  ungrant: z.object({ id: z.string(), position }).optional(),
+  ungrant: z.object({ id: z.string(), position, at: instant, caller: z.string() }).optional(),
 });
 
 export const dryRun = z.object({

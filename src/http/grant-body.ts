@@ -80,8 +80,6 @@ export function renderUngrant({
     state: 'durable',
     inForce: !isApplied,
     ...(wasOver ? { wasOver } : { boundMs }),
-    ...(ungrant === undefined
-      ? {}
-      : { ungrant: { id: ungrant.id, position: renderPosition(ungrant.position) } }),
+    ...(ungrant === undefined ? {} : { ungrant: { ...ungrant, position: renderPosition(ungrant.position) } }),
   };
 }

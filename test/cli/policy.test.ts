@@ -88,9 +88,12 @@ describe('writ policy build', () => {
       const { lines, error } = await writ(['build', join(dir, 'src'), '-o', out, '--revision', '42']);
       expect(error).toBeUndefined();
       expect(lines[1]).toBe('revision     42');
+      expect(lines.join()).not.toContain('older');
       const bundle = await readBundle(await readFile(out));
       expect(bundle.revision).toBe('42');
       expect(bundle.inputPaths).toEqual([['subject', 'id']]);
+      const named = await writ(['build', join(dir, 'src'), '-o', out, '--revision', 'v42']);
+      expect(named.lines.at(-1)).toBe('no server can tell what is older than revision v42');
     });
   });
 
@@ -170,7 +173,9 @@ describe('writ policy build', () => {
       const missing = await writ(['build', dir, '-o', out, '-e', 'writ/authz/nothing']);
       expect(missing.error).toEqual(refused('POLICY_INVALID', /^opa /));
       const nowhere = await writ(['build', join(dir, 'nowhere'), '-o', out]);
-      expect(nowhere.error).toEqual(refused('CONFIG_INVALID', /^opa could not be run in /));
+      expect(nowhere.error).toEqual(refused('CONFIG_INVALID', /^there is no directory /));
+      const unwritable = await writ(['build', 'policies', '-o', join(dir, 'no', 'out.tar.gz')]);
+      expect(unwritable.error).toEqual(refused('CONFIG_INVALID', /out\.tar\.gz cannot be written$/));
     });
   });
 });

@@ -255,7 +255,7 @@ describe('a revocation', () => {
     const { id } = (await writ.control('/v1/revocations', { body: { selector: subject(sub) } })).body;
     const reply = await unlock(id);
     expect(reply.status).toBe(409);
-    expect(reply.body).toMatchObject({ code: 'NOT_LIFTABLE', detail: like(/cannot be lifted/) });
+    expect(reply.body).toMatchObject({ code: 'NOT_LIFTABLE', detail: like(/is a revocation/) });
     expect((await writ.control(`/v1/revocations/${String(id)}`, { method: 'DELETE' })).status).toBe(405);
     expect((await unlock('rev_AAAAAAAAAAAAAAAAAAAAAA')).status).toBe(404);
     expect(await ask(token, sub)).toMatchObject({ reason: 'cutoff', revocation: id });

@@ -106,7 +106,10 @@ describe('POST /v1/policy/reload', () => {
     });
     expect(writ.log).toContain('a policy bundle was refused; the one that runs goes on');
     await rm(file);
-    expect((await reload(writ)).body['detail']).toBe('the bundle cannot be read (ENOENT)');
+    expect(await reload(writ)).toMatchObject({
+      status: 503,
+      body: { code: 'POLICY_UNREACHABLE', detail: 'the bundle cannot be read (ENOENT)' },
+    });
     expect(JSON.stringify((await writ.diagnostics('/readyz')).body)).toContain(
       'the one at the source refused: the bundle cannot be read (ENOENT)',
     );

@@ -990,7 +990,7 @@ const FACTS: readonly Removal[] = [
   {
     name: 'a revocation is lifted',
     file: 'src/flows/lift.ts',
-    find: "    throw new WritError('NOT_LIFTABLE', 'a revocation cannot be lifted: only a lock can');\n",
+    find: "    throw new WritError('NOT_LIFTABLE', 'this is a revocation');\n",
     replace: '    return {} as LockRecord;\n',
     test: test('flows/lock', 'of a revocation is refused'),
   },

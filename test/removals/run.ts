@@ -1,14 +1,12 @@
 /** `node test/removals/run.ts [part of a name]`: takes each check out and says whether a test noticed. */
 import { REMOVALS } from './removals.ts';
-import { checkBaseline, runRemovals } from './runner.ts';
+import { runRemovals } from './runner.ts';
 
 const [only = ''] = process.argv.slice(2);
 const removals = REMOVALS.filter(({ name }) => name.includes(only));
-const problems = await checkBaseline(removals);
-for (const problem of problems) console.error(problem);
 const results = await runRemovals(removals, 2, ({ removal, outcome, detail }) => {
   console.log(`${outcome.padEnd(8)} ${removal.name}${detail === '' ? '' : `: ${detail}`}`);
 });
 const caught = results.filter(({ outcome }) => outcome === 'caught').length;
 console.log(`${caught} of ${removals.length} removals caught`);
-process.exitCode = caught === removals.length && problems.length === 0 ? 0 : 1;
+process.exitCode = caught === removals.length ? 0 : 1;

@@ -67,7 +67,7 @@ function onTerminal(args: readonly string[]): Promise<CliRun> {
 
 describe('the command writ', () => {
   it('says what it can do, and its version; wrong usage is 2', async () => {
-    const [help, version, unknown, nothing, missing, badWord, badKind, badMs] = await Promise.all([
+    const [help, version, unknown, nothing, missing, badWord, badKind, badMs, longMs] = await Promise.all([
       runCli(['--help']),
       runCli(['--version'], { command: [process.execPath, join(ROOT, 'bin/writ.js')] }),
       runCli(['frobnicate']),
@@ -76,6 +76,7 @@ describe('the command writ', () => {
       runCli(['revoke', 'jti', 'x', '--wait', 'forever']),
       runCli(['revoke', 'everything']),
       runCli(['revoke', 'jti', 'x', '--wait-ms', 'soon']),
+      runCli(['revoke', 'jti', 'x', '--wait-ms', '30001']),
     ]);
     const { version: wanted } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as {
       version: string;
@@ -97,7 +98,8 @@ describe('the command writ', () => {
       'grant',
     ])
       expect(help.out).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
-    for (const run of [unknown, nothing, missing, badWord, badKind, badMs]) {
+    expect(longMs.problems).toContain('at most 30000');
+    for (const run of [unknown, nothing, missing, badWord, badKind, badMs, longMs]) {
       expect(run.code).toBe(2);
       expect(run.out).toBe('');
       expect(run.problems).not.toBe('');
@@ -139,6 +141,22 @@ describe('the command writ', () => {
     expect(await runCli(['config', 'check', good])).toMatchObject({ code: 0 });
     expect(await runCli(['config', 'check', join(work, 'none.yaml')])).toMatchObject({ code: 1 });
     expect(await runCli(['config', 'check'], { env: { WRIT_CONFIG: good } })).toMatchObject({ code: 0 });
+    const elsewhere = join(work, 'elsewhere.yaml');
+    await writeFile(
+      elsewhere,
+      `policy: { bundle: none.tar.gz }
+issuers: [{ issuer: "https://i", audiences: [a], jwks: { file: "${elsewhere}" } }]
+control: { issuers: [{ issuer: "https://i", audiences: [a], jwks: { file: keys.json } }] }
+telemetry: { decisionLog: { sink: file, file: nowhere/log } }
+`,
+    );
+    const warned = await runCli(['config', 'check', elsewhere]);
+    expect(warned).toMatchObject({ code: 0, out: 'the configuration is valid\n' });
+    expect(warned.problems.trimEnd().split('\n')).toEqual([
+      'control.issuers[0].jwks.file: cannot be read on this machine (ENOENT)',
+      'policy.bundle: cannot be read on this machine (ENOENT)',
+      'telemetry.decisionLog.file: cannot be written on this machine (ENOENT)',
+    ]);
     const served = await runCli(['serve', '--config', file]);
     expect(served.code).toBe(1);
     expect(served.problems).toBe(bad.problems);
@@ -242,8 +260,12 @@ describe('the command writ, with a server', () => {
       const grant = String(json(granted)['id']);
       expect(json(granted)).toMatchObject({ inForce: true, subject: { type: 'service', id: 'lockable' } });
       expect((await check('delete')).code).toBe(0);
+      const colons = ['grant', '--subject', ':system:serviceaccount:a', '--action', 'x', '--resource', 'r'];
+      expect(json(await cli(colons))['subject']).toEqual({ id: 'system:serviceaccount:a' });
       expect((await cli(['grants'])).out).toContain(grant);
-      expect((await cli(['ungrant', grant])).code).toBe(0);
+      const taken = await cli(['ungrant', grant]);
+      expect(taken.code).toBe(0);
+      expect(json(taken)).toMatchObject({ ungrant: { at: expect.any(String) as string, caller: 'admin' } });
       expect((await check('delete')).code).toBe(6);
       expect((await cli(['grants'])).out).not.toContain(grant);
     },
@@ -306,9 +328,16 @@ describe('the command writ, with a server', () => {
       const nobody = await cli(['receipt', 'rev_none']);
       expect(nobody.code).toBe(1);
       expect(nobody.problems).toContain('NOT_FOUND');
-      const refused = await cli(['sessions', '--url', 'http://127.0.0.1:9']);
-      expect(refused.code).toBe(1);
-      expect(refused.problems).toContain('does not answer');
+      for (const question of [['sessions'], ['policy', 'status'], ['keys'], ['receipt', 'rev_x']]) {
+        const unknown = await cli([...question, '--url', 'http://127.0.0.1:9']);
+        expect(unknown.code).toBe(4);
+        expect(unknown.problems).toContain('does not answer');
+      }
+      // An order that cannot have reached anybody was not done.
+      expect((await cli(['policy', 'reload', '--url', 'http://127.0.0.1:9'])).code).toBe(1);
+      const nowhere = await cli(['sessions', '--url', 'banana']);
+      expect(nowhere).toMatchObject({ code: 1, out: '' });
+      expect(nowhere.problems).toContain('"banana" is no address of a server');
       const stranger = join(work, 'stranger-token');
       await writeFile(stranger, 'not-the-admin-token');
       const unauthorised = await cli(['sessions', '--token-file', stranger]);

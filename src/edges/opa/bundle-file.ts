@@ -1,4 +1,6 @@
 /** The PolicySource on a file that somebody else puts there. It is read where it is, by the thread that judges it. */
+import { access, constants } from 'node:fs/promises';
+import { WritError } from '../../kernel/error.ts';
 import type { FetchedBundle, PolicySource } from '../../decision/policy-source.ts';
 
 export class BundleFile implements PolicySource {
@@ -8,9 +10,15 @@ export class BundleFile implements PolicySource {
     this.name = file;
   }
 
-  /** A file that is not there is told by who reads it. */
-  fetch(): Promise<FetchedBundle> {
-    return Promise.resolve(bundleInPlace(this.name));
+  /** POLICY_UNREACHABLE when there is none. */
+  async fetch(): Promise<FetchedBundle> {
+    try {
+      await access(this.name, constants.R_OK);
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      throw new WritError('POLICY_UNREACHABLE', `the bundle cannot be read (${String(code)})`, { cause });
+    }
+    return bundleInPlace(this.name);
   }
 
   /** It is kept where it is. */

@@ -1,7 +1,8 @@
 /**
  * Says when a file is another one than before, however it became so: written in place, replaced by rename, or behind a
  * symbolic link that was swapped (as Kubernetes does it). Notices at once where the system says so, and by looking
- * again every few seconds where it does not. Never says so while the file is still being written, as far as it can tell.
+ * again every few seconds where it does not. Never says so while the file is still being written, as far as it can tell,
+ * nor of one that is gone for a moment only.
  */
 import { watch } from 'node:fs';
 import type { FSWatcher } from 'node:fs';
@@ -65,11 +66,23 @@ export class FileWatch {
         await timer.sleep(quietMs, signal);
         stamp = await stampOf(file);
       }
+      if (stamp === GONE && !(await this.#staysGone())) continue;
       this.#seen = stamp;
       // The directory itself may have been replaced, and with it what the system watches.
       this.#watch();
-      if (stamp !== GONE && !signal.aborted) onChange();
+      if (!signal.aborted) onChange();
     }
+  }
+
+  /** Who replaces a file may remove the old one first. */
+  async #staysGone(): Promise<boolean> {
+    const { file, timer, lookMs = LOOK_MS, quietMs = QUIET_MS } = this.#options;
+    const { signal } = this.#closing;
+    for (let waitedMs = 0; waitedMs < lookMs && !signal.aborted; waitedMs += quietMs) {
+      await timer.sleep(quietMs, signal);
+      if ((await stampOf(file)) !== GONE) return false;
+    }
+    return true;
   }
 
   /** The directory, because what is watched of a file is the one that a rename replaces. */

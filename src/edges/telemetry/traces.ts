@@ -181,6 +181,18 @@ function fail(span: Span, type: string): void {
   span.setAttribute('error.type', type);
 }
 
+/** A system's error code or an HTTP status; never a message, which may quote what was sent or answered. */
+function reasonOf(error: unknown): string {
+  const { code, name, cause } = {
+    ...Object(error),
+    name: error instanceof Error ? error.name : 'unknown',
+  } as {
+    readonly [member in 'code' | 'name' | 'cause']?: unknown;
+  };
+  if (typeof code === 'string' || typeof code === 'number') return String(code);
+  return cause === undefined ? String(name) : reasonOf(cause);
+}
+
 /** The caller's trace, where it sent one that parses; without a traceparent its tracestate means nothing. */
 function parentOf({ headers }: IncomingMessage): Context {
   const remote = parseTraceparent(headers['traceparent']);
@@ -256,7 +268,7 @@ class CountedSpans implements SpanProcessor {
       else this.lost += spans.length;
       if (!isTaken && !this.#isFailing)
         this.#log.warn('the collector of traces does not take them', {
-          detail: result.error?.name ?? 'unknown',
+          detail: reasonOf(result.error),
         });
       this.#isFailing = !isTaken;
       done(result);

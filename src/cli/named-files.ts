@@ -1,0 +1,37 @@
+/**
+ * `writ config check` on the machine that is to serve: files that the configuration names and that cannot be had there.
+ * Warnings, because it may be checked somewhere else; who serves refuses to start without them.
+ */
+import { constants, accessSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Config, Problem } from '../config/config.ts';
+
+export function missingFiles({ settings: _settings, ...config }: Config): Problem[] {
+  return walk(config, '').flatMap(({ key, file }) => {
+    // The decision log is written, all others are read.
+    const isLog = key === 'telemetry.decisionLog.file';
+    const code = isLog ? failureOf(dirname(file), constants.W_OK) : failureOf(file, constants.R_OK);
+    if (code === undefined) return [];
+    return [{ key, message: `cannot be ${isLog ? 'written' : 'read'} on this machine (${code})` }];
+  });
+}
+
+/** Members that name a file, by the last word of their key. */
+const NAMES_FILE = /(^|[a-z])[fF]ile$|^bundle$/;
+
+function walk(node: object, path: string): { key: string; file: string }[] {
+  return Object.entries(node).flatMap(([name, value]: [string, unknown]) => {
+    const step = Array.isArray(node) ? `[${name}]` : path === '' ? name : `.${name}`;
+    if (typeof value === 'string' && NAMES_FILE.test(name)) return [{ key: path + step, file: value }];
+    return typeof value === 'object' && value !== null ? walk(value, path + step) : [];
+  });
+}
+
+function failureOf(path: string, mode: number): string | undefined {
+  try {
+    accessSync(path, mode);
+    return undefined;
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code);
+  }
+}
