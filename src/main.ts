@@ -5,7 +5,6 @@ import { runCommand } from './cli/command.ts';
 import type { ServeOrder } from './cli/serve.ts';
 import type { Config, Problem } from './config/config.ts';
 import type { Writ } from './compose.ts';
-import { compose } from './compose.ts';
 import { readBundleFiles } from './edges/opa/bundle.ts';
 import { openPolicyEngine } from './edges/opa/engine.ts';
 import { FlooredClock, SYSTEM_SOURCES } from './edges/system/clock.ts';
@@ -27,6 +26,8 @@ async function serve(
   { allowOlderPolicy }: ServeOrder,
 ): Promise<void> {
   keepRequestsYoung();
+  // Loaded here: every other command answers a third sooner without it.
+  const { compose } = await import('./compose.ts');
   const { log, close } = openLog({ sink: standardSink(1) });
   try {
     for (const { key, message } of warnings)

@@ -177,9 +177,10 @@ class DataPlane {
     if (credential !== undefined && isUnreadable(credential))
       return () => ({ effect: 'deny', ...credential });
     const verification = await checker.verify(credential);
+    const verified = verification?.ok === true ? { credential: verification.credential } : {};
     return () => {
       const answer = checker.evaluate(path, input, verification);
-      return answer.refused ?? { ...valued(answer.value), evidence: answer.evidence };
+      return answer.refused ?? { ...valued(answer.value), ...verified, evidence: answer.evidence };
     };
   }
 

@@ -144,6 +144,8 @@ describe('a line', () => {
       result: { allow: true },
       erased: ['/input/context/credential'],
     });
+    for (const line of all.slice(3, 5))
+      expect(line).toMatchObject({ subject: 'billing', input: { credential: { kind: 'jwt' } } });
     expect(all[4]).toMatchObject({ path: 'writ/authz/nothing' });
     expect(all[4]).not.toHaveProperty('result');
     expect(new Set(all.map((line) => line['decision_id'])).size).toBe(all.length);
