@@ -170,6 +170,17 @@ describe('a session whose grant ends', () => {
   });
 });
 
+describe('a session that is not answered yet', () => {
+  it('is not opened once it is over, whatever a request like it is told by now', async () => {
+    const { keeper, sessions } = await start();
+    const order = { kind: 'k', selfEnds: false, request: requestOf(endingIn(60)) };
+    const { id = '', decide } = await keeper.open(order);
+    expect(decide()).toMatchObject({ effect: 'allow' });
+    sessions.end(sessionRefOf(id));
+    expect(decide()).toMatchObject({ effect: 'deny', reason: 'policy_denied' });
+  });
+});
+
 describe('a session that is withdrawn', () => {
   it('is told to end, and one that is gone is none', async () => {
     const replica = await start();
