@@ -201,7 +201,7 @@ async function open(
   const sessions = new SessionRegistry(sessionFile);
   sessions.onChange(() => owing.notify());
   for (const record of sessionFile.restored)
-    sessions.restore(record, clock.now().monoMs + sessionFile.holderLeaseMs);
+    sessions.restore(record, clock.now().monoMs + sessionFile.holderLeaseMs, clock.now());
   const effects = new Effects(lastAccepts, sessions);
   const feed = { identity, store, cursor, lease, clock };
   const appender = new Appender(feed);

@@ -139,8 +139,10 @@ export class Enforcing {
     return this.#now;
   }
 
+  /** Wall time. Of an entry that was there before (an earlier run's) nobody knows when its append replied: when it was sealed. */
   get appendedAtMs(): number {
-    return this.#appended.at.wallMs;
+    const { duplicate, at, sealed } = this.#appended;
+    return duplicate ? Date.parse(sealed.entry.at) : at.wallMs;
   }
 
   get boundMs(): number {
@@ -266,7 +268,7 @@ export class Enforcing {
         unconfirmed: sum(outcomes, 'unconfirmed'),
         silent: outcomes.flatMap(({ silent = [] }) => silent),
       },
-      revocationWindowMs: Math.max(0, Math.ceil(lastMs - this.#appended.at.wallMs)),
+      revocationWindowMs: Math.max(0, Math.ceil(lastMs - this.appendedAtMs)),
       lateAccepts: sum(outcomes, 'lateAccepts'),
       seen: lastMs > 0,
     };
@@ -376,7 +378,7 @@ export class Enforcing {
       closure: known.closure === 'CLOSED' ? 'CLOSED' : 'PARTIAL',
       rule,
       boundMs: this.boundMs,
-      appendedAt: renderInstant(this.#appended.at.wallMs),
+      appendedAt: renderInstant(this.appendedAtMs),
       ...(known.enforcedAtMs === undefined ? {} : { enforcedAt: renderInstant(known.enforcedAtMs) }),
       replicas: known.standings.map(renderStanding),
       sessions: { matched, killed, unconfirmed },

@@ -10,6 +10,7 @@ import type { Ledger } from '../feed/ledger.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition } from '../feed/position.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
+import { epochS } from '../kernel/clock.ts';
 import { sha256Hex } from '../kernel/digest.ts';
 import { WritError, isWritError } from '../kernel/error.ts';
 import { FEED_BOUNDS_S, Histogram } from '../kernel/histogram.ts';
@@ -129,9 +130,26 @@ export class Revoker {
     return this.#received;
   }
 
-  /** Appended here, and not yet enforced. */
-  get followedCount(): number {
-    return this.#followed.size;
+  /** Not enforced yet, and may yet be: under way here, or waiting for a session of this replica to be proven dead. */
+  get openCount(): number {
+    const { effects } = this.#ports;
+    const ids = new Set([...this.#followed.keys(), ...effects.unfinished()]);
+    let count = 0;
+    for (const id of ids) if (this.#isOpen(id)) count += 1;
+    return count;
+  }
+
+  #isOpen(id: string): boolean {
+    if (this.#isOverLock(id)) return false;
+    const enforcing = this.#followed.get(id)?.enforcing;
+    const isUnderWay = enforcing !== undefined && !isHalted(enforcing.current);
+    return isUnderWay || this.#ports.sessions.isWaitedFor(id);
+  }
+
+  /** It was lifted, or has ended: nothing is left to enforce. */
+  #isOverLock(id: string): boolean {
+    const { locks } = this.#ports.view;
+    return locks.record(id) !== undefined && !locks.isInForce(id, epochS(this.#ports.clock.now()));
   }
 
   /** What `targets` would reach on this replica, now. */
@@ -336,11 +354,12 @@ export class Revoker {
     return effects.outcome(id) === undefined || position.epoch !== cursor.position.epoch;
   }
 
-  /** What the receipt of an enforced revocation says, verified; undefined while it is not enforced. */
+  /** What the receipt of an enforced revocation, or of a lock that is over, says, verified; undefined while there is none. */
   async #settled(id: string): Promise<RevocationStatus | undefined> {
     const { effects, identity, view, lastAccepts } = this.#ports;
-    const isSettled = this.#settledPlaceOf(id) !== undefined && !effects.isUnfinished(id);
-    if (!isSettled) return undefined;
+    const isFinished =
+      !effects.isUnfinished(id) || (effects.outcome(id) !== undefined && this.#isOverLock(id));
+    if (!isFinished || this.#settledPlaceOf(id) === undefined) return undefined;
     const facts = verifyReceipt(await this.receipt(id), keyringOf(identity.fleet, identity.logKey.public));
     if (facts.kind === 'lock')
       return statusOfReceipt(facts, Math.max(facts.lateAccepts, lastAccepts.locks.late(id)?.count ?? 0));
@@ -417,8 +436,7 @@ function statusOfReceipt(facts: ReceiptFacts, lateAccepts: number): RevocationSt
     state: facts.state,
     closure: facts.closure,
     appendedAtMs: Date.parse(facts.appendedAt),
-    // Verified: an enforced receipt has one.
-    enforcedAtMs: Date.parse(facts.enforcedAt as string),
+    enforcedAtMs: facts.enforcedAt === undefined ? undefined : Date.parse(facts.enforcedAt),
     boundMs: facts.boundMs,
     replicas: facts.replicas,
     sessions: { ...facts.sessions, pending: 0, silent: [] },
@@ -426,7 +444,7 @@ function statusOfReceipt(facts: ReceiptFacts, lateAccepts: number): RevocationSt
     lateAccepts,
     seen: facts.seen,
     hasReceipt: true,
-    isReached: true,
+    isReached: facts.state === 'enforced',
   };
 }
 

@@ -61,7 +61,7 @@ export class Overview {
     const loose = {
       replicasFenced: replicas.fenced,
       sessionsEnding: sessions.endingCount,
-      revocationsOpen: revoker.followedCount,
+      revocationsOpen: revoker.openCount,
       lateAccepts: lastAccepts.lateTotal,
       bundlesRefused: reloader.lastFailure === undefined ? 0 : 1,
       decisionLogLinesLost: linesLost(),

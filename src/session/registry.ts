@@ -20,6 +20,7 @@ import { NOTHING_KILLED } from './kill-tally.ts';
 import type {
   Fresh,
   KillEvent,
+  KillReason,
   Session,
   SessionHandle,
   SessionRecord,
@@ -147,10 +148,12 @@ export class SessionRegistry {
 
   /**
    * Takes over a session that a run before this one registered: it has to be decided again, nobody knows by which policy
-   * it was. Its holder's lease ended with that run's, or will by then.
+   * it was. Its holder's lease ended with that run's, or will by then. One that was told to end is waited for again from
+   * `at` on, and whoever listens hears it again.
    */
-  restore(record: SessionRecord, holderLeaseEndsMs: number): void {
-    this.#index(record, holderLeaseEndsMs, NEVER_DECIDED);
+  restore(record: SessionRecord, holderLeaseEndsMs: number, at: Instant): void {
+    const live = this.#index(record, holderLeaseEndsMs, NEVER_DECIDED);
+    if (record.told !== undefined) this.#end(live, record.told, { ...record.told, at });
   }
 
   lookup(ref: SessionRef): Session | undefined {
@@ -330,6 +333,11 @@ export class SessionRegistry {
     return [...this.#claims.keys()];
   }
 
+  /** True while a session of that kill is not proven to have ended, and may yet be. */
+  isWaitedFor(claim: string): boolean {
+    return (this.#claims.get(claim)?.open ?? 0) > 0;
+  }
+
   /** Forgets the tally of a kill that is settled and kept elsewhere (its receipt). Killing under it again counts anew. */
   forgetClaim(claim: string): void {
     this.#claims.delete(claim);
@@ -402,7 +410,7 @@ export class SessionRegistry {
     return matched;
   }
 
-  #index(record: SessionRecord, holderLeaseEndsMs: number, generation: number): void {
+  #index(record: SessionRecord, holderLeaseEndsMs: number, generation: number): Live {
     const live: Live = {
       ...record,
       kill: undefined,
@@ -416,6 +424,7 @@ export class SessionRegistry {
     this.#live.set(record.ref, live);
     this.#addFooting(live);
     this.#addSubjects(live);
+    return live;
   }
 
   #addFooting(footing: Footing): void {
@@ -458,14 +467,19 @@ export class SessionRegistry {
   #tell(live: Live, event: KillEvent, kill: Kill): boolean {
     // One that a listener has closed meanwhile is over and counted: it must not be counted again by the clock.
     if (live.kill !== undefined || !this.#live.has(live.ref)) return false;
+    this.#end(live, event, kill);
+    if (!KILLS_AGAIN.has(event.reason)) this.#store.told(live.ref, event);
+    for (const listener of live.listeners) listener.kill(event);
+    return true;
+  }
+
+  #end(live: Live, event: KillEvent, kill: Kill): void {
     live.kill = kill;
     live.toldMs = kill.at.monoMs;
     this.#ending += 1;
     this.#await(live);
     this.kills.addTold(event.reason);
     this.#sweptAt = undefined;
-    for (const listener of live.listeners) listener.kill(event);
-    return true;
   }
 
   #remove(live: Live, as: 'killed' | 'lost'): void {
@@ -485,6 +499,9 @@ export class SessionRegistry {
     this.#onChange();
   }
 }
+
+/** What the replay of the ledger kills again, because it never ends; all other kills have to be kept. */
+const KILLS_AGAIN: ReadonlySet<KillReason> = new Set(['revoked', 'cutoff']);
 
 /** A millisecond or two of work. */
 const SWEPT_MAX = 256;

@@ -56,6 +56,8 @@ export interface SessionRecord {
   readonly actor?: string | undefined;
   /** What it can be decided again on; absent in records of a version before this one. */
   readonly grounds?: Grounds | undefined;
+  /** What its holder was told in an earlier run: it is to end, whatever is in force by now. */
+  readonly told?: KillEvent | undefined;
 }
 
 /** What a fresher credential changes of a record. */
@@ -63,10 +65,12 @@ export type Fresh = Pick<SessionRecord, 'handles' | 'issuedAtS' | 'expiresAtS' |
 
 /**
  * The port to where records are kept; a record is on disk before its session is answered. A second `opened` with the
- * same `ref` takes the place of the first. `ended` never throws.
+ * same `ref` takes the place of the first. `told` and `ended` never throw.
  */
 export interface SessionStore {
   opened(record: SessionRecord): void;
+  /** Its holder was told to end it: no later run may let it go on. */
+  told(ref: SessionRef, event: KillEvent): void;
   ended(ref: SessionRef): void;
 }
 

@@ -356,7 +356,7 @@ describe('a session', () => {
       openedAtMs: 0,
     };
     const ref = sessionRefOf('ses_1');
-    replica.sessions.restore({ ...record, ref }, 0);
+    replica.sessions.restore({ ...record, ref }, 0, replica.clock.now());
     // One renewal at a time: the loop's own has come back.
     await settle();
     await replica.renewer.renewOnce();

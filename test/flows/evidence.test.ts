@@ -133,11 +133,11 @@ describe('an enforcement that was interrupted', () => {
     const other = await restart(before, { name: 'b' });
     await other.revoker.resumeUnfinished();
     expect(other.effects.unfinished()).toEqual([id]);
-    expect(other.revoker.followedCount).toBe(0);
+    expect(other.revoker.openCount).toBe(0);
     const same = await restart(other, { seed: 3 });
     same.closing.abort();
     await same.revoker.resumeUnfinished();
-    expect(same.revoker.followedCount).toBe(0);
+    expect(same.revoker.openCount).toBe(0);
   });
 
   it('that cannot be read is said, and the others are taken up', async () => {
@@ -166,7 +166,7 @@ describe('an enforcement that was interrupted', () => {
     await before.stop();
     const replica = await restart(before);
     await replica.revoker.resumeUnfinished();
-    expect(replica.revoker.followedCount).toBe(0);
+    expect(replica.revoker.openCount).toBe(0);
     replica.server.restart();
     await pass(replica.clock, 1_000);
     await replica.replica.openEpoch('accept-amnesia', 'test');

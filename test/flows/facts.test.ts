@@ -167,7 +167,7 @@ describe('locks over a restart', () => {
       // A lock and its lift are not in one page.
       ledger.read = (after) => MemoryLedger.prototype.read.call(ledger, after, 1);
       const replica = makeReplica({ clock, server: first.server, ledger, seed: 2 + extra.length });
-      if (record !== undefined) replica.sessions.restore(record, clock.now().monoMs);
+      if (record !== undefined) replica.sessions.restore(record, clock.now().monoMs, clock.now());
       await replica.start();
       await append(replica, ...extra);
       return replica;
@@ -187,7 +187,7 @@ describe('locks over a restart', () => {
     await append(first, lockOf('lck_1'));
     await first.stop();
     const second = makeReplica({ clock, server: first.server, ledger: first.ledger, seed: 2 });
-    if (record !== undefined) second.sessions.restore(record, clock.now().monoMs);
+    if (record !== undefined) second.sessions.restore(record, clock.now().monoMs, clock.now());
     await second.start();
     expect(second.sessions.list(1)[0]?.kill).toMatchObject({ reason: 'locked', revocation: 'lck_1' });
     // Counted under the lock: its proof waits for this session.

@@ -271,7 +271,7 @@ describe('a session of an earlier run', () => {
     const [kept, denied] = [await open(before, '1'), await open(before, '2')];
     const replica = makeReplica({ clock: before.clock });
     replica.policy.rule = (input) => resourceOf(input) === '1';
-    for (const record of before.records) replica.sessions.restore(record, 0);
+    for (const record of before.records) replica.sessions.restore(record, 0, replica.clock.now());
     await replica.start();
     await settle();
     expect(find(replica, kept).kill).toBeUndefined();
@@ -282,7 +282,7 @@ describe('a session of an earlier run', () => {
     const before = await start();
     const id = await open(before, '1');
     const replica = makeReplica({ clock: before.clock });
-    for (const { grounds: _, ...record } of before.records) replica.sessions.restore(record, 0);
+    for (const { grounds: _, ...record } of before.records) replica.sessions.restore(record, 0, replica.clock.now());
     await replica.start();
     await settle();
     expect(find(replica, id).kill).toMatchObject({ reason: 'policy_denied' });
@@ -297,7 +297,7 @@ describe('a session whose credential says no end', () => {
     const before = await start();
     const id = await open(before, '1');
     const replica = makeReplica({ clock: before.clock });
-    for (const record of before.records) replica.sessions.restore({ ...record, expiresAtS: undefined }, 0);
+    for (const record of before.records) replica.sessions.restore({ ...record, expiresAtS: undefined }, 0, replica.clock.now());
     await replica.start();
     await settle();
     expect(replica.reviewer.counts.get('policy')).toEqual({ reviewed: 1, killed: 0 });

@@ -61,7 +61,7 @@ describe('a revocation', () => {
     await run(
       replica,
       (async () => {
-        while (replica.revoker.followedCount > 0) await settle();
+        while (replica.revoker.openCount > 0) await settle();
       })(),
     );
     expect(replica.checker.check(requestOf(token))).toMatchObject({

@@ -453,6 +453,48 @@ describe('an OAuth caller', () => {
 });
 
 describe('a restart', () => {
+  it('lets nobody go on who was told to end, and says of when a revocation was', async () => {
+    const first = await InProcessWrit.open();
+    const open = async (sub: string): Promise<string> => {
+      const { body } = await first.data('/v1/sessions', { body: registration(await first.mint({ sub })) });
+      return String(body['id']);
+    };
+    const [locked, revoked] = [await open('told'), await open('dead')];
+    const lock = await first.control('/v1/locks', {
+      body: { selector: subject('told'), expiresAt: inMs(60_000), waitMs: 2_500 },
+    });
+    await first.control(`/v1/locks/${String(lock.body['id'])}`, { method: 'DELETE' });
+    const partial = await first.control('/v1/revocations', {
+      body: { selector: subject('dead'), waitMs: 2_500 },
+    });
+    expect([lock.body['state'], partial.body['state']]).toEqual(['partial', 'partial']);
+    await first.close();
+    const second = await InProcessWrit.open({ dataDir: first.dataDir });
+    try {
+      const ping = (id: string) => second.data(`/v1/sessions/${id}/ping`, { method: 'POST' });
+      const status = async () => (await second.control('/v1/status')).body;
+      expect((await ping(locked)).body).toMatchObject({ freshForMs: 0, kill: { reason: 'locked' } });
+      expect((await ping(revoked)).body).toMatchObject({ freshForMs: 0, kill: { reason: 'cutoff' } });
+      expect(await status()).toMatchObject({ sessionsEnding: 2, revocationsOpen: 1 });
+      // As it was said before, each time it is asked for; of a lock that is over there is only its receipt.
+      const path = `/v1/locks/${String(lock.body['id'])}`;
+      expect((await second.control(path)).body).toMatchObject({
+        state: 'partial',
+        appendedAt: lock.body['appendedAt'],
+        sessions: { matched: 1, unconfirmed: 1 },
+      });
+      for (const id of [locked, revoked]) await second.data(`/v1/sessions/${id}/closed`, { method: 'POST' });
+      const again = async () => (await second.control(`/v1/revocations/${String(partial.body['id'])}`)).body;
+      await expect.poll(again).toMatchObject({ state: 'enforced' });
+      const { appendedAt } = await again();
+      const saidMs = Date.parse(String(partial.body['appendedAt']));
+      expect(Math.abs(Date.parse(String(appendedAt)) - saidMs)).toBeLessThan(500);
+      await expect.poll(status).toMatchObject({ sessionsEnding: 0, revocationsOpen: 0, verdict: 'well' });
+    } finally {
+      await second.remove();
+    }
+  });
+
   it('keeps locks and grants, lifted and taken away ones included', async () => {
     const first = await InProcessWrit.open();
     const post = async (path: string, body: unknown): Promise<unknown> =>

@@ -550,7 +550,7 @@ describe('a holder that listens', () => {
 describe('a session of the run before', () => {
   it('can be killed, and its holder is believed only when its lease of then is over', () => {
     const record = recordOf('s1', { selfEnds: true });
-    sessions.restore(record, clock.now().monoMs + 3000);
+    sessions.restore(record, clock.now().monoMs + 3000, clock.now());
     expect(revoke('jti-s1')).toBe(1);
     clock.advance(2999);
     expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
@@ -558,9 +558,35 @@ describe('a session of the run before', () => {
     expect(counts()).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
   });
 
+  it('that was told to end is to end still: its holder hears it again, and is waited for', () => {
+    const told = { reason: 'policy_denied', position: '1-1' } as const;
+    const record = recordOf('s1', { told });
+    sessions.restore(record, 0, clock.now());
+    expect(sessions.endingCount).toBe(1);
+    const session = sessions.lookup(record.ref) as Session;
+    expect(sessions.killOne(session, REVOKED, clock.now())).toBe(false);
+    const holder = new Holder();
+    sessions.attach(record.ref, holder);
+    expect(holder.heard).toMatchObject([told]);
+    expect(revoke('jti-s1')).toBe(1);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
+    clock.advance(LIMITS.killConfirmMs);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
+    sessions.end(record.ref);
+    expect(sessions.endingCount).toBe(0);
+  });
+
+  it('was told to end on disk too, unless the ledger tells it again', () => {
+    const { ref } = open('s1');
+    open('s2');
+    sessions.killOne(sessions.lookup(ref) as Session, { reason: 'expired', position: '1-1' }, clock.now());
+    revoke('jti-s2');
+    expect([...store.open.values()].map(({ told }) => told?.reason)).toEqual(['expired', undefined]);
+  });
+
   it('is taken over also when there are more of them than may be opened now', () => {
     for (let i = 0; i <= LIMITS.sessionsMax; i++) {
-      sessions.restore(recordOf(String(i), { handles: SHARED }), 0);
+      sessions.restore(recordOf(String(i), { handles: SHARED }), 0, clock.now());
     }
     expect(sessions.size).toBe(LIMITS.sessionsMax + 1);
     expect(() => sessions.register(recordOf('late'), 0)).toThrow('too many live sessions');
@@ -568,7 +594,7 @@ describe('a session of the run before', () => {
 
   it('hears of the kill when its holder comes back', () => {
     const record = recordOf('s1');
-    sessions.restore(record, 0);
+    sessions.restore(record, 0, clock.now());
     revoke('jti-s1');
     const holder = new Holder();
     sessions.attach(record.ref, holder);

@@ -62,6 +62,11 @@ export class MemorySessions implements SessionStore {
     this.open.set(record.ref, record);
   }
 
+  told(ref: SessionRef, told: KillEvent): void {
+    const record = this.open.get(ref);
+    if (record !== undefined) this.open.set(ref, { ...record, told });
+  }
+
   ended(ref: SessionRef): void {
     this.endings.push(ref);
     this.open.delete(ref);

@@ -232,6 +232,11 @@ export class TestReplica {
       if (this.sessionDisk.isFull) throw new Error('disk full');
       this.records.push(record);
     },
+    told: (ref, told) => {
+      const at = this.records.findLastIndex((record) => record.ref === ref);
+      const record = this.records[at];
+      if (record !== undefined) this.records[at] = { ...record, told };
+    },
     ended: () => undefined,
   });
   readonly effects = new Effects(this.lastAccepts, this.sessions);

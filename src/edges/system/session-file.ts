@@ -11,8 +11,15 @@ import * as z from 'zod';
 import type { Fingerprinter, Handle } from '../../credential/handle.ts';
 import { WritError } from '../../kernel/error.ts';
 import type { Log } from '../../kernel/log.ts';
-import type { SessionRecord, SessionRef, SessionStore } from '../../session/session.ts';
+import type { KillEvent, SessionRecord, SessionRef, SessionStore } from '../../session/session.ts';
+import { KILL_REASONS } from '../../session/session.ts';
 import { causeCode } from './files.ts';
+
+const told = z
+  .object({ reason: z.enum(KILL_REASONS), revocation: z.string().optional(), position: z.string() })
+  .transform(({ revocation, ...rest }): KillEvent =>
+    revocation === undefined ? rest : { ...rest, revocation },
+  );
 
 const opened = z.object({
   ref: z.string(),
@@ -25,8 +32,13 @@ const opened = z.object({
   openedAtMs: z.number(),
   actor: z.string().optional(),
   grounds: z.object({ request: z.string(), credential: z.string() }).optional(),
+  told: told.optional(),
 });
-const line = z.union([z.object({ opened, leaseMs: z.number().optional() }), z.object({ ended: z.string() })]);
+const line = z.union([
+  z.object({ opened, leaseMs: z.number().optional() }),
+  z.object({ told: z.string(), event: told }),
+  z.object({ ended: z.string() }),
+]);
 
 /** Of a line that does not say it: the longest that a configuration may give. */
 const LEASE_MS_MAX = 60_000;
@@ -50,6 +62,7 @@ export class SessionFile implements SessionStore {
   #lines: number;
   /** Ends a line that was only written in part, so that it does not spoil the one after it. */
   #lead = '';
+  readonly #tellings: string[] = [];
 
   /**
    * Reads what an earlier run left open and begins a new file with just that. INTERNAL when there is a file that
@@ -75,6 +88,28 @@ export class SessionFile implements SessionStore {
     this.#compact();
   }
 
+  /**
+   * In this turn, together with the others of it: a hundred thousand are told by one policy. Where it cannot be written, a
+   * later run decides the session again.
+   */
+  told(ref: SessionRef, event: KillEvent): void {
+    const record = this.#open.get(ref);
+    if (record === undefined) return;
+    this.#open.set(ref, { ...record, told: event });
+    if (this.#tellings.length === 0) queueMicrotask(() => this.#writeTellings());
+    this.#tellings.push(`${JSON.stringify({ told: ref, event })}\n`);
+  }
+
+  #writeTellings(): void {
+    const tellings = this.#tellings.splice(0);
+    if (tellings.length === 0) return;
+    try {
+      this.#write(tellings.join(''), tellings.length);
+    } catch {
+      // As above.
+    }
+  }
+
   /** What cannot be written here makes a later run kill a session that has ended already: harmless. */
   ended(ref: SessionRef): void {
     // One that never was on disk (refused, or it could not be written) has no end to write either.
@@ -88,10 +123,11 @@ export class SessionFile implements SessionStore {
   }
 
   close(): void {
+    this.#writeTellings();
     closeSync(this.#fd);
   }
 
-  #write(text: string): void {
+  #write(text: string, lines = 1): void {
     const bytes = Buffer.from(this.#lead + text);
     try {
       // A disk that runs full takes a part and says so only by the count.
@@ -104,7 +140,7 @@ export class SessionFile implements SessionStore {
       });
     }
     this.#lead = '';
-    this.#lines += 1;
+    this.#lines += lines;
   }
 
   /**
@@ -174,13 +210,26 @@ function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Read
     if (!parsed.success)
       log.warn('a line of the session file is damaged and was passed over', { file: path });
     else if ('ended' in parsed.data) open.delete(parsed.data.ended);
-    else {
-      const { handles, ref, issuedAtS, expiresAtS, actor, grounds, ...record } = parsed.data.opened;
+    else if ('told' in parsed.data) {
+      const record = open.get(parsed.data.told);
+      if (record !== undefined) open.set(record.ref, { ...record, told: parsed.data.event });
+    } else {
+      const {
+        handles,
+        ref,
+        issuedAtS,
+        expiresAtS,
+        actor,
+        grounds,
+        told: event,
+        ...record
+      } = parsed.data.opened;
       const printed = fingerprinter.print(handles as Handle[]);
       leases.set(ref, parsed.data.leaseMs ?? LEASE_MS_MAX);
       const credential = { issuedAtS, expiresAtS, handles: printed, actor };
       const kept = grounds && { request: grounds.request, credential: shared(grounds.credential) };
-      open.set(ref, { ...record, ref: ref as SessionRef, ...credential, grounds: kept });
+      const ending = event === undefined ? {} : { told: event };
+      open.set(ref, { ...record, ref: ref as SessionRef, ...credential, grounds: kept, ...ending });
     }
   }
   const longestLeaseMs = open.keys().reduce((longest, ref) => Math.max(longest, leases.get(ref) ?? 0), 0);

@@ -137,7 +137,7 @@ function revocationMetrics({ revoker, follower, view, grants, lastAccepts }: Met
     gauge(
       'writ_revocations_open',
       'Revocations that this replica coordinates and that are not enforced yet.',
-      () => revoker.followedCount,
+      () => revoker.openCount,
     ),
     gauge('writ_revocation_list_entries', 'Handles in the index.', () => view.size),
     gauge(

@@ -107,6 +107,33 @@ describe('sessions on disk', () => {
     expect(linesOf()).toHaveLength(1);
   });
 
+  it('that were told to end are told to end in every run after it', async () => {
+    const file = run();
+    const records = ['s1', 's2', 's3'].map((id) => recordOf(id));
+    for (const record of records) file.opened(record);
+    const locked = { reason: 'locked', revocation: 'lck_1', position: '1-2' } as const;
+    const denied = { reason: 'policy_denied', position: '1-3' } as const;
+    file.told(sessionRefOf('s1'), locked);
+    file.told(sessionRefOf('s3'), denied);
+    file.told(sessionRefOf('gone'), denied);
+    await Promise.resolve();
+    const expected = [{ ...records[0], told: locked }, records[1], { ...records[2], told: denied }];
+    expect(linesOf()).toHaveLength(5);
+    // Written anew, and as it was appended.
+    expect(run().restored).toEqual(expected);
+    const last = run();
+    expect(last.restored).toEqual(expected);
+    last.told(sessionRefOf('s2'), denied);
+    last.close();
+    opened.pop();
+    expect(run().restored.map(({ told }) => told?.reason)).toEqual([
+      'locked',
+      'policy_denied',
+      'policy_denied',
+    ]);
+    expect(warnings).toEqual([]);
+  });
+
   it('can be killed by the run after the crash', () => {
     const before = new SessionRegistry(run());
     const record = recordOf('s1');
@@ -114,7 +141,7 @@ describe('sessions on disk', () => {
     before.keep(record);
     const file = run();
     const after = new SessionRegistry(file);
-    for (const one of file.restored) after.restore(one, 0);
+    for (const one of file.restored) after.restore(one, 0, { monoMs: 0, wallMs: 0 });
     const now = { monoMs: 1000, wallMs: NOW_MS };
     expect(killNow(after, 'rev_1', [dead('jti-s1')], { at: now })).toBe(1);
     expect(after.tally('rev_1', now)).toMatchObject({ matched: 1, killed: 0, pending: 1 });
