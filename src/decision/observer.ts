@@ -37,6 +37,10 @@ export interface ReviewOccasion extends Pick<Occasion, 'id' | 'startedMs' | 'ask
   readonly session: string;
   /** What made it necessary. */
   readonly cause: string;
+  /** As policy sees it; absent where nobody knows what the session stands on. */
+  readonly credential: JsonObject | undefined;
+  /** Who acts for the subject. */
+  readonly agent: string | undefined;
 }
 
 /** A decision, with what it was made on, and with the value that the OPA Data API gave as its answer. */

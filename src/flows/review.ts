@@ -136,8 +136,16 @@ export class Reviewer {
     by: { readonly startedMs: number; readonly cause: ReviewCause },
   ): void {
     const { observer, ids } = this.#ports;
-    const asked = standingOf(session.grounds)?.request ?? { subject: { id: session.subject } };
-    observer.killed(decision, { id: ids.next(), source: 'review', asked, session: session.ref, ...by });
+    const standing = standingOf(session.grounds);
+    observer.killed(decision, {
+      id: ids.next(),
+      source: 'review',
+      asked: standing?.request ?? { subject: { id: session.subject } },
+      credential: standing?.credential,
+      agent: session.actor,
+      session: session.ref,
+      ...by,
+    });
   }
 }
 

@@ -173,7 +173,7 @@ describe('a line', () => {
       cause: 'grant',
       session: listed?.['session'],
       subject: 'clerk',
-      input: { resource },
+      input: { resource, credential: { kind: 'jwt', claims: { sub: 'clerk' } } },
     });
     expect(await readFile(file, 'utf8')).not.toContain(String(opened.body['id']));
   });

@@ -12,7 +12,7 @@ import { buildImage } from './image.ts';
 import type { PolicyImage } from './image.ts';
 import type { PolicyLimits } from './limits.ts';
 import { compileModule } from './module.ts';
-import { selfTest } from './self-test.ts';
+import { requireAnswer, selfTest } from './self-test.ts';
 import type { SigningRule } from './signature.ts';
 import { verifySignature } from './signature.ts';
 
@@ -61,6 +61,7 @@ export async function preparePolicy(options: PrepareOptions, onLoaded: () => voi
   requireEntrypoints(image.entrypoints, [...bundle.entrypoints, options.entrypoint]);
   const host = new PolicyHost({ module, image, builtins, limits }, memory);
   onLoaded();
+  requireAnswer(host, image, bundle.inputPaths, options.entrypoint);
   return {
     digest: bundle.digest,
     revision: bundle.revision,

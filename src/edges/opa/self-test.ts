@@ -4,6 +4,7 @@
  * is one that traps. Called by prepare.ts, off the loop.
  */
 import type { JsonObject, Json } from '../../kernel/json.ts';
+import { parseAnswer } from './answer.ts';
 import type { InputPath } from './bundle.ts';
 import { invalid, shown } from './bundle.ts';
 import { FAILURE } from './host.ts';
@@ -21,6 +22,23 @@ export interface SelfTest {
 const WARM_UP_RUNS = 2_000;
 const WARM_UP_MS = 20;
 const RUNS = 7;
+
+/** POLICY_INVALID when what the rule `decision` says is no answer, to an ordinary request and to none. */
+export function requireAnswer(
+  host: PolicyHost,
+  image: PolicyImage,
+  paths: readonly InputPath[] | undefined,
+  decision: string,
+): void {
+  const entrypoint = image.entrypoints.get(decision) ?? 0;
+  const answers = [createInputRenderer(paths)(TYPICAL), '{}'].flatMap((json) => {
+    const outcome = host.evaluate(entrypoint, json);
+    return typeof outcome === 'string' ? [parseAnswer(outcome)] : [];
+  });
+  const wrong = answers.find(({ kind }) => kind === 'error');
+  if (wrong?.kind !== 'error' || answers.some(({ kind }) => kind === 'answer')) return;
+  throw invalid(`entrypoint ${shown(decision)} answers no request: ${wrong.detail}`);
+}
 
 /** POLICY_INVALID when any entrypoint traps, or takes longer than `evaluationMsMax` at its fastest on any input. */
 export function selfTest(

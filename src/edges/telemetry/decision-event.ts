@@ -28,10 +28,12 @@ export function eventOf(
   sources: EventSources,
 ): Event {
   const { id, source, startedMs, asked } = occasion;
-  const { path, asking } = occasion.source === 'review' ? NOBODY : occasion;
+  const isReview = occasion.source === 'review';
+  const { path, asking } = isReview ? NOBODY : occasion;
   const { credential, effect, reason, detail, revocation } = decision;
   const trace = sources.trace(asking);
-  const [agent] = credential?.actors ?? [];
+  const [actor] = credential?.actors ?? [];
+  const seen = isReview ? occasion.credential : credential && credentialInput(credential);
   return {
     labels: sources.labels,
     decision_id: id,
@@ -42,7 +44,7 @@ export function eventOf(
     path: path ?? sources.entrypoint,
     input: {
       ...inputOf(asked, path !== undefined),
-      ...(credential === undefined ? {} : { credential: credentialInput(credential) }),
+      ...(seen === undefined ? {} : { credential: seen }),
     },
     result: path === undefined ? resultOf(decision) : valueOf(decision.value),
     requested_by: asking?.socket.remoteAddress,
@@ -52,9 +54,9 @@ export function eventOf(
     reason,
     detail,
     source,
-    ...(occasion.source === 'review' ? { session: occasion.session, cause: occasion.cause } : {}),
+    ...(isReview ? { session: occasion.session, cause: occasion.cause } : {}),
     subject: credential?.subject ?? subjectOf(asked),
-    agent: agent?.subject,
+    agent: isReview ? occasion.agent : actor?.subject,
     position: decision.evidence?.position ?? sources.position(),
     revocation,
   };

@@ -86,8 +86,9 @@ function enter(at: Members, step: string): Members | undefined {
 }
 
 function namesOf(at: Members, step: string): readonly string[] {
-  if (step === '*') return Object.keys(at);
-  return Object.hasOwn(at, step) ? [step] : [];
+  if (step === '*') return Object.keys(at).filter((name) => at[name] !== undefined);
+  // What is undefined has no place in the line.
+  return Object.hasOwn(at, step) && at[step] !== undefined ? [step] : [];
 }
 
 function erase(

@@ -53,6 +53,21 @@ describe('the test that a policy must pass before it runs on the loop', () => {
     );
   });
 
+  it('refuses one whose answer is none, to an ordinary request and to none', async () => {
+    const said = 'entrypoint t/d answers no request: ';
+    await expect(prepare('d := "yes"')).rejects.toThrow(
+      `${said}answer is neither a boolean nor an object with a boolean allow`,
+    );
+    await expect(prepare('d := {"allow": true, "reason": 7}')).rejects.toThrow(
+      `${said}the reason in the answer is not a string`,
+    );
+    await expect(prepare('d := 7 if input.resource')).rejects.toThrow(said);
+    await expect(
+      prepare('d := "no subject" if not input.subject\nd if input.subject'),
+    ).resolves.toBeDefined();
+    await expect(prepare('d if input.resource.id == "never"')).resolves.toBeDefined();
+  });
+
   it('lets one pass that contradicts itself on odd input: it denies there', async () => {
     await expect(prepare('d := 1 if input.now\nd := 2 if input.grants')).resolves.toMatchObject({
       isPure: true,

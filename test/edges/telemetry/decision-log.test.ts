@@ -88,7 +88,14 @@ describe('an observer', () => {
     expect(counts.durationS.count).toBe(1);
     expect(said).toEqual(['a decision could not be told of']);
     const { id, startedMs, asked } = OCCASION;
-    observer.killed(DENY, { id, startedMs, asked, source: 'review', session: 's', cause: 'time' });
+    const review = {
+      source: 'review',
+      session: 's',
+      cause: 'time',
+      credential: undefined,
+      agent: undefined,
+    } as const;
+    observer.killed(DENY, { id, startedMs, asked, ...review });
     expect(said).toHaveLength(2);
     expect(counts.durationS.count).toBe(1);
     expect(observer.record).toBeUndefined();
