@@ -202,6 +202,7 @@ async function open(
   sessions.onChange(() => owing.notify());
   for (const record of sessionFile.restored)
     sessions.restore(record, clock.now().monoMs + sessionFile.holderLeaseMs, clock.now());
+  for (const [claim, count] of sessionFile.restoredLost) sessions.restoreLost(claim, count);
   const effects = new Effects(lastAccepts, sessions);
   const feed = { identity, store, cursor, lease, clock };
   const appender = new Appender(feed);
@@ -433,6 +434,7 @@ async function open(
       decisionLog: () => opened?.decisionLog.counts,
       traces: () => traces?.counts,
       reviewer,
+      isOwingReviews: () => reevaluator.isOwing,
       skewBackMs: () => clock.skewBackMs,
       issuersWithoutKeys: () => issuersWithoutKeys(issuers).length,
     }),
@@ -456,6 +458,7 @@ async function open(
     lastAccepts,
     reloader,
     linesLost: () => opened?.decisionLog.counts.dropped ?? 0,
+    isOwingReviews: () => reevaluator.isOwing,
   });
   const openApi = renderOpenApi({ version: VERSION, dev: config.dev });
   const openEpoch = (rule: OpenRule, reason?: string) => replica.openEpoch(rule, reason);

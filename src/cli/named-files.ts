@@ -2,15 +2,16 @@
  * `writ config check` on the machine that is to serve: files that the configuration names and that cannot be had there.
  * Warnings, because it may be checked somewhere else; who serves refuses to start without them.
  */
-import { constants, accessSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Config, Problem } from '../config/config.ts';
 
 export function missingFiles({ settings: _settings, ...config }: Config): Problem[] {
   return walk(config, '').flatMap(({ key, file }) => {
-    // The decision log is written, all others are read.
+    // The decision log is written, and made where there is none; all others are read.
     const isLog = key === 'telemetry.decisionLog.file';
-    const code = isLog ? failureOf(dirname(file), constants.W_OK) : failureOf(file, constants.R_OK);
+    const written = existsSync(file) ? file : dirname(file);
+    const code = isLog ? failureOf(written, constants.W_OK) : failureOf(file, constants.R_OK);
     if (code === undefined) return [];
     return [{ key, message: `cannot be ${isLog ? 'written' : 'read'} on this machine (${code})` }];
   });

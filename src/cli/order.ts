@@ -14,6 +14,7 @@ import type { CliPorts } from './ports.ts';
 import type { ServerOptions } from './server-options.ts';
 import { controlEndpoint } from './server-options.ts';
 import { explain, showObject } from './show.ts';
+import { cell } from './terminal.ts';
 
 interface OrderOptions extends ServerOptions {
   readonly idempotencyKey?: string;
@@ -27,29 +28,57 @@ export async function order(
   ports: CliPorts,
 ): Promise<ExitCode> {
   const { idempotencyKey = randomUUID() } = options;
+  const sent = JSON.parse(JSON.stringify(body)) as JsonObject;
+  // A length of time would count anew, and be another order.
+  const { expiresAt, until } = sent;
+  const ended = [
+    expiresAt === undefined ? '' : ` --expires-at ${cell(expiresAt)}`,
+    until === undefined ? '' : ` --until ${cell(until)}`,
+  ].join('');
   const sayHowToRepeat = (): void =>
     ports.terminal.problem(
-      `whether it was done is unknown; repeat it with --idempotency-key ${idempotencyKey}`,
+      `whether it was done is unknown; repeat it with --idempotency-key ${idempotencyKey}${ended}`,
     );
-  const sent = JSON.parse(JSON.stringify(body)) as JsonObject;
   const endpoint = await controlEndpoint(options, ports.around);
   try {
     const reply = await call(endpoint, 'POST', path, sent, { 'idempotency-key': idempotencyKey });
     if (reply.status < 400) return showReached(reply, options, ports);
-    const code = explain(ports, objectOf(reply), reply.status);
-    if (code === EXIT.unknown) sayHowToRepeat();
-    return code;
+    const problem = reply.status < 500 ? objectOf(reply) : problemIn(reply);
+    explain(ports, problem, reply.status);
+    if (reply.status < 500 || UNDONE.has(problem['code'])) return EXIT.error;
+    sayHowToRepeat();
+    return EXIT.unknown;
   } catch (error) {
     if (error instanceof ClientError && error.isUncertain) sayHowToRepeat();
     throw error;
   }
 }
 
+/** What a server says when nothing was appended. Any other 5xx may be of whoever stands before it, or a fault half-way. */
+const UNDONE: ReadonlySet<unknown> = new Set(['FENCED', 'STORE_UNREACHABLE', 'OVERLOADED', 'EPOCH_CLOSED']);
+
+function problemIn(reply: Reply): JsonObject {
+  try {
+    return objectOf(reply);
+  } catch {
+    return { detail: 'the answer is none of a Writ' };
+  }
+}
+
 export function showReached(reply: Reply, options: ServerOptions, ports: CliPorts): ExitCode {
-  const body = objectOf(reply);
+  const body = doneOf(reply);
   showObject(ports, options, body);
   if (reply.status === 200 || reply.status === 201) return EXIT.done;
   return body['state'] === 'partial' ? EXIT.partial : EXIT.unknown;
+}
+
+/** It was done, so an answer that makes no sense leaves it unknown how far. */
+function doneOf(reply: Reply): JsonObject {
+  try {
+    return objectOf(reply);
+  } catch (error) {
+    throw error instanceof ClientError ? new ClientError(error.message, true) : error;
+  }
 }
 
 /** For `--wait-ms`. */

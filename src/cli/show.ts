@@ -59,7 +59,7 @@ export function explain(ports: CliPorts, body: JsonObject, status: number): Exit
 
 function rowsOf(body: JsonObject): [string, string][] {
   return Object.entries(body).flatMap(([name, value]): [string, string][] => {
-    if (!Array.isArray(value)) return [[name, cell(value)]];
-    return value.map((one, i): [string, string] => [i === 0 ? name : '', cell(one)]);
+    if (!Array.isArray(value)) return [[cell(name), cell(value)]];
+    return value.map((one, i): [string, string] => [i === 0 ? cell(name) : '', cell(one)]);
   });
 }

@@ -136,9 +136,11 @@ export class SessionKeeper {
     return { asked, decision, taken };
   }
 
-  /** SESSION_ENDED or NOT_FOUND for one that was killed, or is over. */
+  /** SESSION_ENDED or NOT_FOUND for one that was killed, is over, or may not go on by what is in force now. */
   requireLive(id: string): void {
-    requireLive(this.find(id));
+    const session = this.find(id);
+    if (this.#isToBeReviewed(session)) this.#ports.reviewer.review(session, 'holder');
+    requireLive(session);
   }
 
   /** What is known of a session by its capability; NOT_FOUND for one that is not there. */

@@ -130,7 +130,7 @@ export class Revoker {
     return this.#received;
   }
 
-  /** Not enforced yet, and may yet be: under way here, or waiting for a session of this replica to be proven dead. */
+  /** Not enforced: under way here, or a session of this replica is not proven dead. */
   get openCount(): number {
     const { effects } = this.#ports;
     const ids = new Set([...this.#followed.keys(), ...effects.unfinished()]);
@@ -143,7 +143,9 @@ export class Revoker {
     if (this.#isOverLock(id)) return false;
     const enforcing = this.#followed.get(id)?.enforcing;
     const isUnderWay = enforcing !== undefined && !isHalted(enforcing.current);
-    return isUnderWay || this.#ports.sessions.isWaitedFor(id);
+    // Once it has ended there is no credential that it names.
+    const isKnown = this.#ports.view.placeOf(id) !== undefined;
+    return isUnderWay || (isKnown && this.#ports.sessions.isUnproven(id));
   }
 
   /** It was lifted, or has ended: nothing is left to enforce. */

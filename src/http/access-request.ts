@@ -44,14 +44,27 @@ export function parseAction(value: Json | undefined): Action {
   return { name: textAt(action['name'], 'action.name'), ...propertiesOf(action, 'action') };
 }
 
+interface ParsedContext {
+  readonly context: JsonObject;
+  readonly credential: Credential | undefined;
+  readonly malformed: Malformed | undefined;
+}
+
+/** The default of a batch is one object for all of its items: a copy for each of a thousand would be a heap. */
+const contexts = new WeakMap<object, ParsedContext>();
+
 /** The context without `credential`, which policy never sees, and the credential that was in it. */
-export function parseContext(value: Json | undefined): {
-  context: JsonObject;
-  credential: Credential | undefined;
-  malformed: Malformed | undefined;
-} {
+export function parseContext(value: Json | undefined): ParsedContext {
   if (value === undefined) return { context: {}, credential: undefined, malformed: undefined };
-  const { credential: presented, ...context } = objectAt(value, 'context');
+  const whole = objectAt(value, 'context');
+  const known = contexts.get(whole);
+  if (known !== undefined) return known;
+  const parsed = splitContext(whole);
+  contexts.set(whole, parsed);
+  return parsed;
+}
+
+function splitContext({ credential: presented, ...context }: JsonObject): ParsedContext {
   if (presented === undefined) return { context, credential: undefined, malformed: undefined };
   const parsed = parseCredential(presented);
   if ('reason' in parsed) return { context, credential: undefined, malformed: parsed };

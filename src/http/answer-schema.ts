@@ -298,6 +298,9 @@ export const overview = z.object({
   lateAccepts: count.describe('Allows of what was revoked here before. It must stay 0.'),
   bundlesRefused: count.describe('1 while the bundle offered last is refused, and the one before goes on.'),
   decisionLogLinesLost: count.describe('Since the start: the queue was full, or the sink did not take them.'),
+  reviewsOwed: count.describe(
+    '1 while live sessions are still to be decided again, by a policy or grants that changed.',
+  ),
   checks,
 });
 

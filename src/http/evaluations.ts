@@ -36,11 +36,13 @@ const LINES_TOGETHER = 50;
 export async function evaluateAll(body: JsonObject, ports: EvaluationPorts): Promise<LastLook> {
   const semantic = parseSemantic(body['options']);
   const items = parseItems(body['evaluations']);
+  const sizes = new Sizes(body);
   if (items.length === 0) {
+    sizes.require({});
     const batch = new Batch([() => ports.ask(parseAccessRequest(body))], 'execute_all', ports);
     return batch.ready(([text = '']) => text);
   }
-  const asks = items.map((item) => () => askItem(body, item, ports.ask));
+  const asks = items.map((item) => () => askItem(body, item, sizes, ports.ask));
   return new Batch(asks, semantic, ports).ready((texts) => `{"evaluations":[${texts.join(',')}]}`);
 }
 
@@ -74,13 +76,14 @@ class Batch {
   /** The last look at all, once as many are asked as it takes. `bodyOf` is given each item's answer, as JSON. */
   async ready(bodyOf: (texts: readonly string[]) => string): Promise<LastLook> {
     await this.#askOn();
-    const last: LastLook = () => {
+    const look = (): ReturnType<LastLook> => {
       const { looked, isWhole } = this.#lookAtAll();
       const unready = looked.filter((one) => 'look' in one).filter(({ look }) => !look.isReady);
       if (unready.length > 0) return writeAll(unready).then(() => last);
       if (!isWhole) return this.#askOn().then(() => last);
       return { status: 200, text: bodyOf(looked.map((one) => this.#textOf(one))) };
     };
+    const last: LastLook = Object.assign(look, { isLong: this.#asks.length > 1 });
     return last;
   }
 
@@ -150,9 +153,15 @@ async function writeAll(unready: readonly Exclude<Looked, Refused>[]): Promise<v
   }
 }
 
-async function askItem(defaults: JsonObject, item: Json, ask: EvaluationPorts['ask']): Promise<Item> {
+async function askItem(
+  defaults: JsonObject,
+  item: Json,
+  sizes: Sizes,
+  ask: EvaluationPorts['ask'],
+): Promise<Item> {
   try {
     if (!isJsonObject(item)) throw new WritError('BAD_REQUEST', 'an evaluation must be an object');
+    sizes.require(item);
     return await ask(parseAccessRequest(withDefaults(defaults, item)));
   } catch (error) {
     if (!isWritError(error, 'BAD_REQUEST')) throw error;
@@ -162,10 +171,39 @@ async function askItem(defaults: JsonObject, item: Json, ask: EvaluationPorts['a
 
 /** Each default is replaced whole by an item that carries its own; nothing is merged. */
 function withDefaults(defaults: JsonObject, item: JsonObject): JsonObject {
-  const { subject, action, resource, context } = { ...defaults, ...item };
-  return Object.fromEntries(
-    Object.entries({ subject, action, resource, context }).filter(([, value]) => value !== undefined),
-  ) as JsonObject;
+  const members: Record<string, Json> = {};
+  for (const name of MEMBERS) {
+    const value = Object.hasOwn(item, name) ? item[name] : defaults[name];
+    if (value !== undefined) members[name] = value;
+  }
+  return members;
+}
+
+const MEMBERS = ['subject', 'action', 'resource', 'context'] as const;
+
+/** A question of a batch may be as large as one that is asked alone: what policy costs is bounded for that. */
+class Sizes {
+  readonly #defaultChars: readonly number[];
+
+  constructor(defaults: JsonObject) {
+    this.#defaultChars = MEMBERS.map((name) => charsOf(defaults[name]));
+  }
+
+  /** BAD_REQUEST for an item that is larger with its defaults. */
+  require(item: JsonObject): void {
+    let chars = 0;
+    for (const [i, name] of MEMBERS.entries())
+      chars += Object.hasOwn(item, name) ? charsOf(item[name]) : (this.#defaultChars[i] ?? 0);
+    if (chars > LIMITS.dataBodyBytesMax)
+      throw new WritError(
+        'BAD_REQUEST',
+        `an evaluation is larger than ${LIMITS.dataBodyBytesMax} characters`,
+      );
+  }
+}
+
+function charsOf(value: Json | undefined): number {
+  return value === undefined ? 0 : JSON.stringify(value).length;
 }
 
 function parseItems(value: Json | undefined): readonly Json[] {

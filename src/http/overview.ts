@@ -29,6 +29,8 @@ export interface OverviewPorts {
   readonly reloader: Reloader;
   /** Lines of the decision log that were lost; 0 where none is kept. */
   readonly linesLost: () => number;
+  /** True while a session may be live by a policy, or by grants, that are no longer in force. */
+  readonly isOwingReviews: () => boolean;
 }
 
 export class Overview {
@@ -55,6 +57,7 @@ export class Overview {
       lastAccepts,
       reloader,
       linesLost,
+      isOwingReviews,
     } = this.#ports;
     const checks = readiness();
     const replicas = this.#replicas();
@@ -65,6 +68,7 @@ export class Overview {
       lateAccepts: lastAccepts.lateTotal,
       bundlesRefused: reloader.lastFailure === undefined ? 0 : 1,
       decisionLogLinesLost: linesLost(),
+      reviewsOwed: isOwingReviews() ? 1 : 0,
     };
     const isReady = checks.every(({ ok }) => ok);
     const isLoose = Object.values(loose).some((count) => count > 0);

@@ -31,7 +31,11 @@ export type Given = Answer | undefined | Promise<Answer | LastLook | undefined>;
  * What a decision comes back with when it had to wait for something: it is made in the turn in which it is answered,
  * because one that was made before, and waits for its own turn, is old by then.
  */
-export type LastLook = () => Given;
+export interface LastLook {
+  (): Given;
+  /** It may take long: whoever was decided before it in its turn is answered before it. */
+  readonly isLong?: boolean;
+}
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -167,11 +171,16 @@ function handle(route: Route, call: Call, exchange: Exchange): void {
   const { req, res, pipeline } = exchange;
   const first = (): Answer | undefined => look(route, () => route.handle(call), exchange);
   const traced = trace === undefined ? first : () => trace(req, res, () => route.path, first);
-  pipeline.whenNext(req, res, () => decideInTurn(route, traced, exchange));
+  pipeline.whenNext(req, res, call.body.length, () => decideInTurn(route, traced, exchange));
 }
 
-function decideInTurn(route: Route, decide: () => Answer | undefined, exchange: Exchange): void {
-  exchange.turn.add({ decide, answer: (given) => answer(exchange, route.path, given) });
+function decideInTurn(
+  route: Route,
+  decide: () => Answer | undefined,
+  exchange: Exchange,
+  isLong = false,
+): void {
+  exchange.turn.add({ decide, isLong, answer: (given) => answer(exchange, route.path, given) });
 }
 
 /** What can be answered in this turn; undefined for what is answered later. */
@@ -199,6 +208,7 @@ async function settle(
         route,
         AsyncResource.bind(() => look(route, given, exchange)),
         exchange,
+        given.isLong,
       );
     else if (given !== undefined) answer(exchange, route.path, given);
   } catch (thrown) {

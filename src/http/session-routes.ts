@@ -70,6 +70,8 @@ async function open(
   const isWanted = (): boolean => !asking.socket.destroyed;
   return new AskedDecision({ ...ports, occasion, decide, isWanted }).lastLook((decision) => {
     const rendered = render(decision, occasion);
+    // Whoever has hung up does not know that there is a session, and would never say that it ended.
+    if (id !== undefined && !isWanted()) keeper.abandon(id);
     if (id !== undefined && decision.effect === 'allow')
       return { status: 201, body: { id, events: `/v1/sessions/${id}/events`, freshForMs } };
     if (id !== undefined) keeper.abandon(id);

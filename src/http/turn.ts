@@ -7,6 +7,8 @@
 export interface Asked<T> {
   /** Undefined: it is answered in some other way, or later. Never throws. */
   readonly decide: () => T | undefined;
+  /** It may take long: whoever was decided before it is answered before it, and it alone after that. */
+  readonly isLong?: boolean;
   /** Never throws. */
   readonly answer: (given: T) => void;
 }
@@ -15,6 +17,9 @@ export interface Asked<T> {
 const TOGETHER = 64;
 /** And no longer than this and one decision more: an answer that waits grows old, and its lease with it. */
 const TOGETHER_MS = 1;
+
+/** All of them, and one decision more: then a renewal of the lease comes first. */
+const TURN_MS = 20;
 
 export class Turn<T> {
   #asked: Asked<T>[] = [];
@@ -27,12 +32,19 @@ export class Turn<T> {
   #end(): void {
     const asked = this.#asked;
     this.#asked = [];
+    const endMs = performance.now() + TURN_MS;
     for (let from = 0; from < asked.length;) {
+      if (performance.now() >= endMs) {
+        this.#asked = [...asked.slice(from), ...this.#asked];
+        setImmediate(() => this.#end());
+        return;
+      }
       const given: (T | undefined)[] = [];
       const untilMs = performance.now() + TOGETHER_MS;
-      for (const { decide } of asked.slice(from, from + TOGETHER)) {
+      for (const { decide, isLong } of asked.slice(from, from + TOGETHER)) {
+        if (isLong && given.length > 0) break;
         given.push(decide());
-        if (performance.now() >= untilMs) break;
+        if (isLong || performance.now() >= untilMs) break;
       }
       for (const one of given) {
         const { answer } = asked[from++] as Asked<T>;

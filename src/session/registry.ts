@@ -58,6 +58,7 @@ type Footing = Live | Offered;
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 interface Claim {
+  readonly id: string;
   matched: number;
   killed: number;
   /** Told, never confirmed, and let go long after their credential ended: unconfirmed for good. */
@@ -154,6 +155,11 @@ export class SessionRegistry {
   restore(record: SessionRecord, holderLeaseEndsMs: number, at: Instant): void {
     const live = this.#index(record, holderLeaseEndsMs, NEVER_DECIDED);
     if (record.told !== undefined) this.#end(live, record.told, { ...record.told, at });
+  }
+
+  /** Sessions of a kill that an earlier run let go without proof: unconfirmed for good. */
+  restoreLost(claim: string, count: number): void {
+    this.#claims.set(claim, { ...newClaim(claim), matched: count, lost: count });
   }
 
   lookup(ref: SessionRef): Session | undefined {
@@ -269,7 +275,7 @@ export class SessionRegistry {
   *killing(claim: string, dead: readonly DeadHandle[], event: KillEvent): Steps<number> {
     const matched = yield* this.#matching(dead);
     if (matched.size === 0) return 0;
-    const tally = this.#claims.get(claim) ?? newClaim();
+    const tally = this.#claims.get(claim) ?? newClaim(claim);
     this.#claims.set(claim, tally);
     const added: Live[] = [];
     for (const live of matched) {
@@ -333,9 +339,10 @@ export class SessionRegistry {
     return [...this.#claims.keys()];
   }
 
-  /** True while a session of that kill is not proven to have ended, and may yet be. */
-  isWaitedFor(claim: string): boolean {
-    return (this.#claims.get(claim)?.open ?? 0) > 0;
+  /** True while a session of that kill is not proven to have ended. */
+  isUnproven(claim: string): boolean {
+    const { open, lost } = this.#claims.get(claim) ?? newClaim(claim);
+    return open + lost > 0;
   }
 
   /** Forgets the tally of a kill that is settled and kept elsewhere (its receipt). Killing under it again counts anew. */
@@ -495,7 +502,9 @@ export class SessionRegistry {
       claim.silent.delete(live);
       claim[as] += 1;
     }
-    this.#store.ended(live.ref);
+    const claims = live.claimedBy.map(({ id }) => id);
+    if (as === 'lost' && claims.length > 0) this.#store.lost(live.ref, claims);
+    else this.#store.ended(live.ref);
     this.#onChange();
   }
 }
@@ -509,8 +518,8 @@ const SWEPT_MAX = 256;
 /** Silent sessions that a tally names. */
 const NAMED_MAX = 100;
 
-function newClaim(): Claim {
-  return { matched: 0, killed: 0, lost: 0, open: 0, silent: new Set() };
+function newClaim(id: string): Claim {
+  return { id, matched: 0, killed: 0, lost: 0, open: 0, silent: new Set() };
 }
 
 /** A holder that promised to end by itself is waited for until its lease is over: then it is dead, and never silent. */

@@ -65,13 +65,15 @@ export type Fresh = Pick<SessionRecord, 'handles' | 'issuedAtS' | 'expiresAtS' |
 
 /**
  * The port to where records are kept; a record is on disk before its session is answered. A second `opened` with the
- * same `ref` takes the place of the first. `told` and `ended` never throw.
+ * same `ref` takes the place of the first. `told`, `ended` and `lost` never throw.
  */
 export interface SessionStore {
   opened(record: SessionRecord): void;
   /** Its holder was told to end it: no later run may let it go on. */
   told(ref: SessionRef, event: KillEvent): void;
   ended(ref: SessionRef): void;
+  /** Let go without proof that it ended, after these kills: they stay unconfirmed in every later run. Never throws. */
+  lost(ref: SessionRef, claims: readonly string[]): void;
 }
 
 export interface Session extends SessionRecord {

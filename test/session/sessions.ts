@@ -55,6 +55,7 @@ export function dead(jti: string, cutoffS?: number): DeadHandle {
 export class MemorySessions implements SessionStore {
   readonly open = new Map<SessionRef, SessionRecord>();
   readonly endings: SessionRef[] = [];
+  readonly losses: string[] = [];
   isFull = false;
 
   opened(record: SessionRecord): void {
@@ -65,6 +66,11 @@ export class MemorySessions implements SessionStore {
   told(ref: SessionRef, told: KillEvent): void {
     const record = this.open.get(ref);
     if (record !== undefined) this.open.set(ref, { ...record, told });
+  }
+
+  lost(ref: SessionRef, claims: readonly string[]): void {
+    this.losses.push(...claims);
+    this.ended(ref);
   }
 
   ended(ref: SessionRef): void {

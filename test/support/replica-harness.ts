@@ -226,6 +226,7 @@ export class TestReplica {
   readonly changedSubjects: string[] = [];
   readonly lastAccepts = new LastAccepts();
   readonly records: SessionRecord[] = [];
+  readonly lostClaims: string[] = [];
   readonly sessionDisk = { isFull: false };
   readonly sessions = new SessionRegistry({
     opened: (record) => {
@@ -238,6 +239,7 @@ export class TestReplica {
       if (record !== undefined) this.records[at] = { ...record, told };
     },
     ended: () => undefined,
+    lost: (_, claims) => void this.lostClaims.push(...claims),
   });
   readonly effects = new Effects(this.lastAccepts, this.sessions);
   readonly table = new LeaseTable({ leaseMs: LEASE_MS, epsMs: EPS_MS }, this.members);

@@ -19,7 +19,10 @@ const report = (said: WorkerReport): void => parentPort?.postMessage(said);
 function readBytes(bundle: Uint8Array | { readonly file: string }, bundleBytesMax: number): Uint8Array {
   if (bundle instanceof Uint8Array) return bundle;
   try {
-    if (statSync(bundle.file).size > bundleBytesMax) throw invalid('the bundle is too large');
+    const stat = statSync(bundle.file);
+    // What is no file may have no end, or never begin.
+    if (!stat.isFile()) throw invalid('the bundle is no file');
+    if (stat.size > bundleBytesMax) throw invalid('the bundle is too large');
     return readFileSync(bundle.file);
   } catch (cause) {
     if (!(cause instanceof Error && 'errno' in cause && 'code' in cause)) throw cause;

@@ -38,6 +38,7 @@ const line = z.union([
   z.object({ opened, leaseMs: z.number().optional() }),
   z.object({ told: z.string(), event: told }),
   z.object({ ended: z.string() }),
+  z.object({ lost: z.record(z.string(), z.int().min(1)) }),
 ]);
 
 /** Of a line that does not say it: the longest that a configuration may give. */
@@ -63,6 +64,7 @@ export class SessionFile implements SessionStore {
   /** Ends a line that was only written in part, so that it does not spoil the one after it. */
   #lead = '';
   readonly #tellings: string[] = [];
+  readonly #lost: Map<string, number>;
 
   /**
    * Reads what an earlier run left open and begins a new file with just that. INTERNAL when there is a file that
@@ -70,8 +72,9 @@ export class SessionFile implements SessionStore {
    */
   constructor(dataDir: string, fingerprinter: Fingerprinter, log: Log, leaseMs: number) {
     this.#path = join(dataDir, 'sessions.jsonl');
-    const { open, longestLeaseMs } = readRecords(this.#path, fingerprinter, log);
+    const { open, lost, longestLeaseMs } = readRecords(this.#path, fingerprinter, log);
     this.#open = open;
+    this.#lost = lost;
     this.holderLeaseMs = Math.max(leaseMs, longestLeaseMs);
     this.restored = [...this.#open.values()];
     this.#fd = this.#begin();
@@ -120,6 +123,23 @@ export class SessionFile implements SessionStore {
       return;
     }
     this.#compact();
+  }
+
+  /** As `ended`; what cannot be written here is forgotten by a later run. */
+  lost(ref: SessionRef, claims: readonly string[]): void {
+    if (!this.#open.has(ref)) return;
+    for (const claim of claims) this.#lost.set(claim, (this.#lost.get(claim) ?? 0) + 1);
+    try {
+      this.#write(`${JSON.stringify({ lost: Object.fromEntries(claims.map((claim) => [claim, 1])) })}\n`);
+    } catch {
+      return;
+    }
+    this.ended(ref);
+  }
+
+  /** By kill, how many sessions were let go without proof. */
+  get restoredLost(): ReadonlyMap<string, number> {
+    return this.#lost;
   }
 
   close(): void {
@@ -176,7 +196,7 @@ export class SessionFile implements SessionStore {
   }
 
   #writeOpen(fd: number): void {
-    let part = '';
+    let part = this.#lost.size === 0 ? '' : `${JSON.stringify({ lost: Object.fromEntries(this.#lost) })}\n`;
     for (const record of this.#open.values()) {
       part += renderOpened(record, this.holderLeaseMs);
       // In parts: all sessions may be more than a string can hold.
@@ -194,12 +214,14 @@ function renderOpened({ handles, ...record }: SessionRecord, leaseMs: number): s
 
 interface Read {
   readonly open: Map<string, SessionRecord>;
+  readonly lost: Map<string, number>;
   /** Of the runs that opened them; 0 when none is open. */
   readonly longestLeaseMs: number;
 }
 
 function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Read {
   const open = new Map<string, SessionRecord>();
+  const lost = new Map<string, number>();
   const leases = new Map<string, number>();
   // Sessions of one credential share its text, as they did before.
   const texts = new Map<string, string>();
@@ -210,7 +232,10 @@ function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Read
     if (!parsed.success)
       log.warn('a line of the session file is damaged and was passed over', { file: path });
     else if ('ended' in parsed.data) open.delete(parsed.data.ended);
-    else if ('told' in parsed.data) {
+    else if ('lost' in parsed.data) {
+      for (const [claim, count] of Object.entries(parsed.data.lost))
+        lost.set(claim, (lost.get(claim) ?? 0) + count);
+    } else if ('told' in parsed.data) {
       const record = open.get(parsed.data.told);
       if (record !== undefined) open.set(record.ref, { ...record, told: parsed.data.event });
     } else {
@@ -233,7 +258,7 @@ function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Read
     }
   }
   const longestLeaseMs = open.keys().reduce((longest, ref) => Math.max(longest, leases.get(ref) ?? 0), 0);
-  return { open, longestLeaseMs };
+  return { open, lost, longestLeaseMs };
 }
 
 /** In parts, as it is written. */

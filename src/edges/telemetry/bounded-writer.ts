@@ -72,6 +72,11 @@ export class BoundedWriter {
     this.#pump();
   }
 
+  /** One line that was not even rendered. */
+  drop(): void {
+    this.#drop(1);
+  }
+
   /** Resolves when all that was taken is written or lost, or after `graceMs`. */
   async drain(graceMs: number): Promise<void> {
     if (this.#pendingBytes === 0) return;

@@ -16,7 +16,13 @@ export interface MaskOptions {
 }
 
 /** Where subjects are. Claims may name the person in any of them, so all are erased. */
-const SUBJECTS = ['/subject', '/agent', '/input/subject/id', '/input/credential/actors/*/subject'];
+const SUBJECTS = [
+  '/subject',
+  '/agent',
+  '/input/subject',
+  '/input/subject/id',
+  '/input/credential/actors/*/subject',
+];
 const CLAIMS = '/input/credential/claims';
 
 /** Where AuthZEN has it; the OPA Data API lets a caller put it there too. */
@@ -40,7 +46,7 @@ export class DecisionMask {
     const key = this.#pseudonymKey;
     if (key !== undefined) for (const subject of SUBJECTS) mask(event, stepsOf(subject), '', { key, masked });
     const text = JSON.stringify(event);
-    if (TOKEN.test(text)) eraseTokens(event, '', erased);
+    if (hasToken(text)) eraseTokens(event, '', erased);
     if (erased.length === 0 && masked.length === 0) return text;
     if (erased.length > 0) event['erased'] = erased.slice(0, NAMED_MAX);
     if (masked.length > 0) event['masked'] = masked.slice(0, NAMED_MAX);
@@ -65,9 +71,14 @@ function stepsOf(pointer: string): readonly string[] {
     .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
+/** Most texts have no dot. */
+function hasToken(text: string): boolean {
+  return text.includes('.') && TOKEN.test(text);
+}
+
 /** A member whose name is a token has none in a pointer. */
 function pointerOf(at: string, step: string): string {
-  return TOKEN.test(step) ? `${at}/-` : `${at}/${step.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  return hasToken(step) ? `${at}/-` : `${at}/${step.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
 type Members = Record<string, unknown>;
@@ -124,22 +135,21 @@ function mask(at: Members, [step = '', ...rest]: readonly string[], pointer: str
     const inner = rest.length === 0 ? undefined : enter(at, name);
     if (inner !== undefined) mask(inner, rest, here, by);
     const value = at[name];
-    if (rest.length > 0 || typeof value !== 'string') continue;
-    at[name] = `p_${toBase64Url(hmacSha256(by.key, value).subarray(0, 16))}`;
+    // The OPA Data API takes a subject of any form: what is no object is one.
+    if (rest.length > 0 || (typeof value !== 'string' && typeof value !== 'number')) continue;
+    at[name] = `p_${toBase64Url(hmacSha256(by.key, String(value)).subarray(0, 16))}`;
     by.masked.push(here);
   }
 }
 
 function eraseTokens(at: Members, pointer: string, erased: string[]): void {
   for (const [name, value] of Object.entries(at)) {
-    const here = pointerOf(pointer, name);
-    const isToken = TOKEN.test(name) || (typeof value === 'string' && TOKEN.test(value));
-    if (isToken) {
+    if (hasToken(name) || (typeof value === 'string' && hasToken(value))) {
       remove(at, name);
-      erased.push(here);
-      continue;
+      if (erased.length <= NAMED_MAX) erased.push(pointerOf(pointer, name));
+    } else {
+      const inner = enter(at, name);
+      if (inner !== undefined) eraseTokens(inner, pointerOf(pointer, name), erased);
     }
-    const inner = enter(at, name);
-    if (inner !== undefined) eraseTokens(inner, here, erased);
   }
 }

@@ -44,6 +44,8 @@ export interface MetricSources {
   /** Undefined without traces. */
   readonly traces: () => { readonly exported: number; readonly lost: number } | undefined;
   readonly reviewer: Reviewer;
+  /** True while sessions are to be decided again. */
+  readonly isOwingReviews: () => boolean;
   readonly skewBackMs: () => number;
   readonly issuersWithoutKeys: () => number;
 }
@@ -154,7 +156,7 @@ function revocationMetrics({ revoker, follower, view, grants, lastAccepts }: Met
   ];
 }
 
-function sessionMetrics({ sessions, reviewer }: MetricSources): Metric[] {
+function sessionMetrics({ sessions, reviewer, isOwingReviews }: MetricSources): Metric[] {
   return [
     gauge(
       'writ_sessions_active',
@@ -194,6 +196,11 @@ function sessionMetrics({ sessions, reviewer }: MetricSources): Metric[] {
           { labels: { cause, outcome: 'killed' }, value: killed },
         ]),
     },
+    gauge(
+      'writ_sessions_owed_review',
+      '1 while live sessions are still to be decided again, by a policy or grants that changed.',
+      () => (isOwingReviews() ? 1 : 0),
+    ),
   ];
 }
 
