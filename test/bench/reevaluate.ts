@@ -165,7 +165,12 @@ export async function measureReevaluation(count: number): Promise<ReevaluationCo
       handleOfToken: () => undefined,
     },
   });
-  const sessions = new SessionRegistry({ opened: () => undefined, told: () => undefined, ended: () => undefined, lost: () => undefined });
+  const sessions = new SessionRegistry({
+    opened: () => undefined,
+    told: () => undefined,
+    ended: () => undefined,
+    lost: () => undefined,
+  });
   const reviewer = new Reviewer({ checker, sessions, grants, cursor, clock, clockSkewS: 5, log, ...UNTOLD });
   const before = bytesUsed();
   register(sessions, reviewer, count);

@@ -154,6 +154,36 @@ describe('an enforcement that was interrupted', () => {
     });
   });
 
+  it('does not come to be enforced because a restart has forgotten who was let go without proof', async () => {
+    const before = await start();
+    const { clock } = before;
+    const request = requestOf(tokenOf('billing', 'j1', NOW_S));
+    await before.keeper.open({ kind: 'k', selfEnds: false, request });
+    const { id } = await before.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(clock, 4_000);
+    // An hour after its credential ended the silent session is let go.
+    clock.advance(3 * 3_600_000);
+    await pass(clock, 1_000);
+    expect(before.sessions.size).toBe(0);
+    expect(before.lostClaims).toEqual([id]);
+    expect(await before.revoker.status(id)).toMatchObject({ state: 'partial', sessions: { unconfirmed: 1 } });
+    forget(before);
+    await before.stop();
+    const replica = await restart(before);
+    // As compose does before anything is acknowledged.
+    replica.sessions.restoreLost(id, 1);
+    await pass(clock, 1_000);
+    await replica.revoker.resumeUnfinished();
+    await replica.revoker.status(id);
+    await pass(clock, 5_000);
+    expect(await replica.revoker.status(id)).toMatchObject({
+      state: 'partial',
+      closure: 'PARTIAL',
+      sessions: { matched: 1, unconfirmed: 1 },
+    });
+    expect(replica.revoker.openCount).toBe(1);
+  });
+
   it('and is partial stays as it is, until the history it is partial in is gone', async () => {
     const before = await start();
     const request = requestOf(tokenOf('billing', 'j1', NOW_S));

@@ -282,7 +282,8 @@ describe('a session of an earlier run', () => {
     const before = await start();
     const id = await open(before, '1');
     const replica = makeReplica({ clock: before.clock });
-    for (const { grounds: _, ...record } of before.records) replica.sessions.restore(record, 0, replica.clock.now());
+    for (const { grounds: _, ...record } of before.records)
+      replica.sessions.restore(record, 0, replica.clock.now());
     await replica.start();
     await settle();
     expect(find(replica, id).kill).toMatchObject({ reason: 'policy_denied' });
@@ -297,7 +298,8 @@ describe('a session whose credential says no end', () => {
     const before = await start();
     const id = await open(before, '1');
     const replica = makeReplica({ clock: before.clock });
-    for (const record of before.records) replica.sessions.restore({ ...record, expiresAtS: undefined }, 0, replica.clock.now());
+    for (const record of before.records)
+      replica.sessions.restore({ ...record, expiresAtS: undefined }, 0, replica.clock.now());
     await replica.start();
     await settle();
     expect(replica.reviewer.counts.get('policy')).toEqual({ reviewed: 1, killed: 0 });

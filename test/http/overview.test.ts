@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compile } from '../edges/opa/bundles.ts';
 import { InProcessWrit, registration } from '../support/in-process.ts';
 
 let dir: string;
@@ -32,6 +33,28 @@ describe('the status', () => {
         revocationsOpen: 0,
         lateAccepts: 0,
       });
+    } finally {
+      await writ.remove();
+    }
+  });
+
+  it('has loose ends while sessions are still to be decided again', async () => {
+    const bundle = join(dir, 'slow.tar.gz');
+    const entrypoints = ['writ/authz/decision'];
+    await writeFile(bundle, await compile({ rego: 'package writ.authz\ndecision := true\n', entrypoints }));
+    const writ = await InProcessWrit.open({ sets: [`policy.bundle=${bundle}`, 'policy.watch=false'] });
+    try {
+      const token = await writ.mint();
+      const open = () => writ.data('/v1/sessions', { body: registration(token) });
+      await Promise.all(Array.from({ length: 300 }, open));
+      const pairs = 'some x in numbers.range(1, 50); some y in numbers.range(1, 50); x * y > now';
+      const rego = `package writ.authz\nnow := input.now - input.now\ndecision if count([1 | ${pairs}]) > 0\n`;
+      await writeFile(bundle, await compile({ rego, entrypoints }));
+      expect((await writ.control('/v1/policy/reload', { body: {} })).body).toMatchObject({ state: 'loaded' });
+      expect(await statusOf(writ)).toMatchObject({ verdict: 'ready, with loose ends', reviewsOwed: 1 });
+      await expect
+        .poll(() => statusOf(writ), { timeout: 10_000 })
+        .toMatchObject({ verdict: 'well', reviewsOwed: 0 });
     } finally {
       await writ.remove();
     }

@@ -1,4 +1,5 @@
 /** The policy of a running Writ, changed by every trigger, over its real doors and on real files. */
+import { execFileSync } from 'node:child_process';
 import { copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -105,6 +106,10 @@ describe('POST /v1/policy/reload', () => {
       detail: `${String(before.policy)} running; ${String(refused['digest'])} refused: the bundle is truncated or no gzip`,
     });
     expect(writ.log).toContain('a policy bundle was refused; the one that runs goes on');
+    await rm(file);
+    // Whoever opens it waits for ever.
+    execFileSync('mkfifo', [file]);
+    expect((await reload(writ)).body['detail']).toBe('the bundle is no file');
     await rm(file);
     expect(await reload(writ)).toMatchObject({
       status: 503,

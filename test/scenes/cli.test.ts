@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, symlink, writeFile } from 'node:fs/promises';
 import type { Server } from 'node:net';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -535,6 +536,39 @@ describe('an answer that never came', () => {
     const own = await cli([...args, '--idempotency-key', 'mine']);
     expect(own.code).toBe(4);
     expect(own.problems).toContain('--idempotency-key mine');
+    // Its length would count anew: another order under the same key.
+    const lock = await cli(['lock', 'subject', 'x', '--expires-in', '2h', '--url', url]);
+    expect(lock.problems).toMatch(/--idempotency-key \S+ --expires-at \d{4}-\d\d-\d\dT\S+Z\n/);
+  });
+
+  it.each([
+    ['a gateway that gave up', 504, '<html>'],
+    ['one that broke off', 201, '{"id":"rev_1",'],
+    ['a fault half-way', 500, '{"code":"INTERNAL"}'],
+  ])('is unknown too where there is an answer of %s', async (_, status, text) => {
+    const server = createHttpServer((req, res) =>
+      req.resume().once('end', () => res.writeHead(status).end(text)),
+    );
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
+    const run = await cli([
+      'grant',
+      '--subject',
+      'x',
+      '--action',
+      'a',
+      '--resource',
+      'r',
+      '--for',
+      '1h',
+      '--url',
+      `http://127.0.0.1:${port}`,
+    ]);
+    server.close();
+    expect(run.code).toBe(4);
+    expect(run.problems).toMatch(/--idempotency-key \S+ --until \d{4}\S+Z\n/);
   });
 });
 

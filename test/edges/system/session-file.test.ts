@@ -134,6 +134,25 @@ describe('sessions on disk', () => {
     expect(warnings).toEqual([]);
   });
 
+  it('that were let go without proof are counted under what killed them, in every run after it', () => {
+    const file = run();
+    for (const id of ['s1', 's2', 's3']) file.opened(recordOf(id));
+    file.lost(sessionRefOf('s1'), ['rev_1', 'lck_1']);
+    file.lost(sessionRefOf('s2'), ['rev_1']);
+    file.lost(sessionRefOf('gone'), ['rev_1']);
+    for (let times = 0; times < 2; times++) {
+      const next = run();
+      expect([...next.restoredLost]).toEqual([
+        ['rev_1', 2],
+        ['lck_1', 1],
+      ]);
+      expect(next.restored.map(({ ref }) => ref)).toEqual([sessionRefOf('s3')]);
+    }
+    run().lost(sessionRefOf('s3'), ['rev_1']);
+    expect(run().restoredLost.get('rev_1')).toBe(3);
+    expect(warnings).toEqual([]);
+  });
+
   it('can be killed by the run after the crash', () => {
     const before = new SessionRegistry(run());
     const record = recordOf('s1');

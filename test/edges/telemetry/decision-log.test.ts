@@ -71,6 +71,43 @@ describe('recording a decision', () => {
   });
 });
 
+describe('lines of sessions that a change has ended', () => {
+  it('leave half of the queue to the lines that answers wait for', async () => {
+    const { decisionLog } = open(hangs, { pendingBytesMax: 4_000, recordMs: 20 });
+    const { id, startedMs, asked } = OCCASION;
+    const review = {
+      source: 'review',
+      session: 's',
+      cause: 'policy',
+      credential: undefined,
+      agent: undefined,
+    } as const;
+    for (let i = 0; i < 100; i++) {
+      decisionLog.write(DENY, { id, startedMs, asked, ...review });
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const { pendingBytes, dropped } = decisionLog.counts;
+    expect(pendingBytes).toBeGreaterThan(2_000);
+    expect(pendingBytes).toBeLessThan(3_000);
+    expect(dropped).toBeGreaterThan(80);
+    decisionLog.write(DENY, OCCASION);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(decisionLog.counts.dropped).toBe(dropped);
+  });
+});
+
+describe('a line that cannot be rendered', () => {
+  it('is lost, and said; it takes nothing down with it', async () => {
+    const { decisionLog, said } = open(takes);
+    const cyclic: Record<string, unknown> = {};
+    cyclic['self'] = cyclic;
+    const occasion = { ...OCCASION, asked: cyclic as Occasion['asked'], path: 'a/b' };
+    expect(await decisionLog.record(DENY, occasion)).toBe(false);
+    expect(said).toContain('a decision could not be told of');
+    expect(await decisionLog.record(DENY, OCCASION)).toBe(true);
+  });
+});
+
 describe('an observer', () => {
   const observerOf = (over: { isRequired: boolean }) => {
     const counts = new DecisionCounts();

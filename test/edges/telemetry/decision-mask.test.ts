@@ -105,6 +105,19 @@ describe('a mask', () => {
     expect(performance.now() - startedMs).toBeLessThan(200);
   });
 
+  it('shows a subject that is no object, or that is a number, as a pseudonym too', () => {
+    for (const input of [{ subject: 'a@x' }, { subject: { id: 4111 } }, { subject: 4111 }])
+      expect(JSON.stringify(render({ subject: 4111, input }, [], KEY))).not.toMatch(/a@x|4111/);
+  });
+
+  it('names nothing as erased that was not there', () => {
+    expect(
+      render({ result: { allow: true, obligations: undefined } }, ['/result/obligations', '/result/*'])[
+        'erased'
+      ],
+    ).toEqual(['/result/allow']);
+  });
+
   it('shows subjects as pseudonyms, the same for the same, and no claims', () => {
     const credential = {
       issuer: 'i',
