@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { inputOf } from '../src/decision/policy-input.ts';
 import { REASONS } from '../src/decision/decision.ts';
 import { ERROR_CODES } from '../src/kernel/error.ts';
 
@@ -52,6 +53,16 @@ describe('docs/reference.md', () => {
 
   it('lists exactly the reasons there are, in order', () => {
     expect(firstCells('Reasons')).toEqual([...REASONS]);
+  });
+
+  it('lists exactly what a policy is asked with', () => {
+    const request = {
+      subject: { type: 't', id: 'i' },
+      action: { name: 'n' },
+      resource: { type: 't', id: 'i' },
+      context: {},
+    };
+    expect(firstCells('Policy')).toEqual(Object.keys(inputOf(request, {}, 0, [])));
   });
 
   it('lists exactly the error codes there are, with their status and title', () => {

@@ -68,6 +68,9 @@ function problemIn(reply: Reply): JsonObject {
 export function showReached(reply: Reply, options: ServerOptions, ports: CliPorts): ExitCode {
   const body = doneOf(reply);
   showObject(ports, options, body);
+  // A misspelt issuer looks like this too, and is as enforced as any.
+  if (body['seen'] === false)
+    ports.terminal.problem('nothing that it names was seen here yet; is it spelt as the tokens spell it?');
   if (reply.status === 200 || reply.status === 201) return EXIT.done;
   return body['state'] === 'partial' ? EXIT.partial : EXIT.unknown;
 }

@@ -62,7 +62,9 @@ function addStatus(program: Command, ports: CliPorts): void {
 }
 
 async function status(options: StatusOptions, ports: CliPorts): Promise<ExitCode> {
-  const endpoint = await controlEndpoint(options, ports.around);
+  const endpoint = await controlEndpoint(options, ports.around).catch((error: unknown) => {
+    throw error instanceof ClientError ? new ClientError(error.message, true) : error;
+  });
   const reply = await callOrUnknown(endpoint, 'GET', '/v1/status');
   const body = objectOf(reply);
   if (reply.status !== 200) {

@@ -163,6 +163,8 @@ export class Reloader {
         this.#swap(judged.engine);
         return { state: 'loaded' };
       case 'unchanged':
+        if (this.#lastFailure !== undefined)
+          this.#ports.log.info('the source has the policy that runs; nothing is refused any more');
         this.#lastFailure = undefined;
         return judged;
       case 'refused':

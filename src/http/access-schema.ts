@@ -56,7 +56,7 @@ export const sessionOrder = z.looseObject({
   subject: entity.exactOptional(),
   action,
   resource: entity,
-  context: context.exactOptional(),
+  context: z.looseObject({}).exactOptional(),
 });
 
 export const freshCredential = z.looseObject({ credential: credential.optional() });

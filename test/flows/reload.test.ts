@@ -138,6 +138,21 @@ describe('a reload', () => {
     expect(bench.log).toEqual([]);
   });
 
+  it('says so, once, when what was refused is gone and what runs is there again', async () => {
+    const bench = new Bench();
+    const reloader = await bench.open();
+    bench.has = { digest: 'two', refused: 'broken' };
+    await reloader.reload();
+    bench.has = { digest: 'one' };
+    await reloader.reload();
+    await reloader.reload();
+    expect(reloader.lastFailure).toBeUndefined();
+    expect(bench.log.map(({ sentence }) => sentence)).toEqual([
+      'a policy bundle was refused; the one that runs goes on',
+      'the source has the policy that runs; nothing is refused any more',
+    ]);
+  });
+
   it('keeps the one that runs when the bundle is refused, and says so once', async () => {
     const bench = new Bench();
     const reloader = await bench.open();

@@ -234,7 +234,8 @@ describe('the command writ, with a server', () => {
         );
       const selector = ['subject', 'lockable', '--issuer', 'https://dev.writ.invalid'];
       const locked = await cli(['lock', ...selector, '--expires-in', '2h', '--reason', 'odd traffic']);
-      expect(locked).toMatchObject({ code: 0, problems: '' });
+      expect(locked.code).toBe(0);
+      expect(locked.problems).toMatch(/^nothing that it names was seen here yet/);
       const lock = String(json(locked)['id']);
       expect(json(locked)).toMatchObject({ state: 'enforced', inForce: true });
       const denied = await check('read');
@@ -336,6 +337,8 @@ describe('the command writ, with a server', () => {
       }
       // An order that cannot have reached anybody was not done.
       expect((await cli(['policy', 'reload', '--url', 'http://127.0.0.1:9'])).code).toBe(1);
+      const elsewhere = await runCli(['status', '--set', `dataDir=${join(work, 'none')}`], { cwd: work });
+      expect(elsewhere).toMatchObject({ code: 4, out: '' });
       const nowhere = await cli(['sessions', '--url', 'banana']);
       expect(nowhere).toMatchObject({ code: 1, out: '' });
       expect(nowhere.problems).toContain('"banana" is no address of a server');
