@@ -68,7 +68,7 @@ function problemIn(reply: Reply): JsonObject {
 export function showReached(reply: Reply, options: ServerOptions, ports: CliPorts): ExitCode {
   const body = doneOf(reply);
   showObject(ports, options, body);
-  // A misspelt issuer looks like this too, and is as enforced as any.
+  // A misspelt issuer looks like this too, and binds all the same.
   if (body['seen'] === false)
     ports.terminal.problem('nothing that it names was seen here yet; is it spelt as the tokens spell it?');
   if (reply.status === 200 || reply.status === 201) return EXIT.done;
