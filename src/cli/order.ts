@@ -18,6 +18,7 @@ import { cell } from './terminal.ts';
 
 interface OrderOptions extends ServerOptions {
   readonly idempotencyKey?: string;
+  readonly dryRun?: boolean;
 }
 
 /** POSTs `body` and shows what became of it: 0 when what was asked for is reached, 3 when part of it, 4 when unknown. */
@@ -37,15 +38,15 @@ export async function order(
   ].join('');
   const sayHowToRepeat = (): void =>
     ports.terminal.problem(
-      `whether it was done is unknown; repeat it with --idempotency-key ${idempotencyKey}${ended}`,
+      `whether it was done is unknown; repeat it with --idempotency-key ${quoted(idempotencyKey)}${ended}`,
     );
   const endpoint = await controlEndpoint(options, ports.around);
   try {
     const reply = await call(endpoint, 'POST', path, sent, { 'idempotency-key': idempotencyKey });
-    if (reply.status < 400) return showReached(reply, options, ports);
-    const problem = reply.status < 500 ? objectOf(reply) : problemIn(reply);
+    if (reply.status < 300) return showReached(reply, options, ports);
+    const problem = problemIn(reply);
     explain(ports, problem, reply.status);
-    if (reply.status < 500 || UNDONE.has(problem['code'])) return EXIT.error;
+    if (isUndone(reply.status, problem, options)) return EXIT.error;
     sayHowToRepeat();
     return EXIT.unknown;
   } catch (error) {
@@ -56,6 +57,13 @@ export async function order(
 
 /** What a server says when nothing was appended. Any other 5xx may be of whoever stands before it, or a fault half-way. */
 const UNDONE: ReadonlySet<unknown> = new Set(['FENCED', 'STORE_UNREACHABLE', 'OVERLOADED', 'EPOCH_CLOSED']);
+
+/** 408 and 499 are of somebody in between; under a key of the caller's own an earlier order may have been done. */
+function isUndone(status: number, { code }: JsonObject, { idempotencyKey, dryRun }: OrderOptions): boolean {
+  if (dryRun === true) return true;
+  if (status < 400 || status === 408 || status === 499) return false;
+  return status < 500 || (idempotencyKey === undefined && UNDONE.has(code));
+}
 
 function problemIn(reply: Reply): JsonObject {
   try {
@@ -82,6 +90,11 @@ function doneOf(reply: Reply): JsonObject {
   } catch (error) {
     throw error instanceof ClientError ? new ClientError(error.message, true) : error;
   }
+}
+
+/** For a shell. */
+function quoted(key: string): string {
+  return /^[\w.:-]+$/.test(key) ? key : `'${cell(key).replaceAll("'", `'\\''`)}'`;
 }
 
 /** For `--wait-ms`. */

@@ -26,6 +26,8 @@ export interface Occasion {
   /** What was asked: the access request, or the input of the OPA Data API without `credential`. */
   readonly asked: Omit<AccessRequest, 'credential'> | JsonObject;
   readonly asking: Asking;
+  /** Its share of the body of a batch. */
+  readonly bodyChars?: number;
   /** The entrypoint, where the OPA Data API asked for one. */
   readonly path?: string;
 }

@@ -142,7 +142,8 @@ export class Enforcing {
   /** Wall time. Of an entry that was there before (an earlier run's) nobody knows when its append replied: when it was sealed. */
   get appendedAtMs(): number {
     const { duplicate, at, sealed } = this.#appended;
-    return duplicate ? Date.parse(sealed.entry.at) : at.wallMs;
+    // By whichever clock says less: another replica sealed it, and its clock may be ahead.
+    return duplicate ? Math.min(Date.parse(sealed.entry.at), at.wallMs) : at.wallMs;
   }
 
   get boundMs(): number {

@@ -196,6 +196,7 @@ export class Renewer {
     const position = renderPosition(cursor.position);
     if (!lease.isFresh(now)) sessions.killWhere(() => true, { reason: 'fenced', position }, now);
     sessions.sweep(now);
+    sessions.forgetLost((id) => view.placeOf(id) !== undefined);
     // One shard of the index: what has ended may leave, by the clock that never goes back.
     view.sweep(epochS(now));
     grants.sweep(epochS(now));

@@ -114,6 +114,8 @@ export class Revoker {
   readonly #enforcePorts: EnforcePorts;
   #running = 0;
   readonly #followed = new Map<string, Followed>();
+  /** Of an earlier run, to be taken up. */
+  readonly #resuming = new Set<string>();
 
   constructor(ports: RevokePorts) {
     this.#ports = ports;
@@ -143,9 +145,10 @@ export class Revoker {
     if (this.#isOverLock(id)) return false;
     const enforcing = this.#followed.get(id)?.enforcing;
     const isUnderWay = enforcing !== undefined && !isHalted(enforcing.current);
+    if (isUnderWay || this.#resuming.has(id)) return true;
     // Once it has ended there is no credential that it names.
-    const isKnown = this.#ports.view.placeOf(id) !== undefined;
-    return isUnderWay || (isKnown && this.#ports.sessions.isUnproven(id));
+    if (this.#ports.view.placeOf(id) === undefined) return false;
+    return enforcing !== undefined || this.#ports.sessions.isUnproven(id);
   }
 
   /** It was lifted, or has ended: nothing is left to enforce. */
@@ -333,18 +336,39 @@ export class Revoker {
     const { effects, log } = this.#ports;
     const gate = new Gate(RESUMED_MAX);
     const resume = async (id: string): Promise<void> => {
-      if (!(await this.#isToBeResumed(id))) return;
       const { running } = await this.#resume(id);
       await running;
     };
-    const all = effects.unfinished().map((id) =>
-      gate
-        .through(() => resume(id))
-        .catch((error: unknown) => {
-          log.warn('an enforcement could not be taken up', { revocation: id, code: codeOf(error) });
-        }),
-    );
+    const wanted: string[] = [];
+    for (const id of effects.unfinished()) {
+      try {
+        if (await this.#isToBeResumed(id)) wanted.push(id);
+      } catch (error) {
+        log.warn('an enforcement could not be taken up', { revocation: id, code: codeOf(error) });
+      }
+    }
+    for (const id of wanted) this.#resuming.add(id);
+    const all = wanted.map(async (id) => {
+      await gate.through(() => this.#patiently(id, () => resume(id)));
+      this.#resuming.delete(id);
+    });
     await Promise.all(all);
+  }
+
+  /** Through a store that is away for a while. Never rejects. */
+  async #patiently(id: string, work: () => Promise<void>): Promise<void> {
+    const { closing, timer, log } = this.#ports;
+    for (let said = ''; !closing.aborted;) {
+      try {
+        await work();
+        return;
+      } catch (error) {
+        const code = codeOf(error);
+        if (code !== said) log.warn('an enforcement could not be taken up', { revocation: id, code });
+        said = code;
+        await timer.sleep(RETRY_MS, closing);
+      }
+    }
   }
 
   async #isToBeResumed(id: string): Promise<boolean> {

@@ -123,14 +123,18 @@ class DataPlane {
     // A megabyte takes long to read: those who are answered in this turn go first.
     await Promise.resolve();
     const proven = new Map<string, Verification | undefined>();
-    return evaluateAll(parseObject(call.body, false), {
+    const body = parseObject(call.body, false);
+    const { evaluations } = body;
+    const bodyChars = Math.ceil(call.body.length / (Array.isArray(evaluations) ? evaluations.length + 1 : 1));
+    return evaluateAll(body, {
       ask: async (parsed) => {
         const proof = proofOf(parsed.request.credential);
         // One request of a client has one proof, however many questions are asked about it: a batch uses it once.
         const known = proof === undefined ? undefined : proven.get(proof);
         const verification = known ?? (await this.#verify(parsed));
         if (proof !== undefined) proven.set(proof, verification);
-        return this.#asked(parsed, verification, this.#occasion('evaluations', call, parsed), call);
+        const occasion = { ...this.#occasion('evaluations', call, parsed), bodyChars };
+        return this.#asked(parsed, verification, occasion, call);
       },
       freshForMs: () => this.#ports.checker.freshForMs(),
       render: (judgement, occasion) => this.render(judgement, occasion),

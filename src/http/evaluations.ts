@@ -183,27 +183,24 @@ const MEMBERS = ['subject', 'action', 'resource', 'context'] as const;
 
 /** A question of a batch may be as large as one that is asked alone: what policy costs is bounded for that. */
 class Sizes {
-  readonly #defaultChars: readonly number[];
+  readonly #defaultBytes: readonly number[];
 
   constructor(defaults: JsonObject) {
-    this.#defaultChars = MEMBERS.map((name) => charsOf(defaults[name]));
+    this.#defaultBytes = MEMBERS.map((name) => bytesOf(defaults[name]));
   }
 
   /** BAD_REQUEST for an item that is larger with its defaults. */
   require(item: JsonObject): void {
-    let chars = 0;
+    let bytes = 0;
     for (const [i, name] of MEMBERS.entries())
-      chars += Object.hasOwn(item, name) ? charsOf(item[name]) : (this.#defaultChars[i] ?? 0);
-    if (chars > LIMITS.dataBodyBytesMax)
-      throw new WritError(
-        'BAD_REQUEST',
-        `an evaluation is larger than ${LIMITS.dataBodyBytesMax} characters`,
-      );
+      bytes += Object.hasOwn(item, name) ? bytesOf(item[name]) : (this.#defaultBytes[i] ?? 0);
+    if (bytes > LIMITS.dataBodyBytesMax)
+      throw new WritError('BAD_REQUEST', `an evaluation is larger than ${LIMITS.dataBodyBytesMax} bytes`);
   }
 }
 
-function charsOf(value: Json | undefined): number {
-  return value === undefined ? 0 : JSON.stringify(value).length;
+function bytesOf(value: Json | undefined): number {
+  return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value));
 }
 
 function parseItems(value: Json | undefined): readonly Json[] {

@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LIMITS } from '../kernel/limits.ts';
 
 /** A request that waits counts for more by so many characters of its body: what waits is held. */
-const WEIGHT_CHARS = 32 * 1024;
+const WEIGHT_CHARS = 64 * 1024;
 
 export class Pipeline {
   readonly #waiting = new WeakMap<object, number>();

@@ -162,6 +162,15 @@ export class SessionRegistry {
     this.#claims.set(claim, { ...newClaim(claim), matched: count, lost: count });
   }
 
+  /** Lets go of kills that nobody can be asked about any more: all they reached is over or lost, and they have ended. */
+  forgetLost(isKnown: (claim: string) => boolean): void {
+    for (const { id, open, lost } of this.#claims.values()) {
+      if (open > 0 || lost === 0 || isKnown(id)) continue;
+      this.#claims.delete(id);
+      this.#store.forgotten(id);
+    }
+  }
+
   lookup(ref: SessionRef): Session | undefined {
     return this.#live.get(ref);
   }

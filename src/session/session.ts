@@ -74,6 +74,8 @@ export interface SessionStore {
   ended(ref: SessionRef): void;
   /** Let go without proof that it ended, after these kills: they stay unconfirmed in every later run. Never throws. */
   lost(ref: SessionRef, claims: readonly string[]): void;
+  /** Of that kill nothing has to be kept any more. Never throws. */
+  forgotten(claim: string): void;
 }
 
 export interface Session extends SessionRecord {

@@ -13,6 +13,7 @@ for (let round = 0; round < 5; round++) {
     told: () => undefined,
     ended: () => undefined,
     lost: () => undefined,
+    forgotten: () => undefined,
   });
   const handles = printsOf('shared');
   let told = 0;

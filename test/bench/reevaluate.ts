@@ -170,6 +170,7 @@ export async function measureReevaluation(count: number): Promise<ReevaluationCo
     told: () => undefined,
     ended: () => undefined,
     lost: () => undefined,
+    forgotten: () => undefined,
   });
   const reviewer = new Reviewer({ checker, sessions, grants, cursor, clock, clockSkewS: 5, log, ...UNTOLD });
   const before = bytesUsed();

@@ -7,7 +7,8 @@ import { parseReceipt, renderReceipt } from '../../src/evidence/receipt-text.ts'
 import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import { readStatement, signStatement } from '../../src/evidence/statement.ts';
 import type { OutcomeEntry, Target } from '../../src/feed/entry.ts';
-import { settle } from '../support/fake-time.ts';
+import { WritError } from '../../src/kernel/error.ts';
+import { FakeClock, settle } from '../support/fake-time.ts';
 import type { TestReplica, TestReplicaOptions } from '../support/replica-harness.ts';
 import { ISSUER, MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled as start } from '../support/replicas.ts';
@@ -138,6 +139,51 @@ describe('an enforcement that was interrupted', () => {
     same.closing.abort();
     await same.revoker.resumeUnfinished();
     expect(same.revoker.openCount).toBe(0);
+  });
+
+  it('is open until it is taken up, through a store that is away', async () => {
+    const before = await start();
+    const { id } = await before.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'accepted' }));
+    const replica = await restart(before);
+    const roster = replica.store.roster.bind(replica.store);
+    replica.store.roster = () => Promise.reject(new WritError('STORE_UNREACHABLE', 'away'));
+    const resumed = replica.revoker.resumeUnfinished();
+    await pass(replica.clock, 2_000);
+    expect(replica.revoker.openCount).toBe(1);
+    const said = replica.log.filter(({ sentence }) => sentence === 'an enforcement could not be taken up');
+    expect(said).toMatchObject([{ revocation: id, code: 'STORE_UNREACHABLE' }]);
+    replica.store.roster = roster;
+    await pass(replica.clock, 5_000);
+    await resumed;
+    expect(replica.revoker.openCount).toBe(0);
+    expect((await replica.revoker.status(id)).state).toBe('enforced');
+  });
+
+  it('is enforced by a replica whose clock is behind the one that sealed it', async () => {
+    const a = await start({ clock: new FakeClock((NOW_S + 3_600) * 1000), name: 'a' });
+    const clock = new FakeClock(NOW_S * 1000);
+    const b = await start({ clock, server: a.server, name: 'b', bootstrap: false });
+    const { id } = await a.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'accepted' }));
+    forget(a);
+    await a.stop();
+    await pass(clock, 1_000);
+    await b.revoker.status(id);
+    await pass(clock, 10_000);
+    const { state, appendedAtMs, enforcedAtMs = 0 } = await b.revoker.status(id);
+    expect(state).toBe('enforced');
+    expect(appendedAtMs).toBeLessThanOrEqual(enforcedAtMs);
+  });
+
+  it('is open where it is coordinated, also while the session that is silent is another replica’s', async () => {
+    const clock = new FakeClock(NOW_S * 1000);
+    const a = await start({ clock, name: 'a' });
+    const b = await start({ clock, server: a.server, name: 'b', bootstrap: false });
+    await pass(clock, 1_000);
+    await b.keeper.open({ kind: 'k', selfEnds: false, request: requestOf(tokenOf('billing', 'j1', NOW_S)) });
+    const { id } = await a.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(clock, 5_000);
+    expect((await a.revoker.status(id)).state).toBe('partial');
+    expect([a.revoker.openCount, b.revoker.openCount]).toEqual([1, 1]);
   });
 
   it('that cannot be read is said, and the others are taken up', async () => {

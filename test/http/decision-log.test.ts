@@ -199,8 +199,30 @@ describe('a line', () => {
       reason: 'policy_denied',
       subject: 'billing',
       erased: ['/input', '/result'],
+      input: {
+        subject: { id: 'billing' },
+        action: { name: 'read' },
+        resource: { type: 'invoice', id: '42' },
+      },
+      result: { allow: false, reason: 'policy_denied' },
     });
-    expect(line).not.toHaveProperty('input');
+    expect(line['input']).not.toHaveProperty('context');
+  });
+
+  it('keeps what was asked for, whatever a caller pads it with: numbers are longer in it than in the body', async () => {
+    const writ = await startWithFile();
+    const { context, ...asked } = evaluation(await writ.mint());
+    const numbers = `"n":[${'1e20,'.repeat(10_000)}1],`;
+    const body = `{${JSON.stringify(asked).slice(1, -1)},"context":{${numbers}${JSON.stringify(context).slice(1)}}`;
+    const line = await lineOf(
+      await writ.data('/v1/check', { body, headers: { 'content-type': 'application/json' } }),
+    );
+    expect(line).toMatchObject({
+      decision: 'allow',
+      erased: ['/input', '/result'],
+      input: { resource: { id: '42' } },
+    });
+    expect(JSON.stringify(line).length).toBeLessThan(2_000);
   });
 });
 

@@ -50,11 +50,11 @@ const items = (count: number): object[] => Array.from({ length: count }, () => (
 describe('a batch', () => {
   it('has no item larger than what may be asked alone, defaults included', async () => {
     const writ = await start();
-    const context = { bulk: 'x'.repeat(LIMITS.dataBodyBytesMax) };
+    const context = { bulk: '€'.repeat(LIMITS.dataBodyBytesMax / 3) };
     const body = { ...evaluation(await writ.mint()), context };
     const small = { context: {} };
     const reply = await writ.data('/access/v1/evaluations', { body: { ...body, evaluations: [{}, small] } });
-    const said = `an evaluation is larger than ${LIMITS.dataBodyBytesMax} characters`;
+    const said = `an evaluation is larger than ${LIMITS.dataBodyBytesMax} bytes`;
     expect(reply.body['evaluations']).toMatchObject([
       { decision: false, context: { error: { status: 400, message: said } } },
       { decision: false, context: { reason: 'policy_denied' } },
@@ -81,6 +81,16 @@ describe('a batch', () => {
     },
     30_000,
   );
+
+  it('loses no line of it where the sink is well, however many come at once', async () => {
+    const { writ } = await startWithLog();
+    const evaluations = Array.from({ length: 1_000 }, (_, i) => ({
+      resource: { type: 'invoice', id: `${i}` },
+    }));
+    const body = { ...evaluation(await writ.mint()), evaluations };
+    await Promise.all([1, 2, 3].map(() => writ.data('/access/v1/evaluations', { body })));
+    expect((await writ.control('/v1/status')).body['decisionLogLinesLost']).toBe(0);
+  }, 30_000);
 
   it('does not copy its default context for each of its items', async () => {
     const writ = await start();
@@ -153,7 +163,7 @@ describe('bodies that wait behind an event stream', () => {
     });
     const head = 'POST /access/v1/evaluations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n';
     socket.write(`GET /v1/sessions/${String(body['id'])}/events HTTP/1.1\r\nhost: x\r\n\r\n`);
-    for (let i = 0; i < 4; i++) socket.write(`${head}content-length: ${text.length}\r\n\r\n${text}`);
+    for (let i = 0; i < 8; i++) socket.write(`${head}content-length: ${text.length}\r\n\r\n${text}`);
     await expect.poll(() => socket.closed, { timeout: 5_000 }).toBe(true);
   });
 });

@@ -80,6 +80,7 @@ describe('many live sessions', () => {
       told: () => undefined,
       ended: () => undefined,
       lost: () => undefined,
+      forgotten: () => undefined,
     });
     for (let i = 0; i < 50_000; i++) sessions.register(recordOf(`s${i}`), clock.now().monoMs + 3_000);
     killNow(sessions, 'rev_1', [dead('jti-s1')], { at: clock.now() });
@@ -99,6 +100,7 @@ describe('many live sessions', () => {
       told: () => undefined,
       ended: () => undefined,
       lost: () => undefined,
+      forgotten: () => undefined,
     });
     sessions.register(recordOf('a', { selfEnds: true }), now.monoMs);
     sessions.register(recordOf('b', { selfEnds: true }), now.monoMs);

@@ -576,6 +576,19 @@ describe('a session of the run before', () => {
     expect(sessions.endingCount).toBe(0);
   });
 
+  it('that was let go without proof is answered for until its revocation has ended', () => {
+    sessions.restoreLost('rev_old', 2);
+    sessions.restoreLost('rev_new', 1);
+    sessions.restore(recordOf('s1'), 0, clock.now());
+    revoke('jti-s1', 'rev_open');
+    store.lost(recordOf('x').ref, ['rev_old']);
+    sessions.forgetLost((claim) => claim === 'rev_new');
+    expect(sessions.claims()).toEqual(['rev_new', 'rev_open']);
+    expect(store.losses).toEqual([]);
+    expect(sessions.isUnproven('rev_old')).toBe(false);
+    expect([sessions.isUnproven('rev_new'), sessions.isUnproven('rev_open')]).toEqual([true, true]);
+  });
+
   it('was told to end on disk too, unless the ledger tells it again', () => {
     const { ref } = open('s1');
     open('s2');

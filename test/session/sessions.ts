@@ -56,6 +56,11 @@ export class MemorySessions implements SessionStore {
   readonly open = new Map<SessionRef, SessionRecord>();
   readonly endings: SessionRef[] = [];
   readonly losses: string[] = [];
+
+  forgotten(claim: string): void {
+    this.losses.splice(0, Infinity, ...this.losses.filter((one) => one !== claim));
+  }
+
   isFull = false;
 
   opened(record: SessionRecord): void {

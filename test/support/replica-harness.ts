@@ -240,6 +240,7 @@ export class TestReplica {
     },
     ended: () => undefined,
     lost: (_, claims) => void this.lostClaims.push(...claims),
+    forgotten: (claim) => void this.lostClaims.splice(this.lostClaims.indexOf(claim), 1),
   });
   readonly effects = new Effects(this.lastAccepts, this.sessions);
   readonly table = new LeaseTable({ leaseMs: LEASE_MS, epsMs: EPS_MS }, this.members);

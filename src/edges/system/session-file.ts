@@ -37,8 +37,8 @@ const opened = z.object({
 const line = z.union([
   z.object({ opened, leaseMs: z.number().optional() }),
   z.object({ told: z.string(), event: told }),
+  z.object({ lost: z.record(z.string(), z.int().min(1)), ended: z.string().optional() }),
   z.object({ ended: z.string() }),
-  z.object({ lost: z.record(z.string(), z.int().min(1)) }),
 ]);
 
 /** Of a line that does not say it: the longest that a configuration may give. */
@@ -83,8 +83,8 @@ export class SessionFile implements SessionStore {
 
   /** STORE_UNREACHABLE when it cannot be written: then the session must not begin. What is there already costs nothing. */
   opened(record: SessionRecord): void {
-    const text = renderOpened(record, this.holderLeaseMs);
     const before = this.#open.get(record.ref);
+    const text = renderOpened(record, this.holderLeaseMs);
     if (before !== undefined && renderOpened(before, this.holderLeaseMs) === text) return;
     this.#write(text);
     this.#open.set(record.ref, record);
@@ -125,16 +125,22 @@ export class SessionFile implements SessionStore {
     this.#compact();
   }
 
-  /** As `ended`; what cannot be written here is forgotten by a later run. */
+  /** As `ended`, in one line; where it cannot be written, a later run kills the session again. */
   lost(ref: SessionRef, claims: readonly string[]): void {
-    if (!this.#open.has(ref)) return;
+    if (!this.#open.delete(ref)) return;
     for (const claim of claims) this.#lost.set(claim, (this.#lost.get(claim) ?? 0) + 1);
     try {
-      this.#write(`${JSON.stringify({ lost: Object.fromEntries(claims.map((claim) => [claim, 1])) })}\n`);
+      const lost = Object.fromEntries(claims.map((claim) => [claim, 1]));
+      this.#write(`${JSON.stringify({ lost, ended: ref })}\n`);
     } catch {
       return;
     }
-    this.ended(ref);
+    this.#compact();
+  }
+
+  /** What was written of it goes with the next compaction. */
+  forgotten(claim: string): void {
+    this.#lost.delete(claim);
   }
 
   /** By kill, how many sessions were let go without proof. */
@@ -231,11 +237,12 @@ function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Read
     const parsed = line.safeParse(parseOr(one));
     if (!parsed.success)
       log.warn('a line of the session file is damaged and was passed over', { file: path });
-    else if ('ended' in parsed.data) open.delete(parsed.data.ended);
     else if ('lost' in parsed.data) {
+      if (parsed.data.ended !== undefined) open.delete(parsed.data.ended);
       for (const [claim, count] of Object.entries(parsed.data.lost))
         lost.set(claim, (lost.get(claim) ?? 0) + count);
-    } else if ('told' in parsed.data) {
+    } else if ('ended' in parsed.data) open.delete(parsed.data.ended);
+    else if ('told' in parsed.data) {
       const record = open.get(parsed.data.told);
       if (record !== undefined) open.set(record.ref, { ...record, told: parsed.data.event });
     } else {

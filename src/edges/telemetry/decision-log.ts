@@ -1,8 +1,8 @@
 /**
  * The decision log: one line for each decision, masked, to one sink, through a bounded queue. A sink that hangs, fills
  * up or dies costs lines, which are counted, and never time. Only where a line is required does an answer wait for it.
- * What a line says is taken down with the decision; masking and rendering may take longer than deciding did (a context of
- * 64 KiB with a token in it), and a batch has a thousand of them: that is done in slices, behind the answers.
+ * Masking and rendering a line may take longer than its decision did (a context of 64 KiB with a token in it), and a batch
+ * has a thousand of them: what those say is taken down with the decision, and rendered in slices, behind the answers.
  */
 import type { Observed, Occasion, ReviewOccasion } from '../../decision/observer.ts';
 import type { Log } from '../../kernel/log.ts';
@@ -33,11 +33,15 @@ export const DECISION_LOG_LIMITS = {
 
 /** How long lines are rendered before others have a turn. */
 const SLICE_MS = 2;
-/** Lines that wait to be rendered. */
+/** Lines that wait to be rendered, and what they hold of the bodies that brought them. */
 const UNTOLD_MAX = 2_048;
+const HELD_CHARS_MAX = 8 * 1024 * 1024;
+const PAUSE_MS = 5;
 
 interface Untold {
   readonly event: Event;
+  /** Its share of the body that brought it. */
+  readonly chars: number;
   readonly settled: ((isWritten: boolean) => void) | undefined;
 }
 
@@ -48,6 +52,7 @@ export class DecisionLog {
   readonly #options: DecisionLogOptions;
   readonly #writer: BoundedWriter;
   readonly #untold: Untold[] = [];
+  #heldChars = 0;
   /** Monotonic milliseconds of the last line that was waited for in vain, while none was written since. */
   #failedMs: number | undefined;
 
@@ -99,37 +104,65 @@ export class DecisionLog {
     return recorded.promise;
   }
 
-  /** Waits until the lines are out, `graceMs` at most. */
-  drain(graceMs: number): Promise<void> {
-    this.#tell(performance.now() + graceMs);
-    return this.#writer.drain(graceMs);
+  /** Waits until the lines are out, `graceMs` at most; what is not by then is lost, and counted. */
+  async drain(graceMs: number): Promise<void> {
+    const untilMs = performance.now() + graceMs;
+    while (this.#untold.length > 0 && performance.now() < untilMs) {
+      const isCrowded = this.#writer.pendingBytes > this.#pendingBytesMax / 2;
+      if (!isCrowded) this.#tell();
+      await new Promise((resolve) => setTimeout(resolve, isCrowded ? PAUSE_MS : 0));
+    }
+    for (const { settled } of this.#untold.splice(0)) this.#lose(settled);
+    await this.#writer.drain(Math.max(0, untilMs - performance.now()));
   }
 
   #take(decision: Observed, occasion: Occasion | ReviewOccasion, settled?: Untold['settled']): void {
     // A policy that ends a hundred thousand sessions must leave room for the lines that answers wait for.
-    const isCrowded = occasion.source === 'review' && this.#writer.pendingBytes > this.#pendingBytesMax / 2;
-    if (isCrowded || this.#untold.length >= UNTOLD_MAX) {
-      this.#writer.drop();
-      settled?.(false);
+    if (occasion.source === 'review' && this.#writer.pendingBytes > this.#pendingBytesMax / 2) {
+      this.#lose(settled);
       return;
     }
-    this.#untold.push({ event: eventOf(decision, occasion, this.#options.sources), settled });
-    if (this.#untold.length === 1) setImmediate(() => this.#tell(performance.now() + SLICE_MS));
+    const chars = occasion.source === 'review' ? 0 : (occasion.bodyChars ?? 0);
+    const one = { event: eventOf(decision, occasion, this.#options.sources), settled, chars };
+    if (occasion.source !== 'evaluations') {
+      this.#tellOf(one);
+      return;
+    }
+    // Whoever asks for more than is written waits for it: no line is lost for want of time.
+    while (
+      this.#untold.length >= UNTOLD_MAX ||
+      (this.#untold.length > 0 && this.#heldChars + chars > HELD_CHARS_MAX)
+    )
+      this.#tell();
+    this.#heldChars += chars;
+    if (this.#untold.push(one) === 1) setImmediate(() => this.#tellOn());
   }
 
-  #tell(untilMs: number): void {
+  #tellOn(): void {
+    this.#tell();
+    if (this.#untold.length > 0) setImmediate(() => this.#tellOn());
+  }
+
+  /** One slice: at least one line. */
+  #tell(): void {
+    const untilMs = performance.now() + SLICE_MS;
     let told = 0;
     for (const one of this.#untold) {
+      this.#heldChars -= one.chars;
       this.#tellOf(one);
       told += 1;
       if (performance.now() >= untilMs) break;
     }
     this.#untold.splice(0, told);
-    if (this.#untold.length > 0) setImmediate(() => this.#tell(performance.now() + SLICE_MS));
+  }
+
+  #lose(settled: Untold['settled']): void {
+    this.#writer.drop();
+    settled?.(false);
   }
 
   /** Never throws: nobody above would catch it. */
-  #tellOf({ event, settled }: Untold): void {
+  #tellOf({ event, settled }: Pick<Untold, 'event' | 'settled'>): void {
     try {
       this.#writer.write(this.#line(event), settled);
     } catch (error) {
@@ -138,22 +171,46 @@ export class DecisionLog {
         detail,
         decision: String(event['decision_id']),
       });
-      this.#writer.drop();
-      settled?.(false);
+      this.#lose(settled);
     }
   }
 
   #line(event: Event): string {
     const { mask } = this.#options;
     const { lineBytesMax, batchLineBytesMax } = DECISION_LOG_LIMITS;
-    const charsMax = event['source'] === 'evaluations' ? batchLineBytesMax : lineBytesMax;
+    const bytesMax = event['source'] === 'evaluations' ? batchLineBytesMax : lineBytesMax;
     const text = mask.render({ ...event });
-    if (text.length <= charsMax) return `${text}\n`;
+    if (Buffer.byteLength(text) <= bytesMax) return `${text}\n`;
     return `${mask.render(withoutBulk(event))}\n`;
   }
 }
 
-/** A line that is too long keeps who, what and why, and loses what was sent along. */
-function withoutBulk({ input: _input, result: _result, ...rest }: Event): Event {
-  return { ...rest, erased: ['/input', '/result'] };
+/** A line that is too long keeps who, what and why, each cut short, and loses what was sent along. */
+function withoutBulk({ input, result, ...rest }: Event): Event {
+  const { subject, action, resource } = membersOf(input);
+  const { allow, reason, policyReason } = membersOf(result);
+  return {
+    ...rest,
+    input: { subject: shortOf(subject), action: shortOf(action), resource: shortOf(resource) },
+    result: { allow: shortOf(allow), reason: shortOf(reason), policyReason: shortOf(policyReason) },
+    erased: ['/input', '/result'],
+  };
+}
+
+const SHORT_CHARS = 256;
+
+function membersOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+/** A text's beginning; of an entity its type, id and name. */
+function shortOf(value: unknown): unknown {
+  if (typeof value === 'string') return value.slice(0, SHORT_CHARS);
+  if (typeof value !== 'object' || value === null) return value;
+  const { type, id, name } = membersOf(value);
+  return Object.fromEntries(
+    Object.entries({ type, id, name })
+      .filter(([, one]) => typeof one === 'string')
+      .map(([key, one]) => [key, shortOf(one)]),
+  );
 }

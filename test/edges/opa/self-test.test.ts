@@ -66,6 +66,7 @@ describe('the test that a policy must pass before it runs on the loop', () => {
       prepare('d := "no subject" if not input.subject\nd if input.subject'),
     ).resolves.toBeDefined();
     await expect(prepare('d if input.resource.id == "never"')).resolves.toBeDefined();
+    await expect(prepare('d.allow := true if input.resource.id == "never"')).resolves.toBeDefined();
   });
 
   it('lets one pass that contradicts itself on odd input: it denies there', async () => {

@@ -148,8 +148,13 @@ describe('sessions on disk', () => {
       ]);
       expect(next.restored.map(({ ref }) => ref)).toEqual([sessionRefOf('s3')]);
     }
-    run().lost(sessionRefOf('s3'), ['rev_1']);
+    const last = run();
+    last.lost(sessionRefOf('s3'), ['rev_1']);
+    // A session and its loss are one line: after a crash it is the one or the other.
+    expect(linesOf().at(-1)).toBe(JSON.stringify({ lost: { rev_1: 1 }, ended: sessionRefOf('s3') }));
     expect(run().restoredLost.get('rev_1')).toBe(3);
+    last.forgotten('rev_1');
+    expect([...last.restoredLost.keys()]).toEqual(['lck_1']);
     expect(warnings).toEqual([]);
   });
 

@@ -71,6 +71,46 @@ describe('recording a decision', () => {
   });
 });
 
+describe('lines of a batch', () => {
+  const batch = (asked: object, bodyChars = 0): Occasion => ({
+    ...OCCASION,
+    source: 'evaluations',
+    asked: asked as Occasion['asked'],
+    bodyChars,
+  });
+
+  it('are written or counted when it closes, in the time that it has for that', async () => {
+    const { decisionLog } = open((_chunk, done) => setImmediate(() => done()), {
+      pendingBytesMax: 8_000_000,
+    });
+    const context = { t: 'eyJh.b.c', a: Array.from({ length: 10_000 }, () => []) };
+    for (let i = 0; i < 1_000; i++) decisionLog.write(DENY, batch({ context }));
+    const startedMs = performance.now();
+    await decisionLog.drain(200);
+    expect(performance.now() - startedMs).toBeLessThan(600);
+    const { written, dropped, pendingBytes } = decisionLog.counts;
+    expect({ all: written + dropped, pendingBytes }).toEqual({ all: 1_000, pendingBytes: 0 });
+    expect(dropped).toBeGreaterThan(0);
+  });
+
+  it('wait for a sink that is slow when it closes, rather than being dropped', async () => {
+    const slow: WriteChunk = (_chunk, done) => void setTimeout(done, 10);
+    const { decisionLog } = open(slow, { pendingBytesMax: 300_000 });
+    for (let i = 0; i < 1_000; i++) decisionLog.write(DENY, batch({}));
+    await decisionLog.drain(5_000);
+    expect(decisionLog.counts).toEqual({ written: 1_000, dropped: 0, pendingBytes: 0 });
+  });
+
+  it('hold no more of their bodies than is said: whoever brings more waits', async () => {
+    const { decisionLog } = open(takes, { pendingBytesMax: 8_000_000 });
+    for (let i = 0; i < 30; i++) decisionLog.write(DENY, batch({}, 1_000_000));
+    // Of those, all but eight megabytes' worth were rendered in between.
+    expect(decisionLog.counts.written).toBeGreaterThanOrEqual(22);
+    await decisionLog.drain(1_000);
+    expect(decisionLog.counts.written).toBe(30);
+  });
+});
+
 describe('lines of sessions that a change has ended', () => {
   it('leave half of the queue to the lines that answers wait for', async () => {
     const { decisionLog } = open(hangs, { pendingBytesMax: 4_000, recordMs: 20 });
