@@ -108,9 +108,8 @@ export class DecisionLog {
   async drain(graceMs: number): Promise<void> {
     const untilMs = performance.now() + graceMs;
     while (this.#untold.length > 0 && performance.now() < untilMs) {
-      const isCrowded = this.#writer.pendingBytes > this.#pendingBytesMax / 2;
-      if (!isCrowded) this.#tell();
-      await new Promise((resolve) => setTimeout(resolve, isCrowded ? PAUSE_MS : 0));
+      if (!this.#isCrowded) this.#tell();
+      await new Promise((resolve) => setTimeout(resolve, this.#isCrowded ? PAUSE_MS : 0));
     }
     for (const { settled } of this.#untold.splice(0)) this.#lose(settled);
     await this.#writer.drain(Math.max(0, untilMs - performance.now()));
@@ -118,7 +117,7 @@ export class DecisionLog {
 
   #take(decision: Observed, occasion: Occasion | ReviewOccasion, settled?: Untold['settled']): void {
     // A policy that ends a hundred thousand sessions must leave room for the lines that answers wait for.
-    if (occasion.source === 'review' && this.#writer.pendingBytes > this.#pendingBytesMax / 2) {
+    if (occasion.source === 'review' && this.#isCrowded) {
       this.#lose(settled);
       return;
     }
@@ -138,9 +137,16 @@ export class DecisionLog {
     if (this.#untold.push(one) === 1) setImmediate(() => this.#tellOn());
   }
 
+  /** What waits for the sink has half of the queue. */
+  get #isCrowded(): boolean {
+    return this.#writer.pendingBytes > this.#pendingBytesMax / 2;
+  }
+
   #tellOn(): void {
-    this.#tell();
-    if (this.#untold.length > 0) setImmediate(() => this.#tellOn());
+    if (!this.#isCrowded) this.#tell();
+    if (this.#untold.length === 0) return;
+    if (this.#isCrowded) setTimeout(() => this.#tellOn(), PAUSE_MS);
+    else setImmediate(() => this.#tellOn());
   }
 
   /** One slice: at least one line. */
