@@ -159,6 +159,15 @@ describe('an enforcement that was interrupted', () => {
     expect((await replica.revoker.status(id)).state).toBe('enforced');
   });
 
+  it('is open no longer once it has ended: no credential that it names is valid', async () => {
+    const replica = await start();
+    const { position } = replica.cursor;
+    replica.effects.begin({ id: 'rev_gone', position, reason: 'revoked', dead: [] });
+    replica.sessions.restoreLost('rev_gone', 1);
+    expect(replica.effects.unfinished()).toEqual(['rev_gone']);
+    expect(replica.revoker.openCount).toBe(0);
+  });
+
   it('is enforced by a replica whose clock is behind the one that sealed it', async () => {
     const a = await start({ clock: new FakeClock((NOW_S + 3_600) * 1000), name: 'a' });
     const clock = new FakeClock(NOW_S * 1000);

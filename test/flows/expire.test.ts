@@ -181,6 +181,20 @@ describe('a session that is not answered yet', () => {
   });
 });
 
+describe('a session whose fresher credential waits for its line', () => {
+  it('is decided again before it is answered: it may not go on by a policy that runs no more', async () => {
+    const replica = await start();
+    const id = await open(replica, endingIn(60));
+    replica.keeper.requireLive(id);
+    replica.policy.rule = () => false;
+    replica.sessions.outdate();
+    expect(() => replica.keeper.requireLive(id)).toThrow(
+      expect.objectContaining({ code: 'SESSION_ENDED' }) as Error,
+    );
+    expect(killOf(replica, id)).toMatchObject({ reason: 'policy_denied' });
+  });
+});
+
 describe('a session that is withdrawn', () => {
   it('is told to end, and one that is gone is none', async () => {
     const replica = await start();
