@@ -16,6 +16,7 @@ export const PEERS = {
   opa: { from: 'go', module: 'github.com/open-policy-agent/opa', version: 'v1.22.2' },
   openssl: { from: 'apt', package: 'openssl' },
   strace: { from: 'apt', package: 'strace' },
+  'redis-server': { from: 'apt', package: 'redis-server' },
   wrk: { from: 'apt', package: 'wrk' },
   h2load: { from: 'apt', package: 'nghttp2-client' },
 } as const satisfies Record<string, PeerSource>;

@@ -1,0 +1,234 @@
+/**
+ * The feed in Redis, shared by a fleet. Each call is one function there (functions.lua), which Redis runs alone: that is
+ * the whole of its atomicity. Three connections: renewals, appends and readings, and the blocking read that only brings
+ * news early. What the server says is taken apart in reply.ts; whether it is true is checked by who applies it.
+ */
+import { readFile } from 'node:fs/promises';
+import type { SealedEntry } from '../../feed/entry.ts';
+import type {
+  AppendReply,
+  EpochReport,
+  FeedStore,
+  OpenEpochReply,
+  OpenEpochRequest,
+  RenewReply,
+  RenewRequest,
+  Roster,
+  Snapshot,
+  StoreFacts,
+} from '../../feed/feed-store.ts';
+import type { Position } from '../../feed/position.ts';
+import { ORIGIN, comparePositions, renderPosition } from '../../feed/position.ts';
+import { WritError } from '../../kernel/error.ts';
+import type { Reply } from './connection.ts';
+import { CommandFailure, Connection } from './connection.ts';
+import type { ConnectionOptions } from './connection.ts';
+import { FeedWatch } from './feed-watch.ts';
+import {
+  broken,
+  chainOf,
+  linesOf,
+  listOf,
+  positionOf,
+  renderReport,
+  reportOf,
+  rowsOf,
+  snapshotOf,
+  textOf,
+} from './reply.ts';
+import { readServer } from './server-facts.ts';
+
+export interface RedisFeedOptions {
+  readonly server: Omit<ConnectionOptions, 'name' | 'callMs'>;
+  readonly fleet: string;
+  readonly replica: string;
+  /** How long one command may take. */
+  readonly callMs?: number;
+}
+
+const CALL_MS = 2_000;
+const FUNCTIONS = new URL('./functions.lua', import.meta.url);
+
+/** The functions' names carry their version: replicas of two versions may share one server. */
+const PREFIX = 'writ1_';
+
+type StoreCode = 'STORE_UNREACHABLE' | 'APPEND_UNCERTAIN';
+
+export class RedisFeedStore implements FeedStore {
+  readonly #base: string;
+  readonly #renewing: Connection;
+  readonly #asking: Connection;
+  readonly #watch: FeedWatch;
+  #head: Position = ORIGIN;
+
+  constructor({ server, fleet, replica, callMs = CALL_MS }: RedisFeedOptions) {
+    this.#base = `{writ:${fleet}}`;
+    const connection = (what: string): Connection =>
+      new Connection({ ...server, name: `writ:${replica}:${what}`, callMs });
+    this.#renewing = connection('renew');
+    this.#asking = connection('append');
+    this.#watch = new FeedWatch(connection('feed'), this.#base);
+  }
+
+  async open(): Promise<StoreFacts> {
+    await this.#attempt('STORE_UNREACHABLE', async () => {
+      await Promise.all([this.#renewing.connect(), this.#asking.connect()]);
+    });
+    const durability = await this.#attempt('STORE_UNREACHABLE', () => readServer(this.#asking));
+    const { runId, head } = await this.roster();
+    this.#note(head);
+    return { runId, exclusive: false, durability };
+  }
+
+  async renew(request: RenewRequest): Promise<RenewReply> {
+    const { incarnation, epochId, position, chain, nonces, acknowledgement = '', limit } = request;
+    const at = renderPosition(position);
+    const args = [incarnation, epochId, at, chain, nonces.join(' '), acknowledgement, String(limit)];
+    const [kind, ...rest] = listOf(
+      await this.#call('renew', args, 'STORE_UNREACHABLE', this.#renewing),
+      'a renewal',
+    );
+    switch (kind) {
+      case 'closed': {
+        const open = textOf(rest[0], 'an epoch');
+        return { kind: 'closed', epochId: open === '' ? undefined : open };
+      }
+      case 'stale':
+        return { kind: 'stale', reason: reasonOf(rest[0]) };
+      case 'more':
+      case 'lease': {
+        const head = this.#note(positionOf(rest[0]));
+        const lines = linesOf(rest[1]);
+        return kind === 'more' ? { kind, head, lines } : { kind, head, lines, rows: rowsOf(rest[2]) };
+      }
+      default:
+        throw broken('a renewal');
+    }
+  }
+
+  async append(epochId: string, { entry, text }: SealedEntry): Promise<AppendReply> {
+    if (entry.kind === 'epoch') throw new WritError('INTERNAL', 'an epoch is opened, not appended');
+    const admission =
+      entry.kind === 'replica' ? [entry.event, entry.incarnation, entry.succeeds ?? '-'] : ['', '', ''];
+    const reply = listOf(
+      await this.#call('append', [epochId, entry.id, text, ...admission], 'APPEND_UNCERTAIN'),
+      'an append',
+    );
+    if (reply[0] === 'closed') throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
+    const position = this.#note(positionOf(reply[1]));
+    const [chain, runId] = [chainOf(reply[2]), textOf(reply[3], 'a run')];
+    return { position, chain, epochId, runId, duplicate: reply[4] === '1' };
+  }
+
+  async openEpoch({ closedEpochId, runId, epochS, sealed }: OpenEpochRequest): Promise<OpenEpochReply> {
+    const { entry, text } = sealed;
+    if (entry.kind !== 'epoch' || entry.runId !== runId || entry.epochId === closedEpochId)
+      throw new WritError('INTERNAL', 'that entry opens no epoch of this run');
+    const args = [closedEpochId ?? '', runId, String(epochS), entry.epochId, text];
+    const reply = listOf(await this.#call('open_epoch', args, 'APPEND_UNCERTAIN'), 'an opening');
+    if (reply[0] === 'lost') return { kind: 'lost' };
+    return { kind: 'opened', position: this.#note(positionOf(reply[1])), chain: chainOf(reply[2]) };
+  }
+
+  async wake(after: Position, signal: AbortSignal): Promise<void> {
+    if (signal.aborted || comparePositions(this.#head, after) > 0) return;
+    await this.#watch.wait(after, signal);
+  }
+
+  async roster(at?: Position): Promise<Roster> {
+    const args = [at === undefined ? '' : renderPosition(at)];
+    const reply = listOf(await this.#call('roster', args, 'STORE_UNREACHABLE'), 'a roster');
+    const [open, closed, runId] = reply.slice(0, 3).map((text) => textOf(text, 'a roster'));
+    const head = this.#note(positionOf(reply[3]));
+    const text = textOf(reply[6], 'a roster');
+    const [line] = text === '' || at === undefined ? [] : linesOf([renderPosition(at), reply[5] ?? '', text]);
+    return {
+      epochId: open === '' ? undefined : open,
+      closedEpochId: closed === '' ? undefined : closed,
+      runId: runId ?? '',
+      head,
+      rows: rowsOf(reply[4]),
+      line,
+    };
+  }
+
+  async report(report: EpochReport): Promise<readonly EpochReport[]> {
+    const { incarnation, closedEpochId, runId } = report;
+    const args = [incarnation, closedEpochId, runId, renderReport(report)];
+    return listOf(await this.#call('report', args, 'STORE_UNREACHABLE'), 'reports').map(reportOf);
+  }
+
+  async readSnapshot(): Promise<Snapshot | undefined> {
+    const reply = await this.#attempt('STORE_UNREACHABLE', () =>
+      this.#withFunctions(() =>
+        this.#asking.callBuffers(['FCALL_RO', `${PREFIX}read_snapshot`, '1', this.#base]),
+      ),
+    );
+    return snapshotOf(reply);
+  }
+
+  async writeSnapshot({ epochId, position, digest, chunks }: Snapshot): Promise<void> {
+    const args = [epochId, renderPosition(position), digest, ...chunks.map((chunk) => Buffer.from(chunk))];
+    await this.#call('write_snapshot', args, 'STORE_UNREACHABLE');
+  }
+
+  async close(): Promise<void> {
+    this.#watch.close();
+    this.#renewing.close();
+    this.#asking.close();
+    return Promise.resolve();
+  }
+
+  /** The furthest that was ever seen: only for waking. */
+  #note(head: Position): Position {
+    if (comparePositions(head, this.#head) > 0) this.#head = head;
+    return head;
+  }
+
+  #call(
+    name: string,
+    args: readonly (string | Buffer)[],
+    lost: StoreCode,
+    connection: Connection = this.#asking,
+  ): Promise<Reply> {
+    const command = name === 'roster' ? 'FCALL_RO' : 'FCALL';
+    return this.#attempt(lost, () =>
+      this.#withFunctions(() => connection.call([command, PREFIX + name, '1', this.#base, ...args])),
+    );
+  }
+
+  /** An erased store has lost the functions too. Nothing was done by a function that is not there. */
+  async #withFunctions<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof CommandFailure) || !/Function not found/i.test(error.message)) throw error;
+      await this.#asking.call(['FUNCTION', 'LOAD', 'REPLACE', await readFile(FUNCTIONS, 'utf8')]);
+      return await call();
+    }
+  }
+
+  async #attempt<T>(lost: StoreCode, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw error instanceof CommandFailure ? explain(error, lost) : error;
+    }
+  }
+}
+
+/** What a server says before it runs a function at all. */
+const BEFORE =
+  /^(NOREPLICAS|OOM|READONLY|NOPERM|NOAUTH|WRONGPASS|LOADING|BUSY|MISCONF|MASTERDOWN|WRIT|ERR Function not found)/;
+
+function explain({ kind, message, cause }: CommandFailure, lost: StoreCode): WritError {
+  const isUndone = kind === 'unsent' || (kind === 'refused' && BEFORE.test(message));
+  const said = kind === 'refused' ? `Redis refuses: ${message.slice(0, 200)}` : message;
+  return new WritError(isUndone ? 'STORE_UNREACHABLE' : lost, said, { cause });
+}
+
+const REASONS = ['cloned', 'forgotten', 'unknown', 'awaiting', 'diverged'] as const;
+
+function reasonOf(reply: Reply | undefined): (typeof REASONS)[number] {
+  return REASONS.find((reason) => reason === reply) ?? 'diverged';
+}

@@ -1,0 +1,102 @@
+/**
+ * What the functions answer, taken apart. A reply is the word of a server that may be broken and of clients that may be
+ * hostile: whatever is not of its shape is STORE_UNREACHABLE, never an exception of another kind. Entries are parsed
+ * here and believed by nobody before their signature is checked.
+ */
+import type { FeedLine } from '../../feed/entry.ts';
+import { parseEntry } from '../../feed/entry.ts';
+import type { EpochReport, LeaseRow, Snapshot } from '../../feed/feed-store.ts';
+import type { Position } from '../../feed/position.ts';
+import { parsePosition } from '../../feed/position.ts';
+import { WritError, isWritError } from '../../kernel/error.ts';
+import type { Reply } from './connection.ts';
+
+export function broken(what: string): WritError {
+  return new WritError('STORE_UNREACHABLE', `Redis answered what it cannot have said: ${what}`);
+}
+
+export function listOf(reply: Reply | undefined, what: string): readonly Reply[] {
+  if (Array.isArray(reply)) return reply as readonly Reply[];
+  throw broken(what);
+}
+
+export function textOf(reply: Reply | undefined, what: string): string {
+  if (typeof reply === 'string') return reply;
+  throw broken(what);
+}
+
+export function positionOf(reply: Reply | undefined): Position {
+  try {
+    return parsePosition(textOf(reply, 'a position'));
+  } catch (error) {
+    throw isWritError(error) && error.code === 'STORE_UNREACHABLE' ? error : broken('a position');
+  }
+}
+
+const CHAIN = /^[0-9a-f]{40}$/;
+
+export function chainOf(reply: Reply | undefined): string {
+  const chain = textOf(reply, 'a chain value');
+  if (CHAIN.test(chain)) return chain;
+  throw broken('a chain value');
+}
+
+/** Position, chain and text, one after the other. PROOF_INVALID for a text that is no entry. */
+export function linesOf(reply: Reply | undefined): readonly FeedLine[] {
+  const flat = listOf(reply, 'lines');
+  if (flat.length % 3 !== 0) throw broken('lines');
+  const lines: FeedLine[] = [];
+  for (let i = 0; i < flat.length; i += 3) {
+    const sealed = parseEntry(textOf(flat[i + 2], 'an entry'));
+    lines.push({ position: positionOf(flat[i]), chain: chainOf(flat[i + 1]), sealed });
+  }
+  return lines;
+}
+
+/** Incarnation, renewals and acknowledgement, one after the other. */
+export function rowsOf(reply: Reply | undefined): readonly LeaseRow[] {
+  const flat = listOf(reply, 'rows');
+  const rows: LeaseRow[] = [];
+  for (let i = 0; i + 2 < flat.length; i += 3) {
+    const renewals = Number(textOf(flat[i + 1], 'a counter'));
+    if (!Number.isSafeInteger(renewals) || renewals < 0) throw broken('a counter');
+    const acknowledgement = textOf(flat[i + 2], 'an acknowledgement');
+    rows.push({
+      incarnation: textOf(flat[i], 'an incarnation'),
+      renewals,
+      acknowledgement: acknowledgement === '' ? undefined : acknowledgement,
+    });
+  }
+  return rows;
+}
+
+export function renderReport({ closedEpochId, incarnation, runId, position, chain }: EpochReport): string {
+  return JSON.stringify({ closedEpochId, incarnation, runId, position, chain });
+}
+
+export function reportOf(reply: Reply | undefined): EpochReport {
+  try {
+    const { closedEpochId, incarnation, runId, position, chain } = JSON.parse(
+      textOf(reply, 'a report'),
+    ) as EpochReport;
+    const { epoch, sequence } = position;
+    const texts = [closedEpochId, incarnation, runId, chain];
+    if (texts.every((text) => typeof text === 'string') && [epoch, sequence].every(Number.isSafeInteger))
+      return { closedEpochId, incarnation, runId, position: { epoch, sequence }, chain };
+  } catch {
+    // Below.
+  }
+  throw broken('a report');
+}
+
+/** Chunks are binary, so this reply has buffers. */
+export function snapshotOf(reply: readonly Buffer[]): Snapshot | undefined {
+  const [epochId, position, digest, ...chunks] = reply;
+  if (epochId === undefined || position === undefined || digest === undefined) return undefined;
+  return {
+    epochId: epochId.toString(),
+    position: positionOf(position.toString()),
+    digest: digest.toString(),
+    chunks,
+  };
+}

@@ -1,0 +1,70 @@
+/** A real redis-server on a Unix socket in a directory of its own: started, stopped, restarted, and asked by tests. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { peerPath } from './peers.ts';
+
+export class RedisServer {
+  readonly dir: string;
+  readonly #args: readonly string[];
+  #child: ChildProcess | undefined;
+
+  private constructor(dir: string, args: readonly string[]) {
+    this.dir = dir;
+    this.#args = args;
+  }
+
+  static async start(args: readonly string[] = []): Promise<RedisServer> {
+    const dir = await mkdtemp(join(tmpdir(), 'writ-redis-'));
+    const server = new RedisServer(dir, args);
+    await server.begin();
+    return server;
+  }
+
+  get socket(): string {
+    return join(this.dir, 'redis.sock');
+  }
+
+  /** Starts it on the disk it has. */
+  async begin(): Promise<void> {
+    const fixed = ['--port', '0', '--unixsocket', this.socket, '--dir', this.dir, '--save', ''];
+    const durable = ['--appendonly', 'yes', '--appendfsync', 'always', '--maxmemory-policy', 'noeviction'];
+    this.#child = spawn(peerPath('redis-server'), [...fixed, ...durable, ...this.#args], { stdio: 'ignore' });
+    await this.ask(async (redis) => {
+      while (!(await redis.info('persistence')).includes('loading:0')) await wait(5);
+    });
+  }
+
+  /** With a connection that waits until the server is up. */
+  async ask<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
+    const redis = new Redis({
+      path: this.socket,
+      retryStrategy: () => 5,
+      maxRetriesPerRequest: null,
+      disableClientInfo: true,
+    });
+    redis.on('error', () => undefined);
+    try {
+      return await work(redis);
+    } finally {
+      redis.disconnect();
+    }
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill(signal);
+    await once(child, 'exit');
+  }
+
+  async remove(): Promise<void> {
+    await this.stop('SIGKILL');
+    await rm(this.dir, { recursive: true, force: true });
+  }
+}
