@@ -2,6 +2,7 @@
  * Builds every object once, in opening order, inside a Lifetime. No logic: what depends on what, and nothing else.
  * The order is a promise: no listener opens before the view is loaded, so nothing is allowed on an empty one.
  */
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config, IssuerConfig } from './config/config.ts';
 import type { Issuer } from './credential/issuer.ts';
@@ -13,6 +14,7 @@ import { openDevIssuer } from './edges/idp/dev-issuer.ts';
 import { createJwksFile } from './edges/idp/jwks-file.ts';
 import { createJwksUrl } from './edges/idp/jwks-url.ts';
 import { JournalFeedStore } from './edges/journal/journal-feed-store.ts';
+import { LocalLedger } from './edges/journal/local-ledger.ts';
 import { BundleFile } from './edges/opa/bundle-file.ts';
 import { BundleUrl } from './edges/opa/bundle-url.ts';
 import { openPolicy } from './edges/opa/engine.ts';
@@ -42,6 +44,8 @@ import { RequestDurations } from './edges/telemetry/request-durations.ts';
 import { parseTraceparent } from './edges/telemetry/trace-context.ts';
 import type { Traces } from './edges/telemetry/traces.ts';
 import type { CrashPoint } from './feed/crash-point.ts';
+import type { FeedStore, StoreFacts } from './feed/feed-store.ts';
+import type { Ledger } from './feed/ledger.ts';
 import { Cursor } from './feed/cursor.ts';
 import { EPS_MS, Lease } from './feed/lease.ts';
 import { Members } from './feed/members.ts';
@@ -139,9 +143,7 @@ async function open(
   const random = systemRandom;
   const timer = systemTimer;
   await makeDataDir(dataDir);
-  const store = new JournalFeedStore({ dataDir, random, crashPoint });
-  const facts = await store.open();
-  lifetime.own('journal', () => store.close());
+  const { store, ledger, facts } = await openFeed({ config, random, crashPoint }, lifetime);
   if (facts.cutTail !== undefined)
     log.warn('a torn tail of the journal was cut', { count: facts.cutTail.bytes });
 
@@ -215,14 +217,14 @@ async function open(
     tree,
     effects,
     sessions,
-    ledger: store,
+    ledger,
     timer,
     log,
     crashPoint,
   });
   const joiner = new Joiner({
     ...feed,
-    ledger: store,
+    ledger,
     members,
     follower,
     appender,
@@ -277,7 +279,7 @@ async function open(
     random,
     news,
     log,
-    ledger: store,
+    ledger,
     view,
     sessions,
     lastAccepts,
@@ -385,7 +387,7 @@ async function open(
     members,
     table,
     tree,
-    ledger: store,
+    ledger,
     leaseMs,
     revoker,
   });
@@ -612,4 +614,32 @@ function openIssuer(config: IssuerConfig, ports: IssuerPorts): Issuer {
 
 function issuersWithoutKeys(issuers: readonly Issuer[]): string[] {
   return issuers.filter(({ keys }) => !keys.isAvailable()).map(({ issuer }) => issuer);
+}
+
+interface Feed {
+  readonly store: FeedStore;
+  /** What is on this replica's own disk. */
+  readonly ledger: Ledger;
+  readonly facts: StoreFacts;
+}
+
+async function openFeed(
+  { config, random, crashPoint }: { config: Config; random: Random; crashPoint: CrashPoint },
+  lifetime: Lifetime,
+): Promise<Feed> {
+  const { dataDir, fleet, replica } = config;
+  if (config.store.kind === 'journal') {
+    const journal = new JournalFeedStore({ dataDir, random, crashPoint });
+    const facts = await journal.open();
+    lifetime.own('journal', () => journal.close());
+    return { store: journal, ledger: journal, facts };
+  }
+  const { RedisFeedStore } = await import('./edges/redis/redis-feed-store.ts');
+  const { serverOf } = await import('./edges/redis/server-address.ts');
+  const { ledger, cutTail } = await LocalLedger.open(join(dataDir, 'ledger'), crashPoint);
+  lifetime.own('ledger', () => ledger.close());
+  const store = new RedisFeedStore({ server: await serverOf(config.store), fleet, replica });
+  lifetime.own('feed store', () => store.close());
+  const facts = await store.open();
+  return { store, ledger, facts: cutTail === undefined ? facts : { ...facts, cutTail } };
 }

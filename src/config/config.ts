@@ -11,6 +11,7 @@ import { problemsOf, renderProblems, sentenceOf } from './problem.ts';
 import type { Algorithm, Capability, Settings, TokenType } from './schema.ts';
 import type { DECISION_LOG_SINKS } from './schema.ts';
 import { schema } from './schema.ts';
+import type { RedisAddress } from './value.ts';
 import type { ConfigSources, RawConfig } from './source.ts';
 import { readSources } from './source.ts';
 import type { ShownSetting } from './shown.ts';
@@ -36,6 +37,15 @@ export interface IssuerConfig {
   readonly algorithms: readonly Algorithm[];
   readonly tokenType: TokenType;
 }
+
+export type StoreConfig =
+  | { readonly kind: 'journal' }
+  | {
+      readonly kind: 'redis';
+      readonly url: RedisAddress;
+      readonly passwordFile?: string;
+      readonly caFile?: string;
+    };
 
 export interface PolicyConfig {
   /** Neither this nor `url`: the policy that ships with Writ. */
@@ -63,7 +73,7 @@ export interface Config {
   readonly fleetKeyFile?: string;
   /** L of DESIGN 3.2. */
   readonly leaseMs: number;
-  readonly store: { readonly kind: 'journal' };
+  readonly store: StoreConfig;
   readonly bootstrap: boolean;
   readonly rosterForgetMs: number;
   readonly barrier: 'acknowledged' | 'wait';
@@ -168,6 +178,7 @@ function configOf(settings: Settings, { dev, cwd }: ConfigSources): Omit<Config,
     credentialLifeMax,
     fleetKeyFile,
     policy,
+    store,
     listen,
     telemetry,
     ...rest
@@ -180,6 +191,7 @@ function configOf(settings: Settings, { dev, cwd }: ConfigSources): Omit<Config,
     ...(fleetKeyFile === undefined ? {} : { fleetKeyFile: absolute(fleetKeyFile) }),
     leaseMs: lease,
     rosterForgetMs: rosterForget,
+    store: storeOf(store, absolute),
     policy: policyOf(policy, absolute),
     listen: {
       data: listenerOf(listen.data, absolute),
@@ -211,6 +223,16 @@ function telemetryOf(
       ...(file === undefined ? {} : { file: absolute(file) }),
       ...(tokenFile === undefined ? {} : { tokenFile: absolute(tokenFile) }),
     },
+  };
+}
+
+function storeOf({ kind, url, passwordFile, caFile }: Settings['store'], absolute: Absolute): StoreConfig {
+  if (kind === 'journal' || url === undefined) return { kind: 'journal' };
+  return {
+    kind: 'redis',
+    url,
+    ...(passwordFile === undefined ? {} : { passwordFile: absolute(passwordFile) }),
+    ...(caFile === undefined ? {} : { caFile: absolute(caFile) }),
   };
 }
 

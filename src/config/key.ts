@@ -80,8 +80,6 @@ const OTHER_KEYS: Readonly<Record<string, string>> = {
   'listen.extAuthz': 'this release has no gRPC listener; remove it',
   'issuers[].introspection': 'this release introspects no tokens; remove it',
   'control.issuers[].introspection': 'this release introspects no tokens; remove it',
-  'store.url': 'belongs to the redis store, which this release does not have; remove it',
-  'store.passwordFile': 'belongs to the redis store, which this release does not have; remove it',
 };
 
 /** Why the key at `path`, which the schema does not know, is refused, and what would be right. */

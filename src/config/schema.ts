@@ -19,6 +19,7 @@ import {
   path,
   publicUrl,
   ratio,
+  redisUrl,
   word,
 } from './value.ts';
 
@@ -274,6 +275,27 @@ function refuseOddPolicies(settings: Readonly<Record<string, unknown>>, context:
     refuse('pollMax', 'must be at least policy.pollMin');
 }
 
+const store = z
+  .strictObject({
+    kind: oneOf(['journal', 'redis']).prefault('journal'),
+    url: redisUrl.exactOptional(),
+    passwordFile: path.exactOptional(),
+    caFile: path.exactOptional(),
+  })
+  .superRefine(refuseOddStores, evenIfFaulty);
+
+/** What belongs to the other kind would silently do nothing. */
+function refuseOddStores(settings: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  const { kind, url, caFile } = settings;
+  const refuse = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
+  if (kind === 'redis' && url === undefined) refuse('url', 'must be there for the kind redis');
+  for (const key of ['url', 'passwordFile', 'caFile'])
+    if (kind === 'journal' && settings[key] !== undefined)
+      refuse(key, 'must not be there without kind: redis');
+  if (caFile !== undefined && isObject(url) && url['isTls'] !== true)
+    refuse('caFile', 'must not be there without rediss: in store.url');
+}
+
 export const schema = z
   .strictObject({
     fleet: word('1 to 64 of a-z, 0-9 and -', /^[a-z0-9-]{1,64}$/).prefault('default'),
@@ -281,7 +303,7 @@ export const schema = z
     dataDir: path.prefault('./writ-data'),
     fleetKeyFile: path.exactOptional(),
     lease: duration('500ms', '60s').prefault('3s'),
-    store: z.strictObject({ kind: oneOf(['journal']).prefault('journal') }).prefault({}),
+    store: store.prefault({}),
     bootstrap: z.boolean().prefault(false),
     rosterForget: duration('1s', '168h').prefault('10m'),
     barrier: oneOf(['acknowledged', 'wait']).prefault('acknowledged'),
@@ -299,13 +321,22 @@ export const schema = z
       .strictObject({ traces: traces.prefault({}), decisionLog: decisionLog.prefault({}) })
       .prefault({}),
   })
-  .superRefine(refuseHastyForgetting, evenIfFaulty);
+  .superRefine(refuseHastyForgetting, evenIfFaulty)
+  .superRefine(refuseFleetWithoutKey, evenIfFaulty);
 
 /** A replica that is forgotten fences for good: silence of a lease or two must not be enough (DESIGN 3.4). */
 function refuseHastyForgetting(settings: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
   const { lease, rosterForget } = settings;
   if (typeof lease !== 'number' || typeof rosterForget !== 'number' || rosterForget >= 2 * lease) return;
   context.addIssue({ code: 'custom', path: ['rosterForget'], message: 'must be at least twice the lease' });
+}
+
+/** The same on every replica, so it cannot be made by one of them. */
+function refuseFleetWithoutKey(settings: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  const { store, fleetKeyFile } = settings;
+  if (!isObject(store) || store['kind'] !== 'redis' || fleetKeyFile !== undefined) return;
+  const message = 'must be there with a redis store: `writ key fleet` makes one, the same for all replicas';
+  context.addIssue({ code: 'custom', path: ['fleetKeyFile'], message });
 }
 
 /** What the schema makes of a configuration: paths as they were given, durations in milliseconds. */

@@ -36,7 +36,6 @@ export function word(what: string, pattern: RegExp) {
 
 /** Words of issues to come get a sentence of their own: they are right, only not here yet. */
 const LATER_WORDS: ReadonlyMap<unknown, string> = new Map([
-  ['redis', ': this release has no redis store'],
   ['opaque', ': this release takes no opaque tokens'],
 ]);
 
@@ -131,6 +130,33 @@ export const collectorUrl = parsed('an http: or https: URL without user, query a
   const isPlain = url?.username === '' && url.password === '' && !/[?#]/.test(text);
   return isPlain && /^https?:$/.test(url.protocol) ? text : undefined;
 });
+
+/** Where a Redis is, in full: how to reach it, and as which user. The password is in a file of its own. */
+export interface RedisAddress {
+  readonly host: string;
+  readonly port: number;
+  /** A Unix socket, in place of host and port. */
+  readonly path?: string;
+  readonly username?: string;
+  readonly isTls: boolean;
+}
+
+/** `redis://`, `rediss://` (TLS) or `unix:/path`, without password, database and query. */
+export const redisUrl = parsed(
+  'redis://user@host:6379, rediss://… (TLS) or unix:/path, without password and path',
+  (text): RedisAddress | undefined => {
+    if (/^unix:\/[^\0]{1,100}$/.test(text)) return { host: '', port: 0, path: text.slice(5), isTls: false };
+    const url = parseUrl(text);
+    if (url === undefined || !/^rediss?:$/.test(url.protocol) || url.hostname === '') return undefined;
+    if (url.password !== '' || !/^\/?$/.test(url.pathname) || /[?#]/.test(text)) return undefined;
+    return {
+      host: url.hostname.replace(/^\[|\]$/g, ''),
+      port: url.port === '' ? 6379 : Number(url.port),
+      ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
+      isTls: url.protocol === 'rediss:',
+    };
+  },
+);
 
 /** A whole number of bytes; from the environment and `--set` it is text, so digits are taken too. */
 export function bytes(min: number, max: number) {

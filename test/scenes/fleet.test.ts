@@ -1,0 +1,70 @@
+/**
+ * Replicas in processes of their own on one real Redis: what is enforced on one is dead on all, whoever joins, sleeps or
+ * is cut off, and the receipt says of each how that is known.
+ */
+import { afterEach, describe, expect, it } from 'vitest';
+import type { FleetToken } from '../support/redis-fleet.ts';
+import { RedisFleet } from '../support/redis-fleet.ts';
+import { control, evaluate, jtiOrder, reasonOf, revoke } from '../support/scene.ts';
+import type { WritProcess } from '../support/writ-process.ts';
+
+const SCENE_MS = 60_000;
+
+let fleet: RedisFleet;
+afterEach(() => fleet.remove());
+
+async function startThree(): Promise<[WritProcess, WritProcess, WritProcess]> {
+  fleet = await RedisFleet.start();
+  return [await fleet.replica('r1'), await fleet.replica('r2'), await fleet.replica('r3')];
+}
+
+async function reasons(token: FleetToken, replicas: readonly WritProcess[]): Promise<unknown[]> {
+  return Promise.all(replicas.map(async (one) => reasonOf(await evaluate(one, token.token))));
+}
+
+function standings(body: Record<string, unknown>): string[] {
+  const replicas = body['replicas'] as { replica: string; state: string }[];
+  return replicas.map(({ replica, state }) => `${replica} ${state}`).sort();
+}
+
+describe('a fleet on Redis', () => {
+  it(
+    'denies everywhere what was enforced on one; a newcomer denies it before its first yes',
+    async () => {
+      const replicas = await startThree();
+      const token = fleet.mint();
+      expect(await reasons(token, replicas)).toEqual(['permitted', 'permitted', 'permitted']);
+      const { body } = await revoke(replicas[0], jtiOrder(token));
+      expect(body).toMatchObject({ state: 'enforced', closure: 'CLOSED', seen: true });
+      expect(standings(body)).toEqual(['r1 acknowledged', 'r2 acknowledged', 'r3 acknowledged']);
+      expect(await reasons(token, replicas)).toEqual(['revoked', 'revoked', 'revoked']);
+      const receipt = await control(replicas[0], String(body['receipt']));
+      for (const name of ['r1', 'r2', 'r3']) expect(receipt.text).toContain(name);
+      const fourth = await fleet.replica('r4');
+      expect(await reasons(token, [fourth])).toEqual(['revoked']);
+      expect(await reasons(fleet.mint(), [fourth])).toEqual(['permitted']);
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'is done with a replica that is stopped when its lease is surely over; none of its queued requests is allowed',
+    async () => {
+      const [first, second, third] = await startThree();
+      const token = fleet.mint();
+      expect(await reasons(token, [third])).toEqual(['permitted']);
+      process.kill(third.pid, 'SIGSTOP');
+      const queued = Array.from({ length: 20 }, () => evaluate(third, token.token));
+      const sentMs = performance.now();
+      const { body } = await revoke(first, jtiOrder(token));
+      const tookMs = performance.now() - sentMs;
+      expect(body).toMatchObject({ state: 'enforced', closure: 'CLOSED' });
+      expect(standings(body)).toEqual(['r1 acknowledged', 'r2 acknowledged', 'r3 fenced']);
+      expect(tookMs).toBeLessThan(Number(body['boundMs']) + 1_000);
+      process.kill(third.pid, 'SIGCONT');
+      for (const reply of await Promise.all(queued)) expect(reasonOf(reply)).not.toBe('permitted');
+      expect(await reasons(token, [second, third])).toEqual(['revoked', 'revoked']);
+    },
+    SCENE_MS,
+  );
+});
