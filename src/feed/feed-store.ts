@@ -109,7 +109,34 @@ export interface OpenEpochRequest {
   readonly epochS: number;
   /** The signed `epoch` entry, first of the new epoch; its `runId` is the one above. */
   readonly sealed: SealedEntry;
+  /** The copy of the history that it continues, as `restore` answered: compare-and-set as well. Absent: what is there. */
+  readonly restored?: RestoredHead;
 }
+
+/** One copy of the history in a closed store, and its end. */
+export interface RestoredHead {
+  /** Names the copy. */
+  readonly copy: string;
+  readonly position: Position;
+  readonly chain: string;
+}
+
+export interface RestoreRequest {
+  /** Compare-and-set, as the roster said. */
+  readonly runId: string;
+  readonly closedEpochId: string | undefined;
+  /** `current`: the copy that the store has. `new`: one beside it, from the first line on. Else one that was answered. */
+  readonly copy: string;
+  /** They continue the copy; none: asks for its head. */
+  readonly lines: readonly FeedLine[];
+}
+
+export type RestoreReply =
+  | { readonly kind: 'restored'; readonly head: RestoredHead }
+  /** What is there is no beginning of these lines: somebody else has written there. */
+  | { readonly kind: 'other' }
+  /** An epoch is open by now, or the run is another: read the roster. */
+  | { readonly kind: 'lost' };
 
 export type OpenEpochReply =
   | { readonly kind: 'opened'; readonly position: Position; readonly chain: string }
@@ -131,6 +158,11 @@ export interface FeedStore {
   roster(at?: Position): Promise<Roster>;
   /** Keeps the report if it names this run, and returns all that were kept about its closed epoch. */
   report(report: EpochReport): Promise<readonly EpochReport[]>;
+  /**
+   * Puts back into a closed store, line by line as they were, what it has lost (DESIGN 3.4). Positions and chains stay, so
+   * whoever followed goes on. Nothing of a copy beside the current one is seen before an epoch is opened on it.
+   */
+  restore(request: RestoreRequest): Promise<RestoreReply>;
   /** Clears the lease table and the reports. APPEND_UNCERTAIN when the fate is unknown: the roster tells. */
   openEpoch(request: OpenEpochRequest): Promise<OpenEpochReply>;
   /** The newest snapshot's chunks, or undefined when there is none (the journal needs none: it replays). */

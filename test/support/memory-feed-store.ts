@@ -13,6 +13,9 @@ import type {
   OpenEpochRequest,
   RenewReply,
   RenewRequest,
+  RestoredHead,
+  RestoreReply,
+  RestoreRequest,
   Roster,
   Snapshot,
   StoreFacts,
@@ -40,7 +43,15 @@ export type Fate =
   | 'duplicate';
 
 export type Command =
-  'open' | 'renew' | 'append' | 'roster' | 'report' | 'openEpoch' | 'readSnapshot' | 'writeSnapshot';
+  | 'open'
+  | 'renew'
+  | 'append'
+  | 'roster'
+  | 'report'
+  | 'restore'
+  | 'openEpoch'
+  | 'readSnapshot'
+  | 'writeSnapshot';
 
 export interface MemoryServerOptions {
   readonly durability?: StoreFacts['durability'];
@@ -61,6 +72,8 @@ export class MemoryFeedServer {
   #leases = new LeaseTable();
   #reports = new ReportTable();
   #snapshot: Snapshot | undefined;
+  /** Beside the lines: what is being put back. */
+  readonly #copies = new Map<string, readonly FeedLine[]>();
   isReachable = true;
 
   constructor(options: MemoryServerOptions = {}) {
@@ -142,17 +155,39 @@ export class MemoryFeedServer {
     return { position, chain, epochId, runId: this.#runId, duplicate: known !== undefined };
   }
 
-  openEpoch({ closedEpochId, runId, epochS, sealed }: OpenEpochRequest): OpenEpochReply {
+  openEpoch({ closedEpochId, runId, epochS, sealed, restored }: OpenEpochRequest): OpenEpochReply {
     const { entry } = sealed;
     if (entry.kind !== 'epoch' || entry.runId !== runId || entry.epochId === closedEpochId)
       throw new WritError('INTERNAL', 'that entry opens no epoch of this run');
     if (closedEpochId !== this.#newestEpochId || runId !== this.#runId) return { kind: 'lost' };
+    if (restored !== undefined && !this.#adopt(restored)) return { kind: 'lost' };
     this.#newestEpochId = entry.epochId;
     this.#isOpen = true;
     this.#reports.clear();
     const epoch = Math.max(epochS, this.head.epoch + 1);
     const { position, chain } = this.#put(sealed, { epoch, sequence: 1 }, CHAIN_START);
     return { kind: 'opened', position, chain };
+  }
+
+  restore({ runId, closedEpochId, copy, lines }: RestoreRequest): RestoreReply {
+    if (this.#isOpen || runId !== this.#runId || closedEpochId !== this.#newestEpochId)
+      return { kind: 'lost' };
+    const name = copy === 'new' ? `copy-${this.#copies.size + 1}` : copy;
+    const held = name === 'current' ? this.#lines : (this.#copies.get(name) ?? []);
+    const whole = [...held];
+    const follows = lines.every((line) => {
+      if (!continues(whole.at(-1), line)) return false;
+      whole.push(line);
+      return true;
+    });
+    if (name === 'current') this.#load(whole);
+    else this.#copies.set(name, whole);
+    if (!follows) return { kind: 'other' };
+    const last = whole.at(-1);
+    return {
+      kind: 'restored',
+      head: { copy: name, position: last?.position ?? ORIGIN, chain: last?.chain ?? CHAIN_START },
+    };
   }
 
   roster(at?: Position): Roster {
@@ -191,6 +226,17 @@ export class MemoryFeedServer {
       this.#wakers.add(wake);
       signal.addEventListener('abort', wake, { once: true });
     });
+  }
+
+  /** False unless that is how the copy ends. */
+  #adopt({ copy, position, chain }: RestoredHead): boolean {
+    const lines = copy === 'current' ? this.#lines : (this.#copies.get(copy) ?? []);
+    const last = lines.at(-1);
+    const isThat =
+      comparePositions(last?.position ?? ORIGIN, position) === 0 && (last?.chain ?? CHAIN_START) === chain;
+    if (this.#isOpen || !isThat) return false;
+    if (copy !== 'current') this.#load(lines);
+    return true;
   }
 
   #begin(): void {
@@ -270,6 +316,10 @@ export class MemoryFeedStore implements FeedStore {
     return this.#send('report', () => this.#server.report(report));
   }
 
+  restore(request: RestoreRequest): Promise<RestoreReply> {
+    return this.#send('restore', () => this.#server.restore(request));
+  }
+
   openEpoch(request: OpenEpochRequest): Promise<OpenEpochReply> {
     return this.#send('openEpoch', () => this.#server.openEpoch(request));
   }
@@ -329,6 +379,15 @@ export class MemoryFeedStore implements FeedStore {
     const [set] = index === -1 ? [] : this.#fates.splice(index, 1);
     return set?.fate ?? this.fate(command);
   }
+}
+
+function continues(last: FeedLine | undefined, { position, chain, sealed }: FeedLine): boolean {
+  const opens = sealed.entry.kind === 'epoch';
+  const { epoch, sequence } = last?.position ?? ORIGIN;
+  const isNext = opens
+    ? position.epoch > epoch && position.sequence === 1
+    : position.epoch === epoch && position.sequence === sequence + 1;
+  return isNext && nextChain(opens ? CHAIN_START : (last?.chain ?? CHAIN_START), sealed.text) === chain;
 }
 
 /** Nobody waits for the outcome any more. */

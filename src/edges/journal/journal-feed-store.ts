@@ -13,6 +13,7 @@ import type {
   OpenEpochRequest,
   RenewReply,
   RenewRequest,
+  RestoreReply,
   Roster,
   StoreFacts,
 } from '../../feed/feed-store.ts';
@@ -124,6 +125,11 @@ export class JournalFeedStore implements FeedStore, Ledger {
       const { position, chain } = tip.openEpoch(request.sealed, entry.epochId, request.epochS);
       return () => resolve({ kind: 'opened', position, chain });
     });
+  }
+
+  /** Nothing to put back: it keeps what it has answered, and it is never closed. */
+  async restore(): Promise<RestoreReply> {
+    return Promise.resolve({ kind: 'lost' });
   }
 
   async wake(after: Position, signal: AbortSignal): Promise<void> {

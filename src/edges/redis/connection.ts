@@ -57,7 +57,8 @@ export class Connection {
       reconnectOnError: null,
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
-      autoResubscribe: false,
+      // For `listen` alone: whoever lost the connection hears again.
+      autoResubscribe: true,
       maxRetriesPerRequest: 0,
       enableReadyCheck: false,
       enableAutoPipelining: false,
@@ -107,6 +108,13 @@ export class Connection {
       if (cause instanceof CommandFailure) throw cause;
       throw new CommandFailure(cause instanceof ReplyError ? 'refused' : 'lost', messageOf(cause), cause);
     }
+  }
+
+  /** `onMessage` for each message on `channel`, from when it resolves, also after the connection was lost. */
+  async listen(channel: string, onMessage: () => void): Promise<void> {
+    this.#redis.on('message', onMessage);
+    await this.connect();
+    await this.#timely(this.#redis.subscribe(channel), this.#callMs);
   }
 
   close(): void {

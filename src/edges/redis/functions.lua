@@ -3,14 +3,16 @@
 -- Redis runs one function at a time. Each of them reads and checks everything before its first write. None uses the
 -- store's clock, deletes or expires a key. What is written here is a counter or a text; who reads it checks signatures.
 --
--- KEYS[1] is the base of all keys, `{writ:<fleet>}`. Under it:
---   :meta          epoch, number, run, sequence, chain of the newest epoch: its head, and what it is bound to
+-- KEYS[1] is the base of all keys, `{writ:<fleet>}`; :meta under it has generation, epoch, number, run, sequence and chain of
+-- the newest epoch: its head, and what it is bound to. A generation is one copy of the history: a copy that somebody has
+-- damaged is never mended, another one is put beside it (restore) and takes its place with the next epoch. Under <base>:<g>
 --   :epochs        sorted set of the epochs' numbers;  :heads  number -> the sequence at which it was closed
 --   :feed:<n>      the stream of one epoch, ids `<n>-<sequence>`, fields c (chain) and e (entry);  :ids:<n>  entry id -> sequence
 --   :roster        incarnation -> `joined <position> <succeeds or ->` or `gone`
 --   :leases:<n>    incarnation -> renewals;  :acks:<n>  its latest acknowledgement;  :rows:<n>  `<isCloned> <position> <nonces>`
 --   :reports:<n>:<run>  of the epoch that is closed, by incarnation
---   :snapshot      the newest one
+--   :staged        the head of a copy that is being restored
+-- and <base>:snapshot, the newest one.
 
 local CHAIN_START = '0000000000000000000000000000000000000000'
 local NONCES_KEPT = 64
@@ -40,15 +42,33 @@ local function place(epoch, sequence)
   return string.format('%.0f-%.0f', epoch, sequence)
 end
 
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+local function head_in(key, state)
+  local at = redis.call('HMGET', key, 'epoch', 'number', 'sequence', 'chain')
+  local number, sequence = integer(at[2]), integer(at[3])
+  if not (at[1] and number and sequence and at[4]) then return false end
+  state.epoch, state.number, state.sequence, state.chain = at[1], number, sequence, at[4]
+  return true
+end
+
 -- The newest epoch this store knows. Whatever of it makes no sense is no epoch: everything is closed then.
 local function read(base)
-  local at = redis.call('HMGET', base .. ':meta', 'epoch', 'number', 'run', 'sequence', 'chain')
+  local bound = redis.call('HMGET', base .. ':meta', 'generation', 'run')
   local state = { run = run_id(), number = 0, sequence = 0, chain = CHAIN_START }
-  local number, sequence = integer(at[2]), integer(at[4])
-  if at[1] and number and at[3] and sequence and at[5] then
-    state.epoch, state.number, state.sequence, state.chain = at[1], number, sequence, at[5]
-    state.is_open = at[3] == state.run
-  end
+  state.generation = integer(bound[1]) and bound[1] or '0'
+  state.at = base .. ':' .. state.generation
+  state.is_open = head_in(base .. ':meta', state) and bound[2] == state.run
+  return state
+end
+
+-- A copy that is being restored, as if it were the newest.
+local function read_staged(base, generation, run)
+  local state = { run = run, number = 0, sequence = 0, chain = CHAIN_START, generation = generation, is_open = false }
+  state.at = base .. ':' .. generation
+  head_in(state.at .. ':staged', state)
   return state
 end
 
@@ -65,25 +85,25 @@ local function fields_of(entry)
   return chain, text
 end
 
-local function line_at(base, epoch, sequence)
+local function line_at(state, epoch, sequence)
   local id = place(epoch, sequence)
-  local found = redis.call('XRANGE', base .. ':feed:' .. string.format('%.0f', epoch), id, id)
+  local found = redis.call('XRANGE', state.at .. ':feed:' .. whole(epoch), id, id)
   if found[1] then return fields_of(found[1]) end
 end
 
 -- Up to `limit` lines after a position, flat: position, chain, entry. The second value: nothing is newer than these.
-local function newer(base, state, epoch, sequence, limit)
+local function newer(state, epoch, sequence, limit)
   local lines, count, bytes = {}, 0, 0
-  local numbers = redis.call('ZRANGEBYSCORE', base .. ':epochs', string.format('%.0f', epoch), '+inf')
+  local numbers = redis.call('ZRANGEBYSCORE', state.at .. ':epochs', whole(epoch), '+inf')
   for _, text in ipairs(numbers) do
     local number = integer(text)
     if number and number <= state.number then
       local from = number == epoch and '(' .. place(epoch, sequence) or '-'
       -- Not further than the head, whatever else somebody has put there.
-      local last = number == state.number and state.sequence or integer(redis.call('HGET', base .. ':heads', text) or '')
+      local last = number == state.number and state.sequence or integer(redis.call('HGET', state.at .. ':heads', text) or '')
       local to = last and place(number, last) or '+'
       local more = number ~= epoch or last == nil or last > sequence
-      local page = more and redis.call('XRANGE', base .. ':feed:' .. text, from, to, 'COUNT', limit - count + 1) or {}
+      local page = more and redis.call('XRANGE', state.at .. ':feed:' .. text, from, to, 'COUNT', limit - count + 1) or {}
       for _, entry in ipairs(page) do
         if count == limit or bytes > PAGE_BYTES_MAX then return lines, false end
         local chain, body = fields_of(entry)
@@ -96,22 +116,22 @@ local function newer(base, state, epoch, sequence, limit)
 end
 
 -- Everyone who may have held a lease in this epoch, flat: incarnation, renewals, acknowledgement.
-local function rows_of(base, state)
+local function rows_of(state)
   local rows = {}
   if state.epoch == nil then return rows end
-  local number = string.format('%.0f', state.number)
-  local leases = redis.call('HGETALL', base .. ':leases:' .. number)
+  local number = whole(state.number)
+  local leases = redis.call('HGETALL', state.at .. ':leases:' .. number)
   for i = 1, #leases, 2 do
     if leases[i + 1] ~= 'gone' then
       rows[#rows + 1], rows[#rows + 2] = leases[i], leases[i + 1]
-      rows[#rows + 1] = redis.call('HGET', base .. ':acks:' .. number, leases[i]) or ''
+      rows[#rows + 1] = redis.call('HGET', state.at .. ':acks:' .. number, leases[i]) or ''
     end
   end
   return rows
 end
 
-local function row_of(base, number, incarnation)
-  local text = redis.call('HGET', base .. ':rows:' .. number, incarnation)
+local function row_of(state, incarnation)
+  local text = redis.call('HGET', state.at .. ':rows:' .. whole(state.number), incarnation)
   local row = { is_cloned = false, position = '0-0', nonces = {} }
   if not text then return row end
   local cloned, position, nonces = text:match('^([01]) (%d+%-%d+) ?(.*)$')
@@ -120,9 +140,9 @@ local function row_of(base, number, incarnation)
   return row
 end
 
-local function keep_row(base, number, incarnation, row)
+local function keep_row(state, incarnation, row)
   local text = (row.is_cloned and '1 ' or '0 ') .. row.position .. ' ' .. table.concat(row.nonces, ' ')
-  redis.call('HSET', base .. ':rows:' .. number, incarnation, text)
+  redis.call('HSET', state.at .. ':rows:' .. whole(state.number), incarnation, text)
 end
 
 local function includes(list, value)
@@ -144,15 +164,15 @@ local function take(row, nonces)
 end
 
 -- No enforcer may be unknown to everyone else (THREATS 10.6): a first lease waits for one that is acknowledged.
-local function may_hold(base, number, incarnation, joined_at, succeeds)
-  local leases = redis.call('HGETALL', base .. ':leases:' .. number)
+local function may_hold(state, incarnation, joined_at, succeeds)
+  local leases = redis.call('HGETALL', state.at .. ':leases:' .. whole(state.number))
   local is_alone = true
   local epoch, sequence = position_of(joined_at)
   for i = 1, #leases, 2 do
     local holder = leases[i]
     if leases[i + 1] ~= 'gone' then
       is_alone = false
-      local at, within = position_of(row_of(base, number, holder).position)
+      local at, within = position_of(row_of(state, holder).position)
       local knows = at and epoch and (at > epoch or (at == epoch and within >= sequence))
       if holder == incarnation or holder == succeeds or knows then return true end
     end
@@ -170,12 +190,12 @@ local function renew(keys, args)
   local state = read(base)
   if not state.is_open then return { 'closed', '' } end
   if epoch_id ~= state.epoch then return { 'closed', state.epoch } end
-  local admission = redis.call('HGET', base .. ':roster', incarnation)
+  local admission = redis.call('HGET', state.at .. ':roster', incarnation)
   if not admission then return { 'stale', 'unknown' } end
   local joined_at, succeeds = admission:match('^joined (%d+%-%d+) (%S+)$')
   if not joined_at then return { 'stale', 'forgotten' } end
-  local number = string.format('%.0f', state.number)
-  local row = row_of(base, number, incarnation)
+  local number = whole(state.number)
+  local row = row_of(state, incarnation)
   local nonces = {}
   for nonce in args[5]:gmatch('%S+') do nonces[#nonces + 1] = nonce end
   local nonce = nonces[#nonces]
@@ -186,78 +206,153 @@ local function renew(keys, args)
   if epoch == 0 and sequence == 0 then known = CHAIN_START
   elseif epoch == state.number and sequence == state.sequence then known = state.chain
   elseif epoch < state.number or (epoch == state.number and sequence < state.sequence) then
-    known = line_at(base, epoch, sequence)
+    known = line_at(state, epoch, sequence)
   end
-  local lines, is_last = newer(base, state, epoch, sequence, limit)
+  local lines, is_last = newer(state, epoch, sequence, limit)
   take(row, nonces)
   -- From here on it writes.
   if row.is_cloned or known ~= chain then
-    keep_row(base, number, incarnation, row)
+    keep_row(state, incarnation, row)
     return { 'stale', row.is_cloned and 'cloned' or 'diverged' }
   end
   row.position = position
-  keep_row(base, number, incarnation, row)
-  if args[6] ~= '' then redis.call('HSET', base .. ':acks:' .. number, incarnation, args[6]) end
+  keep_row(state, incarnation, row)
+  if args[6] ~= '' then redis.call('HSET', state.at .. ':acks:' .. number, incarnation, args[6]) end
   if not is_last then return { 'more', head_of(state), lines } end
-  if not may_hold(base, number, incarnation, joined_at, succeeds) then
+  if not may_hold(state, incarnation, joined_at, succeeds) then
     if #lines > 0 then return { 'more', head_of(state), lines } end
     return { 'stale', 'awaiting' }
   end
-  redis.call('HINCRBY', base .. ':leases:' .. number, incarnation, 1)
-  return { 'lease', head_of(state), lines, rows_of(base, state) }
+  redis.call('HINCRBY', state.at .. ':leases:' .. number, incarnation, 1)
+  return { 'lease', head_of(state), lines, rows_of(state) }
+end
+
+-- Writes what an entry of a replica says of it: who joined may be given leases, who is gone never again.
+local function note_replica(state, at, event, incarnation, succeeds)
+  if event == 'joined' then
+    if redis.call('HGET', state.at .. ':roster', incarnation) ~= 'gone' then
+      redis.call('HSET', state.at .. ':roster', incarnation, 'joined ' .. at .. ' ' .. succeeds)
+    end
+  elseif event ~= '' then
+    redis.call('HSET', state.at .. ':roster', incarnation, 'gone')
+    redis.call('HSET', state.at .. ':leases:' .. whole(state.number), incarnation, 'gone')
+  end
+end
+
+-- False when somebody else's entry stands there.
+local function write_line(state, at, chain, text)
+  local written = redis.pcall('XADD', state.at .. ':feed:' .. whole(state.number), at, 'c', chain, 'e', text)
+  return not (type(written) == 'table' and written.err)
 end
 
 -- ARGV: epoch id, entry id, text, and of a replica's entry: event, incarnation, whom it succeeds or '-'; else three ''.
 -- The entry's place in the open epoch, the one it has already if it was appended before.
 local function append(keys, args)
-  local base, epoch_id, id, text, event, incarnation, succeeds = keys[1], args[1], args[2], args[3], args[4], args[5], args[6]
+  local base, epoch_id, id, text = keys[1], args[1], args[2], args[3]
   if #keys ~= 1 or #args ~= 6 or id == '' or text == '' then return fail('MALFORMED') end
   local state = read(base)
   if not state.is_open or epoch_id ~= state.epoch then return { 'closed' } end
-  local number = string.format('%.0f', state.number)
-  local known = integer(redis.call('HGET', base .. ':ids:' .. number, id) or '')
+  local ids = state.at .. ':ids:' .. whole(state.number)
+  local known = integer(redis.call('HGET', ids, id) or '')
   if known then
-    local chain = line_at(base, state.number, known)
+    local chain = line_at(state, state.number, known)
     if not chain then return fail('DAMAGED') end
     return { 'appended', place(state.number, known), chain, state.run, '1' }
   end
-  local at = place(state.number, state.sequence + 1)
+  local sequence = state.sequence + 1
+  local at = place(state.number, sequence)
   local chain = redis.sha1hex(state.chain .. text)
-  -- The one write that can be refused (a foreign entry stands there) comes first.
-  local written = redis.pcall('XADD', base .. ':feed:' .. number, at, 'c', chain, 'e', text)
-  if type(written) == 'table' and written.err then return fail('DAMAGED') end
-  redis.call('HSET', base .. ':meta', 'sequence', string.format('%.0f', state.sequence + 1), 'chain', chain)
-  redis.call('HSET', base .. ':ids:' .. number, id, string.format('%.0f', state.sequence + 1))
-  if event == 'joined' then
-    if redis.call('HGET', base .. ':roster', incarnation) ~= 'gone' then
-      redis.call('HSET', base .. ':roster', incarnation, 'joined ' .. at .. ' ' .. succeeds)
-    end
-  elseif event ~= '' then
-    redis.call('HSET', base .. ':roster', incarnation, 'gone')
-    redis.call('HSET', base .. ':leases:' .. number, incarnation, 'gone')
-  end
+  -- The one write that can be refused comes first.
+  if not write_line(state, at, chain, text) then return fail('DAMAGED') end
+  redis.call('HSET', base .. ':meta', 'sequence', whole(sequence), 'chain', chain)
+  redis.call('HSET', ids, id, whole(sequence))
+  note_replica(state, at, args[4], args[5], args[6])
+  redis.call('PUBLISH', base .. ':news', at)
   return { 'appended', at, chain, state.run, '0' }
 end
 
--- ARGV: the closed epoch's id or '', run, epoch seconds, the new epoch's id, text. Compare-and-set on the first two.
+-- ARGV: the closed epoch's id or '', run, epoch seconds, the new epoch's id, text; and of a copy that was restored its
+-- generation, head and chain, or three ''. Compare-and-set on all of them.
 local function open_epoch(keys, args)
   local base, closed_id, run, epoch_s, epoch_id, text = keys[1], args[1], args[2], integer(args[3]), args[4], args[5]
-  if #keys ~= 1 or #args ~= 5 or not epoch_s or epoch_id == '' or text == '' then return fail('MALFORMED') end
-  local state = read(base)
-  if closed_id ~= (state.epoch or '') or run ~= state.run then return { 'lost' } end
-  local newest = redis.call('ZREVRANGE', base .. ':epochs', 0, 0)[1]
-  local number = math.max(epoch_s, state.number + 1, (integer(newest) or 0) + 1)
-  -- What stands there already is somebody else's.
-  while redis.call('EXISTS', base .. ':feed:' .. string.format('%.0f', number)) == 1 do number = number + 1 end
-  local name = string.format('%.0f', number)
-  local chain = redis.sha1hex(CHAIN_START .. text)
-  redis.call('XADD', base .. ':feed:' .. name, place(number, 1), 'c', chain, 'e', text)
-  redis.call('ZADD', base .. ':epochs', number, name)
-  if state.epoch then
-    redis.call('HSET', base .. ':heads', string.format('%.0f', state.number), string.format('%.0f', state.sequence))
+  if #keys ~= 1 or #args ~= 8 or not epoch_s or epoch_id == '' or text == '' then return fail('MALFORMED') end
+  local newest = read(base)
+  if closed_id ~= (newest.epoch or '') or run ~= newest.run then return { 'lost' } end
+  local state = newest
+  if args[6] ~= '' then
+    if newest.is_open then return { 'lost' } end
+    if args[6] ~= newest.generation then state = read_staged(base, args[6], newest.run) end
+    if head_of(state) ~= args[7] or state.chain ~= args[8] then return { 'lost' } end
   end
-  redis.call('HSET', base .. ':meta', 'epoch', epoch_id, 'number', name, 'run', run, 'sequence', '1', 'chain', chain)
+  local last = redis.call('ZREVRANGE', state.at .. ':epochs', 0, 0)[1]
+  local number = math.max(epoch_s, newest.number + 1, state.number + 1, (integer(last) or 0) + 1)
+  -- What stands there already is somebody else's.
+  while redis.call('EXISTS', state.at .. ':feed:' .. whole(number)) == 1 do number = number + 1 end
+  local chain = redis.sha1hex(CHAIN_START .. text)
+  if state.epoch then redis.call('HSET', state.at .. ':heads', whole(state.number), whole(state.sequence)) end
+  state.number = number
+  write_line(state, place(number, 1), chain, text)
+  redis.call('ZADD', state.at .. ':epochs', number, whole(number))
+  redis.call('HSET', base .. ':meta', 'generation', state.generation, 'epoch', epoch_id, 'number', whole(number),
+    'run', run, 'sequence', '1', 'chain', chain)
+  redis.call('PUBLISH', base .. ':news', place(number, 1))
   return { 'opened', place(number, 1), chain }
+end
+
+local LINE_ARGS = 7
+
+-- True when the line continues `state`, which then ends with it.
+local function put_back(state, args, i)
+  local at, chain, text, epoch_id = args[i], args[i + 1], args[i + 2], args[i + 6]
+  local number, sequence = position_of(at)
+  local begins = epoch_id ~= ''
+  local follows
+  if begins then follows = number and number > state.number and sequence == 1
+  else follows = number and state.epoch and number == state.number and sequence == state.sequence + 1 end
+  if not follows then return false end
+  if redis.sha1hex((begins and CHAIN_START or state.chain) .. text) ~= chain then return false end
+  if begins and state.epoch then
+    redis.call('HSET', state.at .. ':heads', whole(state.number), whole(state.sequence))
+  end
+  state.number, state.epoch = number, begins and epoch_id or state.epoch
+  if not write_line(state, at, chain, text) then return false end
+  if begins then redis.call('ZADD', state.at .. ':epochs', number, whole(number)) end
+  state.sequence, state.chain = sequence, chain
+  note_replica(state, at, args[i + 3], args[i + 4], args[i + 5])
+  return true
+end
+
+-- ARGV: run, the closed epoch's id or '', a generation ('' for the one there is, 'new' for one beside it), and of each line
+-- position, chain, text, event, incarnation, succeeds, epoch id. Puts back what a closed store has lost.
+local function restore(keys, args)
+  local base, run, closed_id, generation = keys[1], args[1], args[2], args[3]
+  if #keys ~= 1 or #args < 3 or (#args - 3) % LINE_ARGS ~= 0 then return fail('MALFORMED') end
+  local newest = read(base)
+  if newest.is_open or run ~= newest.run or closed_id ~= (newest.epoch or '') then return { 'lost' } end
+  local state = newest
+  if generation == 'new' then
+    local next = math.max(integer(newest.generation), integer(redis.call('GET', base .. ':generations') or '') or 0) + 1
+    while redis.call('EXISTS', base .. ':' .. whole(next) .. ':epochs', base .. ':' .. whole(next) .. ':staged') > 0 do
+      next = next + 1
+    end
+    redis.call('SET', base .. ':generations', whole(next))
+    state = read_staged(base, whole(next), newest.run)
+  elseif generation ~= '' and generation ~= newest.generation then
+    if not integer(generation) then return fail('MALFORMED') end
+    state = read_staged(base, generation, newest.run)
+  end
+  local is_whole = true
+  for i = 4, #args, LINE_ARGS do
+    if is_whole then is_whole = put_back(state, args, i) end
+  end
+  if #args > 3 then
+    local head = { 'epoch', state.epoch or '', 'number', whole(state.number), 'sequence', whole(state.sequence), 'chain', state.chain }
+    local key = state == newest and base .. ':meta' or state.at .. ':staged'
+    redis.call('HSET', key, unpack(head))
+    if state == newest then redis.call('HSET', base .. ':meta', 'generation', state.generation, 'run', '-') end
+  end
+  if not is_whole then return { 'other' } end
+  return { 'restored', state.generation, head_of(state), state.chain, state.epoch or '' }
 end
 
 -- ARGV: a position or ''. One reading of everything a coordinator judges by.
@@ -267,9 +362,9 @@ local function roster(keys, args)
   local chain, text
   local epoch, sequence = position_of(args[1] or '')
   local is_held = epoch and (epoch < state.number or (epoch == state.number and sequence <= state.sequence))
-  if is_held then chain, text = line_at(base, epoch, sequence) end
+  if is_held then chain, text = line_at(state, epoch, sequence) end
   local open, closed = state.is_open and state.epoch or '', not state.is_open and state.epoch or ''
-  return { open, closed, state.run, head_of(state), rows_of(base, state), chain or '', text or '' }
+  return { open, closed, state.run, head_of(state), rows_of(state), chain or '', text or '' }
 end
 
 -- ARGV: incarnation, closed epoch's id, run, text. Kept when it names this run; all that were kept about that epoch, the
@@ -278,7 +373,8 @@ local function report(keys, args)
   local base, incarnation, closed_id, run, text = keys[1], args[1], args[2], args[3], args[4]
   if #keys ~= 1 or #args ~= 4 then return fail('MALFORMED') end
   local state = read(base)
-  local kept = base .. ':reports:' .. string.format('%.0f', state.number) .. ':' .. state.run
+  -- By what is open or was last: a new epoch has none yet.
+  local kept = base .. ':reports:' .. (state.is_open and whole(state.number) or 'closed') .. ':' .. state.run
   if run == state.run then
     local count = redis.call('HINCRBY', kept, 'count', 1)
     redis.call('HSET', kept, closed_id .. ' ' .. incarnation, string.format('%015d ', count) .. text)
@@ -318,6 +414,7 @@ end
 redis.register_function('writ1_renew', renew)
 redis.register_function('writ1_append', append)
 redis.register_function('writ1_open_epoch', open_epoch)
+redis.register_function('writ1_restore', restore)
 redis.register_function('writ1_report', report)
 redis.register_function('writ1_write_snapshot', write_snapshot)
 redis.register_function{ function_name = 'writ1_roster', callback = roster, flags = { 'no-writes' } }

@@ -4,7 +4,7 @@
  * news early. What the server says is taken apart in reply.ts; whether it is true is checked by who applies it.
  */
 import { readFile } from 'node:fs/promises';
-import type { SealedEntry } from '../../feed/entry.ts';
+import type { Entry, FeedLine, SealedEntry } from '../../feed/entry.ts';
 import type {
   AppendReply,
   EpochReport,
@@ -13,6 +13,8 @@ import type {
   OpenEpochRequest,
   RenewReply,
   RenewRequest,
+  RestoreReply,
+  RestoreRequest,
   Roster,
   Snapshot,
   StoreFacts,
@@ -67,13 +69,14 @@ export class RedisFeedStore implements FeedStore {
       new Connection({ ...server, name: `writ:${replica}:${what}`, callMs });
     this.#renewing = connection('renew');
     this.#asking = connection('append');
-    this.#watch = new FeedWatch(connection('feed'), this.#base);
+    this.#watch = new FeedWatch(connection('feed'));
   }
 
   async open(): Promise<StoreFacts> {
     await this.#attempt('STORE_UNREACHABLE', async () => {
       await Promise.all([this.#renewing.connect(), this.#asking.connect()]);
     });
+    await this.#watch.open(`${this.#base}:news`);
     const durability = await this.#attempt('STORE_UNREACHABLE', () => readServer(this.#asking));
     const { runId, head } = await this.roster();
     this.#note(head);
@@ -108,10 +111,8 @@ export class RedisFeedStore implements FeedStore {
 
   async append(epochId: string, { entry, text }: SealedEntry): Promise<AppendReply> {
     if (entry.kind === 'epoch') throw new WritError('INTERNAL', 'an epoch is opened, not appended');
-    const admission =
-      entry.kind === 'replica' ? [entry.event, entry.incarnation, entry.succeeds ?? '-'] : ['', '', ''];
     const reply = listOf(
-      await this.#call('append', [epochId, entry.id, text, ...admission], 'APPEND_UNCERTAIN'),
+      await this.#call('append', [epochId, entry.id, text, ...admissionOf(entry)], 'APPEND_UNCERTAIN'),
       'an append',
     );
     if (reply[0] === 'closed') throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
@@ -120,19 +121,45 @@ export class RedisFeedStore implements FeedStore {
     return { position, chain, epochId, runId, duplicate: reply[4] === '1' };
   }
 
-  async openEpoch({ closedEpochId, runId, epochS, sealed }: OpenEpochRequest): Promise<OpenEpochReply> {
+  async openEpoch({
+    closedEpochId,
+    runId,
+    epochS,
+    sealed,
+    restored,
+  }: OpenEpochRequest): Promise<OpenEpochReply> {
     const { entry, text } = sealed;
     if (entry.kind !== 'epoch' || entry.runId !== runId || entry.epochId === closedEpochId)
       throw new WritError('INTERNAL', 'that entry opens no epoch of this run');
-    const args = [closedEpochId ?? '', runId, String(epochS), entry.epochId, text];
+    const copy =
+      restored === undefined
+        ? ['', '', '']
+        : [restored.copy, renderPosition(restored.position), restored.chain];
+    const args = [closedEpochId ?? '', runId, String(epochS), entry.epochId, text, ...copy];
     const reply = listOf(await this.#call('open_epoch', args, 'APPEND_UNCERTAIN'), 'an opening');
     if (reply[0] === 'lost') return { kind: 'lost' };
     return { kind: 'opened', position: this.#note(positionOf(reply[1])), chain: chainOf(reply[2]) };
   }
 
+  async restore({ runId, closedEpochId, copy, lines }: RestoreRequest): Promise<RestoreReply> {
+    const args = [runId, closedEpochId ?? '', copy === 'current' ? '' : copy];
+    const reply = listOf(
+      await this.#call('restore', [...args, ...lines.flatMap(restoredLine)], 'STORE_UNREACHABLE'),
+      'a restored copy',
+    );
+    const [kind] = reply;
+    if (kind === 'lost' || kind === 'other') return { kind };
+    const head = {
+      copy: textOf(reply[1], 'a copy'),
+      position: positionOf(reply[2]),
+      chain: chainOf(reply[3]),
+    };
+    return { kind: 'restored', head };
+  }
+
   async wake(after: Position, signal: AbortSignal): Promise<void> {
     if (signal.aborted || comparePositions(this.#head, after) > 0) return;
-    await this.#watch.wait(after, signal);
+    await this.#watch.wait(signal);
   }
 
   async roster(at?: Position): Promise<Roster> {
@@ -225,6 +252,17 @@ function explain({ kind, message, cause }: CommandFailure, lost: StoreCode): Wri
   const isUndone = kind === 'unsent' || (kind === 'refused' && BEFORE.test(message));
   const said = kind === 'refused' ? `Redis refuses: ${message.slice(0, 200)}` : message;
   return new WritError(isUndone ? 'STORE_UNREACHABLE' : lost, said, { cause });
+}
+
+/** What a function has to know of an entry, which it does not parse. */
+function admissionOf(entry: Entry): readonly [string, string, string] {
+  if (entry.kind !== 'replica') return ['', '', ''];
+  return [entry.event, entry.incarnation, entry.succeeds ?? '-'];
+}
+
+function restoredLine({ position, chain, sealed: { entry, text } }: FeedLine): readonly string[] {
+  const opens = entry.kind === 'epoch' ? entry.epochId : '';
+  return [renderPosition(position), chain, text, ...admissionOf(entry), opens];
 }
 
 const REASONS = ['cloned', 'forgotten', 'unknown', 'awaiting', 'diverged'] as const;
