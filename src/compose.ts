@@ -70,6 +70,7 @@ import { Reevaluator } from './flows/reevaluate.ts';
 import { Renewer } from './flows/renew.ts';
 import type { ReloadOutcome } from './flows/reload.ts';
 import { Reloader } from './flows/reload.ts';
+import { Reopener } from './flows/reopen.ts';
 import { Reviewer } from './flows/review.ts';
 import { Revoker } from './flows/revoke.ts';
 import { Tree } from './flows/tree.ts';
@@ -222,6 +223,7 @@ async function open(
     log,
     crashPoint,
   });
+  const reopener = new Reopener({ ...feed, ledger, members, log });
   const joiner = new Joiner({
     ...feed,
     ledger,
@@ -229,6 +231,7 @@ async function open(
     follower,
     appender,
     tree,
+    reopener,
     random,
     log,
     bootstrap: config.bootstrap,
@@ -341,6 +344,7 @@ async function open(
   const granter = new Granter({ ...feed, grants, appender, publisher, random, idempotencyHmacKey });
   const replica = new Replica({
     joiner,
+    reopener,
     renewer,
     appender,
     lease,

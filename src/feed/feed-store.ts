@@ -99,6 +99,8 @@ export interface EpochReport {
   readonly runId: string;
   readonly position: Position;
   readonly chain: string;
+  /** The same, signed by whose data directory it is: the store is believed nothing of it. */
+  readonly statement?: string;
 }
 
 export interface OpenEpochRequest {
@@ -117,6 +119,8 @@ export interface OpenEpochRequest {
 export interface RestoredHead {
   /** Names the copy. */
   readonly copy: string;
+  /** The epoch in which it ends; undefined for an empty one. Of the current copy it is the closed one from now on. */
+  readonly epochId: string | undefined;
   readonly position: Position;
   readonly chain: string;
 }
@@ -125,9 +129,12 @@ export interface RestoreRequest {
   /** Compare-and-set, as the roster said. */
   readonly runId: string;
   readonly closedEpochId: string | undefined;
-  /** `current`: the copy that the store has. `new`: one beside it, from the first line on. Else one that was answered. */
+  /**
+   * `current`: the copy that the store has. `staged`: the newest beside it, which others put back too; `new`: another
+   * one beside it, from the first line on. Else one that was answered.
+   */
   readonly copy: string;
-  /** They continue the copy; none: asks for its head. */
+  /** They are in the copy already, or continue it; none: asks for its head. */
   readonly lines: readonly FeedLine[];
 }
 

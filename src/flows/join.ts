@@ -4,13 +4,13 @@
  */
 import type { Cursor } from '../feed/cursor.ts';
 import type { EpochEntry } from '../feed/entry.ts';
-import type { FeedStore } from '../feed/feed-store.ts';
+import type { FeedStore, RestoredHead, Roster } from '../feed/feed-store.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
-import { WritError } from '../kernel/error.ts';
+import { WritError, isWritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
@@ -18,6 +18,7 @@ import { newId } from '../kernel/random.ts';
 import type { Appender } from './append.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
+import type { Reopener } from './reopen.ts';
 import type { Tree } from './tree.ts';
 
 export interface JoinPorts {
@@ -29,11 +30,18 @@ export interface JoinPorts {
   readonly follower: Follower;
   readonly appender: Appender;
   readonly tree: Tree;
+  readonly reopener: Reopener;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   /** An empty store may open by itself (API.md, `bootstrap`). */
   readonly bootstrap: boolean;
+}
+
+interface Opening {
+  readonly rule: EpochEntry['rule'];
+  readonly reason?: string;
+  readonly restored?: RestoredHead;
 }
 
 export type OpenRule = Extract<EpochEntry['rule'], 'bootstrap' | 'new-fleet' | 'accept-amnesia'>;
@@ -57,20 +65,41 @@ export class Joiner {
     follower.replayed();
   }
 
-  /** Joins the open epoch and returns its id; undefined when there is none, and an operator is needed. */
-  async join(): Promise<string | undefined> {
+  /**
+   * Joins the open epoch and returns its id; undefined when there is none, and others or an operator are needed.
+   * `witnessed`: as Renewer has it.
+   */
+  async join(witnessed: string | undefined): Promise<string | undefined> {
     const { store, cursor, bootstrap } = this.#ports;
     const roster = await store.roster();
     let { epochId } = roster;
     const isEmpty = epochId === undefined && roster.closedEpochId === undefined;
     // An empty store and one that lost its data look the same, unless this disk remembers: then it is the latter.
     if (isEmpty && bootstrap && cursor.epochId === undefined) epochId = await this.open('bootstrap');
+    if (epochId === undefined && cursor.epochId !== undefined) epochId = await this.#reopen(roster, witnessed);
     if (epochId !== undefined && this.#joinedEpochId !== epochId) await this.#announce(epochId);
     return epochId;
   }
 
+  /** A store that forgot: what is here is put back, and the next epoch opened where this replica may. */
+  async #reopen(roster: Roster, witnessed: string | undefined): Promise<string | undefined> {
+    const reopening = await this.#ports.reopener.attempt(roster, witnessed);
+    if (reopening === undefined) return undefined;
+    try {
+      return await this.#open({ rule: reopening.rule, restored: reopening.restored });
+    } catch (error) {
+      // Somebody was first: the next look finds what they opened.
+      if (isWritError(error, 'ALREADY_OPEN')) return undefined;
+      throw error;
+    }
+  }
+
   /** Opens a new epoch by `rule` and returns its id. ALREADY_OPEN when there is one, or somebody was first. */
   async open(rule: OpenRule, reason?: string): Promise<string> {
+    return this.#open(reason === undefined ? { rule } : { rule, reason });
+  }
+
+  async #open({ rule, reason, restored }: Opening): Promise<string> {
     const { store, appender, clock, random, log } = this.#ports;
     const { epochId: current, closedEpochId, runId } = await store.roster();
     if (current !== undefined) throw new WritError('ALREADY_OPEN', 'an epoch is open');
@@ -82,6 +111,7 @@ export class Joiner {
       runId,
       epochS: epochS(clock.now()),
       sealed,
+      ...(restored === undefined ? {} : { restored }),
     });
     if (reply.kind === 'lost') throw new WritError('ALREADY_OPEN', 'another replica opened the epoch');
     log.warn('an epoch was opened', { kind: rule, epoch: epochId });

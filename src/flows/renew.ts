@@ -58,6 +58,7 @@ export class Renewer {
   #acknowledged = '';
   #state: RenewState = 'starting';
   #epochId = '';
+  #witnessed: string | undefined;
 
   constructor(ports: RenewPorts) {
     this.#ports = ports;
@@ -70,6 +71,15 @@ export class Renewer {
   /** Which epoch to hold leases of; the cursor may still be in an earlier one. */
   follow(epochId: string): void {
     this.#epochId = epochId;
+    this.#witnessed = undefined;
+  }
+
+  /**
+   * The epoch whose closing was heard of under a lease of it that was good when the news was received: everything that
+   * was `enforced` in it is in this view (DESIGN 3.4).
+   */
+  get witnessed(): string | undefined {
+    return this.#witnessed;
   }
 
   /** Renews while there is something to be had at once: at start, before anyone is answered. */
@@ -131,6 +141,7 @@ export class Renewer {
   async #take(reply: RenewReply, sentAt: Instant): Promise<void> {
     const { follower, lease, table, cursor, clock, news } = this.#ports;
     if (reply.kind === 'closed' || reply.kind === 'stale') {
+      if (reply.kind === 'closed' && lease.isFresh(clock.now())) this.#witnessed = cursor.epochId;
       lease.drop();
       this.#state = reply.kind;
       return;

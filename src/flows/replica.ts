@@ -15,9 +15,11 @@ import type { Identity } from './identity.ts';
 import type { Joiner, OpenRule } from './join.ts';
 import { News } from './news.ts';
 import type { Renewer } from './renew.ts';
+import type { Reopener } from './reopen.ts';
 
 export interface ReplicaPorts {
   readonly joiner: Joiner;
+  readonly reopener: Reopener;
   readonly renewer: Renewer;
   readonly appender: Appender;
   readonly lease: Lease;
@@ -113,11 +115,7 @@ export class Replica {
             : `no keys: ${issuersWithoutKeys.join(', ')}`,
       },
       { name: 'store', ok: renewer.state === 'lease', detail: renewer.state },
-      {
-        name: 'epoch',
-        ok: cursor.epochId !== undefined,
-        detail: cursor.epochId ?? 'none is open: writ epoch open --new-fleet, once',
-      },
+      this.#epochCheck(),
       { name: 'lease', ok: freshForMs > 0, detail: freshForMs > 0 ? `fresh for ${freshForMs} ms` : 'fenced' },
       {
         name: 'view',
@@ -126,6 +124,18 @@ export class Replica {
       },
       ...recordingCheck(isRecording),
     ];
+  }
+
+  #epochCheck(): Readiness {
+    const { renewer, cursor, reopener } = this.#ports;
+    const { epochId } = cursor;
+    if (epochId === undefined)
+      return { name: 'epoch', ok: false, detail: 'none is open: writ epoch open --new-fleet, once' };
+    if (renewer.state !== 'closed') return { name: 'epoch', ok: true, detail: epochId };
+    const { replicas } = reopener.missing;
+    const waits = replicas.length === 0 ? '' : `; it waits for ${replicas.join(', ')}`;
+    const detail = `${epochId} is closed${waits}; if they are gone for good: writ epoch open --accept-amnesia`;
+    return { name: 'epoch', ok: false, detail };
   }
 
   async #run(): Promise<void> {
@@ -145,7 +155,7 @@ export class Replica {
   async #join(): Promise<boolean> {
     const { joiner, renewer, log } = this.#ports;
     try {
-      const epochId = await joiner.join();
+      const epochId = await joiner.join(renewer.witnessed);
       this.#isJoined = epochId !== undefined;
       if (epochId !== undefined) {
         renewer.follow(epochId);

@@ -9,6 +9,7 @@ import { describeClones } from './feed-store/clones.ts';
 import { describeEpochs } from './feed-store/epochs.ts';
 import { describeReadings } from './feed-store/readings.ts';
 import { describeRenewals } from './feed-store/renewals.ts';
+import { describeRestores } from './feed-store/restores.ts';
 import { describeRestart } from './feed-store/restart.ts';
 import type { Harness } from './store-under-test.ts';
 import { StoreUnderTest } from './store-under-test.ts';
@@ -32,5 +33,6 @@ export function feedStoreContract(name: string, makeHarness: () => Promise<Harne
     describeAdmission(under);
     describeReadings(under);
     describeRestart(under);
+    describeRestores(under);
   });
 }

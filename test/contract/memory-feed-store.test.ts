@@ -20,6 +20,7 @@ feedStoreContract('the memory store', async () => {
       const again = await connect();
       return { store: again, facts: await again.open() };
     },
+    forget: async () => Promise.resolve(server.flush()),
     close: () => store.close(),
   };
 });

@@ -14,6 +14,8 @@ export interface Harness {
   connect(): Promise<FeedStore>;
   /** The store ends and begins again, with its disk; handles from before are no longer used. */
   restart(): Promise<{ readonly store: FeedStore; readonly facts: StoreFacts }>;
+  /** FLUSHALL, where a store can be emptied under its handles. */
+  forget?(): Promise<void>;
   close(): Promise<void>;
 }
 

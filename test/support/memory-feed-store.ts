@@ -116,11 +116,21 @@ export class MemoryFeedServer {
     else this.#load(kept);
   }
 
-  /** FLUSHALL, a lost disk: nothing is left. */
+  /** A lost disk: it begins again, with nothing. */
   forget(): void {
     this.#begin();
     this.#load([]);
     this.#snapshot = undefined;
+  }
+
+  /** FLUSHALL: the same process, with nothing in it. */
+  flush(): void {
+    this.#isOpen = false;
+    this.#reports.clear();
+    this.#copies.clear();
+    this.#load([]);
+    this.#snapshot = undefined;
+    this.#wakeAll();
   }
 
   facts(): StoreFacts {
@@ -172,10 +182,14 @@ export class MemoryFeedServer {
   restore({ runId, closedEpochId, copy, lines }: RestoreRequest): RestoreReply {
     if (this.#isOpen || runId !== this.#runId || closedEpochId !== this.#newestEpochId)
       return { kind: 'lost' };
-    const name = copy === 'new' ? `copy-${this.#copies.size + 1}` : copy;
+    const last = [...this.#copies.keys()].at(-1);
+    const another = `copy-${this.#copies.size + 1}`;
+    const name = copy === 'new' ? another : copy === 'staged' ? (last ?? another) : copy;
     const held = name === 'current' ? this.#lines : (this.#copies.get(name) ?? []);
     const whole = [...held];
     const follows = lines.every((line) => {
+      const there = whole.find(({ position }) => comparePositions(position, line.position) === 0);
+      if (there !== undefined) return there.chain === line.chain;
       if (!continues(whole.at(-1), line)) return false;
       whole.push(line);
       return true;
@@ -186,7 +200,12 @@ export class MemoryFeedServer {
     const last = whole.at(-1);
     return {
       kind: 'restored',
-      head: { copy: name, position: last?.position ?? ORIGIN, chain: last?.chain ?? CHAIN_START },
+      head: {
+        copy: name,
+        epochId: epochIdOf(whole),
+        position: last?.position ?? ORIGIN,
+        chain: last?.chain ?? CHAIN_START,
+      },
     };
   }
 
@@ -236,6 +255,7 @@ export class MemoryFeedServer {
       comparePositions(last?.position ?? ORIGIN, position) === 0 && (last?.chain ?? CHAIN_START) === chain;
     if (this.#isOpen || !isThat) return false;
     if (copy !== 'current') this.#load(lines);
+    this.#copies.clear();
     return true;
   }
 
@@ -379,6 +399,11 @@ export class MemoryFeedStore implements FeedStore {
     const [set] = index === -1 ? [] : this.#fates.splice(index, 1);
     return set?.fate ?? this.fate(command);
   }
+}
+
+function epochIdOf(lines: readonly FeedLine[]): string | undefined {
+  const entry = lines.findLast(({ sealed }) => sealed.entry.kind === 'epoch')?.sealed.entry;
+  return entry?.kind === 'epoch' ? entry.epochId : undefined;
 }
 
 function continues(last: FeedLine | undefined, { position, chain, sealed }: FeedLine): boolean {

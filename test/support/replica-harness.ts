@@ -40,6 +40,7 @@ import { Publisher } from '../../src/flows/publish.ts';
 import { Renewer } from '../../src/flows/renew.ts';
 import { Replica } from '../../src/flows/replica.ts';
 import { Reviewer } from '../../src/flows/review.ts';
+import { Reopener } from '../../src/flows/reopen.ts';
 import type { RevocationOrder } from '../../src/flows/revoke.ts';
 import { Revoker } from '../../src/flows/revoke.ts';
 import { Tree } from '../../src/flows/tree.ts';
@@ -252,6 +253,7 @@ export class TestReplica {
   readonly appender: Appender;
   readonly follower: Follower;
   readonly joiner: Joiner;
+  readonly reopener: Reopener;
   readonly renewer: Renewer;
   readonly checker: Checker;
   readonly reviewer: Reviewer;
@@ -332,7 +334,12 @@ export class TestReplica {
       crashPoint,
     });
     const { follower } = this;
-    this.joiner = new Joiner({ ...feed, ledger, members, follower, appender, tree, random, log, bootstrap });
+    this.reopener = new Reopener({ ...feed, ledger, members, log });
+    const { reopener } = this;
+    this.joiner = new Joiner({
+      ...feed,
+      ...{ ledger, members, follower, appender, tree, reopener, random, log, bootstrap },
+    });
     this.renewer = new Renewer({
       ...feed,
       follower,
@@ -413,6 +420,7 @@ export class TestReplica {
     this.granter = new Granter({ grants, appender, publisher, random, idempotencyHmacKey, clock });
     this.replica = new Replica({
       joiner,
+      reopener,
       renewer,
       appender,
       lease,

@@ -301,10 +301,13 @@ end
 
 local LINE_ARGS = 7
 
--- True when the line continues `state`, which then ends with it.
+-- True when the line is in the copy already, or continues it, and then ends it.
 local function put_back(state, args, i)
   local at, chain, text, epoch_id = args[i], args[i + 1], args[i + 2], args[i + 6]
   local number, sequence = position_of(at)
+  if number and (number < state.number or (number == state.number and sequence <= state.sequence)) then
+    return line_at(state, number, sequence) == chain
+  end
   local begins = epoch_id ~= ''
   local follows
   if begins then follows = number and number > state.number and sequence == 1
@@ -330,12 +333,15 @@ local function restore(keys, args)
   local newest = read(base)
   if newest.is_open or run ~= newest.run or closed_id ~= (newest.epoch or '') then return { 'lost' } end
   local state = newest
-  if generation == 'new' then
-    local next = math.max(integer(newest.generation), integer(redis.call('GET', base .. ':generations') or '') or 0) + 1
+  local last = integer(redis.call('HGET', base .. ':meta', 'generations') or '') or 0
+  if generation == 'staged' and last > integer(newest.generation) then
+    state = read_staged(base, whole(last), newest.run)
+  elseif generation == 'new' or generation == 'staged' then
+    local next = math.max(integer(newest.generation), last) + 1
     while redis.call('EXISTS', base .. ':' .. whole(next) .. ':epochs', base .. ':' .. whole(next) .. ':staged') > 0 do
       next = next + 1
     end
-    redis.call('SET', base .. ':generations', whole(next))
+    redis.call('HSET', base .. ':meta', 'generations', whole(next))
     state = read_staged(base, whole(next), newest.run)
   elseif generation ~= '' and generation ~= newest.generation then
     if not integer(generation) then return fail('MALFORMED') end

@@ -151,6 +151,7 @@ export class RedisFeedStore implements FeedStore {
     if (kind === 'lost' || kind === 'other') return { kind };
     const head = {
       copy: textOf(reply[1], 'a copy'),
+      epochId: textOf(reply[4], 'an epoch') || undefined,
       position: positionOf(reply[2]),
       chain: chainOf(reply[3]),
     };

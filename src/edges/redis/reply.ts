@@ -70,19 +70,23 @@ export function rowsOf(reply: Reply | undefined): readonly LeaseRow[] {
   return rows;
 }
 
-export function renderReport({ closedEpochId, incarnation, runId, position, chain }: EpochReport): string {
-  return JSON.stringify({ closedEpochId, incarnation, runId, position, chain });
+export function renderReport(report: EpochReport): string {
+  const { closedEpochId, incarnation, runId, position, chain, statement } = report;
+  return JSON.stringify({ closedEpochId, incarnation, runId, position, chain, statement });
 }
 
 export function reportOf(reply: Reply | undefined): EpochReport {
   try {
-    const { closedEpochId, incarnation, runId, position, chain } = JSON.parse(
+    const { closedEpochId, incarnation, runId, position, chain, statement } = JSON.parse(
       textOf(reply, 'a report'),
     ) as EpochReport;
     const { epoch, sequence } = position;
     const texts = [closedEpochId, incarnation, runId, chain];
     if (texts.every((text) => typeof text === 'string') && [epoch, sequence].every(Number.isSafeInteger))
-      return { closedEpochId, incarnation, runId, position: { epoch, sequence }, chain };
+      return {
+        ...{ closedEpochId, incarnation, runId, position: { epoch, sequence }, chain },
+        ...(typeof statement === 'string' ? { statement } : {}),
+      };
   } catch {
     // Below.
   }

@@ -34,6 +34,9 @@ feedStoreContract('Redis', async () => {
       await server.begin();
       return open();
     },
+    forget: async () => {
+      await server.ask((redis) => redis.flushall());
+    },
     close: async () => {
       for (const store of opened) await store.close();
     },

@@ -1,0 +1,172 @@
+/**
+ * How a fleet goes on after its store forgot (DESIGN 3.4): everything this replica holds is put back into the closed
+ * store, and then whoever may opens the next epoch on it: a witness, who heard that the epoch is closed while its lease
+ * of it was good and so has everything that was `enforced`; or, when everyone on the roster has reported, the one who
+ * has most. Nobody else, ever: what is missing then may be what was enforced.
+ */
+import type { EpochReportStatement } from '../evidence/epoch-report.ts';
+import { readEpochReport, signEpochReport } from '../evidence/epoch-report.ts';
+import type { Cursor } from '../feed/cursor.ts';
+import type { EpochEntry, FeedLine } from '../feed/entry.ts';
+import type { FeedStore, RestoredHead, RestoreReply, Roster } from '../feed/feed-store.ts';
+import type { Ledger } from '../feed/ledger.ts';
+import type { Members } from '../feed/members.ts';
+import type { Position } from '../feed/position.ts';
+import { ORIGIN, comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
+import { LIMITS } from '../kernel/limits.ts';
+import type { Log } from '../kernel/log.ts';
+import type { Identity } from './identity.ts';
+
+export interface ReopenPorts {
+  readonly identity: Identity;
+  readonly store: FeedStore;
+  readonly ledger: Ledger;
+  readonly cursor: Cursor;
+  readonly members: Members;
+  readonly log: Log;
+}
+
+/** By which rule this replica may open the next epoch now, and on what. */
+export interface Reopening {
+  readonly rule: Extract<EpochEntry['rule'], 'witness' | 'roster'>;
+  readonly restored: RestoredHead;
+}
+
+/** What a replica that may not open waits for. */
+export interface Missing {
+  /** Names of replicas that have not reported. */
+  readonly replicas: readonly string[];
+}
+
+export class Reopener {
+  readonly #ports: ReopenPorts;
+  #missing: Missing = { replicas: [] };
+
+  constructor(ports: ReopenPorts) {
+    this.#ports = ports;
+  }
+
+  /** Whom the fleet waits for, as of the last attempt. */
+  get missing(): Missing {
+    return this.#missing;
+  }
+
+  /**
+   * Puts back what this replica holds, and says whether it may open. `witnessed`: the epoch whose closing it heard of
+   * under a lease of it. Undefined: not now; ask again. Rejects as the store does.
+   */
+  async attempt(roster: Roster, witnessed: string | undefined): Promise<Reopening | undefined> {
+    const { cursor } = this.#ports;
+    const restored = await this.#putBack(roster);
+    if (restored === undefined) return undefined;
+    if (witnessed !== undefined && witnessed === cursor.epochId) return { rule: 'witness', restored };
+    return (await this.#isWholeRoster(roster)) ? { rule: 'roster', restored } : undefined;
+  }
+
+  /** Into the copy there is, or else into one beside it that others put back into too. */
+  async #putBack(roster: Roster): Promise<RestoredHead | undefined> {
+    for (const copy of ['current', 'staged', 'new']) {
+      const head = await this.#putInto(copy, roster);
+      if (head !== 'other') return head;
+    }
+    return undefined;
+  }
+
+  /** Undefined when the store is no longer as `roster` says. */
+  async #putInto(copy: string, { runId, closedEpochId }: Roster): Promise<RestoredHead | 'other' | undefined> {
+    const { store, ledger, cursor } = this.#ports;
+    let closed = closedEpochId;
+    const restore = async (name: string, lines: readonly FeedLine[]): Promise<RestoreReply> => {
+      const given = await store.restore({ runId, closedEpochId: closed, copy: name, lines });
+      // What is put into the copy there is, is what is closed from then on.
+      if (given.kind === 'restored' && copy === 'current') closed = given.head.epochId;
+      return given;
+    };
+    let reply = await restore(copy, []);
+    if (reply.kind !== 'restored') return reply.kind === 'other' ? 'other' : undefined;
+    const begun = await this.#commonEnd(reply.head);
+    if (begun === undefined) return 'other';
+    for (let after: Position = begun; comparePositions(after, cursor.position) < 0;) {
+      const lines = await ledger.read(after, LIMITS.pageEntriesMax);
+      const last = lines.at(-1);
+      if (last === undefined) break;
+      reply = await restore(reply.head.copy, lines);
+      if (reply.kind !== 'restored') return reply.kind === 'other' ? 'other' : undefined;
+      after = last.position;
+    }
+    return reply.head;
+  }
+
+  /**
+   * The last place up to which `head`'s copy is known to be ours; what this replica holds after it is put back. Undefined:
+   * the copy is not ours. A copy that goes on after what is here is asked for our last line, which it then has.
+   */
+  async #commonEnd({ position, chain }: RestoredHead): Promise<Position | undefined> {
+    const { cursor } = this.#ports;
+    if (comparePositions(position, ORIGIN) === 0) return ORIGIN;
+    if (comparePositions(position, cursor.position) > 0) return before(cursor.position);
+    return (await this.#lineAt(position))?.chain === chain ? position : undefined;
+  }
+
+  async #lineAt(position: Position): Promise<FeedLine | undefined> {
+    const [line] = await this.#ports.ledger.read(before(position), 1);
+    return line !== undefined && comparePositions(line.position, position) === 0 ? line : undefined;
+  }
+
+  /** Reports, and judges whether everyone has: signed, about this closing, and all of it is in our own history. */
+  async #isWholeRoster({ closedEpochId, runId }: Roster): Promise<boolean> {
+    const { store, cursor, identity, members } = this.#ports;
+    const own = members.lookup(identity.incarnation) ?? members.predecessorOf(identity.key.public.x);
+    if (own === undefined) return false;
+    const { incarnation } = own;
+    const { position, chain } = cursor;
+    const closed = closedEpochId === undefined ? {} : { closedEpochId };
+    const said = { v: 1, ...closed, runId, incarnation, position: renderPosition(position), chain } as const;
+    const reports = await store.report({
+      ...{ incarnation, closedEpochId: closedEpochId ?? NO_EPOCH, runId, position, chain },
+      statement: signEpochReport(said, identity.key),
+    });
+    const heard = new Set<string>();
+    let isMine = true;
+    for (const { statement } of reports) {
+      const report = this.#verified(statement, closedEpochId, runId);
+      const key = report && members.keyOf(report.incarnation);
+      if (report === undefined || key === undefined) continue;
+      heard.add(key.x);
+      isMine &&= await this.#holds(report);
+    }
+    const awaited = members.list().filter(({ state, key }) => state === 'joined' && !heard.has(key.x));
+    this.#missing = { replicas: awaited.map(({ replica }) => replica) };
+    return isMine && heard.size > 0 && awaited.length === 0;
+  }
+
+  #verified(
+    statement: string | undefined,
+    closedEpochId: string | undefined,
+    runId: string,
+  ): EpochReportStatement | undefined {
+    try {
+      const report = readEpochReport(statement ?? '', (one) => this.#ports.members.keyOf(one));
+      return report.closedEpochId === closedEpochId && report.runId === runId ? report : undefined;
+    } catch {
+      this.#ports.log.warn('a report that nobody signed was passed over', {});
+      return undefined;
+    }
+  }
+
+  /** Whoever has more opens. */
+  async #holds({ position, chain }: EpochReportStatement): Promise<boolean> {
+    const { cursor } = this.#ports;
+    const at = parsePosition(position);
+    if (comparePositions(at, ORIGIN) === 0) return true;
+    if (comparePositions(at, cursor.position) > 0) return false;
+    return (await this.#lineAt(at))?.chain === chain;
+  }
+}
+
+/** Where a store that knows no epoch keeps reports. */
+const NO_EPOCH = '-';
+
+function before({ epoch, sequence }: Position): Position {
+  return { epoch, sequence: sequence - 1 };
+}

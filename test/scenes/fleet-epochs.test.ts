@@ -1,0 +1,115 @@
+/**
+ * Redis dies, comes back, comes back empty, older or another: nothing that was enforced is ever accepted, and the fleet
+ * goes on by itself where somebody who has everything can say so, else it stays closed and says whom it waits for.
+ */
+import { afterEach, describe, expect, it } from 'vitest';
+import type { FleetToken } from '../support/redis-fleet.ts';
+import { RedisFleet } from '../support/redis-fleet.ts';
+import { call } from '../support/client.ts';
+import { eventually, evaluate, jtiOrder, reasonOf, revoke } from '../support/scene.ts';
+import type { WritProcess } from '../support/writ-process.ts';
+
+const SCENE_MS = 90_000;
+
+let fleet: RedisFleet;
+afterEach(() => fleet.remove());
+
+async function start(...names: string[]): Promise<WritProcess[]> {
+  fleet = await RedisFleet.start();
+  const replicas: WritProcess[] = [];
+  for (const name of names) replicas.push(await fleet.replica(name));
+  return replicas;
+}
+
+const reasonAt = async (writ: WritProcess, { token }: FleetToken) => reasonOf(await evaluate(writ, token));
+
+async function enforcedOn(writ: WritProcess): Promise<FleetToken> {
+  const token = fleet.mint();
+  expect(await reasonAt(writ, token)).toBe('permitted');
+  const { body } = await revoke(writ, jtiOrder(token));
+  expect(body).toMatchObject({ state: 'enforced' });
+  return token;
+}
+
+/** Ready again; never permits `dead` on the way. */
+async function untilReady(replicas: readonly WritProcess[], dead: FleetToken, withinMs = 20_000): Promise<number> {
+  const startedMs = performance.now();
+  const fresh = fleet.mint();
+  for (const writ of replicas) {
+    const answer = await eventually(
+      async () => {
+        expect(await reasonAt(writ, dead)).not.toBe('permitted');
+        return reasonAt(writ, fresh);
+      },
+      (reason) => reason === 'permitted',
+      withinMs,
+    );
+    expect(answer).toBe('permitted');
+  }
+  return performance.now() - startedMs;
+}
+
+async function readiness(writ: WritProcess): Promise<string> {
+  return (await call(`${writ.urls.diagnostics}/readyz`)).text;
+}
+
+describe('a Redis that restarts with its disk', () => {
+  it(
+    'within a lease is reopened by a witness',
+    async () => {
+      const replicas = await start('r1', 'r2');
+      const dead = await enforcedOn(replicas[0]!);
+      await fleet.redis.stop('SIGKILL');
+      await fleet.redis.begin();
+      console.log('witness', await untilReady(replicas, dead));
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'after longer than a lease is reopened by the whole roster',
+    async () => {
+      const replicas = await start('r1', 'r2', 'r3');
+      const dead = await enforcedOn(replicas[0]!);
+      await fleet.redis.stop('SIGKILL');
+      for (const writ of replicas)
+        await eventually(() => reasonAt(writ, fleet.mint()), (reason) => reason === 'fenced');
+      await fleet.redis.begin();
+      console.log('roster', await untilReady(replicas, dead));
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'stays closed while one of the roster is gone, and says whom it waits for',
+    async () => {
+      const replicas = await start('r1', 'r2');
+      const dead = await enforcedOn(replicas[0]!);
+      process.kill(replicas[1]!.pid, 'SIGSTOP');
+      await fleet.redis.stop('SIGKILL');
+      await eventually(() => reasonAt(replicas[0]!, fleet.mint()), (reason) => reason === 'fenced');
+      await fleet.redis.begin();
+      await eventually(() => readiness(replicas[0]!), (text) => text.includes('it waits for r2'), 10_000);
+      expect(await readiness(replicas[0]!)).toContain('it waits for r2');
+      expect(await reasonAt(replicas[0]!, fleet.mint())).toBe('fenced');
+      process.kill(replicas[1]!.pid, 'SIGCONT');
+      await untilReady(replicas, dead);
+    },
+    SCENE_MS,
+  );
+});
+
+describe('a Redis that comes back empty', () => {
+  it(
+    'is given back all that a witness has',
+    async () => {
+      const replicas = await start('r1', 'r2');
+      const dead = await enforcedOn(replicas[0]!);
+      await fleet.redis.ask((redis) => redis.flushall());
+      console.log('flushall', await untilReady(replicas, dead));
+      const third = await fleet.replica('r3');
+      expect(await reasonAt(third, dead)).toBe('revoked');
+    },
+    SCENE_MS,
+  );
+});
