@@ -76,7 +76,8 @@ export class Joiner {
     const isEmpty = epochId === undefined && roster.closedEpochId === undefined;
     // An empty store and one that lost its data look the same, unless this disk remembers: then it is the latter.
     if (isEmpty && bootstrap && cursor.epochId === undefined) epochId = await this.open('bootstrap');
-    if (epochId === undefined && cursor.epochId !== undefined) epochId = await this.#reopen(roster, witnessed);
+    if (epochId === undefined && cursor.epochId !== undefined)
+      epochId = await this.#reopen(roster, witnessed);
     if (epochId !== undefined && this.#joinedEpochId !== epochId) await this.#announce(epochId);
     return epochId;
   }

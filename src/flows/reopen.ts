@@ -73,7 +73,10 @@ export class Reopener {
   }
 
   /** Undefined when the store is no longer as `roster` says. */
-  async #putInto(copy: string, { runId, closedEpochId }: Roster): Promise<RestoredHead | 'other' | undefined> {
+  async #putInto(
+    copy: string,
+    { runId, closedEpochId }: Roster,
+  ): Promise<RestoredHead | 'other' | undefined> {
     const { store, ledger, cursor } = this.#ports;
     let closed = closedEpochId;
     const restore = async (name: string, lines: readonly FeedLine[]): Promise<RestoreReply> => {

@@ -32,7 +32,11 @@ async function enforcedOn(writ: WritProcess): Promise<FleetToken> {
 }
 
 /** Ready again; never permits `dead` on the way. */
-async function untilReady(replicas: readonly WritProcess[], dead: FleetToken, withinMs = 20_000): Promise<number> {
+async function untilReady(
+  replicas: readonly WritProcess[],
+  dead: FleetToken,
+  withinMs = 20_000,
+): Promise<number> {
   const startedMs = performance.now();
   const fresh = fleet.mint();
   for (const writ of replicas) {
@@ -73,7 +77,10 @@ describe('a Redis that restarts with its disk', () => {
       const dead = await enforcedOn(replicas[0]!);
       await fleet.redis.stop('SIGKILL');
       for (const writ of replicas)
-        await eventually(() => reasonAt(writ, fleet.mint()), (reason) => reason === 'fenced');
+        await eventually(
+          () => reasonAt(writ, fleet.mint()),
+          (reason) => reason === 'fenced',
+        );
       await fleet.redis.begin();
       console.log('roster', await untilReady(replicas, dead));
     },
@@ -87,9 +94,16 @@ describe('a Redis that restarts with its disk', () => {
       const dead = await enforcedOn(replicas[0]!);
       process.kill(replicas[1]!.pid, 'SIGSTOP');
       await fleet.redis.stop('SIGKILL');
-      await eventually(() => reasonAt(replicas[0]!, fleet.mint()), (reason) => reason === 'fenced');
+      await eventually(
+        () => reasonAt(replicas[0]!, fleet.mint()),
+        (reason) => reason === 'fenced',
+      );
       await fleet.redis.begin();
-      await eventually(() => readiness(replicas[0]!), (text) => text.includes('it waits for r2'), 10_000);
+      await eventually(
+        () => readiness(replicas[0]!),
+        (text) => text.includes('it waits for r2'),
+        10_000,
+      );
       expect(await readiness(replicas[0]!)).toContain('it waits for r2');
       expect(await reasonAt(replicas[0]!, fleet.mint())).toBe('fenced');
       process.kill(replicas[1]!.pid, 'SIGCONT');

@@ -182,9 +182,9 @@ export class MemoryFeedServer {
   restore({ runId, closedEpochId, copy, lines }: RestoreRequest): RestoreReply {
     if (this.#isOpen || runId !== this.#runId || closedEpochId !== this.#newestEpochId)
       return { kind: 'lost' };
-    const last = [...this.#copies.keys()].at(-1);
+    const newest = [...this.#copies.keys()].at(-1);
     const another = `copy-${this.#copies.size + 1}`;
-    const name = copy === 'new' ? another : copy === 'staged' ? (last ?? another) : copy;
+    const name = copy === 'new' ? another : copy === 'staged' ? (newest ?? another) : copy;
     const held = name === 'current' ? this.#lines : (this.#copies.get(name) ?? []);
     const whole = [...held];
     const follows = lines.every((line) => {

@@ -19,8 +19,11 @@ export function describeRestores(under: StoreUnderTest): void {
     return a!;
   }
 
-  const restore = (lines: readonly FeedLine[], copy = 'current', closedEpochId?: string): Promise<RestoreReply> =>
-    under.store.restore({ runId: under.runId, closedEpochId, copy, lines });
+  const restore = (
+    lines: readonly FeedLine[],
+    copy = 'current',
+    closedEpochId?: string,
+  ): Promise<RestoreReply> => under.store.restore({ runId: under.runId, closedEpochId, copy, lines });
 
   function headOf(reply: RestoreReply): RestoredHead {
     if (reply.kind !== 'restored') throw new Error(reply.kind);
@@ -45,7 +48,11 @@ export function describeRestores(under: StoreUnderTest): void {
     it('restores positions, chains and the roster, and who followed goes on', async () => {
       if (under.harness.forget === undefined) return;
       const a = await forgotten();
-      expect(headOf(await restore([]))).toMatchObject({ epochId: undefined, position: ORIGIN, chain: CHAIN_START });
+      expect(headOf(await restore([]))).toMatchObject({
+        epochId: undefined,
+        position: ORIGIN,
+        chain: CHAIN_START,
+      });
       headOf(await restore(a.lines.slice(0, 3)));
       const head = headOf(await restore(a.lines.slice(3), 'current', 'ep_1'));
       expect(head).toMatchObject({ epochId: 'ep_1', position: a.position, chain: a.chain });
@@ -56,7 +63,9 @@ export function describeRestores(under: StoreUnderTest): void {
         line: { chain: a.chain },
       });
       expect(await a.renew()).toEqual({ kind: 'closed', epochId: undefined });
-      const opened = await under.store.openEpoch(under.opening('ep_2', { closedEpochId: 'ep_1', restored: head }));
+      const opened = await under.store.openEpoch(
+        under.opening('ep_2', { closedEpochId: 'ep_1', restored: head }),
+      );
       expect(opened).toMatchObject({ kind: 'opened', position: { epoch: 101, sequence: 1 } });
       a.epochId = 'ep_2';
       expect(ids((await a.lease()).lines)).toEqual(['ent_ep_2']);
@@ -72,7 +81,9 @@ export function describeRestores(under: StoreUnderTest): void {
       const head = headOf(await restore(a.lines));
       expect(headOf(await restore(a.lines.slice(1, 3), 'current', 'ep_1'))).toEqual(head);
       const [, , third] = a.lines;
-      expect(await restore([{ ...third!, chain: 'f'.repeat(40) }], 'current', 'ep_1')).toEqual({ kind: 'other' });
+      expect(await restore([{ ...third!, chain: 'f'.repeat(40) }], 'current', 'ep_1')).toEqual({
+        kind: 'other',
+      });
       const far = { ...third!, position: { epoch: 100, sequence: 9 } };
       expect(await restore([far], 'current', 'ep_1')).toEqual({ kind: 'other' });
       const forged = { ...third!, position: { epoch: 100, sequence: 5 }, sealed: revocation('r9') };

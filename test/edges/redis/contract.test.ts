@@ -20,7 +20,10 @@ feedStoreContract('Redis', async () => {
     await store.open();
     return store;
   };
-  const open = async (): Promise<{ store: RedisFeedStore; facts: Awaited<ReturnType<RedisFeedStore['open']>> }> => {
+  const open = async (): Promise<{
+    store: RedisFeedStore;
+    facts: Awaited<ReturnType<RedisFeedStore['open']>>;
+  }> => {
     const store = await connect();
     return { store, facts: await store.open() };
   };
