@@ -12,8 +12,8 @@ const TYP = 'writ-epoch-report+jws';
 
 const report = z.strictObject({
   v: z.literal(1),
-  /** Absent: the store knows none. */
-  closedEpochId: id.optional(),
+  /** `-` where the store knows none. */
+  closedEpochId: id,
   runId: z.string().min(1).max(128),
   incarnation: id,
   position,

@@ -10,9 +10,10 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { EpochEntry, FeedLine } from '../feed/entry.ts';
 import type { FeedStore, RestoredHead, RestoreReply, Roster } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
-import type { Members } from '../feed/members.ts';
+import type { Member, Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
+import type { PublicKey } from '../kernel/key.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Identity } from './identity.ts';
@@ -63,20 +64,17 @@ export class Reopener {
     return (await this.#isWholeRoster(roster)) ? { rule: 'roster', restored } : undefined;
   }
 
-  /** Into the copy there is, or else into one beside it that others put back into too. */
+  /** Into the copy there is, or else into one beside it that others put back into too. Undefined: not as `roster` says. */
   async #putBack(roster: Roster): Promise<RestoredHead | undefined> {
     for (const copy of ['current', 'staged', 'new']) {
-      const head = await this.#putInto(copy, roster);
-      if (head !== 'other') return head;
+      const reply = await this.#putInto(copy, roster);
+      if (reply.kind === 'restored') return reply.head;
+      if (reply.kind === 'lost') break;
     }
     return undefined;
   }
 
-  /** Undefined when the store is no longer as `roster` says. */
-  async #putInto(
-    copy: string,
-    { runId, closedEpochId }: Roster,
-  ): Promise<RestoredHead | 'other' | undefined> {
+  async #putInto(copy: string, { runId, closedEpochId }: Roster): Promise<RestoreReply> {
     const { store, ledger, cursor } = this.#ports;
     let closed = closedEpochId;
     const restore = async (name: string, lines: readonly FeedLine[]): Promise<RestoreReply> => {
@@ -86,18 +84,16 @@ export class Reopener {
       return given;
     };
     let reply = await restore(copy, []);
-    if (reply.kind !== 'restored') return reply.kind === 'other' ? 'other' : undefined;
-    const begun = await this.#commonEnd(reply.head);
-    if (begun === undefined) return 'other';
-    for (let after: Position = begun; comparePositions(after, cursor.position) < 0;) {
+    if (reply.kind !== 'restored') return reply;
+    let after = await this.#commonEnd(reply.head);
+    if (after === undefined) return { kind: 'other' };
+    while (reply.kind === 'restored' && comparePositions(after, cursor.position) < 0) {
       const lines = await ledger.read(after, LIMITS.pageEntriesMax);
-      const last = lines.at(-1);
-      if (last === undefined) break;
       reply = await restore(reply.head.copy, lines);
-      if (reply.kind !== 'restored') return reply.kind === 'other' ? 'other' : undefined;
-      after = last.position;
+      // Up to the cursor everything is on this disk.
+      after = (lines.at(-1) as FeedLine).position;
     }
-    return reply.head;
+    return reply;
   }
 
   /**
@@ -108,63 +104,62 @@ export class Reopener {
     const { cursor } = this.#ports;
     if (comparePositions(position, ORIGIN) === 0) return ORIGIN;
     if (comparePositions(position, cursor.position) > 0) return before(cursor.position);
-    return (await this.#lineAt(position))?.chain === chain ? position : undefined;
+    return (await this.#holds(position, chain)) ? position : undefined;
   }
 
-  async #lineAt(position: Position): Promise<FeedLine | undefined> {
-    const [line] = await this.#ports.ledger.read(before(position), 1);
-    return line !== undefined && comparePositions(line.position, position) === 0 ? line : undefined;
+  /** Whether our own history has that chain there. */
+  async #holds(position: Position, chain: string): Promise<boolean> {
+    const lines = await this.#ports.ledger.read(before(position), 1);
+    return lines.some((line) => line.chain === chain);
   }
 
-  /** Reports, and judges whether everyone has: signed, about this closing, and all of it is in our own history. */
+  /**
+   * Reports, and judges whether everyone has, about this very closing, and whether all that they hold is held here:
+   * whoever has most opens. A data directory counts, not a process: who goes on with one reports for the one before.
+   */
   async #isWholeRoster({ closedEpochId, runId }: Roster): Promise<boolean> {
     const { store, cursor, identity, members } = this.#ports;
     const own = members.lookup(identity.incarnation) ?? members.predecessorOf(identity.key.public.x);
     if (own === undefined) return false;
     const { incarnation } = own;
     const { position, chain } = cursor;
-    const closed = closedEpochId === undefined ? {} : { closedEpochId };
-    const said = { v: 1, ...closed, runId, incarnation, position: renderPosition(position), chain } as const;
+    const closing = { closedEpochId: closedEpochId ?? NO_EPOCH, runId };
+    const said = { v: 1, ...closing, incarnation, position: renderPosition(position), chain } as const;
     const reports = await store.report({
-      ...{ incarnation, closedEpochId: closedEpochId ?? NO_EPOCH, runId, position, chain },
+      ...{ ...closing, incarnation, position, chain },
       statement: signEpochReport(said, identity.key),
     });
-    const heard = new Set<string>();
-    let isMine = true;
-    for (const { statement } of reports) {
-      const report = this.#verified(statement, closedEpochId, runId);
-      const key = report && members.keyOf(report.incarnation);
-      if (report === undefined || key === undefined) continue;
-      heard.add(key.x);
-      isMine &&= await this.#holds(report);
-    }
-    const awaited = members.list().filter(({ state, key }) => state === 'joined' && !heard.has(key.x));
+    const heard = reports.flatMap(({ statement = '' }) => this.#verified(statement, closing));
+    const disks = new Set(heard.map(({ key }) => key.x));
+    const awaited = members.list().filter(({ state, key }) => state === 'joined' && !disks.has(key.x));
     this.#missing = { replicas: awaited.map(({ replica }) => replica) };
-    return isMine && heard.size > 0 && awaited.length === 0;
+    const isHeld = await Promise.all(heard.map(({ report }) => this.#holdsAllOf(report)));
+    return awaited.length === 0 && isHeld.every(Boolean);
   }
 
-  #verified(
-    statement: string | undefined,
-    closedEpochId: string | undefined,
-    runId: string,
-  ): EpochReportStatement | undefined {
+  #verified(statement: string, closing: { closedEpochId: string; runId: string }): Heard[] {
+    const { members, log } = this.#ports;
     try {
-      const report = readEpochReport(statement ?? '', (one) => this.#ports.members.keyOf(one));
-      return report.closedEpochId === closedEpochId && report.runId === runId ? report : undefined;
+      const report = readEpochReport(statement, (one) => members.keyOf(one));
+      const isOfThis = report.closedEpochId === closing.closedEpochId && report.runId === closing.runId;
+      // Verified: whoever signed is a member.
+      const { key } = members.lookup(report.incarnation) as Member;
+      return isOfThis ? [{ report, key }] : [];
     } catch {
-      this.#ports.log.warn('a report that nobody signed was passed over', {});
-      return undefined;
+      log.warn('a report that nobody signed was passed over', {});
+      return [];
     }
   }
 
-  /** Whoever has more opens. */
-  async #holds({ position, chain }: EpochReportStatement): Promise<boolean> {
-    const { cursor } = this.#ports;
+  async #holdsAllOf({ position, chain }: EpochReportStatement): Promise<boolean> {
     const at = parsePosition(position);
-    if (comparePositions(at, ORIGIN) === 0) return true;
-    if (comparePositions(at, cursor.position) > 0) return false;
-    return (await this.#lineAt(at))?.chain === chain;
+    return comparePositions(at, this.#ports.cursor.position) <= 0 && (await this.#holds(at, chain));
   }
+}
+
+interface Heard {
+  readonly report: EpochReportStatement;
+  readonly key: PublicKey;
 }
 
 /** Where a store that knows no epoch keeps reports. */

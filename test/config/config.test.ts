@@ -234,7 +234,7 @@ describe('problems', () => {
     const fileText = `
 fleet: Payments
 lease: 100ms
-store: { kind: redis, url: "redis://x" }
+store: { kind: redis, url: "redis://x", caFile: /ca }
 bootstrap: yes
 barrier: 3
 policy: { bundel: x, watch: true }
@@ -255,8 +255,7 @@ polcy: {}
       'devAudience: must not be there without --dev: there is no dev issuer then',
       'fleet: must be 1 to 64 of a-z, 0-9 and -',
       'lease: must be a duration from 500ms to 60s, such as 500ms, 3s, 10m or 24h',
-      'store.kind: must be journal: this release has no redis store',
-      'store.url: belongs to the redis store, which this release does not have; remove it',
+      'store.caFile: must not be there without rediss: in store.url',
       'bootstrap: must be true or false',
       'barrier: must be one of acknowledged, wait',
       'policy.entrypoint: must be a path of a rule such as writ/authz/decision (from --set policy.entrypoint)',
@@ -282,6 +281,7 @@ polcy: {}
       'clockSkew: must be a duration from 0s to 60s, such as 500ms, 3s, 10m or 24h (from WRIT_CLOCK_SKEW)',
       'relay: this release has no relay; remove it',
       'polcy: is no key; did you mean policy?',
+      'fleetKeyFile: must be there with a redis store: `writ key fleet` makes one, the same for all replicas',
     ]);
   });
 
@@ -312,7 +312,7 @@ polcy: {}
     ['constructor: x', 'constructor: is no key; remove it'],
     ['control: { scopes: { __proto__: read } }', 'control.scopes.__proto__: is no key; remove it'],
     ['store:', 'store: is empty; give it a value or remove it'],
-    ['store: journal', 'store: must be a map with kind'],
+    ['store: journal', 'store: must be a map with kind, url, passwordFile, caFile'],
     ['lease: 3', 'lease: must be a duration from 500ms to 60s, such as 500ms, 3s, 10m or 24h'],
     [
       'publicUrl: 7',

@@ -121,10 +121,7 @@ describe('the environment', () => {
     [{ WRIT_FLEAT: 'x' }, 'WRIT_FLEAT: names no key; did you mean WRIT_FLEET?'],
     [{ WRIT_SOMETHING_ELSE: 'x' }, 'WRIT_SOMETHING_ELSE: names no key; unset it'],
     [{ WRIT_RELAY_LISTEN: 'x' }, 'WRIT_RELAY_LISTEN: this release has no relay; remove it'],
-    [
-      { WRIT_STORE_URL: 'x' },
-      'WRIT_STORE_URL: belongs to the redis store, which this release does not have; remove it',
-    ],
+    [{ WRIT_STORE_URL: 'unix:/x' }, 'store.url: must not be there without kind: redis (from WRIT_STORE_URL)'],
     [{ WRIT_DEV: '1' }, 'WRIT_DEV: is a flag, not a key: start with `writ serve --dev`'],
   ])('refuses %j', (env, ...problems) => {
     expect(problemsOf({ env })).toEqual(problems);
@@ -161,7 +158,7 @@ describe('--set', () => {
     ['lease', '--set: must be a key and a value, such as --set store.kind=journal'],
     ['=x', '--set: must be a key and a value, such as --set store.kind=journal'],
     ['leese=1s', 'leese: is no key; did you mean lease?'],
-    ['store.url=x', 'store.url: belongs to the redis store, which this release does not have; remove it'],
+    ['store.url=unix:/x', 'store.url: must not be there without kind: redis (from --set store.url)'],
     ['issuers[0].issuer=x', 'issuers[0].issuer: must be set with the whole list it is in'],
     ['__proto__.x=1', '__proto__.x: is no key; remove it'],
     [

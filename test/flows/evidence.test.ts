@@ -254,8 +254,6 @@ describe('an enforcement that was interrupted', () => {
     expect(replica.revoker.openCount).toBe(0);
     replica.server.restart();
     await pass(replica.clock, 1_000);
-    await replica.replica.openEpoch('accept-amnesia', 'test');
-    await pass(replica.clock, 1_000);
     const resumed = replica.revoker.resumeUnfinished();
     await pass(replica.clock, 5_000);
     await resumed;

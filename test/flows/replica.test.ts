@@ -73,12 +73,16 @@ describe('joining', () => {
     await expect(lost).rejects.toMatchObject({ code: 'ALREADY_OPEN' });
   });
 
-  it('never opens a store by itself whose loss this disk remembers', async () => {
+  it('opens a store whose loss this disk remembers as the whole of its roster, with all that it had', async () => {
     const first = await make().start();
     const { ledger } = first;
     const next = await make({ clock: first.clock, ledger, seed: 2 }).start();
-    expect(next.cursor.epochId).toBe(first.cursor.epochId);
-    expect(next.lease.isFresh(next.clock.now())).toBe(false);
+    expect(next.cursor.epochId).not.toBe(first.cursor.epochId);
+    expect(next.lease.isFresh(next.clock.now())).toBe(true);
+    const rules = next.server.lines.flatMap(({ sealed: { entry } }) =>
+      entry.kind === 'epoch' ? [entry.rule] : [],
+    );
+    expect(rules).toEqual(['bootstrap', 'roster']);
   });
 
   it('names the run whose disk it goes on with', async () => {

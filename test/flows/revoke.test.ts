@@ -505,9 +505,6 @@ describe('enforcement', () => {
     await settle();
     replica.clock.advance(600);
     await settle();
-    expect(replica.lease.isFresh(replica.clock.now())).toBe(false);
-    await replica.replica.openEpoch('accept-amnesia', 'test');
-    await settle();
     replica.keeper.closed(session);
     const status = await run(replica, pending);
     expect(status.state).toBe('enforced');

@@ -133,6 +133,17 @@ export class MemoryFeedServer {
     this.#wakeAll();
   }
 
+  /** A hostile client has written over the newest lines; the epoch that was open is closed. */
+  damage(): void {
+    const [first] = this.#lines;
+    const { runId } = this;
+    if (first === undefined) return;
+    this.#isOpen = false;
+    this.#load([{ ...first, chain: 'd'.repeat(40) }]);
+    this.#runId = runId;
+    this.#wakeAll();
+  }
+
   facts(): StoreFacts {
     const { exclusive = false, durability = 'durable' } = this.#options;
     return { runId: this.#runId, exclusive, durability };

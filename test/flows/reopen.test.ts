@@ -1,0 +1,266 @@
+/**
+ * What a fleet does after its store forgot: it goes on where somebody has everything that was enforced and can say so,
+ * and stays closed where nobody can. On the memory store, with time moved by hand.
+ */
+import { describe, expect, it } from 'vitest';
+import { signEpochReport } from '../../src/evidence/epoch-report.ts';
+import type { Target } from '../../src/feed/entry.ts';
+import { FakeClock } from '../support/fake-time.ts';
+import { MemoryFeedServer } from '../support/memory-feed-store.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { ISSUER, MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';
+
+const NOW_S = 1_800_000_000;
+/** Longer than any lease. */
+const OVER_MS = 4_000;
+const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
+
+interface Fleet {
+  readonly clock: FakeClock;
+  readonly server: MemoryFeedServer;
+  readonly replicas: TestReplica[];
+}
+
+async function start(...names: string[]): Promise<Fleet> {
+  const clock = new FakeClock();
+  const server = new MemoryFeedServer();
+  const replicas: TestReplica[] = [];
+  for (const [i, name] of names.entries()) {
+    replicas.push(await startSettled({ clock, server, name, seed: i + 1 }));
+    await pass(clock, 1_000);
+  }
+  await pass(clock, 2_000);
+  for (const replica of replicas) expect(isFresh(replica)).toBe(true);
+  return { clock, server, replicas };
+}
+
+const isFresh = ({ lease, clock }: TestReplica): boolean => lease.isFresh(clock.now());
+
+async function enforce({ clock }: Fleet, by: TestReplica, value: string): Promise<void> {
+  const pending = by.revoker.revoke(orderOf({ targets: [jti(value)], waitMs: 30_000 }));
+  await pass(clock, 5_000);
+  expect(await pending).toMatchObject({ state: 'enforced' });
+}
+
+/** Cut off in both directions, or no longer. */
+function cut(replica: TestReplica, isCut: boolean): void {
+  replica.store.fate = () => (isCut ? 'lose-request' : 'deliver');
+}
+
+const reasonOf = async ({ checker }: TestReplica, value: string): Promise<string> =>
+  (await checker.check(requestOf(tokenOf('billing', value, NOW_S)))).reason;
+
+function epochOf({ replica }: TestReplica): string | undefined {
+  const facts = { policy: '', skewBackMs: 0, issuersWithoutKeys: [], targets: 0, isRecording: undefined };
+  return replica.readiness(facts).find(({ name }) => name === 'epoch')?.detail;
+}
+
+const rulesOf = ({ server }: Fleet): string[] =>
+  server.lines.flatMap(({ sealed: { entry } }) => (entry.kind === 'epoch' ? [entry.rule] : []));
+
+describe('a witness', () => {
+  it('reopens a store that was flushed, with all that it held, before its lease is over', async () => {
+    const fleet = await start('a', 'b');
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    await enforce(fleet, a, 'j1');
+    const { lines } = fleet.server;
+    fleet.server.flush();
+    await pass(fleet.clock, 1_500);
+    expect(rulesOf(fleet)).toEqual(['bootstrap', 'witness']);
+    expect(fleet.server.lines.slice(0, lines.length)).toEqual(lines);
+    for (const one of [a, b]) {
+      expect(isFresh(one)).toBe(true);
+      expect(await reasonOf(one, 'j1')).toBe('revoked');
+    }
+    const c = await startSettled({ clock: fleet.clock, server: fleet.server, name: 'c', seed: 9 });
+    await pass(fleet.clock, 1_500);
+    expect(isFresh(c)).toBe(true);
+    expect(await reasonOf(c, 'j1')).toBe('revoked');
+  });
+
+  it('extends an older copy that came back, and leaves a damaged one beside', async () => {
+    const fleet = await start('a');
+    const [a] = fleet.replicas as [TestReplica];
+    await enforce(fleet, a, 'j1');
+    fleet.server.restart(2);
+    await pass(fleet.clock, 1_000);
+    expect(rulesOf(fleet)).toEqual(['bootstrap', 'witness']);
+    expect(await reasonOf(a, 'j1')).toBe('revoked');
+    await enforce(fleet, a, 'j2');
+    fleet.server.damage();
+    await pass(fleet.clock, 1_500);
+    expect(rulesOf(fleet)).toEqual(['bootstrap', 'witness', 'witness']);
+    const c = await startSettled({ clock: fleet.clock, server: fleet.server, name: 'c', seed: 9 });
+    await pass(fleet.clock, 1_500);
+    for (const value of ['j1', 'j2']) expect(await reasonOf(c, value)).toBe('revoked');
+  });
+
+  it('leaves it to another that is faster, and takes what that one had more', async () => {
+    const fleet = await start('a', 'b');
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    cut(a, true);
+    await pass(fleet.clock, 500);
+    await b.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(fleet.clock, 600);
+    cut(a, false);
+    fleet.server.restart();
+    await pass(fleet.clock, 1_500);
+    expect(rulesOf(fleet)).toEqual(['bootstrap', 'witness']);
+    for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
+  });
+});
+
+describe('a roster', () => {
+  async function outage(fleet: Fleet, over: () => void = () => undefined): Promise<void> {
+    fleet.server.isReachable = false;
+    await pass(fleet.clock, OVER_MS);
+    for (const one of fleet.replicas) expect(isFresh(one)).toBe(false);
+    over();
+    fleet.server.restart();
+    fleet.server.isReachable = true;
+  }
+
+  it('reopens when everyone on it is back, and not before', async () => {
+    const fleet = await start('a', 'b');
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    await enforce(fleet, a, 'j1');
+    await outage(fleet, () => cut(b, true));
+    await pass(fleet.clock, OVER_MS);
+    expect(rulesOf(fleet)).toEqual(['bootstrap']);
+    expect(isFresh(a)).toBe(false);
+    expect(a.reopener.missing.replicas).toEqual(['b']);
+    expect(epochOf(a)).toMatch(/is closed; it waits for b; if they are gone for good/);
+    cut(b, false);
+    await pass(fleet.clock, 2_000);
+    expect(rulesOf(fleet)).toEqual(['bootstrap', 'roster']);
+    for (const one of [a, b]) {
+      expect(isFresh(one)).toBe(true);
+      expect(await reasonOf(one, 'j1')).toBe('revoked');
+    }
+  });
+
+  it('is opened by whoever has most, on what everyone has: a replica that was away is given it', async () => {
+    const fleet = await start('a', 'b');
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    cut(a, true);
+    await pass(fleet.clock, OVER_MS);
+    await enforce(fleet, b, 'j1');
+    await outage(fleet, () => cut(b, true));
+    fleet.server.forget();
+    cut(a, false);
+    await pass(fleet.clock, 2_000);
+    // It has put back what it holds, and knows nothing of what b enforced.
+    expect(fleet.server.lines.length).toBeGreaterThan(0);
+    expect(isFresh(a)).toBe(false);
+    cut(b, false);
+    await pass(fleet.clock, 2_000);
+    expect(rulesOf(fleet)).toEqual(['bootstrap', 'roster']);
+    for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
+    expect(isFresh(a)).toBe(true);
+  });
+
+  it('waits for who has less, too, and gives it all', async () => {
+    const fleet = await start('a', 'b');
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    cut(a, true);
+    await pass(fleet.clock, OVER_MS);
+    await enforce(fleet, b, 'j1');
+    await outage(fleet);
+    fleet.server.forget();
+    await pass(fleet.clock, 1_500);
+    expect(b.reopener.missing.replicas).toEqual(['a']);
+    cut(a, false);
+    await pass(fleet.clock, 2_000);
+    expect(rulesOf(fleet)).toEqual(['bootstrap', 'roster']);
+    for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
+  });
+
+  it('counts the disk, not the process: whoever goes on with it reports for the one before', async () => {
+    const fleet = await start('a', 'b');
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    await enforce(fleet, a, 'j1');
+    fleet.server.isReachable = false;
+    await pass(fleet.clock, OVER_MS);
+    forget(b);
+    await b.stop();
+    fleet.server.restart();
+    fleet.server.isReachable = true;
+    await pass(fleet.clock, 2_000);
+    expect(a.reopener.missing.replicas).toEqual(['b']);
+    const again = await startSettled({
+      ...{ clock: fleet.clock, server: fleet.server, name: 'b', seed: 12, bootstrap: false },
+      ledger: b.ledger,
+    });
+    await pass(fleet.clock, 3_000);
+    expect(rulesOf(fleet)).toEqual(['bootstrap', 'roster']);
+    expect(isFresh(again)).toBe(true);
+    expect(await reasonOf(again, 'j1')).toBe('revoked');
+  });
+
+  it('has nobody on it who never joined, and is not put together from a disk that lacks its beginning', async () => {
+    const fleet = await start('a');
+    const [a] = fleet.replicas as [TestReplica];
+    fleet.server.isReachable = false;
+    await pass(fleet.clock, OVER_MS);
+    forget(a);
+    await a.stop();
+    fleet.server.forget();
+    fleet.server.isReachable = true;
+    const onDisk = (name: string, from: number) => {
+      const ledger = new MemoryLedger();
+      ledger.lines.push(...a.ledger.lines.slice(from));
+      return makeReplica({
+        ...{ clock: fleet.clock, server: fleet.server, name, seed: 7, ledger },
+        bootstrap: false,
+      });
+    };
+    const stranger = onDisk('c', 0);
+    await stranger.start();
+    await pass(fleet.clock, 1_000);
+    expect(rulesOf(fleet)).toEqual(['bootstrap']);
+    expect(isFresh(stranger)).toBe(false);
+    fleet.server.flush();
+    const roster = await a.store.roster();
+    a.ledger.lines.shift();
+    expect(await a.reopener.attempt(roster, a.cursor.epochId)).toBeUndefined();
+    expect(await a.reopener.attempt({ ...roster, runId: 'run-0' }, a.cursor.epochId)).toBeUndefined();
+  });
+
+  it('is opened once where several may', async () => {
+    const fleet = await start('a', 'b');
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    a.store.next('openEpoch', 'hold-request');
+    b.store.next('openEpoch', 'lose-reply');
+    fleet.server.flush();
+    await pass(fleet.clock, 1_500);
+    fleet.server.release();
+    await pass(fleet.clock, 1_500);
+    expect(rulesOf(fleet)).toEqual(['bootstrap', 'witness']);
+    for (const one of [a, b]) expect(isFresh(one)).toBe(true);
+  });
+
+  it('is spoken for by nobody without its keys', async () => {
+    const fleet = await start('a', 'b');
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    await outage(fleet, () => cut(b, true));
+    await pass(fleet.clock, 1_000);
+    const { closedEpochId = '', runId, head } = fleet.server.roster();
+    const { incarnation } = b.identity;
+    const forged = { closedEpochId, runId, incarnation, position: head, chain: b.cursor.chain };
+    fleet.server.report(forged);
+    const { statement } =
+      fleet.server
+        .report({ ...forged, incarnation: 'x' })
+        .find((one) => one.incarnation === a.identity.incarnation) ?? {};
+    fleet.server.report({ ...forged, statement: statement ?? '' });
+    // In b's own words, about another run of the store.
+    const said = { v: 1, closedEpochId, incarnation, position: '1-1', chain: b.cursor.chain } as const;
+    const late = signEpochReport({ ...said, runId: 'run-0' }, b.identity.key);
+    fleet.server.report({ ...forged, incarnation: 'y', statement: late });
+    await pass(fleet.clock, 2_000);
+    expect(rulesOf(fleet)).toEqual(['bootstrap']);
+    expect(a.reopener.missing.replicas).toEqual(['b']);
+    expect(a.log.map(({ sentence }) => sentence)).toContain('a report that nobody signed was passed over');
+  });
+});
