@@ -4,8 +4,9 @@
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import type { FleetToken } from '../support/redis-fleet.ts';
+import type { Direction } from '../support/holding-proxy.ts';
 import { RedisFleet } from '../support/redis-fleet.ts';
-import { control, evaluate, jtiOrder, reasonOf, revoke } from '../support/scene.ts';
+import { control, evaluate, eventually, jtiOrder, reasonOf, revoke } from '../support/scene.ts';
 import type { WritProcess } from '../support/writ-process.ts';
 
 const SCENE_MS = 60_000;
@@ -64,6 +65,43 @@ describe('a fleet on Redis', () => {
       process.kill(third.pid, 'SIGCONT');
       for (const reply of await Promise.all(queued)) expect(reasonOf(reply)).not.toBe('permitted');
       expect(await reasons(token, [second, third])).toEqual(['revoked', 'revoked']);
+    },
+    SCENE_MS,
+  );
+
+  it.each<[string, Direction[]]>([
+    ['towards Redis', ['up']],
+    ['from Redis', ['down']],
+    ['in both directions', ['up', 'down']],
+  ])(
+    'is done with a replica that is cut off %s when its lease is surely over, and that allows nothing when it is back',
+    async (_, directions) => {
+      fleet = await RedisFleet.start();
+      const proxy = await fleet.proxy();
+      const [first, second] = [await fleet.replica('r1'), await fleet.replica('r2')];
+      const third = await fleet.replica('r3', [`store.url=unix:${proxy.path}`]);
+      const token = fleet.mint();
+      expect(await reasons(token, [third])).toEqual(['permitted']);
+      proxy.hold(...directions);
+      const { body } = await revoke(first, jtiOrder(token));
+      expect(body).toMatchObject({ state: 'enforced', closure: 'CLOSED' });
+      expect(standings(body)).toEqual(['r1 acknowledged', 'r2 acknowledged', 'r3 fenced']);
+      // Cut off it knows nothing of it, and says so.
+      expect(await reasons(token, [second, third])).toEqual(['revoked', 'fenced']);
+      let asked = 0;
+      let isOver = false;
+      const asking = (async () => {
+        for (; !isOver; asked++) expect(await reasons(token, [third])).not.toEqual(['permitted']);
+      })();
+      proxy.release();
+      await eventually(
+        async () => (await reasons(fleet.mint(), [third]))[0],
+        (reason) => reason === 'permitted',
+      );
+      isOver = true;
+      await asking;
+      expect(asked).toBeGreaterThan(0);
+      expect(await reasons(token, [third])).toEqual(['revoked']);
     },
     SCENE_MS,
   );

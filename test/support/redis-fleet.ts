@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomBytes, randomUUID } from 'node:crypto';
+import { HoldingProxy } from './holding-proxy.ts';
 import { RedisServer } from './redis-server.ts';
 import { keyFor, mintToken } from './tokens.ts';
 import type { WritProcess } from './writ-process.ts';
@@ -27,6 +28,7 @@ export class RedisFleet {
   readonly #dir: string;
   readonly #options: FleetOptions;
   readonly #running = new Set<WritProcess>();
+  readonly #proxies: HoldingProxy[] = [];
 
   private constructor(redis: RedisServer, dir: string, options: FleetOptions) {
     this.redis = redis;
@@ -71,6 +73,13 @@ export class RedisFleet {
     return writ;
   }
 
+  /** A way to the Redis that can be held; closed with the fleet. */
+  async proxy(): Promise<HoldingProxy> {
+    const proxy = await HoldingProxy.open(join(this.#dir, 'proxy.sock'), this.redis.socket);
+    this.#proxies.push(proxy);
+    return proxy;
+  }
+
   mint(sub = 'billing'): FleetToken {
     const jti = randomUUID();
     const nowS = Math.floor(Date.now() / 1000);
@@ -80,6 +89,7 @@ export class RedisFleet {
 
   async remove(): Promise<void> {
     for (const writ of this.#running) await writ.kill('SIGKILL');
+    for (const proxy of this.#proxies) proxy.close();
     await this.redis.remove();
     await rm(this.#dir, { recursive: true, force: true });
   }
