@@ -96,6 +96,11 @@ export const NOT_COVERED = ['systems that accept the credential without asking W
 /** And of a lock. */
 export const NOT_COVERED_OF_LOCKS = ['the time after the lock was lifted or ended by itself'] as const;
 
+/** And where a replica is fenced: nobody can ask it what it had let in. */
+export const NOT_COVERED_OF_FENCED = [
+  'live sessions that a fenced replica had let in and whose holders have not promised to end them themselves',
+] as const;
+
 /** A receipt that is on disk and the `outcome` entry that names it. */
 interface Closing {
   readonly known: Enforcement;
@@ -390,6 +395,7 @@ export class Enforcing {
       notCovered: [
         ...NOT_COVERED,
         ...(this.#appended.sealed.entry.kind === 'lock' ? NOT_COVERED_OF_LOCKS : []),
+        ...(known.standings.some(({ state }) => state === 'fenced') ? NOT_COVERED_OF_FENCED : []),
       ],
     };
   }

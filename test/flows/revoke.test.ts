@@ -481,6 +481,12 @@ describe('enforcement', () => {
         }),
       ]),
     );
+    // What c had let in cannot be known, and the receipt says so.
+    const receipt = await a.revoker.receipt(status.id);
+    const facts = verifyReceipt(receipt, [noteKeyOf('writ/test', a.logKey.public)]);
+    expect(facts.notCovered).toContainEqual(
+      expect.stringContaining('live sessions that a fenced replica had let in'),
+    );
   });
 
   it('is said by the clock only, where the configuration demands it', async () => {
