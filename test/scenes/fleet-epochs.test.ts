@@ -129,6 +129,32 @@ describe('a Redis that restarts with its disk', () => {
   );
 });
 
+describe('a Redis that a hostile client writes to', () => {
+  it(
+    'goes on in another epoch where its stream was blocked, and never allows what was enforced',
+    async () => {
+      const replicas = await start('r1', 'r2');
+      const dead = await enforcedOn(replicas[0]!);
+      const before = await epochOf(replicas[0]!);
+      await fleet.redis.ask((redis) =>
+        redis.xadd(`{writ:test}:0:feed:${before}`, `${before}-999999`, 'c', 'f'.repeat(40), 'e', '{}'),
+      );
+      const token = fleet.mint();
+      expect(await reasonAt(replicas[0]!, token)).toBe('permitted');
+      const order = jtiOrder(token);
+      const { body } = await eventually(
+        () => revoke(replicas[0]!, order),
+        (reply) => reply.body['state'] === 'enforced',
+      );
+      expect(body).toMatchObject({ state: 'enforced' });
+      await untilNextEpoch(replicas, before);
+      for (const writ of replicas)
+        for (const one of [dead, token]) expect(await reasonAt(writ, one)).toBe('revoked');
+    },
+    SCENE_MS,
+  );
+});
+
 describe('a Redis that comes back empty', () => {
   it(
     'is given back all that a witness has',

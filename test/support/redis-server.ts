@@ -9,19 +9,27 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { peerPath } from './peers.ts';
 
+interface Auth {
+  readonly username?: string;
+  readonly password?: string;
+}
+
 export class RedisServer {
   readonly dir: string;
   readonly #args: readonly string[];
+  readonly #auth: Auth;
   #child: ChildProcess | undefined;
 
-  private constructor(dir: string, args: readonly string[]) {
+  private constructor(dir: string, args: readonly string[], auth: Auth) {
     this.dir = dir;
     this.#args = args;
+    this.#auth = auth;
   }
 
-  static async start(args: readonly string[] = []): Promise<RedisServer> {
+  /** `auth`: whom `ask` asks as. */
+  static async start(args: readonly string[] = [], auth: Auth = {}): Promise<RedisServer> {
     const dir = await mkdtemp(join(tmpdir(), 'writ-redis-'));
-    const server = new RedisServer(dir, args);
+    const server = new RedisServer(dir, args, auth);
     await server.begin();
     return server;
   }
@@ -44,6 +52,7 @@ export class RedisServer {
   async ask<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
     const redis = new Redis({
       path: this.socket,
+      ...this.#auth,
       retryStrategy: () => 5,
       maxRetriesPerRequest: null,
       disableClientInfo: true,

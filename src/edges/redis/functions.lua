@@ -262,8 +262,12 @@ local function append(keys, args)
   local sequence = state.sequence + 1
   local at = place(state.number, sequence)
   local chain = redis.sha1hex(state.chain .. text)
-  -- The one write that can be refused comes first.
-  if not write_line(state, at, chain, text) then return fail('DAMAGED') end
+  -- The one write that can be refused comes first: somebody else's entry stands there. Nothing can follow in this epoch.
+  if not write_line(state, at, chain, text) then
+    redis.call('HSET', base .. ':meta', 'run', '-')
+    redis.call('PUBLISH', base .. ':news', at)
+    return { 'closed' }
+  end
   redis.call('HSET', base .. ':meta', 'sequence', whole(sequence), 'chain', chain)
   redis.call('HSET', ids, id, whole(sequence))
   note_replica(state, at, args[4], args[5], args[6])
