@@ -267,6 +267,11 @@ async function open(
     hasMemo: config.policy.memo,
   });
   const idempotencyHmacKey = deriveKey(fleetKey, 'writ idempotency');
+  const weakened = [
+    ...(config.bootstrap ? ['an empty store opens by itself (bootstrap)'] : []),
+    ...(facts.durability === 'durable' ? [] : [NOT_FSYNCED]),
+  ];
+  if (facts.durability !== 'durable') log.warn('the store weakens a promise', { detail: NOT_FSYNCED });
   const revoker = new Revoker({
     ...feed,
     members,
@@ -276,8 +281,9 @@ async function open(
     receipts: new ReceiptFiles(dataDir),
     term,
     exclusive: facts.exclusive,
+    durability: facts.durability,
     barrier: config.barrier,
-    weakened: config.bootstrap ? ['an empty store opens by itself (bootstrap)'] : [],
+    weakened,
     timer,
     random,
     news,
@@ -619,6 +625,9 @@ function openIssuer(config: IssuerConfig, ports: IssuerPorts): Issuer {
 function issuersWithoutKeys(issuers: readonly Issuer[]): string[] {
   return issuers.filter(({ keys }) => !keys.isAvailable()).map(({ issuer }) => issuer);
 }
+
+const NOT_FSYNCED =
+  'the store does not fsync an append before it answers (appendonly yes, appendfsync always)';
 
 interface Feed {
   readonly store: FeedStore;

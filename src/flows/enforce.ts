@@ -10,7 +10,7 @@ import { buildReceipt, receiptDigest, verifyReceipt } from '../evidence/receipt.
 import type { Cursor } from '../feed/cursor.ts';
 import type { OutcomeEntry, SealedEntry } from '../feed/entry.ts';
 import { leafText } from '../feed/entry.ts';
-import type { FeedStore, Roster } from '../feed/feed-store.ts';
+import type { FeedStore, Roster, StoreFacts } from '../feed/feed-store.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
 import { enforcedByWaitMs } from '../feed/lease.ts';
 import type { Members } from '../feed/members.ts';
@@ -53,6 +53,8 @@ export interface EnforcePorts {
   readonly receipts: ReceiptStore;
   readonly term: LeaseTerm;
   readonly exclusive: boolean;
+  /** The strongest word an append alone earns in this store. */
+  readonly durability: StoreFacts['durability'];
   readonly barrier: 'acknowledged' | 'wait';
   /** What the store or the configuration makes weaker, for the receipt. */
   readonly weakened: readonly string[];
@@ -124,7 +126,7 @@ export class Enforcing {
     this.#appended = appended;
     this.#changed = changed;
     this.#enforcedS = enforcedS;
-    this.#now = { ...BEGUN, standings: [] };
+    this.#now = { ...BEGUN, state: ports.durability, standings: [] };
   }
 
   get id(): string {
@@ -252,7 +254,7 @@ export class Enforcing {
     log.error('the feed lost the history of a revocation: it is appended again', { revocation: this.id });
     this.#appended = await appender.append(this.#appended.sealed);
     this.#closing = undefined;
-    this.#now = { ...this.#now, state: 'durable' };
+    this.#now = { ...this.#now, state: this.#ports.durability };
   }
 
   #note(answer: BarrierAnswer): void {
@@ -401,8 +403,7 @@ export class Enforcing {
   }
 }
 
-const BEGUN: Omit<Enforcement, 'standings'> = {
-  state: 'durable',
+const BEGUN: Omit<Enforcement, 'standings' | 'state'> = {
   closure: 'UNKNOWN',
   enforcedAtMs: undefined,
   sessions: { matched: 0, killed: 0, pending: 0, unconfirmed: 0, silent: [] },

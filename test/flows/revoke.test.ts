@@ -489,6 +489,17 @@ describe('enforcement', () => {
     );
   });
 
+  it('has no word for durable where the store does not fsync, and is enforced all the same', async () => {
+    const replica = await start({ durability: 'accepted' });
+    const order = orderOf({ targets: [jti('j1')], wait: 'accepted' });
+    expect(await replica.revoker.revoke(order)).toMatchObject({ state: 'accepted', isReached: true });
+    const status = await run(
+      replica,
+      replica.revoker.revoke(orderOf({ targets: [jti('j2')], waitMs: 30_000 })),
+    );
+    expect(status.state).toBe('enforced');
+  });
+
   it('is said by the clock only, where the configuration demands it', async () => {
     const replica = await start({ barrier: 'wait' });
     const begunMs = replica.clock.now().monoMs;

@@ -202,6 +202,7 @@ export interface TestReplicaOptions {
   readonly bootstrap?: boolean;
   readonly barrier?: 'acknowledged' | 'wait';
   readonly exclusive?: boolean;
+  readonly durability?: 'accepted' | 'durable';
   /** 0: the loop turns after each piece of work. */
   readonly sliceMs?: number;
   readonly hasMemo?: boolean;
@@ -276,6 +277,7 @@ export class TestReplica {
       bootstrap = true,
       barrier = 'acknowledged',
       exclusive = true,
+      durability = 'durable',
     } = options;
     this.clock = clock;
     this.server = options.server ?? new MemoryFeedServer();
@@ -396,6 +398,7 @@ export class TestReplica {
       receipts: this.receipts,
       term: { leaseMs: LEASE_MS, epsMs: EPS_MS },
       exclusive,
+      durability,
       barrier,
       weakened: [],
       timer: clock,

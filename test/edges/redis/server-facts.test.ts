@@ -1,0 +1,77 @@
+/** A Redis under which promises would be lies: it is refused, or the word is weaker, and the right setting is named. */
+import { afterEach, describe, expect, it } from 'vitest';
+import { RedisFeedStore } from '../../../src/edges/redis/redis-feed-store.ts';
+import { RedisServer } from '../../support/redis-server.ts';
+
+const servers: RedisServer[] = [];
+const stores: RedisFeedStore[] = [];
+afterEach(async () => {
+  for (const store of stores.splice(0)) await store.close();
+  for (const server of servers.splice(0)) await server.remove();
+});
+
+async function open(...args: string[]): Promise<RedisServer> {
+  const server = await RedisServer.start(args);
+  servers.push(server);
+  return server;
+}
+
+function storeOn({ socket }: { socket: string }, callMs = 2_000): RedisFeedStore {
+  const store = new RedisFeedStore({
+    server: { host: '', port: 0, path: socket },
+    fleet: 'f',
+    replica: 'r',
+    callMs,
+  });
+  stores.push(store);
+  return store;
+}
+
+describe('a Redis at start', () => {
+  it.each(['allkeys-lru', 'volatile-ttl'])('is refused with maxmemory-policy %s', async (policy) => {
+    await expect(storeOn(await open('--maxmemory-policy', policy)).open()).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      field: 'store.url',
+      message: `maxmemory-policy is ${policy}: it must be noeviction, or revocations are evicted`,
+    });
+  });
+
+  it('is refused when it is a replica', async () => {
+    const server = await open();
+    await server.ask((redis) => redis.replicaof('127.0.0.1', 1));
+    await expect(storeOn(server).open()).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: 'this Redis is a slave: name the master',
+    });
+  });
+
+  it.each([
+    [['--appendonly', 'no'], 'accepted'],
+    [['--appendfsync', 'everysec'], 'accepted'],
+    [[], 'durable'],
+  ])('with %j earns an append the word %s', async (args, durability) => {
+    expect(await storeOn(await open(...args)).open()).toMatchObject({ durability, exclusive: false });
+  });
+
+  it('that is not there is said, in time', async () => {
+    const startedMs = performance.now();
+    await expect(storeOn({ socket: '/tmp/writ-no-redis.sock' }, 300).open()).rejects.toMatchObject({
+      code: 'STORE_UNREACHABLE',
+    });
+    expect(performance.now() - startedMs).toBeLessThan(2_000);
+  });
+
+  it('that hangs is given up in time, an append with a fate that nobody knows', async () => {
+    const server = await open();
+    const store = storeOn(server, 300);
+    const { runId } = await store.open();
+    server.signal('SIGSTOP');
+    const { epoch, revocation } = await import('../../support/feed-entries.ts');
+    await expect(store.roster()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
+    await expect(store.append('ep_1', revocation('r1'))).rejects.toMatchObject({ code: 'APPEND_UNCERTAIN' });
+    const opening = { closedEpochId: undefined, runId, epochS: 1, sealed: epoch('ep_1', runId) };
+    await expect(store.openEpoch(opening)).rejects.toMatchObject({ code: 'APPEND_UNCERTAIN' });
+    server.signal('SIGCONT');
+    await expect.poll(() => store.roster(), { timeout: 5_000 }).toMatchObject({ epochId: 'ep_1' });
+  });
+});
