@@ -31,8 +31,6 @@ async function twoEpochs(): Promise<TestReplica> {
   await revokeSome('a');
   replica.server.restart();
   await pass(replica.clock, 1_000);
-  await replica.replica.openEpoch('accept-amnesia', 'test');
-  await pass(replica.clock, 1_000);
   await revokeSome('b');
   return replica;
 }

@@ -85,25 +85,20 @@ export class Connection {
     }
   }
 
-  /** CommandFailure otherwise. `callMs` for a command that waits by itself. */
-  async call(args: readonly (string | Buffer)[], callMs = this.#callMs): Promise<Reply> {
-    const [command = '', ...rest] = args;
-    if (this.#redis.status !== 'ready') throw new CommandFailure('unsent', 'there is no connection to Redis');
-    try {
-      return (await this.#timely(this.#redis.call(String(command), ...rest), callMs)) as Reply;
-    } catch (cause) {
-      if (cause instanceof CommandFailure) throw cause;
-      const isReply = cause instanceof ReplyError;
-      throw new CommandFailure(isReply ? 'refused' : 'lost', messageOf(cause), cause);
-    }
+  /** CommandFailure otherwise. */
+  async call([command, ...args]: readonly [string, ...(string | Buffer)[]]): Promise<Reply> {
+    return (await this.#send(() => this.#redis.call(command, ...args))) as Reply;
   }
 
   /** As `call`, for a flat reply of bytes. */
-  async callBuffers(args: readonly string[]): Promise<readonly Buffer[]> {
-    const [command = '', ...rest] = args;
+  async callBuffers([command, ...args]: readonly [string, ...string[]]): Promise<readonly Buffer[]> {
+    return (await this.#send(() => this.#redis.callBuffer(command, ...args))) as Buffer[];
+  }
+
+  async #send(send: () => Promise<unknown>): Promise<unknown> {
     if (this.#redis.status !== 'ready') throw new CommandFailure('unsent', 'there is no connection to Redis');
     try {
-      return (await this.#timely(this.#redis.callBuffer(command, ...rest), this.#callMs)) as Buffer[];
+      return await this.#timely(send(), this.#callMs);
     } catch (cause) {
       if (cause instanceof CommandFailure) throw cause;
       throw new CommandFailure(cause instanceof ReplyError ? 'refused' : 'lost', messageOf(cause), cause);
