@@ -133,9 +133,11 @@ export class Replica {
       return { name: 'epoch', ok: false, detail: 'none is open: writ epoch open --new-fleet, once' };
     if (renewer.state !== 'closed') return { name: 'epoch', ok: true, detail: epochId };
     const { replicas } = reopener.missing;
-    const waits = replicas.length === 0 ? '' : `; it waits for ${replicas.join(', ')}`;
-    const detail = `${epochId} is closed${waits}; if they are gone for good: writ epoch open --accept-amnesia`;
-    return { name: 'epoch', ok: false, detail };
+    const next =
+      replicas.length === 0
+        ? 'whoever holds most of it opens the next one'
+        : `it waits for ${replicas.join(', ')}; if they are gone for good: writ epoch open --accept-amnesia`;
+    return { name: 'epoch', ok: false, detail: `${epochId} is closed; ${next}` };
   }
 
   async #run(): Promise<void> {

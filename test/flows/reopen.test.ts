@@ -111,6 +111,21 @@ describe('a witness', () => {
   });
 });
 
+describe('a replica whose store is closed', () => {
+  it('says so until the next epoch is open', async () => {
+    const fleet = await start('a');
+    const [a] = fleet.replicas as [TestReplica];
+    const before = epochOf(a);
+    for (let i = 0; i < 2; i++) a.store.next('restore', 'lose-request');
+    fleet.server.flush();
+    await pass(fleet.clock, 700);
+    expect(epochOf(a)).toBe(`${before} is closed; whoever holds most of it opens the next one`);
+    await pass(fleet.clock, 1_500);
+    expect(epochOf(a)).toMatch(/^ep_[\w-]+$/);
+    expect(epochOf(a)).not.toBe(before);
+  });
+});
+
 describe('a roster', () => {
   async function outage(fleet: Fleet, over: () => void = () => undefined): Promise<void> {
     fleet.server.isReachable = false;
