@@ -124,17 +124,17 @@ export class Renewer {
    * Never rejects: what goes wrong shows in `state`, in the log, and in a lease that runs out.
    */
   async renewOnce(): Promise<boolean> {
-    const { clock, store, lease, follower } = this.#ports;
+    const { clock, store, lease, table, follower } = this.#ports;
     const before = this.#state;
     try {
       // Before anything is sent: a torn view falls silent, so that the others see it as over and not as done.
       follower.assertWhole();
       const request = this.#request();
-      const sentAt = clock.now();
+      const sent = { at: clock.now(), number: table.send() };
       const reply = await store.renew(request);
       // The answered one stays: the store finds the nonce it took last among those a request names.
       this.#nonces = this.#nonces.slice(-1);
-      await this.#take(reply, sentAt);
+      await this.#take(reply, sent);
     } catch (error) {
       this.#state = isWritError(error, 'PROOF_INVALID') ? 'diverged' : 'unreachable';
       // A store that does not answer may answer again within the lease. After anything else (it cannot be written, its
@@ -151,7 +151,7 @@ export class Renewer {
     );
   }
 
-  async #take(reply: RenewReply, sentAt: Instant): Promise<void> {
+  async #take(reply: RenewReply, sent: Sent): Promise<void> {
     const { follower, lease, cursor, clock, news } = this.#ports;
     if (reply.kind === 'closed' || reply.kind === 'stale') {
       if (reply.kind === 'closed' && lease.isFresh(clock.now())) this.#witnessed = cursor.epochId;
@@ -160,12 +160,12 @@ export class Renewer {
       return;
     }
     await follower.apply(reply.lines);
-    this.#state = reply.kind === 'lease' ? await this.#adopt(reply, sentAt) : reply.kind;
+    this.#state = reply.kind === 'lease' ? await this.#adopt(reply, sent) : reply.kind;
     news.notify();
   }
 
   /** The lease that came with everything up to here. `awaiting` while nobody vouches for who never held one. */
-  async #adopt({ rows, runId }: GrantedLease, sentAt: Instant): Promise<'lease' | 'awaiting'> {
+  async #adopt({ rows, runId }: GrantedLease, sent: Sent): Promise<'lease' | 'awaiting'> {
     const { cursor, vouching, lease, table, clock } = this.#ports;
     const { epochId, at } = this.#joined;
     const { opening } = cursor;
@@ -173,8 +173,8 @@ export class Renewer {
     if (opening?.epochId !== epochId || opening.runId !== runId)
       throw new WritError('PROOF_INVALID', 'the open epoch is not of this run of the store');
     if (!(await vouching.admits(opening, at, rows))) return 'awaiting';
-    lease.adopt(sentAt);
-    table.observe(epochId, rows, clock.now());
+    lease.adopt(sent.at);
+    table.observe(epochId, rows, { number: sent.number, at: clock.now() });
     return 'lease';
   }
 
@@ -247,6 +247,12 @@ export class Renewer {
 /** How long who cannot say yes waits before it asks again for what others are doing about it. */
 export function soonMs(leaseMs: number): number {
   return Math.min(leaseMs / 6, 100);
+}
+
+/** A renewal: when it was sent, and which reading of the table it is. */
+interface Sent {
+  readonly at: Instant;
+  readonly number: number;
 }
 
 type GrantedLease = Extract<RenewReply, { kind: 'lease' }>;
