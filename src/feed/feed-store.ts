@@ -13,7 +13,10 @@ import type { FeedLine, SealedEntry } from './entry.ts';
 import type { Position } from './position.ts';
 
 export interface StoreFacts {
-  /** One lifetime of the store process or file; an epoch is bound to it. */
+  /**
+   * One lifetime of the store process or file, and where its epoch can be closed, which of the openings in it: an epoch is
+   * bound to it, and what is said about a closing is about no other. As the roster's `nextRunId` at opening.
+   */
   readonly runId: string;
   /** True when only this process can hold leases, so a lease table need not be watched before it is believed. */
   readonly exclusive: boolean;
@@ -94,7 +97,10 @@ export interface Roster {
   readonly epochId: string | undefined;
   /** Where none is open, the newest one the store still holds: what openEpoch has to name. */
   readonly closedEpochId: string | undefined;
+  /** What the open epoch is bound to; where none is open, as the next. */
   readonly runId: string;
+  /** What the next epoch is bound to: openEpoch has to name it. */
+  readonly nextRunId: string;
   readonly head: Position;
   readonly rows: readonly LeaseRow[];
   readonly line: FeedLine | undefined;

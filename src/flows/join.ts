@@ -76,7 +76,7 @@ export class Joiner {
    * Joins the open epoch; undefined when there is none, and others or an operator are needed. `witnessed`: as Renewer
    * has it.
    */
-  async join(witnessed: string | undefined): Promise<Joined | undefined> {
+  async join(witnessed: () => string | undefined): Promise<Joined | undefined> {
     const { store, cursor, bootstrap } = this.#ports;
     const roster = await store.roster();
     let { epochId } = roster;
@@ -91,7 +91,7 @@ export class Joiner {
   }
 
   /** A store that forgot: what is here is put back, and the next epoch opened where this replica may. */
-  async #reopen(roster: Roster, witnessed: string | undefined): Promise<string | undefined> {
+  async #reopen(roster: Roster, witnessed: () => string | undefined): Promise<string | undefined> {
     const reopening = await this.#ports.reopener.attempt(roster, witnessed);
     if (reopening === undefined) return undefined;
     try {
@@ -131,7 +131,7 @@ export class Joiner {
 
   async #open({ rule, reason, restored, over }: Opening): Promise<string> {
     const { store, appender, clock, random, log } = this.#ports;
-    const { epochId: current, closedEpochId = over, runId } = await store.roster();
+    const { epochId: current, closedEpochId = over, nextRunId: runId } = await store.roster();
     if (current !== over) throw alreadyOpen();
     const epochId = newId('ep', random);
     const said = { ...(reason === undefined ? {} : { reason }), ...this.#base() };

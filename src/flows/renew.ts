@@ -11,7 +11,7 @@ import type { Lease } from '../feed/lease.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
-import { epochS, renderInstant } from '../kernel/clock.ts';
+import { ageMs, epochS, renderInstant } from '../kernel/clock.ts';
 import { toBase64Url } from '../kernel/digest.ts';
 import { WritError, isWritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
@@ -70,7 +70,7 @@ export class Renewer {
   #acknowledged = '';
   #state: RenewState = 'starting';
   #joined: Joined = { epochId: '', at: ORIGIN };
-  #witnessed: string | undefined;
+  #heard: HeardClosing | undefined;
 
   constructor(ports: RenewPorts) {
     this.#ports = ports;
@@ -83,15 +83,18 @@ export class Renewer {
   /** Which epoch to hold leases of; the cursor may still be in an earlier one. */
   follow(joined: Joined): void {
     this.#joined = joined;
-    this.#witnessed = undefined;
+    this.#heard = undefined;
   }
 
   /**
    * The epoch whose closing was heard of under a lease of it that was good when the news was received: everything that
-   * was `enforced` in it is in this view (DESIGN 3.4).
+   * was `enforced` in it is in this view (DESIGN 3.4). For as long as that lease would have been: later another epoch
+   * may have been opened, enforced in, and lost.
    */
   get witnessed(): string | undefined {
-    return this.#witnessed;
+    if (this.#heard === undefined) return undefined;
+    const { epochId, at, forMs } = this.#heard;
+    return ageMs(at, this.#ports.clock.now()) < forMs ? epochId : undefined;
   }
 
   /** Renews while there is something to be had at once: at start, before anyone is answered. */
@@ -154,7 +157,9 @@ export class Renewer {
   async #take(reply: RenewReply, sent: Sent): Promise<void> {
     const { follower, lease, cursor, clock, news } = this.#ports;
     if (reply.kind === 'closed' || reply.kind === 'stale') {
-      if (reply.kind === 'closed' && lease.isFresh(clock.now())) this.#witnessed = cursor.epochId;
+      const now = clock.now();
+      if (reply.kind === 'closed' && cursor.epochId !== undefined && lease.isFresh(now))
+        this.#heard = { epochId: cursor.epochId, at: now, forMs: lease.freshForMs(now) };
       lease.drop();
       this.#state = reply.kind === 'stale' ? reply.reason : reply.kind;
       return;
@@ -247,6 +252,13 @@ export class Renewer {
 /** How long who cannot say yes waits before it asks again for what others are doing about it. */
 export function soonMs(leaseMs: number): number {
   return Math.min(leaseMs / 6, 100);
+}
+
+/** That an epoch is closed, heard while a lease of it was good for that long. */
+interface HeardClosing {
+  readonly epochId: string;
+  readonly at: Instant;
+  readonly forMs: number;
 }
 
 /** A renewal: when it was sent, and which reading of the table it is. */

@@ -63,11 +63,11 @@ export class Reopener {
    * Puts back what this replica holds, and says whether it may open. `witnessed`: the epoch whose closing it heard of
    * under a lease of it. Undefined: not now; ask again. Rejects as the store does.
    */
-  async attempt(roster: Roster, witnessed: string | undefined): Promise<Reopening | undefined> {
+  async attempt(roster: Roster, witnessed: () => string | undefined): Promise<Reopening | undefined> {
     const { cursor } = this.#ports;
     const restored = await this.putBack(roster);
     if (restored === undefined) return undefined;
-    if (witnessed !== undefined && witnessed === cursor.epochId) return { rule: 'witness', restored };
+    if (cursor.epochId !== undefined && witnessed() === cursor.epochId) return { rule: 'witness', restored };
     return (await this.#isWholeRoster(roster)) ? { rule: 'roster', restored } : undefined;
   }
 

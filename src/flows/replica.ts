@@ -175,7 +175,7 @@ export class Replica {
   async #join(): Promise<boolean> {
     const { joiner, renewer, log } = this.#ports;
     try {
-      const joined = await joiner.join(renewer.witnessed);
+      const joined = await joiner.join(() => renewer.witnessed);
       this.#isJoined = joined !== undefined;
       this.#isClosed = joined === undefined;
       if (joined !== undefined) {

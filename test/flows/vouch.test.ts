@@ -193,7 +193,7 @@ describe('a store that is shown as it was', () => {
 describe('an epoch that nobody of the fleet has opened', () => {
   it('is followed by nobody, and stands beside the history once the store is closed', async () => {
     const { clock, server, a, b } = await start();
-    const { epochId, runId } = server.roster();
+    const { epochId, nextRunId: runId } = server.roster();
     server.openEpoch({ closedEpochId: epochId, runId, epochS: 1, sealed: epoch('ep_forged', runId) });
     await pass(clock, OVER_MS);
     for (const one of [a, b]) {

@@ -66,6 +66,8 @@ export class MemoryFeedServer {
   readonly #wakers = new Set<() => void>();
   #runs = 0;
   #runId = '';
+  /** In this run. */
+  #openings = 0;
   #lines: FeedLine[] = [];
   #newestEpochId: string | undefined;
   #isOpen = false;
@@ -81,8 +83,13 @@ export class MemoryFeedServer {
     this.#begin();
   }
 
+  /** What the open epoch is bound to, or else the next one. */
   get runId(): string {
-    return this.#runId;
+    return this.#isOpen ? `${this.#runId}.${this.#openings - 1}` : this.nextRunId;
+  }
+
+  get nextRunId(): string {
+    return `${this.#runId}.${this.#openings}`;
   }
 
   get lines(): readonly FeedLine[] {
@@ -118,15 +125,11 @@ export class MemoryFeedServer {
 
   /** A hostile client shows an earlier moment, with the epoch of then open, in this very run and to everyone from now on. */
   rollBack(keepLines: number): void {
-    const { runId } = this;
     this.#load(this.#lines.slice(0, keepLines));
-    this.#leases = new LeaseTable();
-    for (const line of this.#lines) this.#leases.note(line);
-    this.#runId = runId;
-    this.#isOpen = true;
+    this.pretend();
   }
 
-  /** A hostile client binds the epoch of another run to this one. */
+  /** A hostile client says that what is there is open, in this run. */
   pretend(): void {
     this.#leases = new LeaseTable();
     for (const line of this.#lines) this.#leases.note(line);
@@ -153,17 +156,15 @@ export class MemoryFeedServer {
   /** A hostile client has written over the newest lines; the epoch that was open is closed. */
   damage(): void {
     const [first] = this.#lines;
-    const { runId } = this;
     if (first === undefined) return;
     this.#isOpen = false;
     this.#load([{ ...first, chain: 'd'.repeat(40) }]);
-    this.#runId = runId;
     this.#wakeAll();
   }
 
   facts(): StoreFacts {
     const { exclusive = false, durability = 'durable' } = this.#options;
-    return { runId: this.#runId, exclusive, durability };
+    return { runId: this.nextRunId, exclusive, durability };
   }
 
   renew(request: RenewRequest): RenewReply {
@@ -175,7 +176,7 @@ export class MemoryFeedServer {
     const reply = this.#leases.renew(request, {
       ...{ cursorChain, lines, isLast },
       head: this.head,
-      runId: this.#runId,
+      runId: this.runId,
     });
     this.#isOpen = this.#leases.openEpochId !== undefined;
     return reply;
@@ -192,17 +193,18 @@ export class MemoryFeedServer {
     const line =
       known ?? this.#put(sealed, { epoch, sequence: sequence + 1 }, this.#lines.at(-1)?.chain ?? CHAIN_START);
     const { position, chain } = line;
-    return { position, chain, epochId, runId: this.#runId, duplicate: known !== undefined };
+    return { position, chain, epochId, runId: this.runId, duplicate: known !== undefined };
   }
 
   openEpoch({ closedEpochId, runId, epochS, sealed, restored }: OpenEpochRequest): OpenEpochReply {
     const { entry } = sealed;
     if (entry.kind !== 'epoch' || entry.runId !== runId || entry.epochId === closedEpochId)
       throw new WritError('INTERNAL', 'that entry opens no epoch of this run');
-    if (closedEpochId !== this.#newestEpochId || runId !== this.#runId) return { kind: 'lost' };
+    if (closedEpochId !== this.#newestEpochId || runId !== this.nextRunId) return { kind: 'lost' };
     if (restored !== undefined && !this.#adopt(restored)) return { kind: 'lost' };
     this.#newestEpochId = entry.epochId;
     this.#isOpen = true;
+    this.#openings += 1;
     this.#reports.clear();
     const epoch = Math.max(epochS, this.head.epoch + 1);
     const { position, chain } = this.#put(sealed, { epoch, sequence: 1 }, CHAIN_START);
@@ -210,7 +212,7 @@ export class MemoryFeedServer {
   }
 
   restore({ runId, closedEpochId, copy, lines, after, limit }: RestoreRequest): RestoreReply {
-    if (this.#isOpen || runId !== this.#runId || closedEpochId !== this.#newestEpochId)
+    if (this.#isOpen || runId !== this.runId || closedEpochId !== this.#newestEpochId)
       return { kind: 'lost' };
     const newest = [...this.#copies.keys()].at(-1);
     const another = `copy-${this.#copies.size + 1}`;
@@ -245,7 +247,8 @@ export class MemoryFeedServer {
     return {
       epochId: this.#isOpen ? newest : undefined,
       closedEpochId: this.#isOpen ? undefined : newest,
-      runId: this.#runId,
+      runId: this.runId,
+      nextRunId: this.nextRunId,
       head: this.head,
       rows: this.#leases.rows(),
       line: at === undefined ? undefined : this.#lineAt(at),
@@ -253,7 +256,7 @@ export class MemoryFeedServer {
   }
 
   report(report: EpochReport): readonly EpochReport[] {
-    return this.#reports.keep(report, this.#runId);
+    return this.#reports.keep(report, this.runId);
   }
 
   readSnapshot(): Snapshot | undefined {
@@ -293,6 +296,7 @@ export class MemoryFeedServer {
   #begin(): void {
     this.#runs += 1;
     this.#runId = `${this.#options.name ?? 'run'}-${this.#runs}`;
+    this.#openings = 0;
     this.#isOpen = false;
     this.#reports.clear();
     this.#wakeAll();

@@ -141,7 +141,7 @@ export class JournalFeedStore implements FeedStore, Ledger {
     const { log, leases, runId } = this.#use();
     const { epochId, position: head } = log.history.head;
     const number = at === undefined ? undefined : log.history.lineAt(at);
-    const reading = { epochId, closedEpochId: undefined, runId, head, rows: leases.rows() };
+    const reading = { epochId, closedEpochId: undefined, runId, nextRunId: runId, head, rows: leases.rows() };
     // The line is the same whenever it is read, so this is one reading although something is awaited in it.
     const line = number === undefined ? undefined : (await this.#page(log, number, 1)).lines[0];
     log.assertIntact();

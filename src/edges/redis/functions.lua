@@ -14,9 +14,11 @@
 --   :staged        the head of a copy that is being restored
 -- and <base>:snapshot, the newest one.
 --
--- One thing is kept in no key: `known`, the head that these functions wrote last. Keys can be swapped, restored from a copy or
--- written by a hostile client while this process goes on; a head that is not the known one is no open epoch. A new process
--- knows none, and needs none: it has another run, so its epoch is closed. Who may load the library again makes it forget.
+-- Two things are kept in no key, because keys can be swapped, restored from a copy or written by a hostile client while this
+-- process goes on: `known`, the head that these functions wrote last in an open epoch, and how many epochs they have opened.
+-- A head that is not the known one is no open epoch; the run that an epoch is bound to says which opening it was, so that
+-- nothing signed for one (an epoch's entry, a report, a copy that was put back) is good for another. A process or a library
+-- that has just been loaded knows nothing: everything is closed.
 
 local CHAIN_START = '0000000000000000000000000000000000000000'
 local NONCES_KEPT = 64
@@ -24,12 +26,6 @@ local PAGE_BYTES_MAX = 4 * 1024 * 1024
 
 local function fail(code)
   return redis.error_reply('WRIT ' .. code)
-end
-
--- One lifetime of this server with this history: another one after a restart, and after it was anybody's replica.
-local function run_id()
-  local info = redis.call('INFO', 'server', 'replication')
-  return info:match('run_id:(%x+)') .. '.' .. info:match('master_replid:(%x+)')
 end
 
 local function integer(text)
@@ -50,11 +46,19 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+local known, openings, loaded = {}, {}, nil
+
+-- One lifetime of this library in this server with this history: another one after a restart, and after it was anybody's
+-- replica. An opening in it has its number behind this.
+local function lifetime()
+  local info = redis.call('INFO', 'server', 'replication')
+  loaded = loaded or info:match('server_time_usec:(%d+)')
+  return table.concat({ info:match('run_id:(%x+)'), info:match('master_replid:(%x+)'), loaded, '' }, '.')
+end
+
 local function head_of(state)
   return place(state.number, state.sequence)
 end
-
-local known = {}
 
 -- Two heads are one when all of this is the same.
 local function mark_of(state)
@@ -73,12 +77,14 @@ end
 -- The newest epoch this store knows. Whatever of it makes no sense is no epoch: everything is closed then.
 local function read(base)
   local bound = redis.call('HMGET', base .. ':meta', 'generation', 'run')
-  local state = { run = run_id(), number = 0, sequence = 0, chain = CHAIN_START }
+  local life, opened = lifetime(), openings[base] or 0
+  -- Open or not, the next epoch is bound to `next`.
+  local state = { next = life .. whole(opened), number = 0, sequence = 0, chain = CHAIN_START }
   state.generation = integer(bound[1]) and bound[1] or '0'
   state.at = base .. ':' .. state.generation
-  local is_bound = head_in(base .. ':meta', state) and bound[2] == state.run
-  known[base] = known[base] or mark_of(state)
-  state.is_open = is_bound and known[base] == mark_of(state)
+  local run = life .. whole(opened - 1)
+  state.is_open = head_in(base .. ':meta', state) and bound[2] == run and known[base] == mark_of(state)
+  state.run = state.is_open and run or state.next
   return state
 end
 
@@ -179,6 +185,7 @@ end
 
 -- The epoch that is open is over: nobody is granted anything before the next one.
 local function close(base, at)
+  known[base] = nil
   redis.call('HSET', base .. ':meta', 'run', '-')
   redis.call('PUBLISH', base .. ':news', at)
 end
@@ -283,7 +290,7 @@ local function open_epoch(keys, args)
   local base, closed_id, run, epoch_s, epoch_id, text = keys[1], args[1], args[2], integer(args[3]), args[4], args[5]
   if #keys ~= 1 or #args ~= 8 or not epoch_s or epoch_id == '' or text == '' then return fail('MALFORMED') end
   local newest = read(base)
-  if closed_id ~= (newest.epoch or '') or run ~= newest.run then return { 'lost' } end
+  if closed_id ~= (newest.epoch or '') or run ~= newest.next then return { 'lost' } end
   local state = newest
   if args[6] ~= '' and args[6] ~= newest.generation then
     if newest.is_open then return { 'lost' } end
@@ -302,7 +309,7 @@ local function open_epoch(keys, args)
   redis.call('HSET', base .. ':meta', 'generation', state.generation, 'epoch', epoch_id, 'number', whole(number),
     'run', run, 'sequence', '1', 'chain', chain)
   state.epoch, state.sequence, state.chain = epoch_id, 1, chain
-  known[base] = mark_of(state)
+  known[base], openings[base] = mark_of(state), (openings[base] or 0) + 1
   redis.call('PUBLISH', base .. ':news', place(number, 1))
   return { 'opened', place(number, 1), chain }
 end
@@ -369,7 +376,8 @@ local function restore(keys, args)
     redis.call('HSET', key, unpack(head))
     if state == newest then
       redis.call('HSET', base .. ':meta', 'generation', state.generation, 'run', '-')
-      known[base] = mark_of(state)
+      -- Whatever somebody binds it to: it is not open before an epoch is opened on it.
+      known[base] = nil
     end
   end
   if not is_whole then return { 'other' } end
@@ -386,7 +394,7 @@ local function roster(keys, args)
   local is_held = epoch and (epoch < state.number or (epoch == state.number and sequence <= state.sequence))
   if is_held then chain, text = line_at(state, epoch, sequence) end
   local open, closed = state.is_open and state.epoch or '', not state.is_open and state.epoch or ''
-  return { open, closed, state.run, head_of(state), rows_of(state), chain or '', text or '' }
+  return { open, closed, state.run, head_of(state), rows_of(state), chain or '', text or '', state.next }
 end
 
 -- ARGV: incarnation, closed epoch's id, run, text. Kept when it names this run; all that were kept about that epoch, the

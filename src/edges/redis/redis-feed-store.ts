@@ -78,7 +78,7 @@ export class RedisFeedStore implements FeedStore {
     });
     await this.#watch.open(`${this.#base}:news`);
     const durability = await this.#attempt('STORE_UNREACHABLE', () => readServer(this.#asking));
-    const { runId, head } = await this.roster();
+    const { nextRunId: runId, head } = await this.roster();
     this.#note(head);
     return { runId, exclusive: false, durability };
   }
@@ -168,14 +168,15 @@ export class RedisFeedStore implements FeedStore {
   async roster(at?: Position): Promise<Roster> {
     const args = [at === undefined ? '' : renderPosition(at)];
     const reply = listOf(await this.#call('roster', args, 'STORE_UNREACHABLE'), 'a roster');
-    const [open, closed, runId] = reply.slice(0, 3).map((text) => textOf(text, 'a roster'));
+    const [open, closed, runId = ''] = reply.slice(0, 3).map((text) => textOf(text, 'a roster'));
     const head = this.#note(positionOf(reply[3]));
     const text = textOf(reply[6], 'a roster');
     const [line] = text === '' || at === undefined ? [] : linesOf([renderPosition(at), reply[5] ?? '', text]);
     return {
       epochId: open === '' ? undefined : open,
       closedEpochId: closed === '' ? undefined : closed,
-      runId: runId ?? '',
+      runId,
+      nextRunId: textOf(reply[7], 'a roster'),
       head,
       rows: rowsOf(reply[4]),
       line,

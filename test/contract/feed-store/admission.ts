@@ -30,7 +30,7 @@ export function describeAdmission(under: StoreUnderTest): void {
       const [a, b] = await under.begin('inc_a', 'inc_b');
       await leaseAll(a!, b!);
       await under.store.append('ep_1', replica('forgotten', 'inc_b'));
-      await under.store.openEpoch(under.opening('ep_2', { closedEpochId: 'ep_1' }));
+      await under.store.openEpoch(await under.opening('ep_2', { closedEpochId: 'ep_1' }));
       for (const one of [a!, b!]) one.epochId = 'ep_2';
       expect((await a!.renew()).kind).toBe('lease');
       expect(await b!.renew()).toEqual({ kind: 'stale', reason: 'forgotten' });

@@ -36,14 +36,20 @@ beforeEach(async () => {
     fleet: 'f',
     replica: 'r',
   });
-  ({ runId } = await store.open());
-  await store.openEpoch({ closedEpochId: undefined, runId, epochS: 100, sealed: epoch('ep_1', runId) });
+  await store.open();
+  await open();
   await store.append('ep_1', replica('joined', 'inc_a'));
   for (const id of ['r1', 'r2', 'r3', 'r4']) await store.append('ep_1', revocation(id));
   a = new ContractReplica(store, 'inc_a');
   await a.lease();
   return () => store.close();
 });
+
+/** `ep_1` on an empty store. */
+async function open(): Promise<void> {
+  ({ nextRunId: runId } = await store.roster());
+  await store.openEpoch({ closedEpochId: undefined, runId, epochS: 100, sealed: epoch('ep_1', runId) });
+}
 
 /** Somebody who was cut off since before `r2`, and whose cursor is in any copy that has `r1`. */
 function staleReplica(): ContractReplica {
@@ -73,17 +79,20 @@ describe('a head that these functions did not write', () => {
   it('of an older copy of everything, restored while the server goes on, is none either', async () => {
     // As it was before r2, byte for byte, put in the place of what is there.
     await hostile.flushall();
-    await store.openEpoch({ closedEpochId: undefined, runId, epochS: 100, sealed: epoch('ep_1', runId) });
+    await open();
     await store.append('ep_1', replica('joined', 'inc_a'));
     await store.append('ep_1', revocation('r1'));
     const keys = await hostile.keys('*');
     const dumps = await Promise.all(keys.map(async (key) => [key, await hostile.dumpBuffer(key)] as const));
     for (const id of ['r2', 'r3', 'r4']) await store.append('ep_1', revocation(id));
+    a = new ContractReplica(store, 'inc_a');
+    await a.lease();
     await hostile.flushall();
     for (const [key, dump] of dumps) await hostile.restore(key, 0, dump);
     expect((await staleReplica().renew()).kind).toBe('closed');
     expect((await store.roster()).closedEpochId).toBe('ep_1');
     // What is missing continues it, and then the next epoch opens on all of it.
+    ({ runId } = await store.roster());
     const request = { runId, closedEpochId: 'ep_1', copy: 'current', after: a.position, limit: 9 };
     const reply = await store.restore({ ...request, lines: a.lines.slice(3) });
     expect(reply).toMatchObject({ kind: 'restored', head: { position: a.position, chain: a.chain } });
@@ -91,6 +100,7 @@ describe('a head that these functions did not write', () => {
 
   it('is mended where the lines are there, and is open again with the next epoch', async () => {
     await hostile.hset(META, 'sequence', '3', 'chain', a.lines[2]!.chain);
+    ({ runId } = await store.roster());
     const request = { runId, closedEpochId: 'ep_1', copy: 'current', after: a.position, limit: 9 };
     const reply = await store.restore({ ...request, lines: a.lines.slice(3) });
     if (reply.kind !== 'restored') throw new Error(reply.kind);
@@ -102,6 +112,57 @@ describe('a head that these functions did not write', () => {
     expect(opened.kind).toBe('opened');
     a.epochId = 'ep_2';
     expect((await a.lease()).lines).toHaveLength(1);
+  });
+});
+
+describe('a thief who has our rights and no keys', () => {
+  const fcall = (name: string, ...args: string[]): Promise<unknown> =>
+    hostile.call('FCALL', `writ1_${name}`, '1', '{writ:f}', ...args);
+
+  it('writes the history up to an earlier moment once more, and it is bound to another opening', async () => {
+    const [first, ...rest] = a.lines.slice(0, 3);
+    // Another copy, in which nothing is yet, and our own words in it.
+    await hostile.hset(META, 'generation', '9', 'epoch', '', 'number', '', 'sequence', '', 'chain', '');
+    const { nextRunId } = await store.roster();
+    const text = first!.sealed.text;
+    expect(await fcall('open_epoch', '', nextRunId, '100', 'ep_1', text, '', '', '')).toEqual([
+      'opened',
+      '100-1',
+      first!.chain,
+    ]);
+    await fcall('append', 'ep_1', 'joined_inc_a', rest[0]!.sealed.text, 'joined', 'inc_a');
+    await fcall('append', 'ep_1', 'r1', rest[1]!.sealed.text, '', '');
+    const reply = await staleReplica().renew();
+    // Its signed entry names the run there was; a replica that is told another takes no lease (flows/renew.ts).
+    expect(first!.sealed.entry).toMatchObject({ kind: 'epoch', runId });
+    expect(reply).toMatchObject({ kind: 'lease', runId: nextRunId });
+    expect(nextRunId).not.toBe(runId);
+  });
+
+  it('puts a beginning of it back, and binds it as he likes: nothing is open', async () => {
+    await hostile.hset(META, 'generation', '9', 'epoch', '', 'number', '', 'sequence', '', 'chain', '');
+    const { runId: closing } = await store.roster();
+    const lines = a.lines.slice(0, 3);
+    const request = {
+      runId: closing,
+      closedEpochId: undefined,
+      copy: 'current',
+      after: a.position,
+      limit: 9,
+    };
+    expect((await store.restore({ ...request, lines })).kind).toBe('restored');
+    for (const bound of [runId, closing]) {
+      await hostile.hset(META, 'run', bound);
+      expect((await staleReplica().renew()).kind).toBe('closed');
+    }
+  });
+
+  it('opens an epoch that was closed again, bound as it was: it stays closed', async () => {
+    const stranger = new ContractReplica(store, 'inc_a');
+    Object.assign(stranger.copyOf(a), { position: { epoch: 100, sequence: 9 } });
+    expect((await stranger.renew()).kind).toBe('closed');
+    await hostile.hset(META, 'run', runId);
+    expect((await staleReplica().renew()).kind).toBe('closed');
   });
 });
 
