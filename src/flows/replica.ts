@@ -6,7 +6,7 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { Lease } from '../feed/lease.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
-import { isWritError } from '../kernel/error.ts';
+import { explanationOf, isWritError } from '../kernel/error.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
@@ -47,6 +47,8 @@ export interface OutsideFacts {
   /** Issuers whose keys cannot be had now. */
   readonly issuersWithoutKeys: readonly string[];
   readonly targets: number;
+  /** What the store makes weaker than it should be. */
+  readonly weakenedByStore?: readonly string[];
   /** Whether lines are written where every answer must have one; undefined where none must. */
   readonly isRecording: boolean | undefined;
 }
@@ -56,6 +58,8 @@ export class Replica {
   readonly #leaving = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #isJoined = false;
+  /** Why joining could not be tried to its end. */
+  #problem: string | undefined;
   readonly #opened = new News();
 
   constructor(ports: ReplicaPorts) {
@@ -98,6 +102,7 @@ export class Replica {
     skewBackMs,
     issuersWithoutKeys,
     targets,
+    weakenedByStore = [],
     isRecording,
   }: OutsideFacts): readonly Readiness[] {
     const { renewer, cursor, lease, clock } = this.#ports;
@@ -114,7 +119,11 @@ export class Replica {
             ? 'every issuer has keys'
             : `no keys: ${issuersWithoutKeys.join(', ')}`,
       },
-      { name: 'store', ok: renewer.state === 'lease', detail: renewer.state },
+      {
+        name: 'store',
+        ok: renewer.state === 'lease',
+        detail: [renewer.state, this.#problem ?? renewer.problem ?? [], weakenedByStore].flat(2).join('; '),
+      },
       this.#epochCheck(),
       { name: 'lease', ok: freshForMs > 0, detail: freshForMs > 0 ? `fresh for ${freshForMs} ms` : 'fenced' },
       {
@@ -158,13 +167,16 @@ export class Replica {
     const { joiner, renewer, log } = this.#ports;
     try {
       const epochId = await joiner.join(renewer.witnessed);
+      this.#problem = undefined;
       this.#isJoined = epochId !== undefined;
       if (epochId !== undefined) {
         renewer.follow(epochId);
         await renewer.renewUntilSettled();
       }
     } catch (error) {
-      log.error('the feed could not be joined', { code: isWritError(error) ? error.code : 'INTERNAL' });
+      this.#problem = explanationOf(error);
+      const code = isWritError(error) ? error.code : 'INTERNAL';
+      log.error('the feed could not be joined', { code, detail: this.#problem });
     }
     return this.#isJoined;
   }
