@@ -16,6 +16,8 @@ export interface FleetOptions {
   readonly lease?: string;
   readonly bootstrap?: boolean;
   readonly redis?: { readonly args?: readonly string[] } & RedisServerOptions;
+  /** A server that is there already, in place of one of its own; whoever brought it removes it. */
+  readonly server?: RedisServer;
 }
 
 export interface FleetToken {
@@ -41,7 +43,8 @@ export class RedisFleet {
     const dir = await mkdtemp(join(tmpdir(), 'writ-fleet-'));
     await writeFile(join(dir, 'fleet.key'), `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600 });
     await writeFile(join(dir, 'keys.json'), JSON.stringify({ keys: [keyFor('ES256').jwk] }));
-    return new RedisFleet(await RedisServer.start(options.redis?.args, options.redis), dir, options);
+    const redis = options.server ?? (await RedisServer.start(options.redis?.args, options.redis));
+    return new RedisFleet(redis, dir, options);
   }
 
   /** Starts a replica; the same name again goes on with its data directory. */
@@ -91,7 +94,7 @@ export class RedisFleet {
   async remove(): Promise<void> {
     for (const writ of this.#running) await writ.kill('SIGKILL');
     for (const proxy of this.#proxies) proxy.close();
-    await this.redis.remove();
+    if (this.#options.server === undefined) await this.redis.remove();
     await rm(this.#dir, { recursive: true, force: true });
   }
 }

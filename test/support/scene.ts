@@ -69,6 +69,12 @@ export function reasonOf(reply: Reply): unknown {
   return contextOf(reply)['reason'];
 }
 
+/** What a receipt states, unverified. */
+export function statementOf(receipt: string): Record<string, unknown> {
+  const payload = /^statement [^.]+\.([^.]+)\./m.exec(receipt)?.[1] ?? '';
+  return JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as Record<string, unknown>;
+}
+
 /** Asks again until the answer is as wanted; what it was last when that does not come in `deadlineMs`. */
 export async function eventually<T>(
   ask: () => Promise<T>,

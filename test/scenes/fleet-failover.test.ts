@@ -1,0 +1,109 @@
+/**
+ * A fleet whose Redis fails over, by real Sentinels: the epoch closes and is opened again on the new master, what was
+ * enforced stays dead, and every bound has in it how long a master that was replaced may go on.
+ */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { EPS_MS, enforcedByWaitMs } from '../../src/feed/lease.ts';
+import { RedisFleet } from '../support/redis-fleet.ts';
+import { runCli } from '../support/run-cli.ts';
+import {
+  control,
+  contextOf,
+  evaluate,
+  eventually,
+  jtiOrder,
+  reasonOf,
+  revoke,
+  statementOf,
+} from '../support/scene.ts';
+import { Sentinels } from '../support/sentinels.ts';
+import type { WritProcess } from '../support/writ-process.ts';
+
+const SCENE_MS = 120_000;
+const MAX_LAG_S = 3;
+const BOUND_MS = enforcedByWaitMs({ leaseMs: 1_000, epsMs: EPS_MS, splitMs: (MAX_LAG_S + 2) * 1_000 });
+
+let sentinels: Sentinels;
+let fleet: RedisFleet;
+afterEach(async () => {
+  await fleet.remove();
+  await sentinels.remove();
+});
+
+async function reasonAt(writ: WritProcess, { token }: { token: string }): Promise<unknown> {
+  return reasonOf(await evaluate(writ, token));
+}
+
+async function epochOf(writ: WritProcess): Promise<number> {
+  const { position } = contextOf(await evaluate(writ, fleet.mint().token));
+  return Number(String(position).split('-')[0]);
+}
+
+describe('a fleet behind Sentinels', () => {
+  it(
+    'goes on with the new master in another epoch: what was enforced stays dead, and more can be enforced',
+    async () => {
+      sentinels = await Sentinels.start(2, ['--min-replicas-max-lag', String(MAX_LAG_S)]);
+      const { dir, ports, servers } = sentinels;
+      await writeFile(join(dir, 'writ.pass'), 'change-me\n');
+      await writeFile(join(dir, 'init.pass'), 'change-me-too\n');
+      const sets = [
+        'store.url=redis://writ@writ',
+        `store.passwordFile=${join(dir, 'writ.pass')}`,
+        `store.sentinel.urls=${JSON.stringify(ports.map((port) => `redis://127.0.0.1:${port}`))}`,
+      ];
+      const asSets = ['store.kind=redis', ...sets].flatMap((one) => ['--set', one]);
+      const user = ['--user', 'writ-init', '--password-file', join(dir, 'init.pass')];
+      expect(await runCli(['store', 'init', ...asSets, ...user])).toMatchObject({ code: 0, problems: '' });
+
+      fleet = await RedisFleet.start({ server: servers[0]!.redis });
+      const replicas = [await fleet.replica('r1', sets), await fleet.replica('r2', sets)];
+      const [first] = replicas as [WritProcess, WritProcess];
+      const dead = fleet.mint();
+      for (const writ of replicas) expect(await reasonAt(writ, dead)).toBe('permitted');
+      expect((await revoke(first, jtiOrder(dead, { waitMs: 30_000 }))).body).toMatchObject({
+        state: 'enforced',
+        boundMs: BOUND_MS,
+      });
+      const before = await epochOf(first);
+
+      await servers[0]!.redis.stop('SIGKILL');
+      for (const writ of replicas)
+        expect(
+          await eventually(
+            async () => {
+              expect(await reasonAt(writ, dead)).toBe('revoked');
+              return reasonAt(writ, fleet.mint());
+            },
+            (reason) => reason === 'fenced',
+            20_000,
+          ),
+        ).toBe('fenced');
+      for (const writ of replicas)
+        expect(
+          await eventually(
+            async () => {
+              expect(await reasonAt(writ, dead)).toBe('revoked');
+              return reasonAt(writ, fleet.mint());
+            },
+            (reason) => reason === 'permitted',
+            40_000,
+          ),
+        ).toBe('permitted');
+      expect(await epochOf(first)).toBeGreaterThan(before);
+      expect(servers.slice(1).map(({ port }) => port)).toContain(await sentinels.masterPort());
+
+      const next = fleet.mint();
+      for (const writ of replicas) expect(await reasonAt(writ, next)).toBe('permitted');
+      const { body } = await revoke(first, jtiOrder(next, { waitMs: 30_000 }));
+      expect(body).toMatchObject({ state: 'enforced', boundMs: BOUND_MS, replicas: [{}, {}] });
+      for (const writ of replicas)
+        for (const one of [dead, next]) expect(await reasonAt(writ, one)).toBe('revoked');
+      const receipt = (await control(first, String(body['receipt']))).text;
+      expect(statementOf(receipt)).toMatchObject({ boundMs: BOUND_MS });
+    },
+    SCENE_MS,
+  );
+});
