@@ -3,6 +3,7 @@
  * sent twice, and every command has a deadline of our own, because a command in flight may never settle otherwise.
  * Says of each failure whether the command may have been carried out.
  */
+import type { Duplex } from 'node:stream';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
 import { Redis, ReplyError } from 'ioredis';
@@ -85,6 +86,7 @@ export class Connection {
     // Each failure is the answer of a command; what happens in between only says why there is no connection.
     for (const event of ['error', 'sentinelError'])
       this.#redis.on(event, (error: unknown) => (this.#reason = messageOf(error)));
+    this.#redis.on('connect', () => this.#endUnlessReady(this.#redis.stream));
   }
 
   /** Resolves when it is up; CommandFailure `unsent` when it is not in time. It goes on trying meanwhile. */
@@ -132,6 +134,15 @@ export class Connection {
 
   close(): void {
     this.#redis.disconnect();
+  }
+
+  /** Who takes a connection and then says nothing has no deadline in ioredis. */
+  #endUnlessReady(stream: Duplex): void {
+    const timer = setTimeout(() => {
+      if (this.#redis.status !== 'ready') stream.destroy();
+    }, this.#callMs);
+    stream.once('close', () => clearTimeout(timer));
+    timer.unref();
   }
 
   #absent(cause?: unknown): CommandFailure {

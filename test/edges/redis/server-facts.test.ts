@@ -1,6 +1,11 @@
 /** A Redis under which promises would be lies: it is refused, or the word is weaker, and the right setting is named. */
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RedisFeedStore } from '../../../src/edges/redis/redis-feed-store.ts';
+import { epoch, revocation } from '../../support/feed-entries.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 
 const servers: RedisServer[] = [];
@@ -63,25 +68,45 @@ describe('a Redis at start', () => {
 
   it('that hangs is given up in time, an append with a fate that nobody knows', async () => {
     const server = await open();
-    const store = storeOn(server, 300);
-    const { runId } = await store.open();
+    const [reading, appending, opening] = [storeOn(server, 300), storeOn(server, 300), storeOn(server, 300)];
+    const [{ runId }] = [await reading.open(), await appending.open(), await opening.open()];
     server.signal('SIGSTOP');
-    const { epoch, revocation } = await import('../../support/feed-entries.ts');
-    const codeOf = async (work: Promise<unknown>): Promise<unknown> =>
-      work.then(
-        () => 'done',
-        (error: unknown) => (error as { code: unknown }).code,
-      );
-    expect(await codeOf(store.roster())).toBe('STORE_UNREACHABLE');
-    // The connection that hung is another one now, so the next order is sent again, sooner or later.
-    await expect
-      .poll(() => codeOf(store.append('ep_1', revocation('r1'))), { timeout: 5_000 })
-      .toBe('APPEND_UNCERTAIN');
-    const opening = { closedEpochId: undefined, runId, epochS: 1, sealed: epoch('ep_1', runId) };
-    await expect.poll(() => codeOf(store.openEpoch(opening)), { timeout: 5_000 }).toBe('APPEND_UNCERTAIN');
+    await expect(reading.roster()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
+    await expect(appending.append('ep_1', revocation('r1'))).rejects.toMatchObject({
+      code: 'APPEND_UNCERTAIN',
+    });
+    const order = { closedEpochId: undefined, runId, epochS: 1, sealed: epoch('ep_1', runId) };
+    await expect(opening.openEpoch(order)).rejects.toMatchObject({ code: 'APPEND_UNCERTAIN' });
     server.signal('SIGCONT');
+    for (const store of [reading, appending, opening])
+      await expect
+        .poll(() => store.roster().catch(() => undefined), { timeout: 5_000 })
+        .toMatchObject({ runId });
+  });
+
+  it('that takes a connection and says nothing is tried again', async () => {
+    const server = await open();
+    const socket = join(server.dir, 'deaf.sock');
+    const taken: Socket[] = [];
+    let isDeaf = false;
+    const between = createServer((client) => {
+      const upstream = isDeaf ? undefined : connect(server.socket);
+      taken.push(client, ...(upstream === undefined ? [] : [upstream]));
+      upstream?.pipe(client).pipe(upstream);
+    });
+    await once(between.listen(socket), 'listening');
+    const store = storeOn({ socket }, 300);
+    const { runId } = await store.open();
+    isDeaf = true;
+    const before = taken.length;
+    for (const one of taken) one.destroy();
+    // All three connections have been taken, given up, and asked for again.
+    await expect.poll(() => taken.length, { timeout: 10_000 }).toBeGreaterThanOrEqual(before + 6);
+    isDeaf = false;
     await expect
       .poll(() => store.roster().catch(() => undefined), { timeout: 5_000 })
       .toMatchObject({ runId });
+    for (const one of taken) one.destroy();
+    between.close();
   });
 });
