@@ -9,6 +9,7 @@ import { makeAuthority, makeCertificate } from '../support/certificates.ts';
 import { call } from '../support/client.ts';
 import { freePort } from '../support/free-port.ts';
 import { RedisFleet } from '../support/redis-fleet.ts';
+import { RedisServer } from '../support/redis-server.ts';
 import type { CliRun } from '../support/run-cli.ts';
 import { runCli } from '../support/run-cli.ts';
 import { control, evaluate, eventually, jtiOrder, reasonOf, revoke, statementOf } from '../support/scene.ts';
@@ -122,6 +123,40 @@ describe('a fleet on the Redis of deploy/redis', () => {
       );
       expect(reasonOf(await evaluate(second, fleet.mint().token))).toBe('permitted');
       expect(outcomeOf(await init())).toBe('there already');
+    },
+    SCENE_MS,
+  );
+
+  it(
+    'says what a replica of Redis weakens while nobody says whether it may take over; said, it demands what that takes',
+    async () => {
+      await start();
+      const { port } = new URL(url);
+      const as = ['--masteruser', 'writ-replica', '--masterauth', 'change-me-three'];
+      const copy = await RedisServer.start(
+        ['--aclfile', join(work, 'users.acl'), '--replicaof', '127.0.0.1', port, ...as],
+        { conf: CONF, auth: { username: 'admin', password: 'x' } },
+      );
+      try {
+        await eventually(
+          () => copy.ask((redis) => redis.info('replication')),
+          (info) => info.includes('master_link_status:up'),
+          30_000,
+        );
+        await init();
+        const writ = await replica('r1');
+        expect(await readiness(writ)).toContain('store.failover is not set');
+        const token = fleet.mint();
+        expect(reasonOf(await evaluate(writ, token.token))).toBe('permitted');
+        const { body } = await revoke(writ, jtiOrder(token));
+        const receipt = (await control(writ, String(body['receipt']))).text;
+        expect(statementOf(receipt)['weakened']).toContainEqual(
+          expect.stringContaining('store.failover is not set'),
+        );
+        await expect(replica('r2', 'store.failover=true')).rejects.toThrow('min-replicas-to-write is 0');
+      } finally {
+        await copy.remove();
+      }
     },
     SCENE_MS,
   );
