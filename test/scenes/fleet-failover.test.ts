@@ -2,11 +2,13 @@
  * A fleet whose Redis fails over, by real Sentinels: the epoch closes and is opened again on the new master, what was
  * enforced stays dead, and every bound has in it how long a master that was replaced may go on.
  */
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { EPS_MS, enforcedByWaitMs } from '../../src/feed/lease.ts';
+import { freePort } from '../support/free-port.ts';
 import { RedisFleet } from '../support/redis-fleet.ts';
+import { RedisServer } from '../support/redis-server.ts';
 import { runCli } from '../support/run-cli.ts';
 import {
   control,
@@ -25,11 +27,11 @@ const SCENE_MS = 120_000;
 const MAX_LAG_S = 3;
 const BOUND_MS = enforcedByWaitMs({ leaseMs: 1_000, epsMs: EPS_MS, splitMs: (MAX_LAG_S + 2) * 1_000 });
 
-let sentinels: Sentinels;
 let fleet: RedisFleet;
+const others: { remove(): Promise<void> }[] = [];
 afterEach(async () => {
   await fleet.remove();
-  await sentinels.remove();
+  for (const other of others.splice(0)) await other.remove();
 });
 
 async function reasonAt(writ: WritProcess, { token }: { token: string }): Promise<unknown> {
@@ -45,7 +47,8 @@ describe('a fleet behind Sentinels', () => {
   it(
     'goes on with the new master in another epoch: what was enforced stays dead, and more can be enforced',
     async () => {
-      sentinels = await Sentinels.start(2, ['--min-replicas-max-lag', String(MAX_LAG_S)]);
+      const sentinels = await Sentinels.start(2, ['--min-replicas-max-lag', String(MAX_LAG_S)]);
+      others.push(sentinels);
       const { dir, ports, servers } = sentinels;
       await writeFile(join(dir, 'writ.pass'), 'change-me\n');
       await writeFile(join(dir, 'init.pass'), 'change-me-too\n');
@@ -103,6 +106,49 @@ describe('a fleet behind Sentinels', () => {
         for (const one of [dead, next]) expect(await reasonAt(writ, one)).toBe('revoked');
       const receipt = (await control(first, String(body['receipt']))).text;
       expect(statementOf(receipt)).toMatchObject({ boundMs: BOUND_MS });
+    },
+    SCENE_MS,
+  );
+});
+
+describe('a master that was replaced and does not know', () => {
+  it(
+    'is no proof: nothing is signed as enforced on its word, however long it is waited',
+    async () => {
+      const port = String(await freePort());
+      const settings = ['--min-replicas-to-write', '1', '--min-replicas-max-lag', '2'];
+      const soon = ['--repl-diskless-sync-delay', '0'];
+      fleet = await RedisFleet.start({ redis: { args: ['--port', port, ...settings, ...soon] } });
+      const copy = await RedisServer.start(['--replicaof', '127.0.0.1', port]);
+      others.push(copy);
+      await eventually(
+        () => fleet.redis.ask((redis) => redis.info('replication')),
+        (info) => info.includes('min_slaves_good_slaves:1'),
+        30_000,
+      );
+      const proxy = await fleet.proxy();
+      const first = await fleet.replica('r1', ['store.failover=true']);
+      const second = await fleet.replica('r2', ['store.failover=true', `store.url=unix:${proxy.path}`]);
+      const token = fleet.mint();
+      expect(await reasonAt(second, token)).toBe('permitted');
+      // It cannot acknowledge, so it is waited for by the clock.
+      proxy.hold('up', 'down');
+      const order = revoke(first, jtiOrder(token, { waitMs: 10_000 }));
+      await eventually(
+        () => reasonAt(first, token),
+        (reason) => reason === 'revoked',
+      );
+      await copy.ask((redis) => redis.replicaof('NO', 'ONE'));
+      const { body } = await order;
+      expect(Number(body['boundMs'])).toBeLessThan(10_000);
+      expect(body['state']).not.toBe('enforced');
+      const id = String(body['id']);
+      const receipts = await readdir(join(first.dataDir, 'receipts')).catch(() => []);
+      expect(receipts.filter((file) => file.includes(id))).toEqual([]);
+      // The same master with its replica back is one again.
+      await copy.ask((redis) => redis.replicaof('127.0.0.1', Number(port)));
+      const state = async () => (await control(first, `/v1/revocations/${id}`)).body['state'];
+      expect(await eventually(state, (word) => word === 'enforced', 30_000)).toBe('enforced');
     },
     SCENE_MS,
   );
