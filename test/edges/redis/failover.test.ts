@@ -2,6 +2,10 @@
  * A Redis that another server may replace: what must be set for that, what is added to every wait, and that a master which
  * may not write any more is read nothing out of. And one that has replicas, without a word about it.
  */
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RedisFeedStore } from '../../../src/edges/redis/redis-feed-store.ts';
 import { epoch, revocation } from '../../support/feed-entries.ts';
@@ -53,7 +57,7 @@ async function untilWritable(master: RedisServer): Promise<void> {
   );
 }
 
-function storeOn({ socket }: RedisServer, failover = true): RedisFeedStore {
+function storeOn({ socket }: { readonly socket: string }, failover = true): RedisFeedStore {
   const server = { host: '', port: 0, path: socket };
   const store = new RedisFeedStore({ server, failover, fleet: 'f', replica: 'r' });
   stores.push(store);
@@ -117,6 +121,40 @@ describe('a Redis that another server may replace', () => {
     await expect(store.append('ep_1', revocation('r2'))).rejects.toMatchObject({
       code: 'STORE_UNREACHABLE',
     });
+  });
+
+  it('is followed to whoever answers under its name, once it says that it is a replica itself', async () => {
+    const { master, replicas } = await startGroup(2);
+    for (const server of [master, ...replicas]) await set(server, { [TO_WRITE]: 1, [MAX_LAG]: 5 });
+    await untilWritable(master);
+    const [copy, other] = replicas as [RedisServer, RedisServer];
+    let named = master;
+    const taken: Socket[] = [];
+    const name = createServer((client) => {
+      const server = connect(named.socket);
+      taken.push(client, server);
+      client.pipe(server).pipe(client);
+    });
+    const socket = join(master.dir, 'name.sock');
+    await once(name.listen(socket), 'listening');
+    const store = storeOn({ socket });
+    const { runId } = await store.open();
+    named = copy;
+    await copy.ask((redis) => redis.replicaof('NO', 'ONE'));
+    const copyPort = String(await freePort());
+    await copy.ask((redis) => redis.config('SET', 'port', copyPort));
+    for (const server of [master, other])
+      await server.ask((redis) => redis.replicaof('127.0.0.1', Number(copyPort)));
+    const newRunId = await copy.ask(async (redis) => {
+      const info = await redis.info();
+      return `${/run_id:(\w+)/.exec(info)?.[1]}.${/master_replid:(\w+)/.exec(info)?.[1]}`;
+    });
+    expect(newRunId).not.toBe(runId);
+    await expect
+      .poll(() => store.roster().catch(() => undefined), { timeout: 20_000 })
+      .toMatchObject({ runId: newRunId });
+    for (const one of taken) one.destroy();
+    name.close();
   });
 
   it('is judged again in each of its lifetimes: one that is weaker than the first is not believed', async () => {
