@@ -49,6 +49,19 @@ describe("a sidecar's user", () => {
     await as(INIT).call('FUNCTION', 'LOAD', 'REPLACE', text);
   });
 
+  it('does not call functions of another build: they are compared', async () => {
+    const other = '#!lua name=writ1\nredis.register_function("writ1_roster", function() return 1 end)\n';
+    await as(INIT).call('FUNCTION', 'LOAD', 'REPLACE', other);
+    const late = store();
+    await expect(late.open()).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('has, of another build, the functions writ1') as string,
+    });
+    await late.close();
+    const text = await readFile(`${ROOT}src/edges/redis/functions.lua`, 'utf8');
+    await as(INIT).call('FUNCTION', 'LOAD', 'REPLACE', text);
+  });
+
   it('can do all that a replica does', async () => {
     const one = store();
     const { runId, durability } = await one.open();

@@ -58,6 +58,25 @@ describe('a Redis at start', () => {
     expect(await storeOn(await open(...args)).open()).toMatchObject({ durability, exclusive: false });
   });
 
+  it('with the functions of another build is given ours, and that is said', async () => {
+    const server = await open();
+    const other = '#!lua name=writ1\nredis.register_function("writ1_roster", function() return 1 end)\n';
+    await server.ask((redis) => redis.function('LOAD', other));
+    const warnings: string[] = [];
+    const note = (sentence: string) => void warnings.push(sentence);
+    const log = { info: note, warn: note, error: note };
+    const openWith = async () => {
+      const address = { host: '', port: 0, path: server.socket };
+      const store = new RedisFeedStore({ server: address, fleet: 'f', replica: 'r', log });
+      stores.push(store);
+      await store.open();
+    };
+    expect(await openWith().then(() => 'open', String)).toBe('open');
+    expect(warnings).toEqual(['the functions in the store were those of another build, and were replaced']);
+    await openWith();
+    expect(warnings).toHaveLength(1);
+  });
+
   it('that is not there is said, in time', async () => {
     const startedMs = performance.now();
     await expect(storeOn({ socket: '/tmp/writ-no-redis.sock' }, 300).open()).rejects.toMatchObject({
