@@ -20,7 +20,7 @@ import {
   revoke,
   statementOf,
 } from '../support/scene.ts';
-import { Sentinels } from '../support/sentinels.ts';
+import { SENTINEL_PASSWORD, Sentinels } from '../support/sentinels.ts';
 import type { WritProcess } from '../support/writ-process.ts';
 
 const SCENE_MS = 120_000;
@@ -55,9 +55,11 @@ describe('a fleet behind Sentinels', () => {
       const { dir, ports, servers } = sentinels;
       await writeFile(join(dir, 'writ.pass'), 'change-me\n');
       await writeFile(join(dir, 'init.pass'), 'change-me-too\n');
+      await writeFile(join(dir, 'sentinel.pass'), `${SENTINEL_PASSWORD}\n`);
       const sets = [
         'store.url=redis://writ@writ',
         `store.passwordFile=${join(dir, 'writ.pass')}`,
+        `store.sentinel.passwordFile=${join(dir, 'sentinel.pass')}`,
         `store.sentinel.urls=${JSON.stringify(ports.map((port) => `redis://127.0.0.1:${port}`))}`,
       ];
       const asSets = ['store.kind=redis', ...sets].flatMap((one) => ['--set', one]);

@@ -17,6 +17,8 @@ import { ROOT } from './writ-process.ts';
 
 const DEPLOY = `${ROOT}deploy/redis/`;
 const ADMIN = { username: 'admin', password: 'x' };
+/** Of the Sentinels themselves. */
+export const SENTINEL_PASSWORD = 'sentinels-only';
 
 export interface Server {
   readonly redis: RedisServer;
@@ -106,7 +108,10 @@ export class Sentinels {
 async function sentinelConf(port: number, masterPort: number): Promise<string> {
   const text = await readFile(`${DEPLOY}sentinel.conf`, 'utf8');
   const replaced: [string, string][] = [
-    ['port 26379', `port ${port}`],
+    [
+      'port 26379',
+      `port ${port}\nrequirepass ${SENTINEL_PASSWORD}\nsentinel sentinel-pass ${SENTINEL_PASSWORD}`,
+    ],
     ['monitor writ 127.0.0.1 6379 2', `monitor writ 127.0.0.1 ${masterPort} 2`],
     ['down-after-milliseconds writ 3000', 'down-after-milliseconds writ 500'],
     ['failover-timeout writ 30000', 'failover-timeout writ 5000'],
@@ -120,6 +125,7 @@ async function sentinelConf(port: number, masterPort: number): Promise<string> {
 async function askSentinel(port: number, [command, ...args]: [string, ...string[]]): Promise<unknown> {
   const redis = new Redis({
     port,
+    password: SENTINEL_PASSWORD,
     retryStrategy: () => 20,
     maxRetriesPerRequest: null,
     disableClientInfo: true,
