@@ -21,6 +21,7 @@ import { openPolicy } from './edges/opa/engine.ts';
 import { loadSigningKeys } from './edges/opa/signing-keys.ts';
 import { openClock } from './edges/system/clock.ts';
 import { makeDataDir } from './edges/system/files.ts';
+import { openHeldEpoch } from './edges/system/held-epoch.ts';
 import {
   fingerprintKeyOf,
   loadAdminToken,
@@ -74,6 +75,7 @@ import { Reopener } from './flows/reopen.ts';
 import { Reviewer } from './flows/review.ts';
 import { Revoker } from './flows/revoke.ts';
 import { Tree } from './flows/tree.ts';
+import { Vouching } from './flows/vouch.ts';
 import { controlPlane } from './http/control-plane.ts';
 import { dataPlane } from './http/data-plane.ts';
 import { DecisionIds } from './http/decision-answer.ts';
@@ -224,7 +226,9 @@ async function open(
     log,
     crashPoint,
   });
-  const reopener = new Reopener({ ...feed, ledger, members, log });
+  const held = await openHeldEpoch(dataDir);
+  const vouching = new Vouching({ ...feed, members, ledger, held, exclusive: facts.exclusive });
+  const reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
   const joiner = new Joiner({
     ...feed,
     ledger,
@@ -240,6 +244,7 @@ async function open(
   const renewer = new Renewer({
     ...feed,
     follower,
+    vouching,
     leaseMs,
     table,
     tree,
@@ -356,6 +361,7 @@ async function open(
   const replica = new Replica({
     joiner,
     reopener,
+    vouching,
     renewer,
     appender,
     lease,

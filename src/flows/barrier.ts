@@ -21,6 +21,13 @@ interface Watched {
   readonly text: string | undefined;
 }
 
+export interface Reading {
+  /** As `send` gave it. */
+  readonly number: number;
+  /** When it was received. */
+  readonly at: Instant;
+}
+
 export type ReplicaState = 'acknowledged' | 'fenced' | 'left' | 'outstanding';
 
 export interface ReplicaStanding {
@@ -38,6 +45,8 @@ export interface BarrierQuestion {
   readonly position: Position;
   readonly epochId: string;
   readonly appendedAt: Instant;
+  /** The number of the last reading that may have been sent before the append replied. */
+  readonly sentBefore: number;
   /** True when no store but this process's own can grant leases: a young table is then the whole table. */
   readonly exclusive: boolean;
   /** `wait`: only the clock may say it. */
@@ -56,14 +65,27 @@ export class LeaseTable {
   #rows = new Map<string, Watched>();
   #epochId: string | undefined;
   #watchedSince: Instant | undefined;
+  #sent = 0;
+  #observed = 0;
 
   constructor(term: LeaseTerm, members: Members) {
     this.#term = term;
     this.#members = members;
   }
 
-  /** Takes in one reading that was received at `at`. Rows that are missing from it are remembered. */
-  observe(epochId: string | undefined, rows: readonly LeaseRow[], at: Instant): void {
+  /** Before a reading is sent. Returns its number: they count up. */
+  send(): number {
+    return (this.#sent += 1);
+  }
+
+  /** The number of the reading that was sent last. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** Takes in the rows of a reading that was sent as `number` and received at `at`. What is missing from it is remembered. */
+  observe(epochId: string, rows: readonly LeaseRow[], { number, at }: Reading): void {
+    this.#observed = number;
     if (epochId !== this.#epochId) {
       this.#epochId = epochId;
       this.#rows = new Map();
@@ -86,7 +108,7 @@ export class LeaseTable {
     }));
   }
 
-  /** Judges from what has been observed. The caller has observed a reading that was sent after the append replied. */
+  /** Judges from what has been observed; nothing is over by acknowledgement before a reading that was sent after the append replied. */
   judge(question: BarrierQuestion, now: Instant): BarrierAnswer {
     const byWait = waitedMs(question.appendedAt, now) >= enforcedByWaitMs(this.#term);
     const standings = [...this.#rows].map(([incarnation, row]) =>
@@ -96,10 +118,9 @@ export class LeaseTable {
       return { standings: standings.map((one) => overByClock(one, question, this.#term)), rule: 'wait' };
     const isAllOver = standings.length > 0 && standings.every(({ state }) => state !== 'outstanding');
     const isWatched = question.exclusive || this.#isWatchedFor(leaseOverMs(this.#term), now);
-    return {
-      standings,
-      rule: question.mode === 'acknowledged' && isAllOver && isWatched ? 'acknowledged' : undefined,
-    };
+    // An older reading may lack whoever took a lease since (THREATS 10.1).
+    const isJudged = question.mode === 'acknowledged' && this.#observed > question.sentBefore;
+    return { standings, rule: isJudged && isAllOver && isWatched ? 'acknowledged' : undefined };
   }
 
   #watch(row: LeaseRow, known: Watched | undefined, at: Instant): Watched {

@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { signAcknowledgement } from '../../src/evidence/acknowledgement.ts';
 import type { LeaseTerm } from '../../src/feed/lease.ts';
 import { Members } from '../../src/feed/members.ts';
+import type { Reading } from '../../src/flows/barrier.ts';
 import { LeaseTable } from '../../src/flows/barrier.ts';
+import type { Instant } from '../../src/kernel/clock.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
 import { joinedLine } from '../support/joined-line.ts';
 
@@ -29,6 +31,9 @@ function acknowledged(
   return signAcknowledgement({ ...fixed, ...said, incarnation, outcomes: [] }, key);
 }
 
+/** A reading that was sent after everything else, received then. */
+const READ = (at: Instant): Reading => ({ number: 1, at });
+
 function tableOf(term: LeaseTerm = TERM): LeaseTable {
   const members = new Members();
   members.apply(joinedLine('inc_a', KEY));
@@ -41,6 +46,7 @@ const question = (appendedMs: number, over: object = {}) =>
     position: POSITION,
     epochId: 'ep_1',
     appendedAt: AT(appendedMs),
+    sentBefore: 0,
     exclusive: true,
     mode: 'acknowledged',
     ...over,
@@ -50,7 +56,7 @@ describe('the barrier', () => {
   it('takes an acknowledgement of this epoch that reaches the entry, signed by whose row it is', () => {
     const judged = (text: string | undefined) => {
       const table = tableOf();
-      table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement: text }], AT(0));
+      table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement: text }], READ(AT(0)));
       return table.judge(question(0), AT(1)).standings[0]?.state;
     };
     expect(judged(acknowledged('inc_a'))).toBe('acknowledged');
@@ -67,7 +73,7 @@ describe('the barrier', () => {
     const table = tableOf();
     expect(table.judge(question(0), AT(1))).toEqual({ standings: [], rule: undefined });
     const row = { incarnation: 'inc_a', renewals: 1, acknowledgement: acknowledged('inc_a') };
-    table.observe('ep_1', [row], AT(0));
+    table.observe('ep_1', [row], READ(AT(0)));
     expect(table.judge(question(0), AT(1)).rule).toBe('acknowledged');
     expect(table.judge(question(0, { exclusive: false }), AT(3_000)).rule).toBeUndefined();
     expect(table.judge(question(0, { exclusive: false }), AT(3_100)).rule).toBe('acknowledged');
@@ -78,7 +84,7 @@ describe('the barrier', () => {
     const table = tableOf({ ...TERM, splitMs: 7_000 });
     const quiet = { incarnation: 'inc_b', renewals: 1, acknowledgement: undefined };
     const row = { incarnation: 'inc_a', renewals: 1, acknowledgement: acknowledged('inc_a') };
-    table.observe('ep_1', [row, quiet], AT(0));
+    table.observe('ep_1', [row, quiet], READ(AT(0)));
     const judged = (ms: number, over: object = {}) => {
       const { standings, rule } = table.judge(question(0, { exclusive: false, ...over }), AT(ms));
       return [standings[1]?.state, rule];
@@ -89,19 +95,29 @@ describe('the barrier', () => {
     expect(judged(10_252, { mode: 'wait' })).toEqual(['fenced', 'wait']);
   });
 
+  it('is not passed by a reading that was sent before the append replied (THREATS 10.1)', () => {
+    const table = tableOf();
+    const row = { incarnation: 'inc_a', renewals: 1, acknowledgement: acknowledged('inc_a') };
+    const before = table.send();
+    table.observe('ep_1', [row], { number: before, at: AT(0) });
+    expect(table.judge(question(0, { sentBefore: table.sent }), AT(1)).rule).toBeUndefined();
+    table.observe('ep_1', [row], { number: table.send(), at: AT(1) });
+    expect(table.judge(question(0, { sentBefore: before }), AT(2)).rule).toBe('acknowledged');
+  });
+
   it('counts quiet from the receipt of the first reading that showed the counter, and a renewal begins it anew', () => {
     const table = tableOf();
     const row = (renewals: number) => ({ incarnation: 'inc_b', renewals, acknowledgement: undefined });
-    table.observe('ep_1', [row(1)], AT(0));
-    table.observe('ep_1', [row(1)], AT(3_000));
+    table.observe('ep_1', [row(1)], READ(AT(0)));
+    table.observe('ep_1', [row(1)], READ(AT(3_000)));
     expect(table.judge(question(3_000), AT(3_100)).standings[0]).toMatchObject({
       state: 'fenced',
       notLaterThan: AT(3_100),
     });
-    table.observe('ep_1', [row(2)], AT(3_100));
+    table.observe('ep_1', [row(2)], READ(AT(3_100)));
     expect(table.judge(question(3_000), AT(6_000)).standings[0]?.state).toBe('outstanding');
     // A row that is missing from a later reading is remembered.
-    table.observe('ep_1', [], AT(6_100));
+    table.observe('ep_1', [], READ(AT(6_100)));
     expect(table.judge(question(6_000), AT(6_110)).standings).toHaveLength(1);
     expect(table.rows()).toEqual([{ incarnation: 'inc_b', acknowledgement: undefined, since: AT(3_100) }]);
   });
@@ -112,7 +128,7 @@ describe('the barrier', () => {
       table.observe(
         'ep_1',
         [{ incarnation: 'inc_stranger', renewals: ms, acknowledgement: undefined }],
-        AT(ms),
+        READ(AT(ms)),
       );
     }
     expect(table.judge(question(0), AT(3_251)).rule).toBeUndefined();
@@ -125,8 +141,8 @@ describe('the barrier', () => {
 
   it('forgets the rows of an epoch that is over', () => {
     const table = tableOf();
-    table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement: undefined }], AT(0));
-    table.observe('ep_2', [], AT(10));
+    table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement: undefined }], READ(AT(0)));
+    table.observe('ep_2', [], READ(AT(10)));
     expect(table.rows()).toEqual([]);
   });
 });

@@ -173,6 +173,7 @@ describe('a renewal', () => {
 
   it('adopts no lease before what it brought is on disk', async () => {
     const replica = await make().start();
+    await settle();
     const disk = Promise.withResolvers<void>();
     replica.ledger.onKeep = () => disk.promise;
     const before = replica.lease.freshForMs(replica.clock.now());
@@ -240,7 +241,7 @@ describe('a renewal', () => {
     const replica = await make().start();
     replica.store.renew = () => Promise.resolve({ kind: 'stale', reason: 'cloned' });
     await pass(replica.clock, 600);
-    expect(replica.renewer.state).toBe('stale');
+    expect(replica.renewer.state).toBe('cloned');
     expect(replica.lease.isFresh(replica.clock.now())).toBe(false);
   });
 

@@ -468,7 +468,7 @@ const APPLYING: readonly Removal[] = [
   {
     name: 'what does not continue the history is indexed before that is noticed',
     file: 'src/flows/follow.ts',
-    find: '    cursor.check(line);\n',
+    find: '    await pace.run(cursor.checking(lines));\n',
     replace: '',
     test: follow('of which nothing is ours leaves nothing in the index'),
   },

@@ -12,7 +12,16 @@ import { RedisFleet } from '../support/redis-fleet.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import type { CliRun } from '../support/run-cli.ts';
 import { runCli } from '../support/run-cli.ts';
-import { control, evaluate, eventually, jtiOrder, reasonOf, revoke, statementOf } from '../support/scene.ts';
+import {
+  control,
+  evaluate,
+  eventually,
+  jtiOrder,
+  reasonOf,
+  revoke,
+  statementOf,
+  untilPermitted,
+} from '../support/scene.ts';
 import type { WritProcess } from '../support/writ-process.ts';
 import { ROOT, makeDataDir, removeDataDir } from '../support/writ-process.ts';
 
@@ -42,7 +51,10 @@ async function start(...tls: readonly string[]): Promise<void> {
   url = `${tls.length === 0 ? 'redis' : 'rediss'}://writ@127.0.0.1:${port}`;
   const ports = [tls.length === 0 ? '--port' : '--tls-port', String(port)];
   const args = [...ports, '--aclfile', join(work, 'users.acl'), ...tls];
-  fleet = await RedisFleet.start({ redis: { conf: CONF, args, auth: { username: 'admin', password: 'x' } } });
+  fleet = await RedisFleet.start({
+    lease: '2s',
+    redis: { conf: CONF, args, auth: { username: 'admin', password: 'x' } },
+  });
 }
 
 function replica(name: string, ...more: readonly string[]): Promise<WritProcess> {
@@ -77,8 +89,7 @@ describe('a fleet on the Redis of deploy/redis', () => {
       expect(outcomeOf(await init())).toBe('there already');
       const [first, second] = [await replica('r1'), await replica('r2')];
       const token = fleet.mint();
-      for (const writ of [first, second])
-        expect(reasonOf(await evaluate(writ, token.token))).toBe('permitted');
+      for (const writ of [first, second]) expect(await untilPermitted(writ, token.token)).toBe('permitted');
       const { body } = await revoke(first, jtiOrder(token));
       expect(body).toMatchObject({ state: 'enforced', replicas: [{}, {}] });
       for (const writ of [first, second]) expect(reasonOf(await evaluate(writ, token.token))).toBe('revoked');
@@ -94,12 +105,7 @@ describe('a fleet on the Redis of deploy/redis', () => {
       expect(first.log.join('\n')).toContain(MISSING);
       expect(outcomeOf(await init())).toBe('loaded');
       const fresh = fleet.mint();
-      expect(
-        await eventually(
-          async () => reasonOf(await evaluate(first, fresh.token)),
-          (reason) => reason === 'permitted',
-        ),
-      ).toBe('permitted');
+      expect(await untilPermitted(first, fresh.token)).toBe('permitted');
     },
     SCENE_MS,
   );
@@ -121,7 +127,7 @@ describe('a fleet on the Redis of deploy/redis', () => {
       expect(second.log.join('\n')).toContain(
         'the functions in the store were those of another build, and were replaced',
       );
-      expect(reasonOf(await evaluate(second, fleet.mint().token))).toBe('permitted');
+      expect(await untilPermitted(second, fleet.mint().token)).toBe('permitted');
       expect(outcomeOf(await init())).toBe('there already');
     },
     SCENE_MS,
@@ -147,7 +153,7 @@ describe('a fleet on the Redis of deploy/redis', () => {
         const writ = await replica('r1');
         expect(await readiness(writ)).toContain('store.failover is not set');
         const token = fleet.mint();
-        expect(reasonOf(await evaluate(writ, token.token))).toBe('permitted');
+        expect(await untilPermitted(writ, token.token)).toBe('permitted');
         const { body } = await revoke(writ, jtiOrder(token));
         const receipt = (await control(writ, String(body['receipt']))).text;
         expect(statementOf(receipt)['weakened']).toContainEqual(
@@ -172,7 +178,7 @@ describe('a fleet on the Redis of deploy/redis', () => {
       expect(outcomeOf(await init('--set', trusted))).toBe('loaded');
       const writ = await replica('r1', trusted);
       const token = fleet.mint();
-      expect(reasonOf(await evaluate(writ, token.token))).toBe('permitted');
+      expect(await untilPermitted(writ, token.token)).toBe('permitted');
       expect((await revoke(writ, jtiOrder(token))).body).toMatchObject({ state: 'enforced' });
     },
     SCENE_MS,

@@ -19,13 +19,14 @@ import {
   reasonOf,
   revoke,
   statementOf,
+  untilPermitted,
 } from '../support/scene.ts';
 import { SENTINEL_PASSWORD, Sentinels } from '../support/sentinels.ts';
 import type { WritProcess } from '../support/writ-process.ts';
 
 const SCENE_MS = 120_000;
 const MAX_LAG_S = 3;
-const BOUND_MS = enforcedByWaitMs({ leaseMs: 1_000, epsMs: EPS_MS, splitMs: (MAX_LAG_S + 2) * 1_000 });
+const BOUND_MS = enforcedByWaitMs({ leaseMs: 2_000, epsMs: EPS_MS, splitMs: (MAX_LAG_S + 2) * 1_000 });
 
 let fleet: RedisFleet;
 const others: { remove(): Promise<void> }[] = [];
@@ -66,11 +67,11 @@ describe('a fleet behind Sentinels', () => {
       const user = ['--user', 'writ-init', '--password-file', join(dir, 'init.pass')];
       expect(await runCli(['store', 'init', ...asSets, ...user])).toMatchObject({ code: 0, problems: '' });
 
-      fleet = await RedisFleet.start({ server: servers[0]!.redis });
+      fleet = await RedisFleet.start({ lease: '2s', server: servers[0]!.redis });
       const replicas = [await fleet.replica('r1', sets), await fleet.replica('r2', sets)];
       const [first] = replicas as [WritProcess, WritProcess];
       const dead = fleet.mint();
-      for (const writ of replicas) expect(await reasonAt(writ, dead)).toBe('permitted');
+      for (const writ of replicas) expect(await untilPermitted(writ, dead.token)).toBe('permitted');
       expect((await revoke(first, jtiOrder(dead, { waitMs: 30_000 }))).body).toMatchObject({
         state: 'enforced',
         boundMs: BOUND_MS,
@@ -104,7 +105,7 @@ describe('a fleet behind Sentinels', () => {
       expect(servers.slice(1).map(({ port }) => port)).toContain(await sentinels.masterPort());
 
       const next = fleet.mint();
-      for (const writ of replicas) expect(await reasonAt(writ, next)).toBe('permitted');
+      for (const writ of replicas) expect(await untilPermitted(writ, next.token)).toBe('permitted');
       const { body } = await revoke(first, jtiOrder(next, { waitMs: 30_000 }));
       expect(body).toMatchObject({ state: 'enforced', boundMs: BOUND_MS, replicas: [{}, {}] });
       for (const writ of replicas)
@@ -127,7 +128,7 @@ describe('a fleet behind Sentinels', () => {
           20_000,
         ),
       ).toSatisfy(isDemoted);
-      for (const writ of replicas) expect(await reasonAt(writ, fleet.mint())).toBe('permitted');
+      for (const writ of replicas) expect(await untilPermitted(writ, fleet.mint().token)).toBe('permitted');
     },
     SCENE_MS,
   );
@@ -140,7 +141,10 @@ describe('a master that was replaced and does not know', () => {
       const port = String(await freePort());
       const settings = ['--min-replicas-to-write', '1', '--min-replicas-max-lag', '2'];
       const soon = ['--repl-diskless-sync-delay', '0'];
-      fleet = await RedisFleet.start({ redis: { args: ['--port', port, ...settings, ...soon] } });
+      fleet = await RedisFleet.start({
+        lease: '2s',
+        redis: { args: ['--port', port, ...settings, ...soon] },
+      });
       const copy = await RedisServer.start(['--replicaof', '127.0.0.1', port]);
       others.push(copy);
       await eventually(
@@ -152,7 +156,7 @@ describe('a master that was replaced and does not know', () => {
       const first = await fleet.replica('r1', ['store.failover=true']);
       const second = await fleet.replica('r2', ['store.failover=true', `store.url=unix:${proxy.path}`]);
       const token = fleet.mint();
-      expect(await reasonAt(second, token)).toBe('permitted');
+      expect(await untilPermitted(second, token.token)).toBe('permitted');
       // It cannot acknowledge, so it is waited for by the clock.
       proxy.hold('up', 'down');
       const order = revoke(first, jtiOrder(token, { waitMs: 10_000 }));

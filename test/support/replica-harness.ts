@@ -44,6 +44,8 @@ import { Reopener } from '../../src/flows/reopen.ts';
 import type { RevocationOrder } from '../../src/flows/revoke.ts';
 import { Revoker } from '../../src/flows/revoke.ts';
 import { Tree } from '../../src/flows/tree.ts';
+import type { HeldEpoch } from '../../src/flows/vouch.ts';
+import { Vouching } from '../../src/flows/vouch.ts';
 import { sha256 } from '../../src/kernel/digest.ts';
 import type { JsonObject } from '../../src/kernel/json.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
@@ -68,8 +70,18 @@ function countingRandom(seed: string): Random {
   return { bytes: (size) => sha256(`${seed} ${count++}`).subarray(0, size) };
 }
 
+class MemoryHeldEpoch implements HeldEpoch {
+  epochId: string | undefined;
+  isLeft = false;
+
+  async keep(epochId: string, isLeft: boolean): Promise<void> {
+    Object.assign(this, { epochId, isLeft });
+  }
+}
+
 /** What this replica has on its own disk; `fails` makes it unwritable. */
 export class MemoryLedger implements Ledger {
+  readonly held = new MemoryHeldEpoch();
   readonly lines: FeedLine[] = [];
   fails = false;
   /** Called before a line counts as durable. */
@@ -255,6 +267,7 @@ export class TestReplica {
   readonly follower: Follower;
   readonly joiner: Joiner;
   readonly reopener: Reopener;
+  readonly vouching: Vouching;
   readonly renewer: Renewer;
   readonly checker: Checker;
   readonly reviewer: Reviewer;
@@ -336,7 +349,11 @@ export class TestReplica {
       crashPoint,
     });
     const { follower } = this;
-    this.reopener = new Reopener({ ...feed, ledger, members, log });
+    const { held } = ledger;
+    const isOnlyOne = options.server === undefined;
+    this.vouching = new Vouching({ ...feed, members, ledger, held, exclusive: isOnlyOne });
+    const { vouching } = this;
+    this.reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
     const { reopener } = this;
     this.joiner = new Joiner({
       ...feed,
@@ -345,6 +362,7 @@ export class TestReplica {
     this.renewer = new Renewer({
       ...feed,
       follower,
+      vouching,
       leaseMs: LEASE_MS,
       table,
       tree,
@@ -424,6 +442,7 @@ export class TestReplica {
     this.replica = new Replica({
       joiner,
       reopener,
+      vouching,
       renewer,
       appender,
       lease,

@@ -69,6 +69,12 @@ export function reasonOf(reply: Reply): unknown {
   return contextOf(reply)['reason'];
 }
 
+/** Why it is not permitted, or `permitted`, as soon as it is: a replica that has just started waits for its first lease. */
+export function untilPermitted(writ: Running, token: string, deadlineMs = 20_000): Promise<unknown> {
+  const ask = async () => reasonOf(await evaluate(writ, token));
+  return eventually(ask, (reason) => reason === 'permitted', deadlineMs);
+}
+
 /** What a receipt states, unverified. */
 export function statementOf(receipt: string): Record<string, unknown> {
   const payload = /^statement [^.]+\.([^.]+)\./m.exec(receipt)?.[1] ?? '';
