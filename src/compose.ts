@@ -146,7 +146,7 @@ async function open(
   const random = systemRandom;
   const timer = systemTimer;
   await makeDataDir(dataDir);
-  const { store, ledger, facts } = await openFeed({ config, random, crashPoint }, lifetime);
+  const { store, ledger, facts } = await openFeed({ config, random, log, crashPoint }, lifetime);
   if (facts.cutTail !== undefined)
     log.warn('a torn tail of the journal was cut', { count: facts.cutTail.bytes });
 
@@ -190,7 +190,8 @@ async function open(
   const issuers = [...config.issuers.map(openWith), ...(dev === undefined ? [] : [dev.issuer])];
   const verifier = verifierOf(issuers);
 
-  const term = { leaseMs, epsMs: EPS_MS };
+  const { splitMs = 0 } = facts;
+  const term = { leaseMs, epsMs: EPS_MS, splitMs };
   const cursor = new Cursor();
   const members = new Members();
   const lease = new Lease(term);
@@ -272,11 +273,15 @@ async function open(
     hasMemo: config.policy.memo,
   });
   const idempotencyHmacKey = deriveKey(fleetKey, 'writ idempotency');
+  const weakenedByStore = [
+    ...(facts.durability === 'durable' ? [] : [NOT_FSYNCED]),
+    ...(facts.weakened ?? []),
+  ];
+  for (const detail of weakenedByStore) log.warn('the store weakens a promise', { detail });
   const weakened = [
     ...(config.bootstrap ? ['an empty store opens by itself (bootstrap)'] : []),
-    ...(facts.durability === 'durable' ? [] : [NOT_FSYNCED]),
+    ...weakenedByStore,
   ];
-  if (facts.durability !== 'durable') log.warn('the store weakens a promise', { detail: NOT_FSYNCED });
   const revoker = new Revoker({
     ...feed,
     members,
@@ -413,7 +418,7 @@ async function open(
         nowMs: clock.now().wallMs,
         clockSkewS: config.clockSkewMs / 1000,
         credentialLifeMaxS: config.credentialLifeMaxMs / 1000,
-        leaseS: leaseMs / 1000,
+        leaseS: (leaseMs + splitMs) / 1000,
         revocationClaims: config.revocationClaims,
         handleOfToken: (token) => verifier.handleOfToken(token),
       }),
@@ -425,6 +430,7 @@ async function open(
       skewBackMs: clock.skewBackMs,
       issuersWithoutKeys: issuersWithoutKeys(issuers),
       targets: view.size,
+      weakenedByStore,
       isRecording: config.telemetry.decisionLog.required ? opened?.decisionLog.isRecording : undefined,
     });
   // Loaded here, before anyone can ask: it takes the loop tens of milliseconds.
@@ -643,7 +649,7 @@ interface Feed {
 }
 
 async function openFeed(
-  { config, random, crashPoint }: { config: Config; random: Random; crashPoint: CrashPoint },
+  { config, random, log, crashPoint }: { config: Config; random: Random; log: Log; crashPoint: CrashPoint },
   lifetime: Lifetime,
 ): Promise<Feed> {
   const { dataDir, fleet, replica } = config;
@@ -657,7 +663,8 @@ async function openFeed(
   const { serverOf } = await import('./edges/redis/server-address.ts');
   const { ledger, cutTail } = await LocalLedger.open(join(dataDir, 'ledger'), crashPoint);
   lifetime.own('ledger', () => ledger.close());
-  const store = new RedisFeedStore({ server: await serverOf(config.store), fleet, replica });
+  const { failover } = config.store;
+  const store = new RedisFeedStore({ server: await serverOf(config.store), failover, fleet, replica, log });
   lifetime.own('feed store', () => store.close());
   const facts = await store.open();
   return { store, ledger, facts: cutTail === undefined ? facts : { ...facts, cutTail } };

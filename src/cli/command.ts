@@ -16,6 +16,8 @@ import { addRevoke } from './revoke.ts';
 import { addServe } from './serve.ts';
 import type { ServePorts } from './serve.ts';
 import type { Surroundings } from './server-options.ts';
+import type { StorePorts } from './store.ts';
+import { addStore } from './store.ts';
 import type { Terminal } from './terminal.ts';
 import { addVerify } from './verify.ts';
 
@@ -25,6 +27,7 @@ export interface CliOptions {
   readonly version: string;
   readonly serve: ServePorts;
   readonly policy: PolicyPorts;
+  readonly store: StorePorts;
 }
 
 /** Runs `argv` (without node and script) and returns what the process should exit with. Never rejects. */
@@ -58,6 +61,7 @@ function createProgram(ports: CliPorts, options: CliOptions): Command {
   addOverview(program, ports);
   addKeys(program, ports);
   addVerify(program, ports);
+  addStore(program, ports, options.version, options.store);
   const policy = policyCommand(options.policy);
   addLivePolicy(policy, ports);
   program.addCommand(policy);

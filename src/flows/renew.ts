@@ -13,7 +13,7 @@ import { ORIGIN, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
 import { ageMs, epochS, renderInstant } from '../kernel/clock.ts';
 import { toBase64Url } from '../kernel/digest.ts';
-import { WritError, isWritError } from '../kernel/error.ts';
+import { WritError, explanationOf, isWritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
@@ -69,6 +69,7 @@ export class Renewer {
   #acknowledgement: string | undefined;
   #acknowledged = '';
   #state: RenewState = 'starting';
+  #problem: string | undefined;
   #joined: Joined = { epochId: '', at: ORIGIN };
   #heard: HeardClosing | undefined;
 
@@ -78,6 +79,11 @@ export class Renewer {
 
   get state(): RenewState {
     return this.#state;
+  }
+
+  /** Why the last renewal could not be made, as the store says it; undefined when it was. */
+  get problem(): string | undefined {
+    return this.#problem;
   }
 
   /** Which epoch to hold leases of; the cursor may still be in an earlier one. */
@@ -137,14 +143,20 @@ export class Renewer {
       const reply = await store.renew(request);
       // The answered one stays: the store finds the nonce it took last among those a request names.
       this.#nonces = this.#nonces.slice(-1);
+      this.#problem = undefined;
       await this.#take(reply, sent);
     } catch (error) {
       this.#state = isWritError(error, 'PROOF_INVALID') ? 'diverged' : 'unreachable';
+      this.#problem = explanationOf(error);
       // A store that does not answer may answer again within the lease. After anything else (it cannot be written, its
       // history is not ours, the view is torn) nothing more is allowed on the old one.
       if (!isWritError(error, 'STORE_UNREACHABLE')) lease.drop();
       if (before !== this.#state)
-        this.#ports.log.error('no lease was renewed', { reason: this.#state, code: codeOf(error) });
+        this.#ports.log.error('no lease was renewed', {
+          reason: this.#state,
+          code: codeOf(error),
+          detail: this.#problem,
+        });
     }
     this.#endWhatIsOver();
     if (before !== this.#state)

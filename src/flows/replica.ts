@@ -6,7 +6,7 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { Lease } from '../feed/lease.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
-import { isWritError } from '../kernel/error.ts';
+import { explanationOf, isWritError } from '../kernel/error.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
@@ -50,6 +50,8 @@ export interface OutsideFacts {
   /** Issuers whose keys cannot be had now. */
   readonly issuersWithoutKeys: readonly string[];
   readonly targets: number;
+  /** What the store makes weaker than it should be. */
+  readonly weakenedByStore?: readonly string[];
   /** Whether lines are written where every answer must have one; undefined where none must. */
   readonly isRecording: boolean | undefined;
 }
@@ -114,6 +116,7 @@ export class Replica {
     skewBackMs,
     issuersWithoutKeys,
     targets,
+    weakenedByStore = [],
     isRecording,
   }: OutsideFacts): readonly Readiness[] {
     const { renewer, cursor, lease, clock } = this.#ports;
@@ -130,7 +133,11 @@ export class Replica {
             ? 'every issuer has keys'
             : `no keys: ${issuersWithoutKeys.join(', ')}`,
       },
-      { name: 'store', ok: renewer.state === 'lease', detail: renewer.state },
+      {
+        name: 'store',
+        ok: renewer.state === 'lease',
+        detail: [renewer.state, this.#failure ?? renewer.problem ?? [], weakenedByStore].flat(2).join('; '),
+      },
       this.#epochCheck(),
       { name: 'lease', ok: freshForMs > 0, detail: freshForMs > 0 ? `fresh for ${freshForMs} ms` : 'fenced' },
       {
@@ -184,9 +191,10 @@ export class Replica {
       }
       this.#failure = undefined;
     } catch (error) {
+      const failure = explanationOf(error);
       const code = isWritError(error) ? error.code : 'INTERNAL';
-      if (code !== this.#failure) log.error('the feed could not be joined', { code });
-      this.#failure = code;
+      if (failure !== this.#failure) log.error('the feed could not be joined', { code, detail: failure });
+      this.#failure = failure;
     }
     return this.#isJoined;
   }

@@ -68,3 +68,8 @@ export class WritError extends Error {
 export function isWritError(error: unknown, ...codes: ErrorCode[]): error is WritError {
   return error instanceof WritError && (codes.length === 0 || codes.includes(error.code));
 }
+
+/** What an operator is told of a failure: an error of ours says it itself, any other says nothing. */
+export function explanationOf(error: unknown): string {
+  return isWritError(error) ? error.message : 'something unforeseen happened';
+}

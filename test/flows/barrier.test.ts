@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { signAcknowledgement } from '../../src/evidence/acknowledgement.ts';
+import type { LeaseTerm } from '../../src/feed/lease.ts';
 import { Members } from '../../src/feed/members.ts';
 import type { Reading } from '../../src/flows/barrier.ts';
 import { LeaseTable } from '../../src/flows/barrier.ts';
@@ -33,11 +34,11 @@ function acknowledged(
 /** A reading that was sent after everything else, received then. */
 const READ = (at: Instant): Reading => ({ number: 1, at });
 
-function tableOf(): LeaseTable {
+function tableOf(term: LeaseTerm = TERM): LeaseTable {
   const members = new Members();
   members.apply(joinedLine('inc_a', KEY));
   members.apply(joinedLine('inc_b', OTHER));
-  return new LeaseTable(TERM, members);
+  return new LeaseTable(term, members);
 }
 
 const question = (appendedMs: number, over: object = {}) =>
@@ -77,6 +78,21 @@ describe('the barrier', () => {
     expect(table.judge(question(0, { exclusive: false }), AT(3_000)).rule).toBeUndefined();
     expect(table.judge(question(0, { exclusive: false }), AT(3_100)).rule).toBe('acknowledged');
     expect(table.judge(question(0, { mode: 'wait' }), AT(3_100)).rule).toBeUndefined();
+  });
+
+  it('waits longer, by every rule, where a store that was replaced may go on granting leases', () => {
+    const table = tableOf({ ...TERM, splitMs: 7_000 });
+    const quiet = { incarnation: 'inc_b', renewals: 1, acknowledgement: undefined };
+    const row = { incarnation: 'inc_a', renewals: 1, acknowledgement: acknowledged('inc_a') };
+    table.observe('ep_1', [row, quiet], READ(AT(0)));
+    const judged = (ms: number, over: object = {}) => {
+      const { standings, rule } = table.judge(question(0, { exclusive: false, ...over }), AT(ms));
+      return [standings[1]?.state, rule];
+    };
+    expect(judged(10_051)).toEqual(['outstanding', undefined]);
+    expect(judged(10_052)).toEqual(['fenced', 'acknowledged']);
+    expect(judged(10_251, { mode: 'wait' })).toEqual(['fenced', undefined]);
+    expect(judged(10_252, { mode: 'wait' })).toEqual(['fenced', 'wait']);
   });
 
   it('is not passed by a reading that was sent before the append replied (THREATS 10.1)', () => {

@@ -1230,6 +1230,46 @@ const EVIDENCE: readonly Removal[] = [
   },
 ];
 
+/** What keeps `enforced` true where another Redis may take over. */
+const FAILOVER: readonly Removal[] = [
+  {
+    name: 'a master that was replaced is not waited for',
+    file: 'src/feed/lease.ts',
+    find: ' + (term.splitMs ?? 0)',
+    replace: '',
+    test: test('flows/barrier', 'waits longer, by every rule'),
+  },
+  {
+    name: 'a master may go on with a minority of the servers',
+    file: 'src/edges/redis/server-facts.ts',
+    find: 'Math.ceil(replicas / 2)',
+    replace: '1',
+    test: test('edges/redis/failover', 'must lose its writes'),
+  },
+  {
+    name: 'a master that may not write is read from',
+    file: 'src/edges/redis/functions.lua',
+    find: "redis.register_function('writ1_roster', roster)",
+    replace:
+      "redis.register_function{ function_name = 'writ1_roster', callback = roster, flags = { 'no-writes' } }",
+    test: test('edges/redis/failover', 'is read nothing out of'),
+  },
+  {
+    name: 'a server is judged once, whatever takes its place',
+    file: 'src/edges/redis/redis-feed-store.ts',
+    find: '    if (runId !== this.#judgedRunId) await this.#examineAgain(runId);\n',
+    replace: '',
+    test: test('edges/redis/failover', 'is judged again'),
+  },
+  {
+    name: 'functions of another build are called',
+    file: 'src/edges/redis/functions.ts',
+    find: "=== text ? 'equal' : 'other'",
+    replace: "=== text ? 'equal' : 'equal'",
+    test: test('edges/redis/server-facts', 'with the functions of another build'),
+  },
+];
+
 export const REMOVALS: readonly Removal[] = [
   ...SPELLING,
   ...HEADER,
@@ -1260,4 +1300,5 @@ export const REMOVALS: readonly Removal[] = [
     test: test('config/shown', 'shows no query of a URL'),
   },
   ...POLICIES,
+  ...FAILOVER,
 ];

@@ -447,5 +447,7 @@ redis.register_function('writ1_open_epoch', open_epoch)
 redis.register_function('writ1_restore', restore)
 redis.register_function('writ1_report', report)
 redis.register_function('writ1_write_snapshot', write_snapshot)
-redis.register_function{ function_name = 'writ1_roster', callback = roster, flags = { 'no-writes' } }
+-- Without the flag no-writes: a master that may not write (its replicas are gone, so another may be in its place) reads nobody
+-- anything out of it, and so no `enforced` (DESIGN 3.3, last reading).
+redis.register_function('writ1_roster', roster)
 redis.register_function{ function_name = 'writ1_read_snapshot', callback = read_snapshot, flags = { 'no-writes' } }

@@ -3,7 +3,6 @@
  * the whole of its atomicity. Three connections: renewals, appends and readings, and the blocking read that only brings
  * news early. What the server says is taken apart in reply.ts; whether it is true is checked by who applies it.
  */
-import { readFile } from 'node:fs/promises';
 import type { Entry, FeedLine, SealedEntry } from '../../feed/entry.ts';
 import type {
   AppendReply,
@@ -21,11 +20,15 @@ import type {
 } from '../../feed/feed-store.ts';
 import type { Position } from '../../feed/position.ts';
 import { ORIGIN, comparePositions, renderPosition } from '../../feed/position.ts';
-import { WritError } from '../../kernel/error.ts';
+import { WritError, isWritError } from '../../kernel/error.ts';
+import type { Log } from '../../kernel/log.ts';
 import type { Reply } from './connection.ts';
-import { CommandFailure, Connection } from './connection.ts';
-import type { ConnectionOptions } from './connection.ts';
+import type { ServerAddress } from './connection.ts';
+import { Connection } from './connection.ts';
+import type { StoreCode } from './failure.ts';
+import { CommandFailure, explain } from './failure.ts';
 import { FeedWatch } from './feed-watch.ts';
+import { LIBRARY, ensureFunctions } from './functions.ts';
 import {
   broken,
   chainOf,
@@ -38,10 +41,14 @@ import {
   snapshotOf,
   textOf,
 } from './reply.ts';
-import { readServer } from './server-facts.ts';
+import type { ServerFacts } from './server-facts.ts';
+import { lifetimeOf, readServer } from './server-facts.ts';
 
 export interface RedisFeedOptions {
-  readonly server: Omit<ConnectionOptions, 'name' | 'callMs'>;
+  readonly server: ServerAddress;
+  /** Another server may take its place. */
+  readonly failover?: boolean;
+  readonly log?: Log;
   readonly fleet: string;
   readonly replica: string;
   /** How long one command may take. */
@@ -49,22 +56,23 @@ export interface RedisFeedOptions {
 }
 
 const CALL_MS = 2_000;
-const FUNCTIONS = new URL('./functions.lua', import.meta.url);
-
-/** The functions' names carry their version: replicas of two versions may share one server. */
-const PREFIX = 'writ1_';
-
-type StoreCode = 'STORE_UNREACHABLE' | 'APPEND_UNCERTAIN';
-
 export class RedisFeedStore implements FeedStore {
   readonly #base: string;
   readonly #renewing: Connection;
   readonly #asking: Connection;
   readonly #watch: FeedWatch;
+  readonly #failover: boolean;
+  readonly #log: Log | undefined;
+  /** What the server was when this store was opened: what is promised since then. */
+  #first: ServerFacts | undefined;
+  /** The lifetime of the server that was judged last. */
+  #judged: string | undefined;
   #head: Position = ORIGIN;
 
-  constructor({ server, fleet, replica, callMs = CALL_MS }: RedisFeedOptions) {
+  constructor({ server, fleet, replica, failover = false, log, callMs = CALL_MS }: RedisFeedOptions) {
     this.#base = `{writ:${fleet}}`;
+    this.#failover = failover;
+    this.#log = log;
     const connection = (what: string): Connection =>
       new Connection({ ...server, name: `writ:${replica}:${what}`, callMs });
     this.#renewing = connection('renew');
@@ -77,10 +85,11 @@ export class RedisFeedStore implements FeedStore {
       await Promise.all([this.#renewing.connect(), this.#asking.connect()]);
     });
     await this.#watch.open(`${this.#base}:news`);
-    const durability = await this.#attempt('STORE_UNREACHABLE', () => readServer(this.#asking));
-    const { nextRunId: runId, head } = await this.roster();
-    this.#note(head);
-    return { runId, exclusive: false, durability };
+    this.#first = await this.#examine();
+    const { lifetime, durability, splitMs, weakened } = this.#first;
+    this.#judged = lifetime;
+    const { nextRunId: runId } = await this.roster();
+    return { runId, exclusive: false, durability, splitMs, weakened };
   }
 
   async renew(request: RenewRequest): Promise<RenewReply> {
@@ -169,6 +178,8 @@ export class RedisFeedStore implements FeedStore {
     const args = [at === undefined ? '' : renderPosition(at)];
     const reply = listOf(await this.#call('roster', args, 'STORE_UNREACHABLE'), 'a roster');
     const [open, closed, runId = ''] = reply.slice(0, 3).map((text) => textOf(text, 'a roster'));
+    const lifetime = lifetimeOf(runId);
+    if (lifetime !== this.#judged) await this.#examineAgain(lifetime);
     const head = this.#note(positionOf(reply[3]));
     const text = textOf(reply[6], 'a roster');
     const [line] = text === '' || at === undefined ? [] : linesOf([renderPosition(at), reply[5] ?? '', text]);
@@ -192,7 +203,7 @@ export class RedisFeedStore implements FeedStore {
   async readSnapshot(): Promise<Snapshot | undefined> {
     const reply = await this.#attempt('STORE_UNREACHABLE', () =>
       this.#withFunctions(() =>
-        this.#asking.callBuffers(['FCALL_RO', `${PREFIX}read_snapshot`, '1', this.#base]),
+        this.#asking.callBuffers(['FCALL_RO', `${LIBRARY}_read_snapshot`, '1', this.#base]),
       ),
     );
     return snapshotOf(reply);
@@ -222,9 +233,8 @@ export class RedisFeedStore implements FeedStore {
     lost: StoreCode,
     connection: Connection = this.#asking,
   ): Promise<Reply> {
-    const command = name === 'roster' ? 'FCALL_RO' : 'FCALL';
     return this.#attempt(lost, () =>
-      this.#withFunctions(() => connection.call([command, PREFIX + name, '1', this.#base, ...args])),
+      this.#withFunctions(() => connection.call(['FCALL', `${LIBRARY}_${name}`, '1', this.#base, ...args])),
     );
   }
 
@@ -234,28 +244,58 @@ export class RedisFeedStore implements FeedStore {
       return await call();
     } catch (error) {
       if (!(error instanceof CommandFailure) || !/Function not found/i.test(error.message)) throw error;
-      await this.#asking.call(['FUNCTION', 'LOAD', 'REPLACE', await readFile(FUNCTIONS, 'utf8')]);
+      await unavailable(() => ensureFunctions(this.#asking));
       return await call();
     }
+  }
+
+  /** Judges this lifetime of the server: CONFIG_INVALID for one under which promises would be lies. */
+  #examine(): Promise<ServerFacts> {
+    return this.#attempt('STORE_UNREACHABLE', async () => {
+      const facts = await readServer(this.#asking, this.#failover);
+      if ((await ensureFunctions(this.#asking)) === 'other')
+        this.#log?.warn('the functions in the store were those of another build, and were replaced');
+      return facts;
+    });
+  }
+
+  /** After a restart or a failover: nothing is read out of a server that is not judged, or weaker than the first one. */
+  async #examineAgain(lifetime: string): Promise<void> {
+    const now = await unavailable(() => this.#examine());
+    if (now.lifetime !== lifetime)
+      throw new WritError('STORE_UNREACHABLE', 'the Redis has just become another one');
+    if (this.#first !== undefined && isWeaker(now, this.#first))
+      throw new WritError(
+        'STORE_UNREACHABLE',
+        'this Redis promises less than the one with which this replica was started (appendonly, appendfsync, min-replicas-max-lag): start it again',
+      );
+    this.#judged = lifetime;
   }
 
   async #attempt<T>(lost: StoreCode, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      throw error instanceof CommandFailure ? explain(error, lost) : error;
+      if (!(error instanceof CommandFailure)) throw error;
+      // A server that does not answer on one connection has nothing to say on the one that only listens.
+      if (error.kind === 'lost') this.#watch.renew();
+      throw explain(error, lost);
     }
   }
 }
 
-/** What a server says before it runs a function at all. */
-const BEFORE =
-  /^(NOREPLICAS|OOM|READONLY|NOPERM|NOAUTH|WRONGPASS|LOADING|BUSY|MISCONF|MASTERDOWN|WRIT|ERR Function not found)/;
+/** While running, what the server is not now it may be again. */
+async function unavailable<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isWritError(error, 'CONFIG_INVALID')) throw error;
+    throw new WritError('STORE_UNREACHABLE', error.message, { cause: error });
+  }
+}
 
-function explain({ kind, message, cause }: CommandFailure, lost: StoreCode): WritError {
-  const isUndone = kind === 'unsent' || (kind === 'refused' && BEFORE.test(message));
-  const said = kind === 'refused' ? `Redis refuses: ${message.slice(0, 200)}` : message;
-  return new WritError(isUndone ? 'STORE_UNREACHABLE' : lost, said, { cause });
+function isWeaker(now: ServerFacts, first: ServerFacts): boolean {
+  return now.splitMs > first.splitMs || (first.durability === 'durable' && now.durability !== 'durable');
 }
 
 /** What a function has to know of an entry, which it does not parse. */

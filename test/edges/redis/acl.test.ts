@@ -14,7 +14,7 @@ const INIT = { username: 'writ-init', password: 'change-me-too' };
 let server: RedisServer;
 const clients: Redis[] = [];
 beforeAll(async () => {
-  server = await RedisServer.start(['--aclfile', `${ROOT}deploy/redis/users.acl`], AUTH);
+  server = await RedisServer.start(['--aclfile', `${ROOT}deploy/redis/users.acl`], { auth: AUTH });
 });
 afterAll(async () => {
   for (const client of clients) client.disconnect();
@@ -40,10 +40,24 @@ describe("a sidecar's user", () => {
   it('cannot load functions, and says what is missing until somebody may', async () => {
     const early = store();
     await expect(early.open()).rejects.toMatchObject({
-      code: 'STORE_UNREACHABLE',
-      message: expect.stringContaining('NOPERM') as string,
+      code: 'CONFIG_INVALID',
+      message:
+        'the Redis has no functions writ1, and this user may not load them: `writ store init` of this version does, as one who may',
     });
     await early.close();
+    const text = await readFile(`${ROOT}src/edges/redis/functions.lua`, 'utf8');
+    await as(INIT).call('FUNCTION', 'LOAD', 'REPLACE', text);
+  });
+
+  it('does not call functions of another build: they are compared', async () => {
+    const other = '#!lua name=writ1\nredis.register_function("writ1_roster", function() return 1 end)\n';
+    await as(INIT).call('FUNCTION', 'LOAD', 'REPLACE', other);
+    const late = store();
+    await expect(late.open()).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('has, of another build, the functions writ1') as string,
+    });
+    await late.close();
     const text = await readFile(`${ROOT}src/edges/redis/functions.lua`, 'utf8');
     await as(INIT).call('FUNCTION', 'LOAD', 'REPLACE', text);
   });
