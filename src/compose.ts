@@ -57,6 +57,7 @@ import { Checker } from './flows/check.ts';
 import { Effects } from './flows/effects.ts';
 import { Expirer } from './flows/expire.ts';
 import { Follower } from './flows/follow.ts';
+import { Forgetter } from './flows/forget.ts';
 import { Granter } from './flows/grant.ts';
 import type { Identity } from './flows/identity.ts';
 import type { OpenRule } from './flows/join.ts';
@@ -73,6 +74,7 @@ import { Reloader } from './flows/reload.ts';
 import { Reopener } from './flows/reopen.ts';
 import { Reviewer } from './flows/review.ts';
 import { Revoker } from './flows/revoke.ts';
+import { Surveyor } from './flows/survey.ts';
 import { Tree } from './flows/tree.ts';
 import { controlPlane } from './http/control-plane.ts';
 import { dataPlane } from './http/data-plane.ts';
@@ -267,9 +269,10 @@ async function open(
     hasMemo: config.policy.memo,
   });
   const idempotencyHmacKey = deriveKey(fleetKey, 'writ idempotency');
+  const storeWeakens = facts.durability === 'durable' ? [] : [NOT_FSYNCED];
   const weakened = [
     ...(config.bootstrap ? ['an empty store opens by itself (bootstrap)'] : []),
-    ...(facts.durability === 'durable' ? [] : [NOT_FSYNCED]),
+    ...storeWeakens,
   ];
   if (facts.durability !== 'durable') log.warn('the store weakens a promise', { detail: NOT_FSYNCED });
   const revoker = new Revoker({
@@ -363,10 +366,19 @@ async function open(
     clock,
   });
 
+  const surveyor = new Surveyor({ ...feed, members, table, term });
+  const { rosterForgetMs } = config;
+  const forgetter = new Forgetter({
+    ...feed,
+    ...{ members, table, appender, term, rosterForgetMs, timer, random, log },
+  });
+
   // Everything on this disk is applied before anyone can ask: a view that is not loaded denies nothing.
   await joiner.replay();
   await replica.start();
   lifetime.own('replica', () => replica.stop());
+  const forgetting = forgetter.run(closing.signal);
+  lifetime.own('forgetting', () => forgetting);
   const reviewing = Promise.all([expirer.run(closing.signal), reevaluator.run(closing.signal)]);
   lifetime.own('session reviews', () => reviewing.then(() => undefined));
   const resuming = revoker.resumeUnfinished();
@@ -395,10 +407,9 @@ async function open(
     view,
     sessions,
     members,
-    table,
+    surveyor,
     tree,
     ledger,
-    leaseMs,
     revoker,
   });
   const parseTargets = (what: { selector?: unknown; selectors?: unknown }) =>
@@ -462,7 +473,8 @@ async function open(
     version: VERSION,
     identity,
     readiness,
-    inspection,
+    surveyor,
+    storeWeakens,
     view,
     cursor,
     sessions,
@@ -494,6 +506,7 @@ async function open(
       factRoutes,
       openEpoch,
       inspection,
+      forgetter,
       reloader,
       overview,
       parseTargets,

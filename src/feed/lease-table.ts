@@ -85,6 +85,18 @@ export class LeaseTable {
     return this.#grant(row, admission, page);
   }
 
+  /**
+   * True when `incarnation` has renewed exactly so often; from then on it is granted nothing. The entry that says so
+   * follows: one that cannot be written leaves it without leases, never with one too many.
+   */
+  retire(incarnation: string, renewals: number): boolean {
+    const admission = this.#admissions.get(incarnation);
+    const renewed = this.#rows.get(incarnation)?.renewals ?? 0;
+    if (admission === undefined || admission.isGone || renewed !== renewals) return false;
+    this.#admissions.set(incarnation, { ...admission, isGone: true });
+    return true;
+  }
+
   #grant(row: Row, admission: Admission, page: FeedPage): RenewReply {
     const { lines, head } = page;
     if (!page.isLast) return { kind: 'more', lines, head };

@@ -42,6 +42,8 @@ interface Opening {
   readonly rule: EpochEntry['rule'];
   readonly reason?: string;
   readonly restored?: RestoredHead;
+  /** Also over one that is open. */
+  readonly isOver?: boolean;
 }
 
 export type OpenRule = Extract<EpochEntry['rule'], 'bootstrap' | 'new-fleet' | 'accept-amnesia'>;
@@ -95,20 +97,20 @@ export class Joiner {
     }
   }
 
-  /** Opens a new epoch by `rule` and returns its id. ALREADY_OPEN when there is one, or somebody was first. */
-  async open(rule: OpenRule, reason?: string): Promise<string> {
-    return this.#open(reason === undefined ? { rule } : { rule, reason });
+  /** Opens a new epoch by `rule` and returns its id. ALREADY_OPEN when there is one (unless `isOver`), or somebody was first. */
+  async open(rule: OpenRule, reason?: string, isOver = false): Promise<string> {
+    return this.#open(reason === undefined ? { rule, isOver } : { rule, reason, isOver });
   }
 
-  async #open({ rule, reason, restored }: Opening): Promise<string> {
+  async #open({ rule, reason, restored, isOver = false }: Opening): Promise<string> {
     const { store, appender, clock, random, log } = this.#ports;
     const { epochId: current, closedEpochId, runId } = await store.roster();
-    if (current !== undefined) throw new WritError('ALREADY_OPEN', 'an epoch is open');
+    if (current !== undefined && !isOver) throw new WritError('ALREADY_OPEN', 'an epoch is open');
     const epochId = newId('ep', random);
     const said = { ...(reason === undefined ? {} : { reason }), ...this.#base() };
     const sealed = appender.seal({ id: newId('ent', random), kind: 'epoch', epochId, runId, rule, ...said });
     const reply = await store.openEpoch({
-      closedEpochId,
+      closedEpochId: current ?? closedEpochId,
       runId,
       epochS: epochS(clock.now()),
       sealed,

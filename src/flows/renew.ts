@@ -49,7 +49,16 @@ export interface RenewPorts {
 }
 
 /** What the last renewal said, for readiness: `lease` is the only good one. */
-export type RenewState = RenewReply['kind'] | 'unreachable' | 'diverged' | 'starting';
+export type RenewState =
+  | Exclude<RenewReply['kind'], 'stale'>
+  | Extract<RenewReply, { kind: 'stale' }>['reason']
+  | 'unreachable'
+  | 'starting';
+
+/** No lease ever again for this incarnation: only another one, a restarted process, may have one. */
+export function isFencedForGood(state: RenewState): boolean {
+  return state === 'forgotten' || state === 'cloned';
+}
 
 export class Renewer {
   readonly #ports: RenewPorts;
@@ -131,8 +140,7 @@ export class Renewer {
         this.#ports.log.error('no lease was renewed', { reason: this.#state, code: codeOf(error) });
     }
     this.#endWhatIsOver();
-    if (before !== this.#state)
-      this.#ports.log.info('the state of the lease changed', { state: this.#state });
+    if (before !== this.#state) this.#say();
     return (
       this.#state === 'more' || (this.#state === 'lease' && this.#acknowledgedText() !== this.#acknowledged)
     );
@@ -143,7 +151,7 @@ export class Renewer {
     if (reply.kind === 'closed' || reply.kind === 'stale') {
       if (reply.kind === 'closed' && lease.isFresh(clock.now())) this.#witnessed = cursor.epochId;
       lease.drop();
-      this.#state = reply.kind;
+      this.#state = reply.kind === 'stale' ? reply.reason : reply.kind;
       return;
     }
     await follower.apply(reply.lines);
@@ -153,6 +161,13 @@ export class Renewer {
     }
     this.#state = reply.kind;
     news.notify();
+  }
+
+  #say(): void {
+    const { log } = this.#ports;
+    const state = this.#state;
+    if (isFencedForGood(state)) log.error('this incarnation is fenced for good: restart it', { state });
+    else log.info('the state of the lease changed', { state });
   }
 
   #request(): Parameters<FeedStore['renew']>[0] {

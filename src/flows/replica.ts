@@ -14,7 +14,7 @@ import type { Appender } from './append.ts';
 import type { Identity } from './identity.ts';
 import type { Joiner, OpenRule } from './join.ts';
 import { News } from './news.ts';
-import type { Renewer } from './renew.ts';
+import type { Renewer, RenewState } from './renew.ts';
 import type { Reopener } from './reopen.ts';
 
 export interface ReplicaPorts {
@@ -85,9 +85,14 @@ export class Replica {
     }
   }
 
-  /** Opens an epoch on an operator's word and joins it at once. ALREADY_OPEN when there is one. */
+  /**
+   * Opens an epoch on an operator's word and joins it at once. ALREADY_OPEN when there is one; but for a replica that
+   * waits there for an acknowledgement by others who are gone for good, amnesia is accepted over it.
+   */
   async openEpoch(rule: OpenRule, reason?: string): Promise<string> {
-    const epochId = await this.#ports.joiner.open(rule, reason);
+    const { joiner, renewer } = this.#ports;
+    const isOver = rule === 'accept-amnesia' && renewer.state === 'awaiting';
+    const epochId = await joiner.open(rule, reason, isOver);
     this.#opened.notify();
     return epochId;
   }
@@ -114,7 +119,7 @@ export class Replica {
             ? 'every issuer has keys'
             : `no keys: ${issuersWithoutKeys.join(', ')}`,
       },
-      { name: 'store', ok: renewer.state === 'lease', detail: renewer.state },
+      { name: 'store', ok: renewer.state === 'lease', detail: SAID_OF[renewer.state] ?? renewer.state },
       this.#epochCheck(),
       { name: 'lease', ok: freshForMs > 0, detail: freshForMs > 0 ? `fresh for ${freshForMs} ms` : 'fenced' },
       {
@@ -169,6 +174,15 @@ export class Replica {
     return this.#isJoined;
   }
 }
+
+/** States that somebody has to do something about. */
+const SAID_OF: Partial<Record<RenewState, string>> = {
+  forgotten: 'forgotten: this incarnation is given no lease ever again; restart it',
+  cloned:
+    'cloned: two processes go by this incarnation, and neither is given a lease ever again; restart them',
+  awaiting:
+    'awaiting: nobody with a lease has acknowledged this replica yet; if they are gone for good: writ epoch open --accept-amnesia',
+};
 
 function recordingCheck(isRecording: boolean | undefined): readonly Readiness[] {
   if (isRecording === undefined) return [];

@@ -221,7 +221,7 @@ describe('a renewal', () => {
     const replica = await make().start();
     replica.store.renew = () => Promise.resolve({ kind: 'stale', reason: 'cloned' });
     await pass(replica.clock, 600);
-    expect(replica.renewer.state).toBe('stale');
+    expect(replica.renewer.state).toBe('cloned');
     expect(replica.lease.isFresh(replica.clock.now())).toBe(false);
   });
 

@@ -714,9 +714,11 @@ describe('what the control plane shows', () => {
         incarnation: like(/^inc_/),
         self: true,
         state: 'live',
+        joinedAt: INSTANT,
         position: POSITION,
         lag: 0,
         freshForMs: FRESH,
+        sessionsUnconfirmed: 1,
       },
     ]);
   });

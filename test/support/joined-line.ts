@@ -6,7 +6,7 @@ import type { SigningKey } from '../../src/kernel/key.ts';
 export function joinedLine(
   incarnation: string,
   key: SigningKey,
-  event: 'joined' | 'left' = 'joined',
+  event: 'joined' | 'left' | 'forgotten' = 'joined',
 ): FeedLine {
   const facts = {
     v: 1,
