@@ -12,6 +12,7 @@ import { addOverview } from './overview.ts';
 import type { PolicyPorts } from './policy.ts';
 import { policyCommand } from './policy.ts';
 import type { CliPorts } from './ports.ts';
+import { addReplicas } from './replicas.ts';
 import { addRevoke } from './revoke.ts';
 import { addServe } from './serve.ts';
 import type { ServePorts } from './serve.ts';
@@ -55,6 +56,7 @@ function createProgram(ports: CliPorts, options: CliOptions): Command {
   addRevoke(program, ports);
   addFacts(program, ports);
   addInspect(program, ports);
+  addReplicas(program, ports);
   addOverview(program, ports);
   addKeys(program, ports);
   addVerify(program, ports);

@@ -34,11 +34,6 @@ function addLists(program: Command, ports: CliPorts): void {
       columns: ['session', 'kind', 'subject', 'openedAt', 'expiresAt', 'kill'],
     },
     {
-      name: 'replicas',
-      path: '/v1/replicas',
-      columns: ['replica', 'state', 'position', 'lag', 'freshForMs', 'incarnation'],
-    },
-    {
       name: 'revocations',
       path: '/v1/revocations',
       columns: ['id', 'position', 'at', 'targets', 'caller', 'reason', 'ticket'],

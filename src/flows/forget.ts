@@ -81,7 +81,7 @@ export class Forgetter {
     if (!this.#isListening(now)) this.#silent = new Map();
     this.#epochId = cursor.epochId;
     this.#lookedAt = now;
-    for (const member of this.#candidates()) {
+    for (const member of this.#others()) {
       const renewals = this.#renewalsOf(member);
       const known = this.#silent.get(member.incarnation);
       const since = known?.renewals === renewals ? known.since : now;
@@ -97,11 +97,11 @@ export class Forgetter {
    * when none could be forgotten; EPOCH_CLOSED and FENCED say what to do instead.
    */
   async forget({ replica, reason, caller }: ForgetOrder): Promise<Forgetting> {
-    const { identity } = this.#ports;
+    const { identity, members } = this.#ports;
     await this.#requireReading();
     const forgotten: string[] = [];
     const kept: Forgetting['kept'][number][] = [];
-    const named = [...this.#candidates(), ...this.#self()].filter((member) => member.replica === replica);
+    const named = members.list().filter((member) => member.replica === replica && this.#isListed(member));
     if (named.length === 0) throw new WritError('NOT_FOUND', 'no replica of that name is on the roster');
     for (const member of named) {
       const { incarnation } = member;
@@ -172,22 +172,17 @@ export class Forgetter {
     return !isGap && this.#epochId === cursor.epochId && lease.isFresh(now);
   }
 
-  /** The others on the roster, and rows that a restarted process has left behind. */
-  #candidates(): readonly Member[] {
-    const { members, table, identity } = this.#ports;
+  /** The others on the roster. */
+  #others(): readonly Member[] {
+    const { members, identity } = this.#ports;
     return members
       .list()
-      .filter(({ incarnation }) => incarnation !== identity.incarnation)
-      .filter(
-        ({ state, incarnation }) =>
-          state === 'joined' || (state === 'succeeded' && table.row(incarnation) !== undefined),
-      );
+      .filter((member) => member.incarnation !== identity.incarnation && this.#isListed(member));
   }
 
-  #self(): readonly Member[] {
-    const { members, identity } = this.#ports;
-    const self = members.lookup(identity.incarnation);
-    return self === undefined ? [] : [self];
+  /** On the roster, or a row in the lease table that a restarted process has left behind. */
+  #isListed({ state, incarnation }: Member): boolean {
+    return state === 'joined' || (state === 'succeeded' && this.#ports.table.row(incarnation) !== undefined);
   }
 
   /** Of one whose data directory lives on only the row is left: it goes when its lease is surely over. */
