@@ -4,6 +4,7 @@ import { isWritError } from '../kernel/error.ts';
 import { ClientError } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
+import { addDrill } from './drill.ts';
 import { addFacts } from './facts.ts';
 import { addInspect } from './inspect.ts';
 import { addKeys } from './keys.ts';
@@ -57,6 +58,7 @@ function createProgram(ports: CliPorts, options: CliOptions): Command {
   addFacts(program, ports);
   addInspect(program, ports);
   addReplicas(program, ports);
+  addDrill(program, ports);
   addOverview(program, ports);
   addKeys(program, ports);
   addVerify(program, ports);

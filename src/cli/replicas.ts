@@ -18,16 +18,16 @@ interface ForgetOptions extends ServerOptions {
 export function addReplicas(program: Command, ports: CliPorts): void {
   const command = program
     .command('replicas')
-    .description('every incarnation on the roster: state, position, lag, lease, clock')
-    .enablePositionalOptions();
+    .description('every incarnation on the roster: state, position, lag, lease, clock');
   withServerOptions(command).action((options: ServerOptions) => ports.run(() => list(options, ports)));
   const forget = command
     .command('forget')
     .description('take the silent incarnations of a name off the roster; none that may hold a lease')
     .argument('<name>')
     .option('--reason <text>', 'stands in the ledger');
-  withServerOptions(forget).action((name: string, options: ForgetOptions) =>
-    ports.run(() => forgetOne(name, options, ports)),
+  // The command above takes the options that both have, wherever they stand.
+  withServerOptions(forget).action((name: string, _: ForgetOptions, { parent }: Command) =>
+    ports.run(() => forgetOne(name, { ...forget.opts<ForgetOptions>(), ...parent?.opts() }, ports)),
   );
 }
 
