@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { Keyring } from '../evidence/keyring.ts';
 import { parseKeyring } from '../evidence/keyring.ts';
 import { verifyReceipt } from '../evidence/receipt.ts';
 import { isWritError } from '../kernel/error.ts';
@@ -22,7 +23,7 @@ import { EXIT_OF, renderReport, reportOf } from './drill-report.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
 import { entityOf } from './inspect.ts';
-import { parseWaitMs } from './order.ts';
+import { doneOf, parseWaitMs } from './order.ts';
 import type { CliPorts } from './ports.ts';
 import type { ServerOptions } from './server-options.ts';
 import { controlEndpoint, dataEndpoint, withServerOptions } from './server-options.ts';
@@ -56,6 +57,7 @@ export function addDrill(program: Command, ports: CliPorts): void {
 
 async function drill(options: DrillOptions, ports: CliPorts): Promise<ExitCode> {
   const endpoint = await controlEndpoint(options, ports.around);
+  const keyring = await keyringFor(options, endpoint, ports);
   const canary = await canaryOf(options, endpoint, ports);
   if (canary === undefined) return EXIT.usage;
   const urls = canary.target === undefined ? [] : probedUrls(options, ports);
@@ -74,10 +76,10 @@ async function drill(options: DrillOptions, ports: CliPorts): Promise<ExitCode> 
   }
   const answeredMs = Math.round(performance.now() - startedMs);
   await watching;
-  const said = objectOf(reply);
+  const said = doneOf(reply);
   if (reply.status >= 300) return explain(ports, said, reply.status);
   const probes = await probing.after();
-  const receipt = await receiptOf(said, endpoint, options, ports);
+  const receipt = await receiptOf(said, endpoint, keyring);
   const report = reportOf({ canary, said, answeredMs, probes, receipt });
   if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(cell(report));
   else ports.terminal.out(renderReport(report));
@@ -108,22 +110,26 @@ function probedUrls({ probe, ...options }: DrillOptions, ports: CliPorts): reado
   return probe ?? [dataEndpoint(options, ports.around).url];
 }
 
+/** What receipts are checked with. Had before anything is revoked. */
+async function keyringFor({ keys }: DrillOptions, endpoint: Endpoint, ports: CliPorts): Promise<Keyring> {
+  if (keys === undefined)
+    return parseKeyring(cell(objectOf(await callOrUnknown(endpoint, 'GET', '/v1/keys'))['log']));
+  const path = resolve(ports.around.cwd, keys);
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text === undefined) throw new ClientError(`${path} cannot be read`);
+  return parseKeyring(text);
+}
+
 async function receiptOf(
   { id, receipt, state }: JsonObject,
   endpoint: Endpoint,
-  { keys }: DrillOptions,
-  ports: CliPorts,
+  keyring: Keyring,
 ): Promise<Receipt> {
   if (typeof receipt !== 'string') return undefined;
-  const text = await callOrUnknown(endpoint, 'GET', receipt);
-  const known =
-    keys === undefined
-      ? cell(objectOf(await callOrUnknown(endpoint, 'GET', '/v1/keys'))['log'])
-      : await readFile(resolve(ports.around.cwd, keys), 'utf8').catch(() => undefined);
-  if (known === undefined) throw new ClientError(`${String(keys)} cannot be read`);
+  const { text } = await callOrUnknown(endpoint, 'GET', receipt);
   try {
-    const facts = verifyReceipt(text.text, parseKeyring(known));
-    if (facts.id !== id || facts.state !== state) return { refuted: 'the receipt is about something else' };
+    const facts = verifyReceipt(text, keyring);
+    if (facts.id !== id || facts.state !== state) return { refuted: 'it is about something else' };
     const { rule, weakened, notCovered } = facts;
     return { facts: { rule, weakened, notCovered } };
   } catch (error) {

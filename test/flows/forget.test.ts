@@ -206,6 +206,28 @@ describe('a replica that is silent for rosterForget', () => {
 });
 
 describe('a closed epoch', () => {
+  it('is reopened by all but those that were forgotten before it closed', async () => {
+    const fleet = await start('a', 'b', 'c');
+    const [a, b, c] = fleet.replicas as [TestReplica, TestReplica, TestReplica];
+    await kill(c);
+    await pass(fleet.clock, OVER_MS);
+    await a.forgetter.forget(order('c'));
+    await enforce(fleet, a, 'j1');
+    fleet.server.isReachable = false;
+    await pass(fleet.clock, OVER_MS);
+    fleet.server.restart();
+    fleet.server.isReachable = true;
+    await pass(fleet.clock, 2_000);
+    for (const one of [a, b]) {
+      expect(isFresh(one)).toBe(true);
+      expect(await reasonOf(one, 'j1')).toBe('revoked');
+    }
+    const rules = fleet.server.lines.flatMap(({ sealed: { entry } }) =>
+      entry.kind === 'epoch' ? [entry.rule] : [],
+    );
+    expect(rules).toEqual(['bootstrap', 'roster']);
+  });
+
   it('is not opened by who is alone on an empty roster, nor is a newcomer admitted to it (THREATS 10.8)', async () => {
     const fleet = await start('a');
     const [a] = fleet.replicas as [TestReplica];
