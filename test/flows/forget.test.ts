@@ -236,15 +236,16 @@ describe('a closed epoch', () => {
     await a.stop();
     expect(eventsOf(fleet)).toEqual(['left inc_a1']);
     fleet.server.restart();
-    const b = await startSettled({ clock: fleet.clock, server: fleet.server, name: 'b', seed: 2 });
+    const b = await join(fleet, 'b', 2);
+    // Its own disk, too, is of nobody on the roster any more.
+    const again = await join(fleet, 'a', 9, { ledger: a.ledger });
     await pass(fleet.clock, OVER_MS);
-    expect(isFresh(b)).toBe(false);
+    for (const one of [b, again]) {
+      expect(isFresh(one)).toBe(false);
+      expect(await reasonOf(one, 'j2')).toBe('fenced');
+    }
     expect(fleet.server.roster().epochId).toBeUndefined();
-    expect(
-      fleet.server.lines.some(
-        ({ sealed }) => 'incarnation' in sealed.entry && sealed.entry.incarnation === 'inc_b2',
-      ),
-    ).toBe(false);
+    expect(fleet.server.lines.at(-1)?.sealed.entry).toMatchObject({ event: 'left' });
   });
 });
 

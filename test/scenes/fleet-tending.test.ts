@@ -180,6 +180,38 @@ describe('a replica that is gone for good', () => {
   );
 });
 
+describe('the last replica with a lease', () => {
+  it(
+    'may be gone with its disk: a new one waits, says what for, and goes on when amnesia is accepted',
+    async () => {
+      fleet = await RedisFleet.start();
+      const first = await fleet.replica('r1');
+      const token = fleet.mint();
+      expect((await cli(first, ['revoke', 'jti', token.jti, '--issuer', token.issuer])).code).toBe(0);
+      await first.kill('SIGKILL');
+      const second = await fleet.replica('r2');
+      const waiting = await untilStatus(second, 4);
+      expect(waiting['checks']).toContainEqual({
+        ...{ name: 'store', ok: false },
+        detail: expect.stringMatching(/^awaiting: .*writ epoch open --accept-amnesia$/) as string,
+      });
+      expect((await cli(second, ['replicas', 'forget', 'r1'])).problems).toMatch(
+        /503: FENCED.*accept-amnesia/,
+      );
+      const opening = ['epoch', 'open', '--accept-amnesia', '--reason', 'its disk is gone'];
+      expect((await cli(second, opening)).code).toBe(0);
+      await eventually(
+        async () => reasonOf(await evaluate(second, fleet.mint().token)),
+        (reason) => reason === 'permitted',
+      );
+      expect(reasonOf(await evaluate(second, fleet.mint().token))).toBe('permitted');
+      expect(reasonOf(await evaluate(second, token.token))).toBe('revoked');
+      expect((await cli(second, opening)).problems).toContain('409: ALREADY_OPEN');
+    },
+    SCENE_MS,
+  );
+});
+
 describe('writ status', () => {
   it(
     'is well with all of them, has a loose end by name while one is stopped, is not ready without Redis, and well again',
