@@ -352,6 +352,8 @@ async function open(
   const lifter = new Lifter({ ...feed, view, appender, publisher });
   const granter = new Granter({ ...feed, grants, appender, publisher, random, idempotencyHmacKey });
   const replica = new Replica({
+    store,
+    follower,
     joiner,
     reopener,
     renewer,

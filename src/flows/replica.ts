@@ -4,13 +4,16 @@
  */
 import type { Cursor } from '../feed/cursor.ts';
 import type { Lease } from '../feed/lease.ts';
-import { renderPosition } from '../feed/position.ts';
+import type { FeedStore } from '../feed/feed-store.ts';
+import type { Position } from '../feed/position.ts';
+import { comparePositions, renderPosition } from '../feed/position.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import { isWritError } from '../kernel/error.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
 import type { Appender } from './append.ts';
+import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
 import type { Joiner, OpenRule } from './join.ts';
 import { News } from './news.ts';
@@ -18,6 +21,8 @@ import type { Renewer, RenewState } from './renew.ts';
 import type { Reopener } from './reopen.ts';
 
 export interface ReplicaPorts {
+  readonly store: FeedStore;
+  readonly follower: Follower;
   readonly joiner: Joiner;
   readonly reopener: Reopener;
   readonly renewer: Renewer;
@@ -78,10 +83,26 @@ export class Replica {
     const { replica, incarnation, key } = identity;
     const facts = { kind: 'replica', event: 'left', replica, incarnation, key: key.public.x } as const;
     try {
-      await appender.appendUnfenced(cursor.epochId, appender.seal({ id: newId('ent', random), ...facts }));
+      const sealed = appender.seal({ id: newId('ent', random), ...facts });
+      const { position } = await appender.appendUnfenced(cursor.epochId, sealed);
+      await this.#readUpTo(position);
     } catch (error) {
       // Not said is safe: the others wait until this incarnation's lease is surely over.
       log.warn('leaving could not be said', { code: isWritError(error) ? error.code : 'INTERNAL' });
+    }
+  }
+
+  /**
+   * Our goodbye and what came before it, which no renewal brings any more: whoever goes on with this disk must know that
+   * it left. Else it would take itself for the whole roster of a store that others have used since (THREATS 10.8).
+   */
+  async #readUpTo(last: Position): Promise<void> {
+    const { store, cursor, follower } = this.#ports;
+    while (comparePositions(cursor.position, last) < 0) {
+      const { epoch, sequence } = cursor.position;
+      const { line } = await store.roster({ epoch, sequence: sequence + 1 });
+      if (line === undefined) return;
+      await follower.apply([line]);
     }
   }
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Target } from '../../src/feed/entry.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import type { TestReplica } from '../support/replica-harness.ts';
+import type { TestReplica, TestReplicaOptions } from '../support/replica-harness.ts';
 import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled } from '../support/replicas.ts';
 
@@ -31,7 +31,7 @@ async function join(
   { clock, server }: Fleet,
   name: string,
   seed: number,
-  over: { ledger?: TestReplica['ledger'] } = {},
+  over: Partial<TestReplicaOptions> = {},
 ): Promise<TestReplica> {
   const options = { clock, server, name, seed, exclusive: false, rosterForgetMs: ROSTER_FORGET_MS, ...over };
   const replica = await startSettled(options);
@@ -228,24 +228,35 @@ describe('a closed epoch', () => {
     expect(rules).toEqual(['bootstrap', 'roster']);
   });
 
-  it('is not opened by who is alone on an empty roster, nor is a newcomer admitted to it (THREATS 10.8)', async () => {
+  it('is not opened by who has left it, nor is a newcomer admitted: an empty roster is not whole (THREATS 10.8)', async () => {
     const fleet = await start('a');
     const [a] = fleet.replicas as [TestReplica];
     await enforce(fleet, a, 'j1');
     forget(a);
     await a.stop();
-    expect(eventsOf(fleet)).toEqual(['left inc_a1']);
+    expect(a.ledger.lines.at(-1)?.sealed.entry).toMatchObject({ event: 'left', incarnation: 'inc_a1' });
+    // Nobody is there who could acknowledge it: it is admitted at once, and enforces what a knows nothing of.
+    const j = await join(fleet, 'j', 2);
+    await enforce(fleet, j, 'j2');
+    await kill(j);
     fleet.server.restart();
-    const b = await join(fleet, 'b', 2);
-    // Its own disk, too, is of nobody on the roster any more.
-    const again = await join(fleet, 'a', 9, { ledger: a.ledger });
+    fleet.server.forget();
+    const again = await join(fleet, 'a', 9, { ledger: a.ledger, bootstrap: false });
+    const newcomer = await join(fleet, 'n', 3, { bootstrap: false });
     await pass(fleet.clock, OVER_MS);
-    for (const one of [b, again]) {
-      expect(isFresh(one)).toBe(false);
-      expect(await reasonOf(one, 'j2')).toBe('fenced');
-    }
+    for (const one of [again, newcomer]) expect(await reasonOf(one, 'j2')).toBe('fenced');
     expect(fleet.server.roster().epochId).toBeUndefined();
-    expect(fleet.server.lines.at(-1)?.sealed.entry).toMatchObject({ event: 'left' });
+  });
+
+  it('is not kept from anybody by a goodbye that cannot be read any more', async () => {
+    const fleet = await start('a');
+    const [a] = fleet.replicas as [TestReplica];
+    forget(a);
+    const { roster } = a.store;
+    a.store.roster = async (at) => ({ ...(await roster.call(a.store, at)), line: undefined });
+    await a.stop();
+    expect(eventsOf(fleet)).toEqual(['left inc_a1']);
+    expect(a.log.map(({ sentence }) => sentence)).not.toContain('leaving could not be said');
   });
 });
 

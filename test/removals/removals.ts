@@ -1246,6 +1246,13 @@ const FORGETTING: readonly Removal[] = [
     test: test('feed/lease-table', 'is given nothing from the moment on in which it is retired'),
   },
   {
+    name: 'does not know that it has left',
+    file: 'src/flows/replica.ts',
+    find: '      await this.#readUpTo(position);\n',
+    replace: '      void position;\n',
+    test: test('flows/forget', 'is not opened by who has left it'),
+  },
+  {
     name: 'counts silence that it could not have heard through',
     file: 'src/flows/forget.ts',
     find: '    if (!this.#isListening(now)) this.#silent = new Map();\n',

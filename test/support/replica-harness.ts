@@ -433,6 +433,8 @@ export class TestReplica {
       ...{ members, table, appender, term, rosterForgetMs, timer: clock, random, log },
     });
     this.replica = new Replica({
+      store,
+      follower,
       joiner,
       reopener,
       renewer,
