@@ -21,6 +21,7 @@ import { openPolicy } from './edges/opa/engine.ts';
 import { loadSigningKeys } from './edges/opa/signing-keys.ts';
 import { openClock } from './edges/system/clock.ts';
 import { makeDataDir } from './edges/system/files.ts';
+import { openHeldEpoch } from './edges/system/held-epoch.ts';
 import {
   fingerprintKeyOf,
   loadAdminToken,
@@ -76,6 +77,7 @@ import { Reviewer } from './flows/review.ts';
 import { Revoker } from './flows/revoke.ts';
 import { Surveyor } from './flows/survey.ts';
 import { Tree } from './flows/tree.ts';
+import { Vouching } from './flows/vouch.ts';
 import { controlPlane } from './http/control-plane.ts';
 import { dataPlane } from './http/data-plane.ts';
 import { DecisionIds } from './http/decision-answer.ts';
@@ -225,7 +227,9 @@ async function open(
     log,
     crashPoint,
   });
-  const reopener = new Reopener({ ...feed, ledger, members, log });
+  const held = await openHeldEpoch(dataDir);
+  const vouching = new Vouching({ ...feed, members, ledger, held, exclusive: facts.exclusive });
+  const reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
   const joiner = new Joiner({
     ...feed,
     ledger,
@@ -241,6 +245,7 @@ async function open(
   const renewer = new Renewer({
     ...feed,
     follower,
+    vouching,
     leaseMs,
     table,
     tree,
@@ -352,10 +357,9 @@ async function open(
   const lifter = new Lifter({ ...feed, view, appender, publisher });
   const granter = new Granter({ ...feed, grants, appender, publisher, random, idempotencyHmacKey });
   const replica = new Replica({
-    store,
-    follower,
     joiner,
     reopener,
+    vouching,
     renewer,
     appender,
     lease,

@@ -45,6 +45,8 @@ const acknowledgement = z.strictObject({
   leaf: sha256,
   at: instant,
   cachesPurged: z.literal(true),
+  /** It held a lease of this epoch when it said so: whoever joined up to `position` may be let in on its word. */
+  leased: z.literal(true).optional(),
   outcomes: z
     .array(outcome)
     .refine((outcomes) => new Set(outcomes.map(({ revocation }) => revocation)).size === outcomes.length),

@@ -54,22 +54,30 @@ export interface LeaseRow {
 }
 
 export type RenewReply =
-  /** The right to say yes, with the last page of what is newer than the cursor, and every row after this grant. */
+  /**
+   * The right to say yes, with the last page of what is newer than the cursor, and every row after this grant. Whether a
+   * first one may be taken is not the store's to say (flows/vouch.ts).
+   */
   | {
       readonly kind: 'lease';
       readonly lines: readonly FeedLine[];
       readonly head: Position;
       readonly rows: readonly LeaseRow[];
+      /** Of the store that grants it: the signed entry that opened the epoch names this one, or somebody lies. */
+      readonly runId: string;
     }
   /** A page; no lease yet: ask again from its last line. Empty when a later renewal has superseded this one. */
   | { readonly kind: 'more'; readonly lines: readonly FeedLine[]; readonly head: Position }
-  /** No epoch is open, or not the one that was named. `epochId` is the one that is open, if any. */
+  /**
+   * No epoch is open, or not the one that was named, or the cursor is in it and the store has no such line there, which
+   * closes it. `epochId` is the one that is open, if any.
+   */
   | { readonly kind: 'closed'; readonly epochId: string | undefined }
   /**
    * This incarnation may hold no lease. For good: `cloned`, `forgotten` (or left). Until something changes: `unknown`
-   * (no `joined` entry), `awaiting` (nobody with a lease has acknowledged it), `diverged` (no such line here).
+   * (no `joined` entry), `diverged` (an epoch that is over was another one here).
    */
-  | { readonly kind: 'stale'; readonly reason: 'cloned' | 'forgotten' | 'unknown' | 'awaiting' | 'diverged' };
+  | { readonly kind: 'stale'; readonly reason: 'cloned' | 'forgotten' | 'unknown' | 'diverged' };
 
 export interface AppendReply {
   readonly position: Position;
@@ -124,13 +132,13 @@ export interface OpenEpochRequest {
   readonly epochS: number;
   /** The signed `epoch` entry, first of the new epoch; its `runId` is the one above. */
   readonly sealed: SealedEntry;
-  /** The copy of the history that it continues, as `restore` answered: compare-and-set as well. Absent: what is there. */
+  /** The copy of the history that it continues: compare-and-set as well. Absent: what is there. */
   readonly restored?: RestoredHead;
 }
 
 /** One copy of the history in a closed store, and its end. */
 export interface RestoredHead {
-  /** Names the copy. */
+  /** Names the copy, as `restore` answered; `current` for the one there is. */
   readonly copy: string;
   /** The epoch in which it ends; undefined for an empty one. Of the current copy it is the closed one from now on. */
   readonly epochId: string | undefined;
@@ -149,10 +157,13 @@ export interface RestoreRequest {
   readonly copy: string;
   /** They are in the copy already, or continue it; none: asks for its head. */
   readonly lines: readonly FeedLine[];
+  /** What the copy has after this place is wanted, at most `limit` lines of it. */
+  readonly after: Position;
+  readonly limit: number;
 }
 
 export type RestoreReply =
-  | { readonly kind: 'restored'; readonly head: RestoredHead }
+  | { readonly kind: 'restored'; readonly head: RestoredHead; readonly newer: readonly FeedLine[] }
   /** What is there is no beginning of these lines: somebody else has written there. */
   | { readonly kind: 'other' }
   /** An epoch is open by now, or the run is another: read the roster. */
@@ -184,8 +195,8 @@ export interface FeedStore {
   /** Keeps the report if it names this run, and returns all that were kept about its closed epoch. */
   report(report: EpochReport): Promise<readonly EpochReport[]>;
   /**
-   * Puts back into a closed store, line by line as they were, what it has lost (DESIGN 3.4). Positions and chains stay, so
-   * whoever followed goes on. Nothing of a copy beside the current one is seen before an epoch is opened on it.
+   * Puts back into a closed store, line by line as they were, what it has lost (DESIGN 3.4), and brings what it has more.
+   * Positions and chains stay, so whoever followed goes on. Nothing of a copy beside the current one is seen before an epoch is opened on it.
    */
   restore(request: RestoreRequest): Promise<RestoreReply>;
   /** Clears the lease table and the reports. APPEND_UNCERTAIN when the fate is unknown: the roster tells. */

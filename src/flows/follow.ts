@@ -67,8 +67,9 @@ export class Follower {
    * go: nobody is served yet. PROOF_INVALID when the lines do not continue what was applied.
    */
   replay(lines: readonly FeedLine[]): void {
-    this.#begin();
     const now = this.#ports.clock.now();
+    runAtOnce(this.#ports.cursor.checking(lines), now);
+    this.#begin();
     const applied = lines.flatMap((line) => runAtOnce(this.#index(line, true), now));
     // A lock that a later line lifts, or that is over, must kill nobody who came after it: `replayed` looks at the end.
     runAtOnce(this.#kill(applied.filter(({ reason }) => reason !== 'locked')), now);
@@ -83,13 +84,16 @@ export class Follower {
 
   /**
    * Applies what the store returned: when it resolves, everything is in the index, on disk, and every session it
-   * reaches was told. PROOF_INVALID when the lines do not continue what was applied; INTERNAL ever after, for no lines
-   * too: a view that was torn once must never be leased again.
+   * reaches was told. PROOF_INVALID when the lines do not continue what was applied: none of them is, then. INTERNAL once
+   * it has failed half-way, for no lines too: a view that was torn once must never be leased again.
    */
   async apply(lines: readonly FeedLine[]): Promise<void> {
-    this.#begin();
-    const { ledger, crashPoint } = this.#ports;
+    this.assertWhole();
+    const { cursor, ledger, crashPoint } = this.#ports;
     const pace = new Pace({ ...this.#ports, isUrgent: true });
+    await pace.run(cursor.checking(lines));
+    for (const line of lines) this.#assertOpenedByUs(line);
+    this.#begin();
     crashPoint('apply.before');
     const applied: AppliedRevocation[] = [];
     for (const line of lines) applied.push(...(await pace.run(this.#index(line, false))));
@@ -119,8 +123,6 @@ export class Follower {
 
   *#index(line: FeedLine, isOwnDisk: boolean): Steps<AppliedRevocation[]> {
     const { cursor, members, view, grants, tree, effects } = this.#ports;
-    // Judged first: nothing of a line that is not ours, or not of our history, may enter the index.
-    cursor.check(line);
     const isGenuine = isOwnDisk || this.#isGenuine(line);
     const applied = isGenuine ? yield* view.applying(line) : undefined;
     // Only now, and in one step: a decision that names this position has all of its handles.
@@ -133,6 +135,12 @@ export class Follower {
     if (applied === undefined) return [];
     effects.begin(applied);
     return [applied];
+  }
+
+  /** An epoch that nobody with the log key has opened is none: nothing after it can be followed. */
+  #assertOpenedByUs(line: FeedLine): void {
+    if (line.sealed.entry.kind !== 'epoch' || this.#isGenuine(line)) return;
+    throw new WritError('PROOF_INVALID', `a forged epoch stands at ${renderPosition(line.position)}`);
   }
 
   /** An entry that nobody with a key has signed has a place in the history and no effect, and it is said. */

@@ -5,9 +5,11 @@
 import type { Cursor } from '../feed/cursor.ts';
 import type { EpochEntry } from '../feed/entry.ts';
 import type { FeedStore, RestoredHead, Roster } from '../feed/feed-store.ts';
-import { renderPosition } from '../feed/position.ts';
 import type { Ledger } from '../feed/ledger.ts';
+import type { Lease } from '../feed/lease.ts';
 import type { Members } from '../feed/members.ts';
+import type { Position } from '../feed/position.ts';
+import { renderPosition } from '../feed/position.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
 import { WritError, isWritError } from '../kernel/error.ts';
@@ -18,6 +20,7 @@ import { newId } from '../kernel/random.ts';
 import type { Appender } from './append.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
+import type { Joined } from './renew.ts';
 import type { Reopener } from './reopen.ts';
 import type { Tree } from './tree.ts';
 
@@ -31,6 +34,7 @@ export interface JoinPorts {
   readonly appender: Appender;
   readonly tree: Tree;
   readonly reopener: Reopener;
+  readonly lease: Lease;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -41,16 +45,17 @@ export interface JoinPorts {
 interface Opening {
   readonly rule: EpochEntry['rule'];
   readonly reason?: string;
+  /** What it goes on from: where this replica stands. */
   readonly restored?: RestoredHead;
-  /** Also over one that is open. */
-  readonly isOver?: boolean;
+  /** The open epoch that it ends. */
+  readonly over?: string;
 }
 
 export type OpenRule = Extract<EpochEntry['rule'], 'bootstrap' | 'new-fleet' | 'accept-amnesia'>;
 
 export class Joiner {
   readonly #ports: JoinPorts;
-  #joinedEpochId: string | undefined;
+  #joined: Joined | undefined;
 
   constructor(ports: JoinPorts) {
     this.#ports = ports;
@@ -68,10 +73,10 @@ export class Joiner {
   }
 
   /**
-   * Joins the open epoch and returns its id; undefined when there is none, and others or an operator are needed.
-   * `witnessed`: as Renewer has it.
+   * Joins the open epoch; undefined when there is none, and others or an operator are needed. `witnessed`: as Renewer
+   * has it.
    */
-  async join(witnessed: string | undefined): Promise<string | undefined> {
+  async join(witnessed: string | undefined): Promise<Joined | undefined> {
     const { store, cursor, bootstrap } = this.#ports;
     const roster = await store.roster();
     let { epochId } = roster;
@@ -80,8 +85,9 @@ export class Joiner {
     if (isEmpty && bootstrap && cursor.epochId === undefined) epochId = await this.open('bootstrap');
     if (epochId === undefined && cursor.epochId !== undefined)
       epochId = await this.#reopen(roster, witnessed);
-    if (epochId !== undefined && this.#joinedEpochId !== epochId) await this.#announce(epochId);
-    return epochId;
+    if (epochId === undefined) return undefined;
+    if (this.#joined?.epochId !== epochId) this.#joined = { epochId, at: await this.#announce(epochId) };
+    return this.#joined;
   }
 
   /** A store that forgot: what is here is put back, and the next epoch opened where this replica may. */
@@ -97,15 +103,36 @@ export class Joiner {
     }
   }
 
-  /** Opens a new epoch by `rule` and returns its id. ALREADY_OPEN when there is one (unless `isOver`), or somebody was first. */
-  async open(rule: OpenRule, reason?: string, isOver = false): Promise<string> {
-    return this.#open(reason === undefined ? { rule, isOver } : { rule, reason, isOver });
+  /**
+   * Opens a new epoch by `rule` and returns its id, after everything that is here was put back. ALREADY_OPEN when there
+   * is one (where nobody lets this replica in, `accept-amnesia` ends it), or somebody was first.
+   */
+  async open(rule: OpenRule, reason?: string): Promise<string> {
+    const { store, lease, clock } = this.#ports;
+    const roster = await store.roster();
+    const said = reason === undefined ? { rule } : { rule, reason };
+    if (roster.epochId === undefined) return this.#open({ ...said, ...(await this.#goOn(roster)) });
+    if (rule !== 'accept-amnesia' || lease.isFresh(clock.now())) throw alreadyOpen();
+    const { epochId, position, chain } = this.#ports.cursor;
+    return this.#open({
+      ...{ ...said, over: roster.epochId },
+      restored: { copy: 'current', epochId, position, chain },
+    });
   }
 
-  async #open({ rule, reason, restored, isOver = false }: Opening): Promise<string> {
+  /** What an operator's epoch goes on from. */
+  async #goOn(roster: Roster): Promise<Pick<Opening, 'restored'>> {
+    const { cursor, reopener } = this.#ports;
+    if (roster.closedEpochId === undefined && cursor.epochId === undefined) return {};
+    const restored = await reopener.putBack(roster);
+    if (restored === undefined) throw alreadyOpen();
+    return { restored };
+  }
+
+  async #open({ rule, reason, restored, over }: Opening): Promise<string> {
     const { store, appender, clock, random, log } = this.#ports;
-    const { epochId: current, closedEpochId, runId } = await store.roster();
-    if (current !== undefined && !isOver) throw new WritError('ALREADY_OPEN', 'an epoch is open');
+    const { epochId: current, closedEpochId = over, runId } = await store.roster();
+    if (current !== over) throw alreadyOpen();
     const epochId = newId('ep', random);
     const said = { ...(reason === undefined ? {} : { reason }), ...this.#base() };
     const sealed = appender.seal({ id: newId('ent', random), kind: 'epoch', epochId, runId, rule, ...said });
@@ -116,7 +143,7 @@ export class Joiner {
       sealed,
       ...(restored === undefined ? {} : { restored }),
     });
-    if (reply.kind === 'lost') throw new WritError('ALREADY_OPEN', 'another replica opened the epoch');
+    if (reply.kind === 'lost') throw alreadyOpen();
     log.warn('an epoch was opened', { kind: rule, epoch: epochId });
     return epochId;
   }
@@ -129,7 +156,8 @@ export class Joiner {
     return { base: { epochId, head: renderPosition(position), chain, checkpoint: tree.checkpoint() } };
   }
 
-  async #announce(epochId: string): Promise<void> {
+  /** Where it was said. */
+  async #announce(epochId: string): Promise<Position> {
     const { identity, appender, members, random } = this.#ports;
     const before = members.predecessorOf(identity.key.public.x);
     const isOther = before !== undefined && before.incarnation !== identity.incarnation;
@@ -142,7 +170,11 @@ export class Joiner {
       key: identity.key.public.x,
       ...(isOther ? { succeeds: before.incarnation } : {}),
     });
-    await appender.appendUnfenced(epochId, sealed);
-    this.#joinedEpochId = epochId;
+    const { position } = await appender.appendUnfenced(epochId, sealed);
+    return position;
   }
+}
+
+function alreadyOpen(): WritError {
+  return new WritError('ALREADY_OPEN', 'an epoch is open, or another replica is about to open one');
 }

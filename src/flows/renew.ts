@@ -8,11 +8,12 @@ import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { FeedStore, RenewReply } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
-import { renderPosition } from '../feed/position.ts';
+import type { Position } from '../feed/position.ts';
+import { ORIGIN, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
 import { epochS, renderInstant } from '../kernel/clock.ts';
 import { toBase64Url } from '../kernel/digest.ts';
-import { isWritError } from '../kernel/error.ts';
+import { WritError, isWritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
@@ -24,6 +25,7 @@ import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
 import type { News } from './news.ts';
 import type { Tree } from './tree.ts';
+import type { Vouching } from './vouch.ts';
 
 export interface RenewPorts {
   readonly identity: Identity;
@@ -34,6 +36,7 @@ export interface RenewPorts {
   readonly leaseMs: number;
   readonly table: LeaseTable;
   readonly tree: Tree;
+  readonly vouching: Vouching;
   readonly effects: Effects;
   readonly sessions: SessionRegistry;
   readonly view: RevocationView;
@@ -48,16 +51,21 @@ export interface RenewPorts {
   readonly news: News;
 }
 
+type Stale = Extract<RenewReply, { kind: 'stale' }>['reason'];
+
 /** What the last renewal said, for readiness: `lease` is the only good one. */
 export type RenewState =
-  | Exclude<RenewReply['kind'], 'stale'>
-  | Extract<RenewReply, { kind: 'stale' }>['reason']
-  | 'unreachable'
-  | 'starting';
+  Exclude<RenewReply['kind'], 'stale'> | Stale | 'awaiting' | 'unreachable' | 'starting';
 
 /** No lease ever again for this incarnation: only another one, a restarted process, may have one. */
 export function isFencedForGood(state: RenewState): boolean {
   return state === 'forgotten' || state === 'cloned';
+}
+
+/** The epoch a replica goes by, and where it joined it. */
+export interface Joined {
+  readonly epochId: string;
+  readonly at: Position;
 }
 
 export class Renewer {
@@ -66,7 +74,7 @@ export class Renewer {
   #acknowledgement: string | undefined;
   #acknowledged = '';
   #state: RenewState = 'starting';
-  #epochId = '';
+  #joined: Joined = { epochId: '', at: ORIGIN };
   #witnessed: string | undefined;
 
   constructor(ports: RenewPorts) {
@@ -78,8 +86,8 @@ export class Renewer {
   }
 
   /** Which epoch to hold leases of; the cursor may still be in an earlier one. */
-  follow(epochId: string): void {
-    this.#epochId = epochId;
+  follow(joined: Joined): void {
+    this.#joined = joined;
     this.#witnessed = undefined;
   }
 
@@ -110,7 +118,8 @@ export class Renewer {
       const until = AbortSignal.any([signal, woken.signal]);
       // A hint that fails must not become a loop that never sleeps.
       const woke = this.#isReachable() ? store.wake(cursor.position, until).catch(never) : never();
-      await Promise.race([timer.sleep(leaseMs / 6, until), woke, changed]);
+      const sleepMs = this.#state === 'awaiting' ? soonMs(leaseMs) : leaseMs / 6;
+      await Promise.race([timer.sleep(sleepMs, until), woke, changed]);
       woken.abort();
     }
   }
@@ -147,7 +156,7 @@ export class Renewer {
   }
 
   async #take(reply: RenewReply, sentAt: Instant): Promise<void> {
-    const { follower, lease, table, cursor, clock, news } = this.#ports;
+    const { follower, lease, cursor, clock, news } = this.#ports;
     if (reply.kind === 'closed' || reply.kind === 'stale') {
       if (reply.kind === 'closed' && lease.isFresh(clock.now())) this.#witnessed = cursor.epochId;
       lease.drop();
@@ -155,11 +164,7 @@ export class Renewer {
       return;
     }
     await follower.apply(reply.lines);
-    if (reply.kind === 'lease') {
-      lease.adopt(sentAt);
-      table.observe(cursor.epochId, reply.rows, clock.now());
-    }
-    this.#state = reply.kind;
+    this.#state = reply.kind === 'lease' ? await this.#adopt(reply, sentAt) : reply.kind;
     news.notify();
   }
 
@@ -170,6 +175,20 @@ export class Renewer {
     else log.info('the state of the lease changed', { state });
   }
 
+  /** The lease that came with everything up to here. `awaiting` while nobody vouches for who never held one. */
+  async #adopt({ rows, runId }: GrantedLease, sentAt: Instant): Promise<'lease' | 'awaiting'> {
+    const { cursor, vouching, lease, table, clock } = this.#ports;
+    const { epochId, at } = this.#joined;
+    const { opening } = cursor;
+    // An epoch that was signed for another run of the store is over, whatever the store says (THREATS 10.18).
+    if (opening?.epochId !== epochId || opening.runId !== runId)
+      throw new WritError('PROOF_INVALID', 'the open epoch is not of this run of the store');
+    if (!(await vouching.admits(opening, at, rows))) return 'awaiting';
+    lease.adopt(sentAt);
+    table.observe(epochId, rows, clock.now());
+    return 'lease';
+  }
+
   #request(): Parameters<FeedStore['renew']>[0] {
     const { identity, cursor, random } = this.#ports;
     this.#acknowledge();
@@ -177,7 +196,7 @@ export class Renewer {
     if (this.#nonces.length < NONCES_MAX) this.#nonces = [...this.#nonces, toBase64Url(random.bytes(12))];
     return {
       incarnation: identity.incarnation,
-      epochId: this.#epochId,
+      epochId: this.#joined.epochId,
       position: cursor.position,
       chain: cursor.chain,
       nonces: this.#nonces,
@@ -188,7 +207,7 @@ export class Renewer {
 
   /** Signs what has been applied and what it reached, when that has changed since the last signature. */
   #acknowledge(): void {
-    const { identity, cursor, tree, effects, clock } = this.#ports;
+    const { identity, cursor, tree, lease, effects, clock } = this.#ports;
     const text = this.#acknowledgedText();
     if (text === this.#acknowledged || cursor.epochId === undefined) return;
     this.#acknowledged = text;
@@ -204,6 +223,7 @@ export class Renewer {
         leaf: tree.lastLeafHex,
         at: renderInstant(now.wallMs),
         cachesPurged: true,
+        ...(lease.isFresh(now) ? { leased: true } : {}),
         outcomes: effects.outcomes(now),
       },
       identity.key,
@@ -211,8 +231,9 @@ export class Renewer {
   }
 
   #acknowledgedText(): string {
-    const { cursor, effects, clock } = this.#ports;
-    return JSON.stringify([renderPosition(cursor.position), effects.outcomes(clock.now())]);
+    const { cursor, lease, effects, clock } = this.#ports;
+    const now = clock.now();
+    return JSON.stringify([renderPosition(cursor.position), lease.isFresh(now), effects.outcomes(now)]);
   }
 
   /** All sessions when this replica is fenced. Those whose time has come are ended by expire.ts, lease or not. */
@@ -233,6 +254,13 @@ export class Renewer {
     return this.#state === 'lease' || this.#state === 'more';
   }
 }
+
+/** How long who cannot say yes waits before it asks again for what others are doing about it. */
+export function soonMs(leaseMs: number): number {
+  return Math.min(leaseMs / 6, 100);
+}
+
+type GrantedLease = Extract<RenewReply, { kind: 'lease' }>;
 
 /** A new one each time: every race against one that is kept would leave its other promises in memory. */
 function never(): Promise<void> {

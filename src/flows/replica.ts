@@ -4,27 +4,25 @@
  */
 import type { Cursor } from '../feed/cursor.ts';
 import type { Lease } from '../feed/lease.ts';
-import type { FeedStore } from '../feed/feed-store.ts';
-import type { Position } from '../feed/position.ts';
-import { comparePositions, renderPosition } from '../feed/position.ts';
+import { renderPosition } from '../feed/position.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import { isWritError } from '../kernel/error.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
 import type { Appender } from './append.ts';
-import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
 import type { Joiner, OpenRule } from './join.ts';
 import { News } from './news.ts';
 import type { Renewer, RenewState } from './renew.ts';
+import { soonMs } from './renew.ts';
 import type { Reopener } from './reopen.ts';
+import type { Vouching } from './vouch.ts';
 
 export interface ReplicaPorts {
-  readonly store: FeedStore;
-  readonly follower: Follower;
   readonly joiner: Joiner;
   readonly reopener: Reopener;
+  readonly vouching: Vouching;
   readonly renewer: Renewer;
   readonly appender: Appender;
   readonly lease: Lease;
@@ -61,6 +59,10 @@ export class Replica {
   readonly #leaving = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #isJoined = false;
+  /** No epoch was open when it was last asked for one. */
+  #isClosed = false;
+  /** Why the last attempt to join failed: said once. */
+  #failure: string | undefined;
   readonly #opened = new News();
 
   constructor(ports: ReplicaPorts) {
@@ -75,45 +77,33 @@ export class Replica {
 
   /** Fences itself first, then says `left`: from that entry on nobody waits for this incarnation. */
   async stop(): Promise<void> {
-    const { lease, cursor, appender, identity, random, log } = this.#ports;
+    const { lease, cursor, vouching, log } = this.#ports;
     this.#leaving.abort();
     await this.#running;
     lease.drop();
-    if (!this.#isJoined || cursor.epochId === undefined) return;
+    const { opening } = cursor;
+    if (!this.#isJoined || opening === undefined) return;
+    try {
+      if (vouching.isHolder(opening)) await vouching.leave(opening.epochId);
+      await this.#sayLeft(opening.epochId);
+    } catch (error) {
+      const code = isWritError(error) ? error.code : 'INTERNAL';
+      // Not said is safe: the others wait until this incarnation's lease is surely over, and for its data directory.
+      log.warn('leaving could not be said', { code });
+      if (code === 'STORE_UNREACHABLE') await vouching.stay(opening.epochId).catch(() => undefined);
+    }
+  }
+
+  async #sayLeft(epochId: string): Promise<void> {
+    const { appender, identity, random } = this.#ports;
     const { replica, incarnation, key } = identity;
     const facts = { kind: 'replica', event: 'left', replica, incarnation, key: key.public.x } as const;
-    try {
-      const sealed = appender.seal({ id: newId('ent', random), ...facts });
-      const { position } = await appender.appendUnfenced(cursor.epochId, sealed);
-      await this.#readUpTo(position);
-    } catch (error) {
-      // Not said is safe: the others wait until this incarnation's lease is surely over.
-      log.warn('leaving could not be said', { code: isWritError(error) ? error.code : 'INTERNAL' });
-    }
+    await appender.appendUnfenced(epochId, appender.seal({ id: newId('ent', random), ...facts }));
   }
 
-  /**
-   * Our goodbye and what came before it, which no renewal brings any more: whoever goes on with this disk must know that
-   * it left. Else it would take itself for the whole roster of a store that others have used since (THREATS 10.8).
-   */
-  async #readUpTo(last: Position): Promise<void> {
-    const { store, cursor, follower } = this.#ports;
-    while (comparePositions(cursor.position, last) < 0) {
-      const { epoch, sequence } = cursor.position;
-      const { line } = await store.roster({ epoch, sequence: sequence + 1 });
-      if (line === undefined) return;
-      await follower.apply([line]);
-    }
-  }
-
-  /**
-   * Opens an epoch on an operator's word and joins it at once. ALREADY_OPEN when there is one; but for a replica that
-   * waits there for an acknowledgement by others who are gone for good, amnesia is accepted over it.
-   */
+  /** Opens an epoch on an operator's word and joins it at once. ALREADY_OPEN when there is one. */
   async openEpoch(rule: OpenRule, reason?: string): Promise<string> {
-    const { joiner, renewer } = this.#ports;
-    const isOver = rule === 'accept-amnesia' && renewer.state === 'awaiting';
-    const epochId = await joiner.open(rule, reason, isOver);
+    const epochId = await this.#ports.joiner.open(rule, reason);
     this.#opened.notify();
     return epochId;
   }
@@ -157,12 +147,14 @@ export class Replica {
     const { epochId } = cursor;
     if (epochId === undefined)
       return { name: 'epoch', ok: false, detail: 'none is open: writ epoch open --new-fleet, once' };
-    if (renewer.state !== 'closed') return { name: 'epoch', ok: true, detail: epochId };
-    const { replicas } = reopener.missing;
-    const next =
-      replicas.length === 0
+    if (renewer.state !== 'closed' && !this.#isClosed) return { name: 'epoch', ok: true, detail: epochId };
+    const { replicas, hasEveryoneLeft } = reopener.missing;
+    const awaited = `it waits for ${replicas.join(', ')}; if they are gone for good: ${AMNESIA}`;
+    const next = hasEveryoneLeft
+      ? `everyone had left it; if nothing else was ever decided in this fleet: ${AMNESIA}`
+      : replicas.length === 0
         ? 'whoever holds most of it opens the next one'
-        : `it waits for ${replicas.join(', ')}; if they are gone for good: writ epoch open --accept-amnesia`;
+        : awaited;
     return { name: 'epoch', ok: false, detail: `${epochId} is closed; ${next}` };
   }
 
@@ -175,7 +167,7 @@ export class Replica {
       this.#isJoined = false;
       const opened = this.#opened.next();
       if (await this.#join()) continue;
-      await Promise.race([timer.sleep(leaseMs / 6, signal), opened]);
+      await Promise.race([timer.sleep(soonMs(leaseMs), signal), opened]);
     }
   }
 
@@ -183,26 +175,31 @@ export class Replica {
   async #join(): Promise<boolean> {
     const { joiner, renewer, log } = this.#ports;
     try {
-      const epochId = await joiner.join(renewer.witnessed);
-      this.#isJoined = epochId !== undefined;
-      if (epochId !== undefined) {
-        renewer.follow(epochId);
+      const joined = await joiner.join(renewer.witnessed);
+      this.#isJoined = joined !== undefined;
+      this.#isClosed = joined === undefined;
+      if (joined !== undefined) {
+        renewer.follow(joined);
         await renewer.renewUntilSettled();
       }
+      this.#failure = undefined;
     } catch (error) {
-      log.error('the feed could not be joined', { code: isWritError(error) ? error.code : 'INTERNAL' });
+      const code = isWritError(error) ? error.code : 'INTERNAL';
+      if (code !== this.#failure) log.error('the feed could not be joined', { code });
+      this.#failure = code;
     }
     return this.#isJoined;
   }
 }
+
+const AMNESIA = 'writ epoch open --accept-amnesia';
 
 /** States that somebody has to do something about. */
 const SAID_OF: Partial<Record<RenewState, string>> = {
   forgotten: 'forgotten: this incarnation is given no lease ever again; restart it',
   cloned:
     'cloned: two processes go by this incarnation, and neither is given a lease ever again; restart them',
-  awaiting:
-    'awaiting: nobody with a lease has acknowledged this replica yet; if they are gone for good: writ epoch open --accept-amnesia',
+  awaiting: `awaiting: nobody with a lease has acknowledged this replica yet; if they are gone for good: ${AMNESIA}`,
 };
 
 function recordingCheck(isRecording: boolean | undefined): readonly Readiness[] {

@@ -14,11 +14,13 @@ import type { LeaseTable, WatchedRow } from './barrier.ts';
 import type { Identity } from './identity.ts';
 
 /**
- * `live`: it has renewed within half a lease. `outstanding`: it has not, and may still hold one. `fenced`: it surely holds none.
+ * `live`: it has renewed within half a lease. `waiting`: it has, and by its own last word holds no lease yet.
+ * `outstanding`: it has not, and may still hold one. `fenced`: it surely holds none.
  * `succeeded`: neither, and another incarnation goes on with its data. `unknown`: we have no reading of our own to judge by.
  */
 export const SIGHT_STATES = [
   'live',
+  'waiting',
   'outstanding',
   'fenced',
   'succeeded',
@@ -132,8 +134,9 @@ export class Surveyor {
       };
     }
     const mayAllowForMs = Math.max(0, Math.ceil(overMs - (now.monoMs - since.monoMs)));
-    const isHeard = row !== undefined && quietMs < term.leaseMs / 2;
-    return { ...none, state: isHeard ? 'live' : 'outstanding', mayAllowForMs };
+    if (row === undefined || quietMs >= term.leaseMs / 2)
+      return { ...none, state: 'outstanding', mayAllowForMs };
+    return { ...none, state: row.acknowledgement?.leased === true ? 'live' : 'waiting', mayAllowForMs };
   }
 }
 

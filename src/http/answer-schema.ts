@@ -237,7 +237,7 @@ export const replicaList = z.object({
       state: z
         .enum(SIGHT_STATES)
         .describe(
-          'As of the last reading of the lease table here. outstanding: silent, and it may still hold a lease; succeeded: another incarnation goes on with its data; unknown: no reading of ours is recent enough.',
+          'As of the last reading of the lease table here. waiting: it renews, and holds no lease by its own word; outstanding: silent, and it may still hold a lease; succeeded: another incarnation goes on with its data; unknown: no reading of ours is recent enough.',
         ),
       joinedAt: instant.describe('By its own clock.'),
       position: position.optional().describe('Up to where it has acknowledged.'),
@@ -313,7 +313,9 @@ export const overview = z.object({
   replicasLive: count,
   sessions: count,
   replicasFenced: count.describe('A loose end, like those that follow.'),
-  replicasOutstanding: count.describe('Silent, or not known about here: they may still allow.'),
+  replicasOutstanding: count.describe(
+    'Waiting for a lease, silent, or not known about here: they may allow.',
+  ),
   promisesWeakened: count.describe("By the store's settings."),
   sessionsEnding: count.describe('Told to end, and not proven to have.'),
   revocationsOpen: count.describe('Coordinated here, and not enforced yet.'),

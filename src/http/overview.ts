@@ -67,7 +67,7 @@ export class Overview {
     const replicas = this.#replicas();
     const loose = {
       replicasFenced: replicas('fenced').length,
-      replicasOutstanding: replicas('outstanding', 'unknown').length,
+      replicasOutstanding: replicas('waiting', 'outstanding', 'unknown').length,
       promisesWeakened: storeWeakens.length,
       sessionsEnding: sessions.endingCount,
       revocationsOpen: revoker.openCount,
@@ -107,10 +107,12 @@ export class Overview {
 
   /** By name, for whoever has to do something about it. */
   #looseReplicas(): string[] {
-    return this.#replicas()('fenced', 'outstanding', 'unknown').map(({ replica, incarnation, ...sight }) => {
-      const { state, isSelf, fencedSinceMs } = sight;
-      const since = fencedSinceMs === undefined ? '' : ` since ${renderInstant(fencedSinceMs)}`;
-      return `${isSelf ? 'this replica' : replica} (${incarnation}) is ${state}${since}`;
-    });
+    return this.#replicas()('fenced', 'waiting', 'outstanding', 'unknown').map(
+      ({ replica, incarnation, ...sight }) => {
+        const { state, isSelf, fencedSinceMs } = sight;
+        const since = fencedSinceMs === undefined ? '' : ` since ${renderInstant(fencedSinceMs)}`;
+        return `${isSelf ? 'this replica' : replica} (${incarnation}) is ${state}${since}`;
+      },
+    );
   }
 }

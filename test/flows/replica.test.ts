@@ -154,6 +154,7 @@ describe('a renewal', () => {
 
   it('adopts no lease before what it brought is on disk', async () => {
     const replica = await make().start();
+    await settle();
     const disk = Promise.withResolvers<void>();
     replica.ledger.onKeep = () => disk.promise;
     const before = replica.lease.freshForMs(replica.clock.now());

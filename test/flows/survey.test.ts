@@ -41,7 +41,7 @@ class Watcher {
     for (const one of renewed) this.#renewals.set(one, (this.#renewals.get(one) ?? 0) + 1);
     const rows = [...this.#renewals].map(([incarnation, renewals]) => ({
       ...{ incarnation, renewals },
-      acknowledgement: said[incarnation],
+      acknowledgement: said[incarnation] ?? acknowledged(incarnation, '5-1'),
     }));
     this.table.observe('ep_1', rows, AT(ms));
   }
@@ -59,12 +59,13 @@ class Watcher {
   }
 }
 
-function acknowledged(incarnation: string, position: string, unconfirmed = 0): string {
+function acknowledged(incarnation: string, position: string, unconfirmed = 0, isLeased = true): string {
+  const leased = isLeased ? { leased: true as const } : {};
   const outcome = { revocation: 'rev_1', matched: 2, killed: 2 - unconfirmed, pending: 0, unconfirmed };
   return signAcknowledgement(
     {
       ...{ v: 1, replica: 'a', incarnation, epochId: 'ep_1', position, chain: '0'.repeat(40) },
-      ...{ leaf: '0'.repeat(64), at: '2027-01-15T08:00:00.000Z', cachesPurged: true },
+      ...{ leaf: '0'.repeat(64), at: '2027-01-15T08:00:00.000Z', cachesPurged: true, ...leased },
       outcomes: [{ ...outcome, lateAccepts: 0 }],
     },
     KEY,
@@ -87,6 +88,14 @@ describe('another replica', () => {
       mayAllowForMs: undefined,
       fencedSinceMs: START_MS + 3_052,
     });
+  });
+
+  it('waits while it renews and says itself that it holds no lease', () => {
+    const watcher = new Watcher('inc_b');
+    watcher.read(0, ['inc_b'], { inc_b: acknowledged('inc_b', '5-1', 0, false) });
+    expect(watcher.see('inc_b')).toMatchObject({ state: 'waiting', mayAllowForMs: 3_052 });
+    watcher.read(500, ['inc_b']);
+    expect(watcher.see('inc_b').state).toBe('live');
   });
 
   it('that joined and has no row may hold a lease until this epoch was watched for long enough', () => {

@@ -468,7 +468,7 @@ const APPLYING: readonly Removal[] = [
   {
     name: 'what does not continue the history is indexed before that is noticed',
     file: 'src/flows/follow.ts',
-    find: '    cursor.check(line);\n',
+    find: '    await pace.run(cursor.checking(lines));\n',
     replace: '',
     test: follow('of which nothing is ours leaves nothing in the index'),
   },
@@ -1241,16 +1241,9 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'grants a lease to who was forgotten, until the entry is written',
     file: 'src/feed/lease-table.ts',
-    find: '    this.#admissions.set(incarnation, { ...admission, isGone: true });\n    return true;',
+    find: '    this.#isGone.set(incarnation, true);\n    return true;',
     replace: '    return true;',
     test: test('feed/lease-table', 'is given nothing from the moment on in which it is retired'),
-  },
-  {
-    name: 'does not know that it has left',
-    file: 'src/flows/replica.ts',
-    find: '      await this.#readUpTo(position);\n',
-    replace: '      void position;\n',
-    test: test('flows/forget', 'is not opened by who has left it'),
   },
   {
     name: 'counts silence that it could not have heard through',

@@ -119,6 +119,23 @@ export class MemoryFeedServer {
     else this.#load(kept);
   }
 
+  /** A hostile client shows an earlier moment, with the epoch of then open, in this very run and to everyone from now on. */
+  rollBack(keepLines: number): void {
+    const { runId } = this;
+    this.#load(this.#lines.slice(0, keepLines));
+    this.#leases = new LeaseTable();
+    for (const line of this.#lines) this.#leases.note(line);
+    this.#runId = runId;
+    this.#isOpen = true;
+  }
+
+  /** A hostile client binds the epoch of another run to this one. */
+  pretend(): void {
+    this.#leases = new LeaseTable();
+    for (const line of this.#lines) this.#leases.note(line);
+    this.#isOpen = true;
+  }
+
   /** A lost disk: it begins again, with nothing. */
   forget(): void {
     this.#begin();
@@ -157,12 +174,14 @@ export class MemoryFeedServer {
     const newer = this.#lines.filter((line) => comparePositions(line.position, position) > 0);
     const lines = newer.slice(0, limit);
     const isLast = lines.length === newer.length;
-    return this.#leases.renew(request, {
-      cursorChain: this.#chainAt(position),
-      lines,
-      isLast,
+    const cursorChain = this.#chainAt(position);
+    const reply = this.#leases.renew(request, {
+      ...{ cursorChain, lines, isLast },
       head: this.head,
+      runId: this.#runId,
     });
+    this.#isOpen = this.#leases.openEpochId !== undefined;
+    return reply;
   }
 
   append(epochId: string, sealed: SealedEntry): AppendReply {
@@ -202,7 +221,7 @@ export class MemoryFeedServer {
     return { kind: 'opened', position, chain };
   }
 
-  restore({ runId, closedEpochId, copy, lines }: RestoreRequest): RestoreReply {
+  restore({ runId, closedEpochId, copy, lines, after, limit }: RestoreRequest): RestoreReply {
     if (this.#isOpen || runId !== this.#runId || closedEpochId !== this.#newestEpochId)
       return { kind: 'lost' };
     const newest = [...this.#copies.keys()].at(-1);
@@ -229,6 +248,7 @@ export class MemoryFeedServer {
         position: last?.position ?? ORIGIN,
         chain: last?.chain ?? CHAIN_START,
       },
+      newer: whole.filter(({ position }) => comparePositions(position, after) > 0).slice(0, limit),
     };
   }
 
@@ -276,7 +296,7 @@ export class MemoryFeedServer {
     const last = lines.at(-1);
     const isThat =
       comparePositions(last?.position ?? ORIGIN, position) === 0 && (last?.chain ?? CHAIN_START) === chain;
-    if (this.#isOpen || !isThat) return false;
+    if (!isThat || (this.#isOpen && copy !== 'current')) return false;
     if (copy !== 'current') this.#load(lines);
     this.#copies.clear();
     return true;

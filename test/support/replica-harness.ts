@@ -46,6 +46,8 @@ import type { RevocationOrder } from '../../src/flows/revoke.ts';
 import { Revoker } from '../../src/flows/revoke.ts';
 import { Surveyor } from '../../src/flows/survey.ts';
 import { Tree } from '../../src/flows/tree.ts';
+import type { HeldEpoch } from '../../src/flows/vouch.ts';
+import { Vouching } from '../../src/flows/vouch.ts';
 import { sha256 } from '../../src/kernel/digest.ts';
 import type { JsonObject } from '../../src/kernel/json.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
@@ -70,8 +72,18 @@ function countingRandom(seed: string): Random {
   return { bytes: (size) => sha256(`${seed} ${count++}`).subarray(0, size) };
 }
 
+class MemoryHeldEpoch implements HeldEpoch {
+  epochId: string | undefined;
+  isLeft = false;
+
+  async keep(epochId: string, isLeft: boolean): Promise<void> {
+    Object.assign(this, { epochId, isLeft });
+  }
+}
+
 /** What this replica has on its own disk; `fails` makes it unwritable. */
 export class MemoryLedger implements Ledger {
+  readonly held = new MemoryHeldEpoch();
   readonly lines: FeedLine[] = [];
   fails = false;
   /** Called before a line counts as durable. */
@@ -258,6 +270,7 @@ export class TestReplica {
   readonly follower: Follower;
   readonly joiner: Joiner;
   readonly reopener: Reopener;
+  readonly vouching: Vouching;
   readonly renewer: Renewer;
   readonly checker: Checker;
   readonly reviewer: Reviewer;
@@ -341,7 +354,11 @@ export class TestReplica {
       crashPoint,
     });
     const { follower } = this;
-    this.reopener = new Reopener({ ...feed, ledger, members, log });
+    const { held } = ledger;
+    const isOnlyOne = options.server === undefined;
+    this.vouching = new Vouching({ ...feed, members, ledger, held, exclusive: isOnlyOne });
+    const { vouching } = this;
+    this.reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
     const { reopener } = this;
     this.joiner = new Joiner({
       ...feed,
@@ -350,6 +367,7 @@ export class TestReplica {
     this.renewer = new Renewer({
       ...feed,
       follower,
+      vouching,
       leaseMs: LEASE_MS,
       table,
       tree,
@@ -433,10 +451,9 @@ export class TestReplica {
       ...{ members, table, appender, term, rosterForgetMs, timer: clock, random, log },
     });
     this.replica = new Replica({
-      store,
-      follower,
       joiner,
       reopener,
+      vouching,
       renewer,
       appender,
       lease,

@@ -225,9 +225,9 @@ export class JournalFeedStore implements FeedStore, Ledger {
  * this still everything, is the journal still ours, the grant. An append that lands while reading is read as well; one
  * that lands later was not answered when the lease was granted.
  */
-async function renew({ log, leases }: Opened, request: RenewRequest): Promise<RenewReply> {
+async function renew({ log, leases, runId }: Opened, request: RenewRequest): Promise<RenewReply> {
   const newer = new NewerLines(log, request.position, request.limit);
   while (newer.isBehind) await newer.readOn();
   log.assertIntact();
-  return leases.renew(request, newer.page);
+  return leases.renew(request, { ...newer.page, runId });
 }

@@ -57,8 +57,8 @@ export class Connection {
       reconnectOnError: null,
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
-      // For `listen` alone: whoever lost the connection hears again.
-      autoResubscribe: true,
+      // It would leave a failure of it to nobody, which ends the process: `listen` does it.
+      autoResubscribe: false,
       maxRetriesPerRequest: 0,
       enableReadyCheck: false,
       enableAutoPipelining: false,
@@ -105,11 +105,11 @@ export class Connection {
     }
   }
 
-  /** `onMessage` for each message on `channel`, from when it resolves, also after the connection was lost. */
+  /** `onMessage` for each message on `channel`, also after the connection was lost. */
   async listen(channel: string, onMessage: () => void): Promise<void> {
     this.#redis.on('message', onMessage);
+    this.#redis.on('ready', () => void this.#redis.subscribe(channel).catch(() => undefined));
     await this.connect();
-    await this.#timely(this.#redis.subscribe(channel), this.#callMs);
   }
 
   close(): void {

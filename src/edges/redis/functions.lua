@@ -8,11 +8,15 @@
 -- damaged is never mended, another one is put beside it (restore) and takes its place with the next epoch. Under <base>:<g>
 --   :epochs        sorted set of the epochs' numbers;  :heads  number -> the sequence at which it was closed
 --   :feed:<n>      the stream of one epoch, ids `<n>-<sequence>`, fields c (chain) and e (entry);  :ids:<n>  entry id -> sequence
---   :roster        incarnation -> `joined <position> <succeeds or ->` or `gone`
---   :leases:<n>    incarnation -> renewals;  :acks:<n>  its latest acknowledgement;  :rows:<n>  `<isCloned> <position> <nonces>`
+--   :roster        incarnation -> `joined <position>` or `gone`
+--   :leases:<n>    incarnation -> renewals;  :acks:<n>  its latest acknowledgement;  :rows:<n>  `<isCloned> <nonces>`
 --   :reports:<n>:<run>  of the epoch that is closed, by incarnation
 --   :staged        the head of a copy that is being restored
 -- and <base>:snapshot, the newest one.
+--
+-- One thing is kept in no key: `known`, the head that these functions wrote last. Keys can be swapped, restored from a copy or
+-- written by a hostile client while this process goes on; a head that is not the known one is no open epoch. A new process
+-- knows none, and needs none: it has another run, so its epoch is closed. Who may load the library again makes it forget.
 
 local CHAIN_START = '0000000000000000000000000000000000000000'
 local NONCES_KEPT = 64
@@ -46,6 +50,18 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+local function head_of(state)
+  return place(state.number, state.sequence)
+end
+
+local known = {}
+
+-- Two heads are one when all of this is the same.
+local function mark_of(state)
+  if state.epoch == nil then return '' end
+  return table.concat({ state.generation, state.epoch, head_of(state), state.chain }, ' ')
+end
+
 local function head_in(key, state)
   local at = redis.call('HMGET', key, 'epoch', 'number', 'sequence', 'chain')
   local number, sequence = integer(at[2]), integer(at[3])
@@ -60,7 +76,9 @@ local function read(base)
   local state = { run = run_id(), number = 0, sequence = 0, chain = CHAIN_START }
   state.generation = integer(bound[1]) and bound[1] or '0'
   state.at = base .. ':' .. state.generation
-  state.is_open = head_in(base .. ':meta', state) and bound[2] == state.run
+  local is_bound = head_in(base .. ':meta', state) and bound[2] == state.run
+  known[base] = known[base] or mark_of(state)
+  state.is_open = is_bound and known[base] == mark_of(state)
   return state
 end
 
@@ -70,10 +88,6 @@ local function read_staged(base, generation, run)
   state.at = base .. ':' .. generation
   head_in(state.at .. ':staged', state)
   return state
-end
-
-local function head_of(state)
-  return place(state.number, state.sequence)
 end
 
 local function fields_of(entry)
@@ -132,16 +146,16 @@ end
 
 local function row_of(state, incarnation)
   local text = redis.call('HGET', state.at .. ':rows:' .. whole(state.number), incarnation)
-  local row = { is_cloned = false, position = '0-0', nonces = {} }
+  local row = { is_cloned = false, nonces = {} }
   if not text then return row end
-  local cloned, position, nonces = text:match('^([01]) (%d+%-%d+) ?(.*)$')
-  row.is_cloned, row.position = cloned ~= '0', position or '0-0'
+  local cloned, nonces = text:match('^([01]) ?(.*)$')
+  row.is_cloned = cloned ~= '0'
   for nonce in (nonces or ''):gmatch('%S+') do row.nonces[#row.nonces + 1] = nonce end
   return row
 end
 
 local function keep_row(state, incarnation, row)
-  local text = (row.is_cloned and '1 ' or '0 ') .. row.position .. ' ' .. table.concat(row.nonces, ' ')
+  local text = (row.is_cloned and '1 ' or '0 ') .. table.concat(row.nonces, ' ')
   redis.call('HSET', state.at .. ':rows:' .. whole(state.number), incarnation, text)
 end
 
@@ -163,21 +177,10 @@ local function take(row, nonces)
   while #row.nonces > NONCES_KEPT do table.remove(row.nonces, 1) end
 end
 
--- No enforcer may be unknown to everyone else (THREATS 10.6): a first lease waits for one that is acknowledged.
-local function may_hold(state, incarnation, joined_at, succeeds)
-  local leases = redis.call('HGETALL', state.at .. ':leases:' .. whole(state.number))
-  local is_alone = true
-  local epoch, sequence = position_of(joined_at)
-  for i = 1, #leases, 2 do
-    local holder = leases[i]
-    if leases[i + 1] ~= 'gone' then
-      is_alone = false
-      local at, within = position_of(row_of(state, holder).position)
-      local knows = at and epoch and (at > epoch or (at == epoch and within >= sequence))
-      if holder == incarnation or holder == succeeds or knows then return true end
-    end
-  end
-  return is_alone
+-- The epoch that is open is over: nobody is granted anything before the next one.
+local function close(base, at)
+  redis.call('HSET', base .. ':meta', 'run', '-')
+  redis.call('PUBLISH', base .. ':news', at)
 end
 
 -- ARGV: incarnation, epoch id, position, chain, nonces, acknowledgement or '', limit.
@@ -192,8 +195,7 @@ local function renew(keys, args)
   if epoch_id ~= state.epoch then return { 'closed', state.epoch } end
   local admission = redis.call('HGET', state.at .. ':roster', incarnation)
   if not admission then return { 'stale', 'unknown' } end
-  local joined_at, succeeds = admission:match('^joined (%d+%-%d+) (%S+)$')
-  if not joined_at then return { 'stale', 'forgotten' } end
+  if not admission:match('^joined ') then return { 'stale', 'forgotten' } end
   local number = whole(state.number)
   local row = row_of(state, incarnation)
   local nonces = {}
@@ -202,36 +204,35 @@ local function renew(keys, args)
   if not row.is_cloned and (nonce == nil or includes(row.nonces, nonce)) then
     return { 'more', head_of(state), {} }
   end
-  local known
-  if epoch == 0 and sequence == 0 then known = CHAIN_START
-  elseif epoch == state.number and sequence == state.sequence then known = state.chain
+  local held
+  if epoch == 0 and sequence == 0 then held = CHAIN_START
+  elseif epoch == state.number and sequence == state.sequence then held = state.chain
   elseif epoch < state.number or (epoch == state.number and sequence < state.sequence) then
-    known = line_at(state, epoch, sequence)
+    held = line_at(state, epoch, sequence)
   end
   local lines, is_last = newer(state, epoch, sequence, limit)
   take(row, nonces)
   -- From here on it writes.
-  if row.is_cloned or known ~= chain then
-    keep_row(state, incarnation, row)
-    return { 'stale', row.is_cloned and 'cloned' or 'diverged' }
+  if row.is_cloned or held ~= chain then keep_row(state, incarnation, row) end
+  if row.is_cloned then return { 'stale', 'cloned' } end
+  if held ~= chain then
+    if epoch < state.number then return { 'stale', 'diverged' } end
+    -- One of the two has lost what the other has. Who is right is settled by what everyone puts back.
+    close(base, head_of(state))
+    return { 'closed', '' }
   end
-  row.position = position
   keep_row(state, incarnation, row)
   if args[6] ~= '' then redis.call('HSET', state.at .. ':acks:' .. number, incarnation, args[6]) end
   if not is_last then return { 'more', head_of(state), lines } end
-  if not may_hold(state, incarnation, joined_at, succeeds) then
-    if #lines > 0 then return { 'more', head_of(state), lines } end
-    return { 'stale', 'awaiting' }
-  end
   redis.call('HINCRBY', state.at .. ':leases:' .. number, incarnation, 1)
-  return { 'lease', head_of(state), lines, rows_of(state) }
+  return { 'lease', head_of(state), lines, rows_of(state), state.run }
 end
 
 -- Writes what an entry of a replica says of it: who joined may be given leases, who is gone never again.
-local function note_replica(state, at, event, incarnation, succeeds)
+local function note_replica(state, at, event, incarnation)
   if event == 'joined' then
     if redis.call('HGET', state.at .. ':roster', incarnation) ~= 'gone' then
-      redis.call('HSET', state.at .. ':roster', incarnation, 'joined ' .. at .. ' ' .. succeeds)
+      redis.call('HSET', state.at .. ':roster', incarnation, 'joined ' .. at)
     end
   elseif event ~= '' then
     redis.call('HSET', state.at .. ':roster', incarnation, 'gone')
@@ -245,32 +246,33 @@ local function write_line(state, at, chain, text)
   return not (type(written) == 'table' and written.err)
 end
 
--- ARGV: epoch id, entry id, text, and of a replica's entry: event, incarnation, whom it succeeds or '-'; else three ''.
+-- ARGV: epoch id, entry id, text, and of a replica's entry: event, incarnation; else two ''.
 -- The entry's place in the open epoch, the one it has already if it was appended before.
 local function append(keys, args)
   local base, epoch_id, id, text = keys[1], args[1], args[2], args[3]
-  if #keys ~= 1 or #args ~= 6 or id == '' or text == '' then return fail('MALFORMED') end
+  if #keys ~= 1 or #args ~= 5 or id == '' or text == '' then return fail('MALFORMED') end
   local state = read(base)
   if not state.is_open or epoch_id ~= state.epoch then return { 'closed' } end
   local ids = state.at .. ':ids:' .. whole(state.number)
-  local known = integer(redis.call('HGET', ids, id) or '')
-  if known then
-    local chain = line_at(state, state.number, known)
+  local before = integer(redis.call('HGET', ids, id) or '')
+  if before then
+    local chain = line_at(state, state.number, before)
     if not chain then return fail('DAMAGED') end
-    return { 'appended', place(state.number, known), chain, state.run, '1' }
+    return { 'appended', place(state.number, before), chain, state.run, '1' }
   end
   local sequence = state.sequence + 1
   local at = place(state.number, sequence)
   local chain = redis.sha1hex(state.chain .. text)
   -- The one write that can be refused comes first: somebody else's entry stands there. Nothing can follow in this epoch.
   if not write_line(state, at, chain, text) then
-    redis.call('HSET', base .. ':meta', 'run', '-')
-    redis.call('PUBLISH', base .. ':news', at)
+    close(base, at)
     return { 'closed' }
   end
   redis.call('HSET', base .. ':meta', 'sequence', whole(sequence), 'chain', chain)
+  state.sequence, state.chain = sequence, chain
+  known[base] = mark_of(state)
   redis.call('HSET', ids, id, whole(sequence))
-  note_replica(state, at, args[4], args[5], args[6])
+  note_replica(state, at, args[4], args[5])
   redis.call('PUBLISH', base .. ':news', at)
   return { 'appended', at, chain, state.run, '0' }
 end
@@ -279,29 +281,29 @@ end
 -- The entry and the end of all its leases in one step, unless it has renewed since.
 local function forget(keys, args)
   local base, epoch_id, incarnation = keys[1], args[1], args[5]
-  if #keys ~= 1 or #args ~= 7 or args[4] ~= 'forgotten' or not integer(args[7]) then return fail('MALFORMED') end
+  if #keys ~= 1 or #args ~= 6 or args[4] ~= 'forgotten' or not integer(args[6]) then return fail('MALFORMED') end
   local state = read(base)
   if not state.is_open or epoch_id ~= state.epoch then return { 'closed' } end
   local admission = redis.call('HGET', state.at .. ':roster', incarnation)
   local renewals = redis.call('HGET', state.at .. ':leases:' .. whole(state.number), incarnation) or '0'
-  if not admission or admission == 'gone' or renewals ~= args[7] then return { 'lost' } end
-  args[7] = nil
+  if not admission or admission == 'gone' or renewals ~= args[6] then return { 'lost' } end
+  args[6] = nil
   return append(keys, args)
 end
 
--- ARGV: the closed epoch's id or '', run, epoch seconds, the new epoch's id, text; and of a copy that was restored its
--- generation, head and chain, or three ''. Compare-and-set on all of them.
+-- ARGV: the newest epoch's id or '', run, epoch seconds, the new epoch's id, text; and of the copy that it continues
+-- generation ('' for the one there is), head and chain, or three ''. Compare-and-set on all of them.
 local function open_epoch(keys, args)
   local base, closed_id, run, epoch_s, epoch_id, text = keys[1], args[1], args[2], integer(args[3]), args[4], args[5]
   if #keys ~= 1 or #args ~= 8 or not epoch_s or epoch_id == '' or text == '' then return fail('MALFORMED') end
   local newest = read(base)
   if closed_id ~= (newest.epoch or '') or run ~= newest.run then return { 'lost' } end
   local state = newest
-  if args[6] ~= '' then
+  if args[6] ~= '' and args[6] ~= newest.generation then
     if newest.is_open then return { 'lost' } end
-    if args[6] ~= newest.generation then state = read_staged(base, args[6], newest.run) end
-    if head_of(state) ~= args[7] or state.chain ~= args[8] then return { 'lost' } end
+    state = read_staged(base, args[6], newest.run)
   end
+  if args[7] ~= '' and (head_of(state) ~= args[7] or state.chain ~= args[8]) then return { 'lost' } end
   local last = redis.call('ZREVRANGE', state.at .. ':epochs', 0, 0)[1]
   local number = math.max(epoch_s, newest.number + 1, state.number + 1, (integer(last) or 0) + 1)
   -- What stands there already is somebody else's.
@@ -313,15 +315,17 @@ local function open_epoch(keys, args)
   redis.call('ZADD', state.at .. ':epochs', number, whole(number))
   redis.call('HSET', base .. ':meta', 'generation', state.generation, 'epoch', epoch_id, 'number', whole(number),
     'run', run, 'sequence', '1', 'chain', chain)
+  state.epoch, state.sequence, state.chain = epoch_id, 1, chain
+  known[base] = mark_of(state)
   redis.call('PUBLISH', base .. ':news', place(number, 1))
   return { 'opened', place(number, 1), chain }
 end
 
-local LINE_ARGS = 7
+local LINE_ARGS = 6
 
 -- True when the line is in the copy already, or continues it, and then ends it.
 local function put_back(state, args, i)
-  local at, chain, text, epoch_id = args[i], args[i + 1], args[i + 2], args[i + 6]
+  local at, chain, text, epoch_id = args[i], args[i + 1], args[i + 2], args[i + 5]
   local number, sequence = position_of(at)
   if number and (number < state.number or (number == state.number and sequence <= state.sequence)) then
     return line_at(state, number, sequence) == chain
@@ -336,18 +340,22 @@ local function put_back(state, args, i)
     redis.call('HSET', state.at .. ':heads', whole(state.number), whole(state.sequence))
   end
   state.number, state.epoch = number, begins and epoch_id or state.epoch
-  if not write_line(state, at, chain, text) then return false end
+  -- Somebody may have moved the head alone: then the line is there.
+  if not write_line(state, at, chain, text) and line_at(state, number, sequence) ~= chain then return false end
   if begins then redis.call('ZADD', state.at .. ':epochs', number, whole(number)) end
   state.sequence, state.chain = sequence, chain
-  note_replica(state, at, args[i + 3], args[i + 4], args[i + 5])
+  note_replica(state, at, args[i + 3], args[i + 4])
   return true
 end
 
--- ARGV: run, the closed epoch's id or '', a generation ('' for the one there is, 'new' for one beside it), and of each line
--- position, chain, text, event, incarnation, succeeds, epoch id. Puts back what a closed store has lost.
+-- ARGV: run, the closed epoch's id or '', a generation ('' for the one there is, 'new' for one beside it), a position, limit,
+-- and of each line position, chain, text, event, incarnation, epoch id. Puts back what a closed store has lost, and
+-- answers with what it has after that position.
 local function restore(keys, args)
   local base, run, closed_id, generation = keys[1], args[1], args[2], args[3]
-  if #keys ~= 1 or #args < 3 or (#args - 3) % LINE_ARGS ~= 0 then return fail('MALFORMED') end
+  local epoch, sequence = position_of(args[4] or '')
+  local limit = integer(args[5])
+  if #keys ~= 1 or not epoch or not limit or (#args - 5) % LINE_ARGS ~= 0 then return fail('MALFORMED') end
   local newest = read(base)
   if newest.is_open or run ~= newest.run or closed_id ~= (newest.epoch or '') then return { 'lost' } end
   local state = newest
@@ -366,17 +374,21 @@ local function restore(keys, args)
     state = read_staged(base, generation, newest.run)
   end
   local is_whole = true
-  for i = 4, #args, LINE_ARGS do
+  for i = 6, #args, LINE_ARGS do
     if is_whole then is_whole = put_back(state, args, i) end
   end
-  if #args > 3 then
+  if #args > 5 then
     local head = { 'epoch', state.epoch or '', 'number', whole(state.number), 'sequence', whole(state.sequence), 'chain', state.chain }
     local key = state == newest and base .. ':meta' or state.at .. ':staged'
     redis.call('HSET', key, unpack(head))
-    if state == newest then redis.call('HSET', base .. ':meta', 'generation', state.generation, 'run', '-') end
+    if state == newest then
+      redis.call('HSET', base .. ':meta', 'generation', state.generation, 'run', '-')
+      known[base] = mark_of(state)
+    end
   end
   if not is_whole then return { 'other' } end
-  return { 'restored', state.generation, head_of(state), state.chain, state.epoch or '' }
+  local lines = newer(state, epoch, sequence, limit)
+  return { 'restored', state.generation, head_of(state), state.chain, state.epoch or '', lines }
 end
 
 -- ARGV: a position or ''. One reading of everything a coordinator judges by.

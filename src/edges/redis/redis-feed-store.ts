@@ -105,7 +105,8 @@ export class RedisFeedStore implements FeedStore {
       case 'lease': {
         const head = this.#note(positionOf(rest[0]));
         const lines = linesOf(rest[1]);
-        return kind === 'more' ? { kind, head, lines } : { kind, head, lines, rows: rowsOf(rest[2]) };
+        if (kind === 'more') return { kind, head, lines };
+        return { kind, head, lines, rows: rowsOf(rest[2]), runId: textOf(rest[3], 'a run') };
       }
       default:
         throw broken('a renewal');
@@ -147,15 +148,16 @@ export class RedisFeedStore implements FeedStore {
     const copy =
       restored === undefined
         ? ['', '', '']
-        : [restored.copy, renderPosition(restored.position), restored.chain];
+        : [copyArg(restored.copy), renderPosition(restored.position), restored.chain];
     const args = [closedEpochId ?? '', runId, String(epochS), entry.epochId, text, ...copy];
     const reply = listOf(await this.#call('open_epoch', args, 'APPEND_UNCERTAIN'), 'an opening');
     if (reply[0] === 'lost') return { kind: 'lost' };
     return { kind: 'opened', position: this.#note(positionOf(reply[1])), chain: chainOf(reply[2]) };
   }
 
-  async restore({ runId, closedEpochId, copy, lines }: RestoreRequest): Promise<RestoreReply> {
-    const args = [runId, closedEpochId ?? '', copy === 'current' ? '' : copy];
+  async restore(request: RestoreRequest): Promise<RestoreReply> {
+    const { runId, closedEpochId = '', copy, lines, after, limit } = request;
+    const args = [runId, closedEpochId, copyArg(copy), renderPosition(after), String(limit)];
     const reply = listOf(
       await this.#call('restore', [...args, ...lines.flatMap(restoredLine)], 'STORE_UNREACHABLE'),
       'a restored copy',
@@ -168,7 +170,7 @@ export class RedisFeedStore implements FeedStore {
       position: positionOf(reply[2]),
       chain: chainOf(reply[3]),
     };
-    return { kind: 'restored', head };
+    return { kind: 'restored', head, newer: linesOf(reply[5]) };
   }
 
   async wake(after: Position, signal: AbortSignal): Promise<void> {
@@ -269,9 +271,12 @@ function explain({ kind, message, cause }: CommandFailure, lost: StoreCode): Wri
 }
 
 /** What a function has to know of an entry, which it does not parse. */
-function admissionOf(entry: Entry): readonly [string, string, string] {
-  if (entry.kind !== 'replica') return ['', '', ''];
-  return [entry.event, entry.incarnation, entry.succeeds ?? '-'];
+function admissionOf(entry: Entry): readonly [string, string] {
+  return entry.kind === 'replica' ? [entry.event, entry.incarnation] : ['', ''];
+}
+
+function copyArg(copy: string): string {
+  return copy === 'current' ? '' : copy;
 }
 
 function restoredLine({ position, chain, sealed: { entry, text } }: FeedLine): readonly string[] {
@@ -279,7 +284,7 @@ function restoredLine({ position, chain, sealed: { entry, text } }: FeedLine): r
   return [renderPosition(position), chain, text, ...admissionOf(entry), opens];
 }
 
-const REASONS = ['cloned', 'forgotten', 'unknown', 'awaiting', 'diverged'] as const;
+const REASONS = ['cloned', 'forgotten', 'unknown', 'diverged'] as const;
 
 function reasonOf(reply: Reply | undefined): (typeof REASONS)[number] {
   return REASONS.find((reason) => reason === reply) ?? 'diverged';

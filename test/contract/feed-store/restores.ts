@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { FeedLine } from '../../../src/feed/entry.ts';
 import { CHAIN_START } from '../../../src/feed/entry.ts';
 import type { RestoredHead, RestoreReply } from '../../../src/feed/feed-store.ts';
+import type { Position } from '../../../src/feed/position.ts';
 import { ORIGIN } from '../../../src/feed/position.ts';
 import { epoch, replica, revocation } from '../../support/feed-entries.ts';
 import { ContractReplica } from '../contract-replica.ts';
@@ -23,7 +24,8 @@ export function describeRestores(under: StoreUnderTest): void {
     lines: readonly FeedLine[],
     copy = 'current',
     closedEpochId?: string,
-  ): Promise<RestoreReply> => under.store.restore({ runId: under.runId, closedEpochId, copy, lines });
+  ): Promise<RestoreReply> =>
+    under.store.restore({ ...{ runId: under.runId, closedEpochId, copy, lines }, after: ORIGIN, limit: 100 });
 
   function headOf(reply: RestoreReply): RestoredHead {
     if (reply.kind !== 'restored') throw new Error(reply.kind);
@@ -33,13 +35,30 @@ export function describeRestores(under: StoreUnderTest): void {
   const ids = (lines: readonly FeedLine[]): string[] => lines.map(({ sealed }) => sealed.entry.id);
 
   describe('putting back', () => {
+    it('brings what a copy has after a place, a page at a time', async () => {
+      if (under.harness.forget === undefined) return;
+      const a = await forgotten();
+      await restore(a.lines);
+      const read = async (after: Position, limit: number): Promise<string[]> => {
+        const request = { runId: under.runId, closedEpochId: 'ep_1', copy: 'current', lines: [] };
+        const reply = await under.store.restore({ ...request, after, limit });
+        return reply.kind === 'restored' ? ids(reply.newer) : [reply.kind];
+      };
+      expect(await read(ORIGIN, 3)).toEqual(['ent_ep_1', 'joined_inc_a', 'r1']);
+      expect(await read(a.lines[2]!.position, 3)).toEqual(['r2']);
+      expect(await read(a.position, 3)).toEqual([]);
+    });
+
     it('is refused while an epoch is open, and in another run', async () => {
       const [a] = await under.begin('inc_a');
       await a!.lease();
       expect(await restore(a!.lines, 'current', 'ep_1')).toEqual({ kind: 'lost' });
       if (under.harness.forget === undefined) return;
       await under.harness.forget();
-      const elsewhere = { runId: 'another run', closedEpochId: undefined, copy: 'current', lines: a!.lines };
+      const elsewhere = {
+        ...{ runId: 'another run', closedEpochId: undefined, copy: 'current', lines: a!.lines },
+        ...{ after: ORIGIN, limit: 100 },
+      };
       expect(await under.store.restore(elsewhere)).toEqual({ kind: 'lost' });
       expect(await restore(a!.lines, 'current', 'ep_0')).toEqual({ kind: 'lost' });
       expect((await under.store.roster()).head).toEqual(ORIGIN);
@@ -100,7 +119,10 @@ export function describeRestores(under: StoreUnderTest): void {
       const again = await under.harness.restart();
       const runId = again.facts.runId;
       const put = (copy: string, lines: readonly FeedLine[]): Promise<RestoreReply> =>
-        again.store.restore({ runId, closedEpochId: 'ep_9', copy, lines });
+        again.store.restore({
+          ...{ runId, closedEpochId: 'ep_9', copy, lines },
+          ...{ after: ORIGIN, limit: 100 },
+        });
       expect((await put('current', a.lines)).kind).toBe('other');
       const begun = headOf(await put('staged', a.lines.slice(0, 2)));
       expect(begun.copy).not.toBe('current');

@@ -74,7 +74,16 @@ describe("a sidecar's user", () => {
         chain: a.chain,
       }),
     ).toHaveLength(1);
-    expect(await one.restore({ runId, closedEpochId: undefined, copy: 'new', lines: [] })).toEqual({
+    expect(
+      await one.restore({
+        runId,
+        closedEpochId: undefined,
+        copy: 'new',
+        lines: [],
+        after: a.position,
+        limit: 9,
+      }),
+    ).toEqual({
       kind: 'lost',
     });
     await one.writeSnapshot({
