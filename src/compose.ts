@@ -58,6 +58,7 @@ import { Checker } from './flows/check.ts';
 import { Effects } from './flows/effects.ts';
 import { Expirer } from './flows/expire.ts';
 import { Follower } from './flows/follow.ts';
+import { Forgetter } from './flows/forget.ts';
 import { Granter } from './flows/grant.ts';
 import type { Identity } from './flows/identity.ts';
 import type { OpenRule } from './flows/join.ts';
@@ -74,6 +75,7 @@ import { Reloader } from './flows/reload.ts';
 import { Reopener } from './flows/reopen.ts';
 import { Reviewer } from './flows/review.ts';
 import { Revoker } from './flows/revoke.ts';
+import { Surveyor } from './flows/survey.ts';
 import { Tree } from './flows/tree.ts';
 import { Vouching } from './flows/vouch.ts';
 import { controlPlane } from './http/control-plane.ts';
@@ -273,14 +275,11 @@ async function open(
     hasMemo: config.policy.memo,
   });
   const idempotencyHmacKey = deriveKey(fleetKey, 'writ idempotency');
-  const weakenedByStore = [
-    ...(facts.durability === 'durable' ? [] : [NOT_FSYNCED]),
-    ...(facts.weakened ?? []),
-  ];
-  for (const detail of weakenedByStore) log.warn('the store weakens a promise', { detail });
+  const storeWeakens = [...(facts.durability === 'durable' ? [] : [NOT_FSYNCED]), ...(facts.weakened ?? [])];
+  for (const detail of storeWeakens) log.warn('the store weakens a promise', { detail });
   const weakened = [
     ...(config.bootstrap ? ['an empty store opens by itself (bootstrap)'] : []),
-    ...weakenedByStore,
+    ...storeWeakens,
   ];
   const revoker = new Revoker({
     ...feed,
@@ -374,10 +373,19 @@ async function open(
     clock,
   });
 
+  const surveyor = new Surveyor({ ...feed, members, table, term });
+  const { rosterForgetMs } = config;
+  const forgetter = new Forgetter({
+    ...feed,
+    ...{ members, table, appender, term, rosterForgetMs, timer, random, log },
+  });
+
   // Everything on this disk is applied before anyone can ask: a view that is not loaded denies nothing.
   await joiner.replay();
   await replica.start();
   lifetime.own('replica', () => replica.stop());
+  const forgetting = forgetter.run(closing.signal);
+  lifetime.own('forgetting', () => forgetting);
   const reviewing = Promise.all([expirer.run(closing.signal), reevaluator.run(closing.signal)]);
   lifetime.own('session reviews', () => reviewing.then(() => undefined));
   const resuming = revoker.resumeUnfinished();
@@ -406,10 +414,9 @@ async function open(
     view,
     sessions,
     members,
-    table,
+    surveyor,
     tree,
     ledger,
-    leaseMs,
     revoker,
   });
   const parseTargets = (what: { selector?: unknown; selectors?: unknown }) =>
@@ -430,7 +437,7 @@ async function open(
       skewBackMs: clock.skewBackMs,
       issuersWithoutKeys: issuersWithoutKeys(issuers),
       targets: view.size,
-      weakenedByStore,
+      weakenedByStore: storeWeakens,
       isRecording: config.telemetry.decisionLog.required ? opened?.decisionLog.isRecording : undefined,
     });
   // Loaded here, before anyone can ask: it takes the loop tens of milliseconds.
@@ -474,7 +481,8 @@ async function open(
     version: VERSION,
     identity,
     readiness,
-    inspection,
+    surveyor,
+    storeWeakens,
     view,
     cursor,
     sessions,
@@ -506,6 +514,7 @@ async function open(
       factRoutes,
       openEpoch,
       inspection,
+      forgetter,
       reloader,
       overview,
       parseTargets,

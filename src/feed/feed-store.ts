@@ -95,6 +95,19 @@ export interface AppendReply {
   readonly duplicate: boolean;
 }
 
+export interface ForgetRequest {
+  readonly epochId: string;
+  /** Compare-and-set: as often as its row was seen to renew in this epoch; 0 for one that has no row. */
+  readonly renewals: number;
+  /** The signed `replica` entry with the event `forgotten`. */
+  readonly sealed: SealedEntry;
+}
+
+export type ForgetReply =
+  | { readonly kind: 'forgotten'; readonly position: Position; readonly chain: string }
+  /** It has renewed since, is gone already, or was never admitted. */
+  | { readonly kind: 'lost' };
+
 /** One reading of the lease table; `line` is the line at `at`, if it is held. */
 export interface Roster {
   /** The open epoch. */
@@ -181,6 +194,11 @@ export interface FeedStore {
    * an `epoch` entry.
    */
   append(epochId: string, sealed: SealedEntry): Promise<AppendReply>;
+  /**
+   * Appends that an incarnation is forgotten, unless it has renewed since it was looked at: one atomic step, so who was
+   * granted a lease meanwhile keeps it, and who is forgotten is granted none. Rejects as `append` does.
+   */
+  forget(request: ForgetRequest): Promise<ForgetReply>;
   /** Resolves when the feed may have grown past `after`, or at the latest when `signal` aborts. A hint only: never safety. */
   wake(after: Position, signal: AbortSignal): Promise<void>;
   roster(at?: Position): Promise<Roster>;

@@ -77,6 +77,17 @@ export class LeaseTable {
     return this.#grant(row, page);
   }
 
+  /**
+   * True when `incarnation` has renewed exactly so often; from then on it is granted nothing. The entry that says so
+   * follows: one that cannot be written leaves it without leases, never with one too many.
+   */
+  retire(incarnation: string, renewals: number): boolean {
+    const renewed = this.#rows.get(incarnation)?.renewals ?? 0;
+    if (this.#isGone.get(incarnation) !== false || renewed !== renewals) return false;
+    this.#isGone.set(incarnation, true);
+    return true;
+  }
+
   /** In the open epoch one of the two has lost what the other has: it is over, and what everyone puts back settles it. */
   #diverged({ position }: RenewRequest, { head }: FeedPage): RenewReply {
     if (position.epoch < head.epoch) return { kind: 'stale', reason: 'diverged' };

@@ -13,12 +13,19 @@ import { comparePositions, parsePosition } from '../feed/position.ts';
 import type { Instant } from '../kernel/clock.ts';
 
 /** What this coordinator remembers of one row: its counter, and since when it has not moved. */
-interface Watched {
+export interface WatchedRow {
   readonly renewals: number;
   /** Receipt of the first reading that showed this counter. */
   readonly since: Instant;
   readonly acknowledgement: Acknowledgement | undefined;
   readonly text: string | undefined;
+  /** When the acknowledgement was first seen, and the reading before that, which did not have it yet. */
+  readonly heard: Heard | undefined;
+}
+
+export interface Heard {
+  readonly at: Instant;
+  readonly after: Instant;
 }
 
 export interface Reading {
@@ -62,11 +69,12 @@ export interface BarrierAnswer {
 export class LeaseTable {
   readonly #term: LeaseTerm;
   readonly #members: Members;
-  #rows = new Map<string, Watched>();
+  #rows = new Map<string, WatchedRow>();
   #epochId: string | undefined;
   #watchedSince: Instant | undefined;
   #sent = 0;
   #observed = 0;
+  #readAt: Instant | undefined;
 
   constructor(term: LeaseTerm, members: Members) {
     this.#term = term;
@@ -90,22 +98,27 @@ export class LeaseTable {
       this.#epochId = epochId;
       this.#rows = new Map();
       this.#watchedSince = at;
+      this.#readAt = undefined;
     }
     for (const row of rows)
       this.#rows.set(row.incarnation, this.#watch(row, this.#rows.get(row.incarnation), at));
+    this.#readAt = at;
+    this.#letGo(new Set(rows.map(({ incarnation }) => incarnation)), at);
   }
 
-  /** Every incarnation this coordinator has seen a row of, with its last verified word. For people. */
-  rows(): readonly {
-    readonly incarnation: string;
-    readonly acknowledgement: Acknowledgement | undefined;
-    readonly since: Instant;
-  }[] {
-    return [...this.#rows].map(([incarnation, { acknowledgement, since }]) => ({
-      incarnation,
-      acknowledgement,
-      since,
-    }));
+  /** Receipt of the latest reading of this epoch. */
+  get readAt(): Instant | undefined {
+    return this.#readAt;
+  }
+
+  /** Since when, as seen from here, it has not renewed: without a row, since this epoch is watched. */
+  quietSince(incarnation: string): Instant | undefined {
+    return this.#rows.get(incarnation)?.since ?? this.#watchedSince;
+  }
+
+  /** What is known of one incarnation's row in this epoch. */
+  row(incarnation: string): WatchedRow | undefined {
+    return this.#rows.get(incarnation);
   }
 
   /** Judges from what has been observed; nothing is over by acknowledgement before a reading that was sent after the append replied. */
@@ -123,7 +136,16 @@ export class LeaseTable {
     return { standings, rule: isJudged && isAllOver && isWatched ? 'acknowledged' : undefined };
   }
 
-  #watch(row: LeaseRow, known: Watched | undefined, at: Instant): Watched {
+  /** Who left or was forgotten is remembered until its last lease is surely over, and is in no receipt after that. */
+  #letGo(listed: ReadonlySet<string>, at: Instant): void {
+    for (const [incarnation, { since }] of this.#rows) {
+      if (listed.has(incarnation) || waitedMs(since, at) < leaseOverMs(this.#term)) continue;
+      const state = this.#members.lookup(incarnation)?.state;
+      if (state === 'left' || state === 'forgotten') this.#rows.delete(incarnation);
+    }
+  }
+
+  #watch(row: LeaseRow, known: WatchedRow | undefined, at: Instant): WatchedRow {
     const since = known?.renewals === row.renewals ? known.since : at;
     if (known !== undefined && known.text === row.acknowledgement)
       return { ...known, renewals: row.renewals, since };
@@ -138,10 +160,11 @@ export class LeaseTable {
       since,
       acknowledgement: isItsOwn ? acknowledgement : undefined,
       text: isItsOwn ? row.acknowledgement : undefined,
+      heard: isItsOwn && this.#readAt !== undefined ? { at, after: this.#readAt } : undefined,
     };
   }
 
-  #stand(incarnation: string, row: Watched, question: BarrierQuestion, now: Instant): ReplicaStanding {
+  #stand(incarnation: string, row: WatchedRow, question: BarrierQuestion, now: Instant): ReplicaStanding {
     const member = this.#members.lookup(incarnation);
     const acknowledged = covers(row.acknowledgement, question);
     const isQuiet = waitedMs(row.since, now) >= leaseOverMs(this.#term);

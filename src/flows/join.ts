@@ -137,7 +137,7 @@ export class Joiner {
     const said = { ...(reason === undefined ? {} : { reason }), ...this.#base() };
     const sealed = appender.seal({ id: newId('ent', random), kind: 'epoch', epochId, runId, rule, ...said });
     const reply = await store.openEpoch({
-      closedEpochId,
+      closedEpochId: current ?? closedEpochId,
       runId,
       epochS: epochS(clock.now()),
       sealed,

@@ -57,6 +57,11 @@ type Stale = Extract<RenewReply, { kind: 'stale' }>['reason'];
 export type RenewState =
   Exclude<RenewReply['kind'], 'stale'> | Stale | 'awaiting' | 'unreachable' | 'starting';
 
+/** No lease ever again for this incarnation: only another one, a restarted process, may have one. */
+export function isFencedForGood(state: RenewState): boolean {
+  return state === 'forgotten' || state === 'cloned';
+}
+
 /** The epoch a replica goes by, and where it joined it. */
 export interface Joined {
   readonly epochId: string;
@@ -159,8 +164,7 @@ export class Renewer {
         });
     }
     this.#endWhatIsOver();
-    if (before !== this.#state)
-      this.#ports.log.info('the state of the lease changed', { state: this.#state });
+    if (before !== this.#state) this.#say();
     return (
       this.#state === 'more' || (this.#state === 'lease' && this.#acknowledgedText() !== this.#acknowledged)
     );
@@ -179,6 +183,13 @@ export class Renewer {
     await follower.apply(reply.lines);
     this.#state = reply.kind === 'lease' ? await this.#adopt(reply, sent) : reply.kind;
     news.notify();
+  }
+
+  #say(): void {
+    const { log } = this.#ports;
+    const state = this.#state;
+    if (isFencedForGood(state)) log.error('this incarnation is fenced for good: restart it', { state });
+    else log.info('the state of the lease changed', { state });
   }
 
   /** The lease that came with everything up to here. `awaiting` while nobody vouches for who never held one. */

@@ -14,7 +14,7 @@ import type { Appender } from './append.ts';
 import type { Identity } from './identity.ts';
 import type { Joiner, OpenRule } from './join.ts';
 import { News } from './news.ts';
-import type { Renewer } from './renew.ts';
+import type { Renewer, RenewState } from './renew.ts';
 import { soonMs } from './renew.ts';
 import type { Reopener } from './reopen.ts';
 import type { Vouching } from './vouch.ts';
@@ -136,7 +136,13 @@ export class Replica {
       {
         name: 'store',
         ok: renewer.state === 'lease',
-        detail: [renewer.state, this.#failure ?? renewer.problem ?? [], weakenedByStore].flat(2).join('; '),
+        detail: [
+          SAID_OF[renewer.state] ?? renewer.state,
+          this.#failure ?? renewer.problem ?? [],
+          weakenedByStore,
+        ]
+          .flat(2)
+          .join('; '),
       },
       this.#epochCheck(),
       { name: 'lease', ok: freshForMs > 0, detail: freshForMs > 0 ? `fresh for ${freshForMs} ms` : 'fenced' },
@@ -201,6 +207,14 @@ export class Replica {
 }
 
 const AMNESIA = 'writ epoch open --accept-amnesia';
+
+/** States that somebody has to do something about. */
+const SAID_OF: Partial<Record<RenewState, string>> = {
+  forgotten: 'forgotten: this incarnation is given no lease ever again; restart it',
+  cloned:
+    'cloned: two processes go by this incarnation, and neither is given a lease ever again; restart them',
+  awaiting: `awaiting: nobody with a lease has acknowledged this replica yet; if they are gone for good: ${AMNESIA}`,
+};
 
 function recordingCheck(isRecording: boolean | undefined): readonly Readiness[] {
   if (isRecording === undefined) return [];

@@ -31,6 +31,7 @@ export const ERROR_CODES = {
   PROOF_INVALID: { status: 422, title: 'the proof does not verify' },
   SELECTOR_INVALID: { status: 422, title: 'the selector is not of a form that names anything' },
   SESSION_ENDED: { status: 409, title: 'the session was told to end' },
+  STILL_LEASED: { status: 409, title: 'that replica may still hold a lease' },
   STORE_BROKEN: { status: 503, title: 'the feed store can no longer be trusted' },
   STORE_UNREACHABLE: { status: 503, title: 'the feed store did not answer' },
   TIME_INVALID: { status: 422, title: 'the time is past, or too far ahead' },

@@ -97,4 +97,17 @@ describe('the lease table', () => {
     table.note(line(replica('joined', 'inc_b', { succeeds: 'inc_a' }), 3));
     expect(table.renew(request('inc_b', ['b1']), page).kind).toBe('lease');
   });
+
+  it('is given nothing from the moment on in which it is retired, and stays on the roster until that is written', () => {
+    const table = tableOf(replica('joined', 'inc_a'));
+    table.renew(request('inc_a', ['a1']), page);
+    expect(table.retire('inc_a', 0)).toBe(false);
+    expect(table.retire('inc_b', 0)).toBe(false);
+    expect(table.retire('inc_a', 1)).toBe(true);
+    expect(table.renew(request('inc_a', ['a1', 'a2']), page)).toEqual({ kind: 'stale', reason: 'forgotten' });
+    expect(table.rows()).toHaveLength(1);
+    expect(table.retire('inc_a', 1)).toBe(false);
+    table.note(line(replica('forgotten', 'inc_a'), 3));
+    expect(table.rows()).toEqual([]);
+  });
 });

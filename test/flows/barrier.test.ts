@@ -119,7 +119,7 @@ describe('the barrier', () => {
     // A row that is missing from a later reading is remembered.
     table.observe('ep_1', [], READ(AT(6_100)));
     expect(table.judge(question(6_000), AT(6_110)).standings).toHaveLength(1);
-    expect(table.rows()).toEqual([{ incarnation: 'inc_b', acknowledgement: undefined, since: AT(3_100) }]);
+    expect(table.row('inc_b')).toMatchObject({ renewals: 2, since: AT(3_100) });
   });
 
   it('is passed by the clock whoever goes on renewing without a word, and says when at the latest', () => {
@@ -143,6 +143,38 @@ describe('the barrier', () => {
     const table = tableOf();
     table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement: undefined }], READ(AT(0)));
     table.observe('ep_2', [], READ(AT(10)));
-    expect(table.rows()).toEqual([]);
+    expect(table.row('inc_a')).toBeUndefined();
+    expect(table.quietSince('inc_a')).toEqual(AT(10));
+  });
+
+  it('lets go of who left, or was forgotten, once its last lease is surely over, and not of who is only missing', () => {
+    const members = new Members();
+    for (const line of [joinedLine('inc_a', KEY), joinedLine('inc_b', OTHER), joinedLine('inc_c', OTHER)])
+      members.apply(line);
+    const table = new LeaseTable(TERM, members);
+    const row = (incarnation: string) => ({ incarnation, renewals: 1, acknowledgement: undefined });
+    table.observe('ep_1', [row('inc_a'), row('inc_b'), row('inc_c')], READ(AT(0)));
+    members.apply(joinedLine('inc_a', KEY, 'left'));
+    members.apply(joinedLine('inc_b', OTHER, 'forgotten'));
+    table.observe('ep_1', [], READ(AT(3_051)));
+    expect(['inc_a', 'inc_b', 'inc_c'].filter((one) => table.row(one) !== undefined)).toHaveLength(3);
+    table.observe('ep_1', [], READ(AT(3_052)));
+    expect(table.row('inc_a')).toBeUndefined();
+    expect(table.row('inc_b')).toBeUndefined();
+    expect(table.judge(question(0), AT(3_053)).standings.map(({ incarnation }) => incarnation)).toEqual([
+      'inc_c',
+    ]);
+  });
+
+  it('knows when it first heard an acknowledgement, and up to when it had not', () => {
+    const table = tableOf();
+    const row = (acknowledgement: string) => ({ incarnation: 'inc_a', renewals: 1, acknowledgement });
+    table.observe('ep_1', [row(acknowledged('inc_a'))], READ(AT(0)));
+    expect(table.row('inc_a')?.heard).toBeUndefined();
+    table.observe('ep_1', [row(acknowledged('inc_a'))], READ(AT(500)));
+    table.observe('ep_1', [row(acknowledged('inc_a', { position: '5-4' }))], READ(AT(1_000)));
+    table.observe('ep_1', [row(acknowledged('inc_a', { position: '5-4' }))], READ(AT(1_500)));
+    expect(table.row('inc_a')?.heard).toEqual({ after: AT(500), at: AT(1_000) });
+    expect(table.readAt).toEqual(AT(1_500));
   });
 });

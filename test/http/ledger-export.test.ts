@@ -46,7 +46,7 @@ async function exported(replica: TestReplica, from: string): Promise<string[]> {
     },
     end: (chunk: string) => (text += chunk),
   } as unknown as ServerResponse;
-  await new Inspection(replica as unknown as InspectionPorts).streamLedger(new Map([['from', from]]), res);
+  await new Inspection(replica).streamLedger(new Map([['from', from]]), res);
   return text.trimEnd().split('\n');
 }
 

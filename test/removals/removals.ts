@@ -1257,7 +1257,7 @@ const FAILOVER: readonly Removal[] = [
   {
     name: 'a server is judged once, whatever takes its place',
     file: 'src/edges/redis/redis-feed-store.ts',
-    find: '    if (runId !== this.#judgedRunId) await this.#examineAgain(runId);\n',
+    find: '    if (lifetime !== this.#judged) await this.#examineAgain(lifetime);\n',
     replace: '',
     test: test('edges/redis/failover', 'is judged again'),
   },
@@ -1267,6 +1267,58 @@ const FAILOVER: readonly Removal[] = [
     find: "=== text ? 'equal' : 'other'",
     replace: "=== text ? 'equal' : 'equal'",
     test: test('edges/redis/server-facts', 'with the functions of another build'),
+  },
+];
+
+const FORGETTING: readonly Removal[] = [
+  {
+    name: 'forgets in the store who has renewed since it was looked at',
+    file: 'src/feed/lease-table.ts',
+    find: ' || renewed !== renewals) return false;',
+    replace: ') return false;',
+    test: test('contract/memory-feed-store', 'leaves who has renewed meanwhile its lease'),
+  },
+  {
+    name: 'grants a lease to who was forgotten, until the entry is written',
+    file: 'src/feed/lease-table.ts',
+    find: '    this.#isGone.set(incarnation, true);\n    return true;',
+    replace: '    return true;',
+    test: test('feed/lease-table', 'is given nothing from the moment on in which it is retired'),
+  },
+  {
+    name: 'counts silence that it could not have heard through',
+    file: 'src/flows/forget.ts',
+    find: '    if (!this.#isListening(now)) this.#silent = new Map();\n',
+    replace: '',
+    test: test('flows/forget', 'silence that nobody could hear does not count'),
+  },
+  {
+    name: 'forgets on a word who may hold a lease',
+    file: 'src/flows/forget.ts',
+    find: '    if (leftMs > 0) return `its lease may be good for ${Math.ceil(leftMs)} ms yet`;\n',
+    replace: '',
+    test: test('flows/forget', 'forgets at once whose lease is surely over'),
+  },
+  {
+    name: 'forgets without a lease of its own',
+    file: 'src/flows/forget.ts',
+    find: 'if (!lease.isFresh(clock.now()))',
+    replace: 'if (clock === undefined)',
+    test: test('flows/forget', 'asks one that has a lease'),
+  },
+  {
+    name: 'calls others fenced by readings that are old',
+    file: 'src/flows/survey.ts',
+    find: ' || now.monoMs - readAt.monoMs > term.leaseMs / 2)',
+    replace: ')',
+    test: test('flows/survey', 'is unknown to who has no reading of its own'),
+  },
+  {
+    name: 'reckons for ever with who was forgotten',
+    file: 'src/flows/barrier.ts',
+    find: "if (state === 'left' || state === 'forgotten') this.#rows.delete(incarnation);",
+    replace: 'if (state === undefined) return;',
+    test: test('flows/barrier', 'lets go of who left, or was forgotten'),
   },
 ];
 
@@ -1285,6 +1337,7 @@ export const REMOVALS: readonly Removal[] = [
   ...TELEMETRY,
   ...SESSIONS,
   ...FACTS,
+  ...FORGETTING,
   {
     name: 'shows what the configuration file took from the environment',
     file: 'src/config/shown.ts',

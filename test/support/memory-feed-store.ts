@@ -4,11 +4,13 @@
  * no timers and no randomness of its own: a run is repeated by repeating its fates.
  */
 import type { FeedLine, SealedEntry } from '../../src/feed/entry.ts';
-import { CHAIN_START, nextChain } from '../../src/feed/entry.ts';
+import { CHAIN_START, forgottenIn, nextChain } from '../../src/feed/entry.ts';
 import type {
   AppendReply,
   EpochReport,
   FeedStore,
+  ForgetReply,
+  ForgetRequest,
   OpenEpochReply,
   OpenEpochRequest,
   RenewReply,
@@ -46,6 +48,7 @@ export type Command =
   | 'open'
   | 'renew'
   | 'append'
+  | 'forget'
   | 'roster'
   | 'report'
   | 'restore'
@@ -194,6 +197,15 @@ export class MemoryFeedServer {
       known ?? this.#put(sealed, { epoch, sequence: sequence + 1 }, this.#lines.at(-1)?.chain ?? CHAIN_START);
     const { position, chain } = line;
     return { position, chain, epochId, runId: this.runId, duplicate: known !== undefined };
+  }
+
+  forgetReplica({ epochId, renewals, sealed }: ForgetRequest): ForgetReply {
+    const incarnation = forgottenIn(sealed);
+    if (!this.#isOpen || epochId !== this.#newestEpochId)
+      throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
+    if (!this.#leases.retire(incarnation, renewals)) return { kind: 'lost' };
+    const { position, chain } = this.append(epochId, sealed);
+    return { kind: 'forgotten', position, chain };
   }
 
   openEpoch({ closedEpochId, runId, epochS, sealed, restored }: OpenEpochRequest): OpenEpochReply {
@@ -363,6 +375,10 @@ export class MemoryFeedStore implements FeedStore {
     return this.#send('append', () => this.#server.append(epochId, sealed));
   }
 
+  forget(request: ForgetRequest): Promise<ForgetReply> {
+    return this.#send('forget', () => this.#server.forgetReplica(request));
+  }
+
   roster(at?: Position): Promise<Roster> {
     return this.#send('roster', () => this.#server.roster(at));
   }
@@ -460,6 +476,6 @@ function attempt(run: () => unknown): void {
 }
 
 function lostError(command: Command): WritError {
-  const isWrite = command === 'append' || command === 'openEpoch';
+  const isWrite = ['append', 'forget', 'openEpoch'].includes(command);
   return new WritError(isWrite ? 'APPEND_UNCERTAIN' : 'STORE_UNREACHABLE', `${command} was not answered`);
 }

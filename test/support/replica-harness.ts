@@ -30,6 +30,7 @@ import type { ReceiptStore } from '../../src/flows/enforce.ts';
 import { Expirer } from '../../src/flows/expire.ts';
 import { Follower } from '../../src/flows/follow.ts';
 import type { Identity } from '../../src/flows/identity.ts';
+import { Forgetter } from '../../src/flows/forget.ts';
 import { Granter } from '../../src/flows/grant.ts';
 import { Joiner } from '../../src/flows/join.ts';
 import { SessionKeeper } from '../../src/flows/keep-session.ts';
@@ -43,6 +44,7 @@ import { Reviewer } from '../../src/flows/review.ts';
 import { Reopener } from '../../src/flows/reopen.ts';
 import type { RevocationOrder } from '../../src/flows/revoke.ts';
 import { Revoker } from '../../src/flows/revoke.ts';
+import { Surveyor } from '../../src/flows/survey.ts';
 import { Tree } from '../../src/flows/tree.ts';
 import type { HeldEpoch } from '../../src/flows/vouch.ts';
 import { Vouching } from '../../src/flows/vouch.ts';
@@ -218,6 +220,7 @@ export interface TestReplicaOptions {
   /** 0: the loop turns after each piece of work. */
   readonly sliceMs?: number;
   readonly hasMemo?: boolean;
+  readonly rosterForgetMs?: number;
 }
 
 export class TestReplica {
@@ -280,6 +283,8 @@ export class TestReplica {
   readonly lifter: Lifter;
   readonly granter: Granter;
   readonly replica: Replica;
+  readonly surveyor: Surveyor;
+  readonly forgetter: Forgetter;
   #reviewing: Promise<unknown> = Promise.resolve();
 
   constructor(options: TestReplicaOptions) {
@@ -439,6 +444,12 @@ export class TestReplica {
     this.lifter = new Lifter({ view, appender, publisher, clock });
     const idempotencyHmacKey = new Uint8Array(32);
     this.granter = new Granter({ grants, appender, publisher, random, idempotencyHmacKey, clock });
+    this.surveyor = new Surveyor({ ...feed, members, table, term });
+    const { rosterForgetMs = 600_000 } = options;
+    this.forgetter = new Forgetter({
+      ...feed,
+      ...{ members, table, appender, term, rosterForgetMs, timer: clock, random, log },
+    });
     this.replica = new Replica({
       joiner,
       reopener,
@@ -462,7 +473,11 @@ export class TestReplica {
     await this.joiner.replay();
     await this.replica.start();
     const { signal } = this.closing;
-    this.#reviewing = Promise.all([this.expirer.run(signal), this.reevaluator.run(signal)]);
+    this.#reviewing = Promise.all([
+      this.expirer.run(signal),
+      this.reevaluator.run(signal),
+      this.forgetter.run(signal),
+    ]);
     return this;
   }
 

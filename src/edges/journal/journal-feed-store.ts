@@ -5,10 +5,13 @@
  */
 import type { CrashPoint } from '../../feed/crash-point.ts';
 import type { FeedLine, SealedEntry } from '../../feed/entry.ts';
+import { forgottenIn } from '../../feed/entry.ts';
 import type {
   AppendReply,
   EpochReport,
   FeedStore,
+  ForgetReply,
+  ForgetRequest,
   OpenEpochReply,
   OpenEpochRequest,
   RenewReply,
@@ -111,6 +114,18 @@ export class JournalFeedStore implements FeedStore, Ledger {
       if (typeof known !== 'number') return answer.bind(undefined, true, known);
       return () =>
         void this.#page(log, known, 1).then((page) => page.lines.map((line) => answer(true, line)), reject);
+    });
+  }
+
+  async forget({ epochId, renewals, sealed }: ForgetRequest): Promise<ForgetReply> {
+    const incarnation = forgottenIn(sealed);
+    const { leases } = this.#use();
+    return this.#submit<ForgetReply>(sealed, (tip, { resolve, reject }) => {
+      if (tip.head.epochId !== epochId)
+        return () => reject(new WritError('EPOCH_CLOSED', 'that epoch is not the open one'));
+      if (!leases.retire(incarnation, renewals)) return () => resolve({ kind: 'lost' });
+      const { position, chain } = tip.append(sealed);
+      return () => resolve({ kind: 'forgotten', position, chain });
     });
   }
 

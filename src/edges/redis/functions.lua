@@ -284,6 +284,20 @@ local function append(keys, args)
   return { 'appended', at, chain, state.run, '0' }
 end
 
+-- ARGV: those of an append that says `forgotten`, and how often its row was seen to renew ('0' without a row).
+-- The entry and the end of all its leases in one step, unless it has renewed since.
+local function forget(keys, args)
+  local base, epoch_id, incarnation = keys[1], args[1], args[5]
+  if #keys ~= 1 or #args ~= 6 or args[4] ~= 'forgotten' or not integer(args[6]) then return fail('MALFORMED') end
+  local state = read(base)
+  if not state.is_open or epoch_id ~= state.epoch then return { 'closed' } end
+  local admission = redis.call('HGET', state.at .. ':roster', incarnation)
+  local renewals = redis.call('HGET', state.at .. ':leases:' .. whole(state.number), incarnation) or '0'
+  if not admission or admission == 'gone' or renewals ~= args[6] then return { 'lost' } end
+  args[6] = nil
+  return append(keys, args)
+end
+
 -- ARGV: the newest epoch's id or '', run, epoch seconds, the new epoch's id, text; and of the copy that it continues
 -- generation ('' for the one there is), head and chain, or three ''. Compare-and-set on all of them.
 local function open_epoch(keys, args)
@@ -443,6 +457,7 @@ end
 
 redis.register_function('writ1_renew', renew)
 redis.register_function('writ1_append', append)
+redis.register_function('writ1_forget', forget)
 redis.register_function('writ1_open_epoch', open_epoch)
 redis.register_function('writ1_restore', restore)
 redis.register_function('writ1_report', report)

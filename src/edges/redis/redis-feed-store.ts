@@ -4,10 +4,13 @@
  * news early. What the server says is taken apart in reply.ts; whether it is true is checked by who applies it.
  */
 import type { Entry, FeedLine, SealedEntry } from '../../feed/entry.ts';
+import { forgottenIn } from '../../feed/entry.ts';
 import type {
   AppendReply,
   EpochReport,
   FeedStore,
+  ForgetReply,
+  ForgetRequest,
   OpenEpochReply,
   OpenEpochRequest,
   RenewReply,
@@ -129,6 +132,16 @@ export class RedisFeedStore implements FeedStore {
     const position = this.#note(positionOf(reply[1]));
     const [chain, runId] = [chainOf(reply[2]), textOf(reply[3], 'a run')];
     return { position, chain, epochId, runId, duplicate: reply[4] === '1' };
+  }
+
+  async forget({ epochId, renewals, sealed }: ForgetRequest): Promise<ForgetReply> {
+    const { entry, text } = sealed;
+    forgottenIn(sealed);
+    const args = [epochId, entry.id, text, ...admissionOf(entry), String(renewals)];
+    const reply = listOf(await this.#call('forget', args, 'APPEND_UNCERTAIN'), 'a forgetting');
+    if (reply[0] === 'closed') throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
+    if (reply[0] === 'lost') return { kind: 'lost' };
+    return { kind: 'forgotten', position: this.#note(positionOf(reply[1])), chain: chainOf(reply[2]) };
   }
 
   async openEpoch({

@@ -76,7 +76,9 @@ describe("a sidecar's user", () => {
     await woken;
     expect(performance.now() - startedMs).toBeLessThan(4_000);
     await a.lease();
-    await one.append('ep_1', replica('forgotten', 'inc_b'));
+    await one.append('ep_1', replica('joined', 'inc_b'));
+    const sealed = replica('forgotten', 'inc_b');
+    expect(await one.forget({ epochId: 'ep_1', renewals: 0, sealed })).toMatchObject({ kind: 'forgotten' });
     expect(
       await one.report({
         incarnation: 'inc_a',
