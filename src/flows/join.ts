@@ -83,7 +83,8 @@ export class Joiner {
     const isEmpty = epochId === undefined && roster.closedEpochId === undefined;
     // An empty store and one that lost its data look the same, unless this disk remembers: then it is the latter.
     if (isEmpty && bootstrap && cursor.epochId === undefined) epochId = await this.open('bootstrap');
-    if (epochId === undefined && cursor.epochId !== undefined)
+    // Who has said `joined` is on the roster, and has to report, though it may have been given nothing yet.
+    if (epochId === undefined && (cursor.epochId !== undefined || roster.closedEpochId !== undefined))
       epochId = await this.#reopen(roster, witnessed);
     if (epochId === undefined) return undefined;
     if (this.#joined?.epochId !== epochId) this.#joined = { epochId, at: await this.#announce(epochId) };

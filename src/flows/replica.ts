@@ -92,7 +92,8 @@ export class Replica {
       const code = isWritError(error) ? error.code : 'INTERNAL';
       // Not said is safe: the others wait until this incarnation's lease is surely over, and for its data directory.
       log.warn('leaving could not be said', { code });
-      if (code === 'STORE_UNREACHABLE') await vouching.stay(opening.epochId).catch(() => undefined);
+      if (code === 'STORE_UNREACHABLE' || code === 'EPOCH_CLOSED')
+        await vouching.stay(opening.epochId).catch(() => undefined);
     }
   }
 

@@ -9,16 +9,17 @@
 --   :epochs        sorted set of the epochs' numbers;  :heads  number -> the sequence at which it was closed
 --   :feed:<n>      the stream of one epoch, ids `<n>-<sequence>`, fields c (chain) and e (entry);  :ids:<n>  entry id -> sequence
 --   :roster        incarnation -> `joined <position>` or `gone`
---   :leases:<n>    incarnation -> renewals;  :acks:<n>  its latest acknowledgement;  :rows:<n>  `<isCloned> <nonces>`
 --   :reports:<n>:<run>  of the epoch that is closed, by incarnation
 --   :staged        the head of a copy that is being restored
 -- and <base>:snapshot, the newest one.
 --
--- Two things are kept in no key, because keys can be swapped, restored from a copy or written by a hostile client while this
--- process goes on: `known`, the head that these functions wrote last in an open epoch, and how many epochs they have opened.
--- A head that is not the known one is no open epoch; the run that an epoch is bound to says which opening it was, so that
--- nothing signed for one (an epoch's entry, a report, a copy that was put back) is good for another. A process or a library
--- that has just been loaded knows nothing: everything is closed.
+-- An epoch lives no longer than this process, so what is true only in an epoch is kept in no key. Keys can be swapped, restored
+-- from a copy or written by a hostile client while this process goes on; these cannot:
+--   known     the head that these functions wrote last in an open epoch: one that is another is no open epoch
+--   openings  how many epochs they have opened: the run that an epoch is bound to says which opening it was, so that nothing
+--             signed for one (an epoch's entry, a report, a copy that was put back) is good for another
+--   rows      of the lease table: what nobody but a renewal can move, nobody can hold still or hide
+-- A process or a library that has just been loaded knows nothing: everything is closed.
 
 local CHAIN_START = '0000000000000000000000000000000000000000'
 local NONCES_KEPT = 64
@@ -46,7 +47,7 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
-local known, openings, loaded = {}, {}, nil
+local known, openings, rows, loaded = {}, {}, {}, nil
 
 -- One lifetime of this library in this server with this history: another one after a restart, and after it was anybody's
 -- replica. An opening in it has its number behind this.
@@ -136,33 +137,24 @@ local function newer(state, epoch, sequence, limit)
 end
 
 -- Everyone who may have held a lease in this epoch, flat: incarnation, renewals, acknowledgement.
-local function rows_of(state)
-  local rows = {}
-  if state.epoch == nil then return rows end
-  local number = whole(state.number)
-  local leases = redis.call('HGETALL', state.at .. ':leases:' .. number)
-  for i = 1, #leases, 2 do
-    if leases[i + 1] ~= 'gone' then
-      rows[#rows + 1], rows[#rows + 2] = leases[i], leases[i + 1]
-      rows[#rows + 1] = redis.call('HGET', state.at .. ':acks:' .. number, leases[i]) or ''
-    end
+local function rows_of(base)
+  local names, flat = {}, {}
+  for incarnation, row in pairs(rows[base] or {}) do
+    if row.renewals > 0 then names[#names + 1] = incarnation end
   end
-  return rows
+  table.sort(names)
+  for i, incarnation in ipairs(names) do
+    local row = rows[base][incarnation]
+    flat[3 * i - 2], flat[3 * i - 1], flat[3 * i] = incarnation, whole(row.renewals), row.acknowledgement
+  end
+  return flat
 end
 
-local function row_of(state, incarnation)
-  local text = redis.call('HGET', state.at .. ':rows:' .. whole(state.number), incarnation)
-  local row = { is_cloned = false, nonces = {} }
-  if not text then return row end
-  local cloned, nonces = text:match('^([01]) ?(.*)$')
-  row.is_cloned = cloned ~= '0'
-  for nonce in (nonces or ''):gmatch('%S+') do row.nonces[#row.nonces + 1] = nonce end
-  return row
-end
-
-local function keep_row(state, incarnation, row)
-  local text = (row.is_cloned and '1 ' or '0 ') .. table.concat(row.nonces, ' ')
-  redis.call('HSET', state.at .. ':rows:' .. whole(state.number), incarnation, text)
+local function row_of(base, incarnation)
+  local all = rows[base] or {}
+  rows[base] = all
+  all[incarnation] = all[incarnation] or { renewals = 0, acknowledgement = '', is_cloned = false, nonces = {} }
+  return all[incarnation]
 end
 
 local function includes(list, value)
@@ -203,8 +195,7 @@ local function renew(keys, args)
   local admission = redis.call('HGET', state.at .. ':roster', incarnation)
   if not admission then return { 'stale', 'unknown' } end
   if not admission:match('^joined ') then return { 'stale', 'forgotten' } end
-  local number = whole(state.number)
-  local row = row_of(state, incarnation)
+  local row = row_of(base, incarnation)
   local nonces = {}
   for nonce in args[5]:gmatch('%S+') do nonces[#nonces + 1] = nonce end
   local nonce = nonces[#nonces]
@@ -219,8 +210,6 @@ local function renew(keys, args)
   end
   local lines, is_last = newer(state, epoch, sequence, limit)
   take(row, nonces)
-  -- From here on it writes.
-  if row.is_cloned or held ~= chain then keep_row(state, incarnation, row) end
   if row.is_cloned then return { 'stale', 'cloned' } end
   if held ~= chain then
     if epoch < state.number then return { 'stale', 'diverged' } end
@@ -228,22 +217,21 @@ local function renew(keys, args)
     close(base, head_of(state))
     return { 'closed', '' }
   end
-  keep_row(state, incarnation, row)
-  if args[6] ~= '' then redis.call('HSET', state.at .. ':acks:' .. number, incarnation, args[6]) end
+  if args[6] ~= '' then row.acknowledgement = args[6] end
   if not is_last then return { 'more', head_of(state), lines } end
-  redis.call('HINCRBY', state.at .. ':leases:' .. number, incarnation, 1)
-  return { 'lease', head_of(state), lines, rows_of(state), state.run }
+  row.renewals = row.renewals + 1
+  return { 'lease', head_of(state), lines, rows_of(base), state.run }
 end
 
 -- Writes what an entry of a replica says of it: who joined may be given leases, who is gone never again.
-local function note_replica(state, at, event, incarnation)
+local function note_replica(base, state, at, event, incarnation)
   if event == 'joined' then
     if redis.call('HGET', state.at .. ':roster', incarnation) ~= 'gone' then
       redis.call('HSET', state.at .. ':roster', incarnation, 'joined ' .. at)
     end
   elseif event ~= '' then
     redis.call('HSET', state.at .. ':roster', incarnation, 'gone')
-    redis.call('HSET', state.at .. ':leases:' .. whole(state.number), incarnation, 'gone')
+    if rows[base] then rows[base][incarnation] = nil end
   end
 end
 
@@ -279,7 +267,7 @@ local function append(keys, args)
   state.sequence, state.chain = sequence, chain
   known[base] = mark_of(state)
   redis.call('HSET', ids, id, whole(sequence))
-  note_replica(state, at, args[4], args[5])
+  note_replica(base, state, at, args[4], args[5])
   redis.call('PUBLISH', base .. ':news', at)
   return { 'appended', at, chain, state.run, '0' }
 end
@@ -292,8 +280,8 @@ local function forget(keys, args)
   local state = read(base)
   if not state.is_open or epoch_id ~= state.epoch then return { 'closed' } end
   local admission = redis.call('HGET', state.at .. ':roster', incarnation)
-  local renewals = redis.call('HGET', state.at .. ':leases:' .. whole(state.number), incarnation) or '0'
-  if not admission or admission == 'gone' or renewals ~= args[6] then return { 'lost' } end
+  local row = rows[base] and rows[base][incarnation]
+  if not admission or admission == 'gone' or (row and row.renewals or 0) ~= integer(args[6]) then return { 'lost' } end
   args[6] = nil
   return append(keys, args)
 end
@@ -323,7 +311,7 @@ local function open_epoch(keys, args)
   redis.call('HSET', base .. ':meta', 'generation', state.generation, 'epoch', epoch_id, 'number', whole(number),
     'run', run, 'sequence', '1', 'chain', chain)
   state.epoch, state.sequence, state.chain = epoch_id, 1, chain
-  known[base], openings[base] = mark_of(state), (openings[base] or 0) + 1
+  known[base], openings[base], rows[base] = mark_of(state), (openings[base] or 0) + 1, {}
   redis.call('PUBLISH', base .. ':news', place(number, 1))
   return { 'opened', place(number, 1), chain }
 end
@@ -331,7 +319,7 @@ end
 local LINE_ARGS = 6
 
 -- True when the line is in the copy already, or continues it, and then ends it.
-local function put_back(state, args, i)
+local function put_back(base, state, args, i)
   local at, chain, text, epoch_id = args[i], args[i + 1], args[i + 2], args[i + 5]
   local number, sequence = position_of(at)
   if number and (number < state.number or (number == state.number and sequence <= state.sequence)) then
@@ -351,7 +339,7 @@ local function put_back(state, args, i)
   if not write_line(state, at, chain, text) and line_at(state, number, sequence) ~= chain then return false end
   if begins then redis.call('ZADD', state.at .. ':epochs', number, whole(number)) end
   state.sequence, state.chain = sequence, chain
-  note_replica(state, at, args[i + 3], args[i + 4])
+  note_replica(base, state, at, args[i + 3], args[i + 4])
   return true
 end
 
@@ -382,7 +370,7 @@ local function restore(keys, args)
   end
   local is_whole = true
   for i = 6, #args, LINE_ARGS do
-    if is_whole then is_whole = put_back(state, args, i) end
+    if is_whole then is_whole = put_back(base, state, args, i) end
   end
   if #args > 5 then
     local head = { 'epoch', state.epoch or '', 'number', whole(state.number), 'sequence', whole(state.sequence), 'chain', state.chain }
@@ -408,7 +396,7 @@ local function roster(keys, args)
   local is_held = epoch and (epoch < state.number or (epoch == state.number and sequence <= state.sequence))
   if is_held then chain, text = line_at(state, epoch, sequence) end
   local open, closed = state.is_open and state.epoch or '', not state.is_open and state.epoch or ''
-  return { open, closed, state.run, head_of(state), rows_of(state), chain or '', text or '', state.next }
+  return { open, closed, state.run, head_of(state), rows_of(base), chain or '', text or '', state.next }
 end
 
 -- ARGV: incarnation, closed epoch's id, run, text. Kept when it names this run; all that were kept about that epoch, the
