@@ -141,7 +141,12 @@ const epoch = z.strictObject({
   rule: z.enum(['bootstrap', 'new-fleet', 'witness', 'roster', 'accept-amnesia']),
   reason: z.string().optional(),
   base: z
-    .strictObject({ epochId: z.string(), head: z.string(), chain: z.string(), checkpoint: z.string() })
+    .strictObject({
+      epochId: z.string(),
+      head: z.string().regex(/^\d{1,15}-\d{1,15}$/),
+      chain: z.string(),
+      checkpoint: z.string(),
+    })
     .optional(),
 });
 

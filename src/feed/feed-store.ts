@@ -82,9 +82,9 @@ export type RenewReply =
   | { readonly kind: 'closed'; readonly epochId: string | undefined }
   /**
    * This incarnation may hold no lease. For good: `cloned`, `forgotten` (or left). Until something changes: `unknown`
-   * (no `joined` entry), `diverged` (an epoch that is over was another one here).
+   * (no `joined` entry).
    */
-  | { readonly kind: 'stale'; readonly reason: 'cloned' | 'forgotten' | 'unknown' | 'diverged' };
+  | { readonly kind: 'stale'; readonly reason: 'cloned' | 'forgotten' | 'unknown' };
 
 export interface AppendReply {
   readonly position: Position;

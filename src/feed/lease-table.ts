@@ -10,7 +10,7 @@ import type { Position } from './position.ts';
 export interface FeedPage {
   /** The chain at the request's position; undefined when the store holds no line there. */
   readonly cursorChain: string | undefined;
-  /** What is newer than the cursor, oldest first. */
+  /** What is newer than the cursor, oldest first; where that is in an epoch that is another one here, the epochs after it. */
   readonly lines: readonly FeedLine[];
   /** True when nothing is newer than `lines`. */
   readonly isLast: boolean;
@@ -72,7 +72,8 @@ export class LeaseTable {
     const row = this.#rowOf(incarnation);
     if (isSuperseded(row, request.nonces)) return { kind: 'more', lines: [], head: page.head };
     if (isCloned(row, request.nonces)) return { kind: 'stale', reason: 'cloned' };
-    if (page.cursorChain !== request.chain) return this.#diverged(request, page);
+    if (page.cursorChain !== request.chain && request.position.epoch >= page.head.epoch)
+      return this.#diverged();
     row.acknowledgement = request.acknowledgement ?? row.acknowledgement;
     return this.#grant(row, page);
   }
@@ -89,8 +90,7 @@ export class LeaseTable {
   }
 
   /** In the open epoch one of the two has lost what the other has: it is over, and what everyone puts back settles it. */
-  #diverged({ position }: RenewRequest, { head }: FeedPage): RenewReply {
-    if (position.epoch < head.epoch) return { kind: 'stale', reason: 'diverged' };
+  #diverged(): RenewReply {
     this.closeEpoch();
     return { kind: 'closed', epochId: undefined };
   }

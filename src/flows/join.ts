@@ -84,7 +84,7 @@ export class Joiner {
     // An empty store and one that lost its data look the same, unless this disk remembers: then it is the latter.
     if (isEmpty && bootstrap && cursor.epochId === undefined) epochId = await this.open('bootstrap');
     // Who has said `joined` is on the roster, and has to report, though it may have been given nothing yet.
-    if (epochId === undefined && (cursor.epochId !== undefined || roster.closedEpochId !== undefined))
+    if (epochId === undefined && (cursor.epochId !== undefined || this.#joined !== undefined))
       epochId = await this.#reopen(roster, witnessed);
     if (epochId === undefined) return undefined;
     if (this.#joined?.epochId !== epochId) this.#joined = { epochId, at: await this.#announce(epochId) };

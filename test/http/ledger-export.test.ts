@@ -5,7 +5,6 @@ import { verifyLedger } from '../../src/evidence/ledger-export.ts';
 import { noteKeyOf } from '../../src/evidence/note.ts';
 import type { Target } from '../../src/feed/entry.ts';
 import { renderPosition } from '../../src/feed/position.ts';
-import type { InspectionPorts } from '../../src/http/inspection.ts';
 import { Inspection } from '../../src/http/inspection.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { ISSUER, TestReplica, orderOf } from '../support/replica-harness.ts';

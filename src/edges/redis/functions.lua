@@ -24,6 +24,8 @@
 local CHAIN_START = '0000000000000000000000000000000000000000'
 local NONCES_KEPT = 64
 local PAGE_BYTES_MAX = 4 * 1024 * 1024
+-- Behind everything an epoch can have.
+local LAST_SEQUENCE = 999999999999999
 
 local function fail(code)
   return redis.error_reply('WRIT ' .. code)
@@ -208,15 +210,18 @@ local function renew(keys, args)
   elseif epoch < state.number or (epoch == state.number and sequence < state.sequence) then
     held = line_at(state, epoch, sequence)
   end
-  local lines, is_last = newer(state, epoch, sequence, limit)
   take(row, nonces)
   if row.is_cloned then return { 'stale', 'cloned' } end
   if held ~= chain then
-    if epoch < state.number then return { 'stale', 'diverged' } end
-    -- One of the two has lost what the other has. Who is right is settled by what everyone puts back.
-    close(base, head_of(state))
-    return { 'closed', '' }
+    -- Of an epoch that is over, who has other lines than are here judges by what the next one continues.
+    if epoch < state.number then sequence = LAST_SEQUENCE
+    else
+      -- One of the two has lost what the other has. Who is right is settled by what everyone puts back.
+      close(base, head_of(state))
+      return { 'closed', '' }
+    end
   end
+  local lines, is_last = newer(state, epoch, sequence, limit)
   if args[6] ~= '' then row.acknowledgement = args[6] end
   if not is_last then return { 'more', head_of(state), lines } end
   row.renewals = row.renewals + 1

@@ -325,8 +325,8 @@ function restoredLine({ position, chain, sealed: { entry, text } }: FeedLine): r
   return [renderPosition(position), chain, text, ...admissionOf(entry), opens];
 }
 
-const REASONS = ['cloned', 'forgotten', 'unknown', 'diverged'] as const;
+const REASONS = ['cloned', 'forgotten', 'unknown'] as const;
 
 function reasonOf(reply: Reply | undefined): (typeof REASONS)[number] {
-  return REASONS.find((reason) => reason === reply) ?? 'diverged';
+  return REASONS.find((reason) => reason === reply) ?? 'unknown';
 }
