@@ -34,12 +34,18 @@ export class Cursor {
   /** The newest lines of this epoch: sequence -> chain. */
   readonly #recent = new Map<number, string>();
   #tail: Tail | undefined;
+  #amnesia: EpochEntry | undefined;
   /** Lines that were found to follow, so that each is hashed once. */
   #checked = new Set<FeedLine>();
 
   /** The id of the epoch that was applied last; undefined before the first. */
   get epochId(): string | undefined {
     return this.#at.opening?.epochId;
+  }
+
+  /** The newest epoch that was opened on an operator's word that what is missing is accepted. */
+  get amnesia(): EpochEntry | undefined {
+    return this.#amnesia;
   }
 
   /** The entry that opened it. */
@@ -110,6 +116,7 @@ export class Cursor {
     const { entry } = line.sealed;
     if (entry.kind === 'epoch') {
       this.#epochIds.add(entry.epochId);
+      if (entry.rule === 'accept-amnesia') this.#amnesia = entry;
       this.#tail = tailOf(entry, before) ?? this.#tail;
       this.#recent.clear();
     }
