@@ -56,12 +56,14 @@ import { LeaseTable } from './flows/barrier.ts';
 import { Checker } from './flows/check.ts';
 import { Effects } from './flows/effects.ts';
 import { Expirer } from './flows/expire.ts';
+import { Fold } from './flows/fold.ts';
 import { Follower } from './flows/follow.ts';
 import { Granter } from './flows/grant.ts';
 import type { Identity } from './flows/identity.ts';
 import type { OpenRule } from './flows/join.ts';
 import { Joiner } from './flows/join.ts';
 import { Lifter } from './flows/lift.ts';
+import { Loader } from './flows/load.ts';
 import { SessionKeeper } from './flows/keep-session.ts';
 import { News } from './flows/news.ts';
 import { Publisher } from './flows/publish.ts';
@@ -73,6 +75,7 @@ import { Reloader } from './flows/reload.ts';
 import { Reopener } from './flows/reopen.ts';
 import { Reviewer } from './flows/review.ts';
 import { Revoker } from './flows/revoke.ts';
+import { Snapshotter } from './flows/snapshot.ts';
 import { Tree } from './flows/tree.ts';
 import { controlPlane } from './http/control-plane.ts';
 import { dataPlane } from './http/data-plane.ts';
@@ -209,8 +212,25 @@ async function open(
   const effects = new Effects(lastAccepts, sessions);
   const feed = { identity, store, cursor, lease, clock };
   const appender = new Appender(feed);
+  const fold = new Fold({ identity, members, view, grants, effects });
+  const snapshots = new Snapshotter({
+    ...feed,
+    members,
+    table,
+    term,
+    appender,
+    fold,
+    tree,
+    every: config.store.kind === 'redis' ? config.snapshotEvery : undefined,
+    timer,
+    log,
+    owing,
+    news,
+  });
   const follower = new Follower({
     ...feed,
+    fold,
+    snapshots,
     members,
     view,
     grants,
@@ -224,8 +244,10 @@ async function open(
     crashPoint,
   });
   const reopener = new Reopener({ ...feed, ledger, members, log });
+  const loader = new Loader({ ...feed, ledger, follower, timer, log });
   const joiner = new Joiner({
     ...feed,
+    loader,
     ledger,
     members,
     follower,
@@ -238,6 +260,8 @@ async function open(
   });
   const renewer = new Renewer({
     ...feed,
+    snapshots,
+    loader,
     follower,
     leaseMs,
     table,
@@ -369,6 +393,8 @@ async function open(
   lifetime.own('replica', () => replica.stop());
   const reviewing = Promise.all([expirer.run(closing.signal), reevaluator.run(closing.signal)]);
   lifetime.own('session reviews', () => reviewing.then(() => undefined));
+  const snapshotting = snapshots.run(closing.signal);
+  lifetime.own('snapshots', () => snapshotting);
   const resuming = revoker.resumeUnfinished();
   lifetime.own('resumed enforcements', () => resuming);
   lifetime.own('waiting flows', () => closing.abort());

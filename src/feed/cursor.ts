@@ -34,6 +34,14 @@ export class Cursor {
     return this.#settled;
   }
 
+  /** Goes on from a snapshot, whose fold has all that came up to there. */
+  jump(epochId: string, position: Position, chain: string): void {
+    this.#epochId = epochId;
+    this.#position = position;
+    this.#chain = chain;
+    this.#checked = undefined;
+  }
+
   /** Up to here all is done. */
   settle(): void {
     this.#settled = this.#position;

@@ -154,6 +154,22 @@ const outcome = z.strictObject({
   receipt: z.string(),
 });
 
+/**
+ * The place at which every replica takes the digest of its fold, and lets go what ended before `endedBeforeS`: from here
+ * on all folds are the same again. Between two marks nothing that has ended leaves (DESIGN 3.6).
+ */
+const mark = z.strictObject({ ...head, kind: z.literal('mark'), endedBeforeS: endS });
+
+/** What the fold at a mark is, by the replica that wrote it down. */
+const snapshot = z.strictObject({
+  ...head,
+  kind: z.literal('snapshot'),
+  /** The position of the mark. */
+  mark: z.string().regex(/^[1-9]\d{0,14}-[1-9]\d{0,14}$/),
+  digest: z.string().regex(/^[0-9a-f]{64}$/),
+  sizeBytes: z.int().min(1),
+});
+
 const schema = z.discriminatedUnion('kind', [
   revocation,
   lock,
@@ -163,7 +179,19 @@ const schema = z.discriminatedUnion('kind', [
   replica,
   epoch,
   outcome,
+  mark,
+  snapshot,
 ]);
+
+/** What a fold goes on to hold of an entry, without the signature: the items of a snapshot. */
+const unsigned = { v: true, by: true, sig: true } as const;
+export const FOLDED = {
+  lock: lock.omit(unsigned),
+  lift: lift.omit(unsigned),
+  grant: grant.omit(unsigned),
+  ungrant: ungrant.omit(unsigned),
+  outcome: outcome.omit(unsigned),
+};
 
 export type Target = z.infer<typeof target>;
 export type Entry = z.infer<typeof schema>;
@@ -176,6 +204,10 @@ export type UngrantEntry = z.infer<typeof ungrant>;
 export type ReplicaEntry = z.infer<typeof replica>;
 export type EpochEntry = z.infer<typeof epoch>;
 export type OutcomeEntry = z.infer<typeof outcome>;
+export type MarkEntry = z.infer<typeof mark>;
+export type SnapshotEntry = z.infer<typeof snapshot>;
+/** An entry as a fold keeps it. */
+export type Folded<E> = Omit<E, 'v' | 'by' | 'sig'>;
 
 type WithoutSignature<T> = T extends unknown ? Omit<T, 'sig'> : never;
 export type UnsignedEntry = WithoutSignature<Entry>;

@@ -11,6 +11,8 @@ import { ORIGIN, comparePositions } from './position.ts';
 export interface FeedPage {
   /** The chain at the request's position; undefined when the store holds no line there. */
   readonly cursorChain: string | undefined;
+  /** True when something between the cursor and `lines` was trimmed. */
+  readonly isTrimmed?: boolean;
   /** What is newer than the cursor, oldest first. */
   readonly lines: readonly FeedLine[];
   /** True when nothing is newer than `lines`. */
@@ -79,6 +81,7 @@ export class LeaseTable {
     const row = this.#rowOf(incarnation);
     if (isSuperseded(row, request.nonces)) return { kind: 'more', lines: [], head: page.head };
     if (isCloned(row, request.nonces)) return { kind: 'stale', reason: 'cloned' };
+    if (page.isTrimmed === true) return { kind: 'stale', reason: 'trimmed' };
     if (page.cursorChain !== request.chain) return { kind: 'stale', reason: 'diverged' };
     row.position = request.position;
     row.acknowledgement = request.acknowledgement ?? row.acknowledgement;

@@ -18,6 +18,7 @@ import { newId } from '../kernel/random.ts';
 import type { Appender } from './append.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
+import type { Loader } from './load.ts';
 import type { Reopener } from './reopen.ts';
 import type { Tree } from './tree.ts';
 
@@ -31,6 +32,7 @@ export interface JoinPorts {
   readonly appender: Appender;
   readonly tree: Tree;
   readonly reopener: Reopener;
+  readonly loader: Loader;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -56,7 +58,8 @@ export class Joiner {
 
   /** Applies everything on this replica's own disk. */
   async replay(): Promise<void> {
-    const { ledger, cursor, follower } = this.#ports;
+    const { ledger, cursor, follower, loader } = this.#ports;
+    await loader.restore();
     for (;;) {
       const lines = await ledger.read(cursor.position, LIMITS.pageEntriesMax);
       if (lines.length === 0) break;
@@ -78,6 +81,8 @@ export class Joiner {
     if (isEmpty && bootstrap && cursor.epochId === undefined) epochId = await this.open('bootstrap');
     if (epochId === undefined && cursor.epochId !== undefined)
       epochId = await this.#reopen(roster, witnessed);
+    // Whoever has nothing begins with what the fleet has written down, if it has.
+    if (epochId !== undefined && cursor.epochId === undefined) await this.#ports.loader.load();
     if (epochId !== undefined && this.#joinedEpochId !== epochId) await this.#announce(epochId);
     return epochId;
   }

@@ -22,7 +22,9 @@ import type { LeaseTable } from './barrier.ts';
 import type { Effects } from './effects.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
+import type { Loader } from './load.ts';
 import type { News } from './news.ts';
+import type { Snapshotter } from './snapshot.ts';
 import type { Tree } from './tree.ts';
 
 export interface RenewPorts {
@@ -38,6 +40,8 @@ export interface RenewPorts {
   readonly sessions: SessionRegistry;
   readonly view: RevocationView;
   readonly grants: GrantTable;
+  readonly snapshots: Snapshotter;
+  readonly loader: Loader;
   readonly clock: Clock;
   readonly timer: Timer;
   readonly random: Random;
@@ -49,7 +53,7 @@ export interface RenewPorts {
 }
 
 /** What the last renewal said, for readiness: `lease` is the only good one. */
-export type RenewState = RenewReply['kind'] | 'unreachable' | 'diverged' | 'starting';
+export type RenewState = RenewReply['kind'] | 'unreachable' | 'diverged' | 'trimmed' | 'starting';
 
 export class Renewer {
   readonly #ports: RenewPorts;
@@ -144,6 +148,7 @@ export class Renewer {
       if (reply.kind === 'closed' && lease.isFresh(clock.now())) this.#witnessed = cursor.epochId;
       lease.drop();
       this.#state = reply.kind;
+      if (reply.kind === 'stale' && reply.reason === 'trimmed') this.#state = await this.#reload();
       return;
     }
     await follower.apply(reply.lines);
@@ -153,6 +158,11 @@ export class Renewer {
     }
     this.#state = reply.kind;
     news.notify();
+  }
+
+  /** What lies between the cursor and what the store holds is in its snapshot, or nowhere. */
+  async #reload(): Promise<RenewState> {
+    return (await this.#ports.loader.load()) ? 'more' : 'trimmed';
   }
 
   #request(): Parameters<FeedStore['renew']>[0] {
@@ -173,7 +183,7 @@ export class Renewer {
 
   /** Signs what has been applied and what it reached, when that has changed since the last signature. */
   #acknowledge(): void {
-    const { identity, cursor, tree, effects, clock } = this.#ports;
+    const { identity, cursor, tree, effects, snapshots, clock } = this.#ports;
     const text = this.#acknowledgedText();
     if (text === this.#acknowledged || cursor.epochId === undefined) return;
     this.#acknowledged = text;
@@ -188,6 +198,7 @@ export class Renewer {
         chain: cursor.chain,
         leaf: tree.lastLeafHex,
         at: renderInstant(now.wallMs),
+        ...(snapshots.statement === undefined ? {} : { snapshot: snapshots.statement }),
         cachesPurged: true,
         outcomes: effects.outcomes(now),
       },
@@ -196,22 +207,25 @@ export class Renewer {
   }
 
   #acknowledgedText(): string {
-    const { cursor, effects, clock } = this.#ports;
-    return JSON.stringify([renderPosition(cursor.position), effects.outcomes(clock.now())]);
+    const { cursor, effects, snapshots, clock } = this.#ports;
+    const outcomes = effects.outcomes(clock.now());
+    return JSON.stringify([renderPosition(cursor.position), outcomes, snapshots.statement]);
   }
 
   /** All sessions when this replica is fenced. Those whose time has come are ended by expire.ts, lease or not. */
   #endWhatIsOver(): void {
-    const { sessions, clock, lease, cursor, view, grants, effects } = this.#ports;
+    const { sessions, clock, lease, cursor, view, grants, effects, snapshots } = this.#ports;
     const now = clock.now();
+    const nowS = epochS(now);
+    const forgetS = snapshots.forgetS(nowS);
     const position = renderPosition(cursor.position);
     if (!lease.isFresh(now)) sessions.killWhere(() => true, { reason: 'fenced', position }, now);
     sessions.sweep(now);
     sessions.forgetLost((id) => view.placeOf(id) !== undefined);
     // One shard of the index: what has ended may leave, by the clock that never goes back.
-    view.sweep(epochS(now));
-    grants.sweep(epochS(now));
-    effects.sweep(epochS(now));
+    view.sweep(nowS, forgetS);
+    grants.sweep(nowS, forgetS);
+    effects.sweep(nowS);
   }
 
   #isReachable(): boolean {

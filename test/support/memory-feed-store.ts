@@ -51,7 +51,8 @@ export type Command =
   | 'restore'
   | 'openEpoch'
   | 'readSnapshot'
-  | 'writeSnapshot';
+  | 'writeSnapshot'
+  | 'trim';
 
 export interface MemoryServerOptions {
   readonly durability?: StoreFacts['durability'];
@@ -72,6 +73,8 @@ export class MemoryFeedServer {
   #leases = new LeaseTable();
   #reports = new ReportTable();
   #snapshot: Snapshot | undefined;
+  /** Where the lines begin, if not at their beginning. */
+  #floor: Position = ORIGIN;
   /** Beside the lines: what is being put back. */
   readonly #copies = new Map<string, readonly FeedLine[]>();
   isReachable = true;
@@ -159,6 +162,7 @@ export class MemoryFeedServer {
       lines,
       isLast,
       head: this.head,
+      isTrimmed: comparePositions(position, this.#floor) < 0,
     });
   }
 
@@ -245,6 +249,20 @@ export class MemoryFeedServer {
       this.#snapshot = snapshot;
   }
 
+  trim({ position, digest }: Pick<Snapshot, 'position' | 'digest'>, keep: number): void {
+    const { epoch, sequence } = position;
+    const isKept =
+      this.#isOpen &&
+      this.head.epoch === epoch &&
+      sequence > keep &&
+      this.#snapshot?.digest === digest &&
+      comparePositions(this.#snapshot.position, position) === 0;
+    const floor = { epoch, sequence: sequence - keep };
+    if (!isKept || comparePositions(floor, this.#floor) <= 0) return;
+    this.#floor = floor;
+    this.#lines = this.#lines.filter((line) => comparePositions(line.position, floor) >= 0);
+  }
+
   /** Resolves when the feed grows, the server restarts, or `signal` aborts. */
   wake(after: Position, signal: AbortSignal): Promise<void> {
     if (signal.aborted || comparePositions(this.head, after) > 0) return Promise.resolve();
@@ -281,6 +299,7 @@ export class MemoryFeedServer {
   /** Another history than the one in memory, without the lease table that stood beside it. */
   #load(lines: readonly FeedLine[]): void {
     this.#lines = [...lines];
+    this.#floor = ORIGIN;
     this.#leases = new LeaseTable();
     this.#newestEpochId = undefined;
     for (const line of lines) {
@@ -361,6 +380,10 @@ export class MemoryFeedStore implements FeedStore {
 
   writeSnapshot(snapshot: Snapshot): Promise<void> {
     return this.#send('writeSnapshot', () => this.#server.writeSnapshot(snapshot));
+  }
+
+  trim(snapshot: Pick<Snapshot, 'position' | 'digest'>, keep: number): Promise<void> {
+    return this.#send('trim', () => this.#server.trim(snapshot, keep));
   }
 
   async wake(after: Position, signal: AbortSignal): Promise<void> {

@@ -5,18 +5,22 @@
 --
 -- KEYS[1] is the base of all keys, `{writ:<fleet>}`; :meta under it has generation, epoch, number, run, sequence and chain of
 -- the newest epoch: its head, and what it is bound to. A generation is one copy of the history: a copy that somebody has
--- damaged is never mended, another one is put beside it (restore) and takes its place with the next epoch. Under <base>:<g>
+-- damaged is never mended, another one is put beside it (restore) and takes its place with the next epoch. `floor` in :meta
+-- is the first position that has to be kept (trim); what is before it goes as entries are appended. Under <base>:<g>
 --   :epochs        sorted set of the epochs' numbers;  :heads  number -> the sequence at which it was closed
 --   :feed:<n>      the stream of one epoch, ids `<n>-<sequence>`, fields c (chain) and e (entry);  :ids:<n>  entry id -> sequence
 --   :roster        incarnation -> `joined <position> <succeeds or ->` or `gone`
 --   :leases:<n>    incarnation -> renewals;  :acks:<n>  its latest acknowledgement;  :rows:<n>  `<isCloned> <position> <nonces>`
 --   :reports:<n>:<run>  of the epoch that is closed, by incarnation
 --   :staged        the head of a copy that is being restored
--- and <base>:snapshot, the newest one.
+-- and <base>:snapshot, the newest one: `<digest>:<i>` are its chunks, `staged` says what is being written.
 
 local CHAIN_START = '0000000000000000000000000000000000000000'
 local NONCES_KEPT = 64
 local PAGE_BYTES_MAX = 4 * 1024 * 1024
+-- Behind everything an epoch can have.
+local LAST_SEQUENCE = 999999999999999
+local TRIMMED_AT_ONCE = 16
 
 local function fail(code)
   return redis.error_reply('WRIT ' .. code)
@@ -115,6 +119,16 @@ local function newer(state, epoch, sequence, limit)
   return lines, true
 end
 
+-- Whether what follows a cursor has been trimmed. `known`: the chain at the cursor; `first`: the first line after it.
+local function is_trimmed(base, state, cursor, known, first)
+  local epoch, sequence = position_of(redis.call('HGET', base .. ':meta', 'floor') or '')
+  local at, within = position_of(cursor)
+  if not epoch or at > epoch or (at == epoch and within >= sequence) then return false end
+  if at > 0 then return known == nil end
+  local begun = integer(redis.call('ZRANGEBYSCORE', state.at .. ':epochs', '-inf', '+inf', 'LIMIT', 0, 1)[1])
+  return begun == nil or first ~= place(begun, 1)
+end
+
 -- Everyone who may have held a lease in this epoch, flat: incarnation, renewals, acknowledgement.
 local function rows_of(state)
   local rows = {}
@@ -209,8 +223,13 @@ local function renew(keys, args)
     known = line_at(state, epoch, sequence)
   end
   local lines, is_last = newer(state, epoch, sequence, limit)
+  local is_gone = is_trimmed(base, state, position, known, lines[1])
   take(row, nonces)
   -- From here on it writes.
+  if is_gone and not row.is_cloned then
+    keep_row(state, incarnation, row)
+    return { 'stale', 'trimmed' }
+  end
   if row.is_cloned or known ~= chain then
     keep_row(state, incarnation, row)
     return { 'stale', row.is_cloned and 'cloned' or 'diverged' }
@@ -239,10 +258,31 @@ local function note_replica(state, at, event, incarnation, succeeds)
   end
 end
 
--- False when somebody else's entry stands there.
-local function write_line(state, at, chain, text)
-  local written = redis.pcall('XADD', state.at .. ':feed:' .. whole(state.number), at, 'c', chain, 'e', text)
+-- False when somebody else's entry stands there. What is before `floor`, if it is given, goes.
+local function write_line(state, at, chain, text, floor)
+  local feed = state.at .. ':feed:' .. whole(state.number)
+  local written
+  if floor then written = redis.pcall('XADD', feed, 'MINID', '=', floor, at, 'c', chain, 'e', text)
+  else written = redis.pcall('XADD', feed, at, 'c', chain, 'e', text) end
   return not (type(written) == 'table' and written.err)
+end
+
+-- The oldest lines before the floor, to be trimmed with the next one: the id up to which they go, and their entries' ids.
+local function overdue(base, state)
+  local number, sequence = position_of(redis.call('HGET', base .. ':meta', 'floor') or '')
+  if number ~= state.number then return nil end
+  local feed = state.at .. ':feed:' .. whole(number)
+  local page = redis.call('XRANGE', feed, '-', '(' .. place(number, sequence), 'COUNT', TRIMMED_AT_ONCE)
+  local last = page[#page] and page[#page][1]
+  if not last then return nil end
+  local ids = {}
+  for i, entry in ipairs(page) do
+    local _, text = fields_of(entry)
+    -- Canonical: nothing before an entry's own id is called so, and within a text the quote would be escaped.
+    ids[i] = text:match('"id":"([^"\\]+)"')
+  end
+  local _, within = position_of(last)
+  return place(number, within + 1), ids
 end
 
 -- ARGV: epoch id, entry id, text, and of a replica's entry: event, incarnation, whom it succeeds or '-'; else three ''.
@@ -262,14 +302,17 @@ local function append(keys, args)
   local sequence = state.sequence + 1
   local at = place(state.number, sequence)
   local chain = redis.sha1hex(state.chain .. text)
+  local floor, gone = overdue(base, state)
   -- The one write that can be refused comes first: somebody else's entry stands there. Nothing can follow in this epoch.
-  if not write_line(state, at, chain, text) then
+  if not write_line(state, at, chain, text, floor) then
     redis.call('HSET', base .. ':meta', 'run', '-')
     redis.call('PUBLISH', base .. ':news', at)
     return { 'closed' }
   end
   redis.call('HSET', base .. ':meta', 'sequence', whole(sequence), 'chain', chain)
   redis.call('HSET', ids, id, whole(sequence))
+  -- What was trimmed is in every view; none needs the store to know that it was there.
+  for _, old in ipairs(gone or {}) do redis.call('HDEL', ids, old) end
   note_replica(state, at, args[4], args[5], args[6])
   redis.call('PUBLISH', base .. ':news', at)
   return { 'appended', at, chain, state.run, '0' }
@@ -398,27 +441,85 @@ local function report(keys, args)
   return reports
 end
 
--- ARGV: epoch id, position, digest, chunks. Kept if it is newer than the one that is there.
-local function write_snapshot(keys, args)
-  local base, epoch, sequence = keys[1], position_of(args[2] or '')
-  if #keys ~= 1 or not epoch then return fail('MALFORMED') end
-  local known = redis.call('HGET', base .. ':snapshot', 'position')
-  local at, within = position_of(known or '')
-  if at and (at > epoch or (at == epoch and within >= sequence)) then return 0 end
-  redis.call('HSET', base .. ':snapshot', 'epoch', args[1], 'position', args[2], 'digest', args[3], 'chunks', #args - 3)
-  for i = 4, #args do redis.call('HSET', base .. ':snapshot', 'chunk' .. (i - 3), args[i]) end
+local SNAPSHOT_PAGE_BYTES = 4 * 1024 * 1024
+
+local function drop_chunks(key, digest, count)
+  for i = 1, count do redis.call('HDEL', key, digest .. ':' .. i) end
+end
+
+-- ARGV: digest, index of the first of them, chunks. In order; whoever begins another one takes the place of who was at it.
+local function stage_snapshot(keys, args)
+  local digest, first = args[1], integer(args[2])
+  if #keys ~= 1 or #args < 3 or not first or first < 1 then return fail('MALFORMED') end
+  local key = keys[1] .. ':snapshot'
+  local head = redis.call('HMGET', key, 'staged', 'digest')
+  local staged, count = (head[1] or ''):match('^(%S+) (%d+)$')
+  count = staged == digest and tonumber(count) or 0
+  if first > count + 1 then return 0 end
+  if staged and staged ~= digest and staged ~= head[2] then
+    drop_chunks(key, staged, integer((head[1]):match('(%d+)$')) or 0)
+  end
+  for i = 3, #args do redis.call('HSET', key, digest .. ':' .. (first + i - 3), args[i]) end
+  redis.call('HSET', key, 'staged', digest .. ' ' .. math.max(count, first + #args - 3))
   return 1
 end
 
--- The newest snapshot: epoch id, position, digest, chunks; nothing when there is none.
-local function read_snapshot(keys)
-  local base = keys[1]
-  local head = redis.call('HMGET', base .. ':snapshot', 'epoch', 'position', 'digest', 'chunks')
-  local count = integer(head[4])
+-- ARGV: epoch id, position, digest, entry, chunks. It is kept if it is staged in full and newer than the one that is there.
+local function write_snapshot(keys, args)
+  local epoch, sequence = position_of(args[2] or '')
+  local count = integer(args[5])
+  if #keys ~= 1 or #args ~= 5 or not epoch or not count then return fail('MALFORMED') end
+  local key = keys[1] .. ':snapshot'
+  local head = redis.call('HMGET', key, 'position', 'digest', 'chunks', 'staged')
+  local at, within = position_of(head[1] or '')
+  if at and (at > epoch or (at == epoch and within >= sequence)) then return 0 end
+  if head[4] ~= args[3] .. ' ' .. count then return 0 end
+  redis.call('HSET', key, 'epoch', args[1], 'position', args[2], 'digest', args[3], 'entry', args[4], 'chunks', count)
+  if head[2] ~= args[3] then drop_chunks(key, head[2] or '', integer(head[3] or '') or 0) end
+  redis.call('HDEL', key, 'staged')
+  return 1
+end
+
+-- ARGV: digest and index, or two ''. The newest snapshot's head: epoch id, position, digest, entry, chunks; nothing when
+-- there is none. Or a page of the chunks of the one with that digest.
+local function read_snapshot(keys, args)
+  local key = keys[1] .. ':snapshot'
+  local head = redis.call('HMGET', key, 'epoch', 'position', 'digest', 'entry', 'chunks')
+  local count = integer(head[5])
   if not count then return {} end
-  local reply = { head[1], head[2], head[3] }
-  for i = 1, count do reply[#reply + 1] = redis.call('HGET', base .. ':snapshot', 'chunk' .. i) or '' end
+  if args[1] == '' then return head end
+  local reply, bytes = {}, 0
+  for i = integer(args[2]) or 1, count do
+    local chunk = redis.call('HGET', key, args[1] .. ':' .. i)
+    if not chunk then return reply end
+    reply[#reply + 1], bytes = chunk, bytes + #chunk
+    if bytes > SNAPSHOT_PAGE_BYTES then return reply end
+  end
   return reply
+end
+
+-- ARGV: position and digest of the snapshot that is kept, how many lines before its mark stay.
+local function trim(keys, args)
+  local base, keep = keys[1], integer(args[3])
+  local epoch, sequence = position_of(args[1] or '')
+  if #keys ~= 1 or #args ~= 3 or not epoch or not keep then return fail('MALFORMED') end
+  local state = read(base)
+  local head = redis.call('HMGET', base .. ':snapshot', 'position', 'digest')
+  if not state.is_open or state.number ~= epoch or head[1] ~= args[1] or head[2] ~= args[2] or sequence <= keep then
+    return 0
+  end
+  local at, within = position_of(redis.call('HGET', base .. ':meta', 'floor') or '')
+  if at and (at > epoch or (at == epoch and within >= sequence - keep)) then return 0 end
+  redis.call('HSET', base .. ':meta', 'floor', place(epoch, sequence - keep))
+  -- Earlier epochs go as a whole. What stands there instead is behind their heads, so nobody reads it.
+  for _, text in ipairs(redis.call('ZRANGEBYSCORE', state.at .. ':epochs', '-inf', '(' .. whole(epoch))) do
+    local number = integer(text)
+    if number and redis.call('HGET', state.at .. ':heads', text) then
+      local last = place(number, LAST_SEQUENCE)
+      redis.pcall('XADD', state.at .. ':feed:' .. text, 'MINID', '=', last, last, 'c', '', 'e', '')
+    end
+  end
+  return 1
 end
 
 redis.register_function('writ1_renew', renew)
@@ -426,6 +527,8 @@ redis.register_function('writ1_append', append)
 redis.register_function('writ1_open_epoch', open_epoch)
 redis.register_function('writ1_restore', restore)
 redis.register_function('writ1_report', report)
+redis.register_function('writ1_stage_snapshot', stage_snapshot)
 redis.register_function('writ1_write_snapshot', write_snapshot)
+redis.register_function('writ1_trim', trim)
 redis.register_function{ function_name = 'writ1_roster', callback = roster, flags = { 'no-writes' } }
 redis.register_function{ function_name = 'writ1_read_snapshot', callback = read_snapshot, flags = { 'no-writes' } }

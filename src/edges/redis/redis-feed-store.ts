@@ -35,7 +35,7 @@ import {
   renderReport,
   reportOf,
   rowsOf,
-  snapshotOf,
+  snapshotHeadOf,
   textOf,
 } from './reply.ts';
 import { readServer } from './server-facts.ts';
@@ -187,17 +187,31 @@ export class RedisFeedStore implements FeedStore {
   }
 
   async readSnapshot(): Promise<Snapshot | undefined> {
-    const reply = await this.#attempt('STORE_UNREACHABLE', () =>
-      this.#withFunctions(() =>
-        this.#asking.callBuffers(['FCALL_RO', `${PREFIX}read_snapshot`, '1', this.#base]),
-      ),
-    );
-    return snapshotOf(reply);
+    for (let tries = 0; tries < SNAPSHOT_TRIES; tries++) {
+      const head = snapshotHeadOf(await this.#readSnapshot('', ''));
+      if (head === undefined) return undefined;
+      const { count, ...snapshot } = head;
+      const chunks: Buffer[] = [];
+      while (chunks.length < count) {
+        const page = await this.#readSnapshot(snapshot.digest, String(chunks.length + 1));
+        // Another one has taken its place meanwhile.
+        if (page.length === 0) break;
+        chunks.push(...page);
+      }
+      if (chunks.length === count) return { ...snapshot, chunks };
+    }
+    throw broken('a snapshot');
   }
 
-  async writeSnapshot({ epochId, position, digest, chunks }: Snapshot): Promise<void> {
-    const args = [epochId, renderPosition(position), digest, ...chunks.map((chunk) => Buffer.from(chunk))];
-    await this.#call('write_snapshot', args, 'STORE_UNREACHABLE');
+  async writeSnapshot({ epochId, position, digest, entry, chunks }: Snapshot): Promise<void> {
+    for (const { first, page } of pagesOf(chunks))
+      await this.#call('stage_snapshot', [digest, String(first), ...page], 'STORE_UNREACHABLE');
+    const head = [epochId, renderPosition(position), digest, entry, String(chunks.length)];
+    await this.#call('write_snapshot', head, 'STORE_UNREACHABLE');
+  }
+
+  async trim({ position, digest }: Pick<Snapshot, 'position' | 'digest'>, keep: number): Promise<void> {
+    await this.#call('trim', [renderPosition(position), digest, String(keep)], 'STORE_UNREACHABLE');
   }
 
   async close(): Promise<void> {
@@ -211,6 +225,13 @@ export class RedisFeedStore implements FeedStore {
   #note(head: Position): Position {
     if (comparePositions(head, this.#head) > 0) this.#head = head;
     return head;
+  }
+
+  #readSnapshot(digest: string, from: string): Promise<readonly Buffer[]> {
+    const command = ['FCALL_RO', `${PREFIX}read_snapshot`, '1', this.#base, digest, from] as const;
+    return this.#attempt('STORE_UNREACHABLE', () =>
+      this.#withFunctions(() => this.#asking.callBuffers(command)),
+    );
   }
 
   #call(
@@ -255,6 +276,31 @@ function explain({ kind, message, cause }: CommandFailure, lost: StoreCode): Wri
   return new WritError(isUndone ? 'STORE_UNREACHABLE' : lost, said, { cause });
 }
 
+/** Of a snapshot that is replaced while it is read. */
+const SNAPSHOT_TRIES = 3;
+/** Of a snapshot in one command. */
+const PAGE_BYTES = 4 * 1024 * 1024;
+
+interface Page {
+  /** From 1. */
+  readonly first: number;
+  readonly page: readonly Buffer[];
+}
+
+function pagesOf(chunks: readonly Uint8Array[]): readonly Page[] {
+  const pages: { first: number; page: Buffer[] }[] = [];
+  let bytes = PAGE_BYTES;
+  for (const [i, chunk] of chunks.entries()) {
+    if (bytes >= PAGE_BYTES) {
+      pages.push({ first: i + 1, page: [] });
+      bytes = 0;
+    }
+    pages.at(-1)?.page.push(Buffer.from(chunk));
+    bytes += chunk.length;
+  }
+  return pages;
+}
+
 /** What a function has to know of an entry, which it does not parse. */
 function admissionOf(entry: Entry): readonly [string, string, string] {
   if (entry.kind !== 'replica') return ['', '', ''];
@@ -266,7 +312,7 @@ function restoredLine({ position, chain, sealed: { entry, text } }: FeedLine): r
   return [renderPosition(position), chain, text, ...admissionOf(entry), opens];
 }
 
-const REASONS = ['cloned', 'forgotten', 'unknown', 'awaiting', 'diverged'] as const;
+const REASONS = ['cloned', 'forgotten', 'unknown', 'awaiting', 'diverged', 'trimmed'] as const;
 
 function reasonOf(reply: Reply | undefined): (typeof REASONS)[number] {
   return REASONS.find((reason) => reason === reply) ?? 'diverged';

@@ -93,14 +93,16 @@ export function reportOf(reply: Reply | undefined): EpochReport {
   throw broken('a report');
 }
 
+export interface SnapshotHead extends Omit<Snapshot, 'chunks'> {
+  /** Of its chunks. */
+  readonly count: number;
+}
+
 /** Chunks are binary, so this reply has buffers. */
-export function snapshotOf(reply: readonly Buffer[]): Snapshot | undefined {
-  const [epochId, position, digest, ...chunks] = reply;
-  if (epochId === undefined || position === undefined || digest === undefined) return undefined;
-  return {
-    epochId: epochId.toString(),
-    position: positionOf(position.toString()),
-    digest: digest.toString(),
-    chunks,
-  };
+export function snapshotHeadOf(reply: readonly Buffer[]): SnapshotHead | undefined {
+  if (reply.length === 0) return undefined;
+  const [epochId = '', position, digest = '', entry = '', chunks] = reply.map(String);
+  const count = Number(chunks);
+  if (!Number.isSafeInteger(count) || count < 1) throw broken('a snapshot');
+  return { epochId, position: positionOf(position), digest, entry, count };
 }

@@ -79,6 +79,7 @@ describe("a sidecar's user", () => {
       epochId: 'ep_1',
       position: a.position,
       digest: 'd',
+      entry: 'e',
       chunks: [Buffer.from([1])],
     });
     expect(await one.readSnapshot()).toMatchObject({ digest: 'd' });
