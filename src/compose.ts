@@ -466,6 +466,7 @@ async function open(
       lease,
       clock,
       tree,
+      snapshots,
       renewer,
       follower,
       revoker,

@@ -3,10 +3,10 @@
  * continue exactly what is there; anything else is divergence, which fences and never guesses.
  */
 import { WritError } from '../kernel/error.ts';
-import type { FeedLine } from './entry.ts';
+import type { EpochEntry, FeedLine } from './entry.ts';
 import { CHAIN_START, nextChain } from './entry.ts';
 import type { Position } from './position.ts';
-import { ORIGIN, renderPosition } from './position.ts';
+import { ORIGIN, comparePositions, parsePosition, renderPosition } from './position.ts';
 
 export class Cursor {
   #epochId: string | undefined;
@@ -57,10 +57,21 @@ export class Cursor {
           line.position.epoch === this.#position.epoch &&
           line.position.sequence === this.#position.sequence + 1
         : line.position.epoch > this.#position.epoch && line.position.sequence === 1;
+    if (opened !== undefined && !this.#hasAllBefore(opened))
+      throw new WritError('PROOF_INVALID', `feed lacks what comes after ${renderPosition(this.#position)}`);
     if (!follows || nextChain(before, line.sealed.text) !== line.chain) {
       throw new WritError('PROOF_INVALID', `feed diverges after ${renderPosition(this.#position)}`);
     }
     this.#checked = line;
+  }
+
+  /**
+   * An epoch that was opened on all that was there goes on where the one before ended: whoever is not that far lacks
+   * something, trimmed or taken out. By other rules it begins with what there is, and its entry says so.
+   */
+  #hasAllBefore({ rule, base }: EpochEntry): boolean {
+    if (base === undefined || (rule !== 'witness' && rule !== 'roster')) return true;
+    return this.#epochId === base.epochId && comparePositions(this.#position, parsePosition(base.head)) >= 0;
   }
 
   /** Moves over `line`, which it checks unless that was just done. Returns true when it opened an epoch. */

@@ -66,6 +66,9 @@ const revocation = z.strictObject({
   body: z.string(),
 });
 
+/** As renderPosition writes it. */
+const PLACE = /^(?:0|[1-9]\d{0,14})-(?:0|[1-9]\d{0,14})$/;
+
 const endS = z.int().min(0).max(0xffff_fffe);
 
 /** A revocation that ends by itself and can be lifted. It ignores `iat`, so its targets have neither cutoff nor end. */
@@ -138,7 +141,12 @@ const epoch = z.strictObject({
   rule: z.enum(['bootstrap', 'new-fleet', 'witness', 'roster', 'accept-amnesia']),
   reason: z.string().optional(),
   base: z
-    .strictObject({ epochId: z.string(), head: z.string(), chain: z.string(), checkpoint: z.string() })
+    .strictObject({
+      epochId: z.string(),
+      head: z.string().regex(PLACE),
+      chain: z.string(),
+      checkpoint: z.string(),
+    })
     .optional(),
 });
 
@@ -165,7 +173,7 @@ const snapshot = z.strictObject({
   ...head,
   kind: z.literal('snapshot'),
   /** The position of the mark. */
-  mark: z.string().regex(/^[1-9]\d{0,14}-[1-9]\d{0,14}$/),
+  mark: z.string().regex(PLACE),
   digest: z.string().regex(/^[0-9a-f]{64}$/),
   sizeBytes: z.int().min(1),
 });

@@ -119,7 +119,7 @@ export class Fold {
   }
 
   #load(one: Item, refs: number[]): void {
-    const { identity, members, view, grants, effects } = this.#ports;
+    const { identity, members, view, effects } = this.#ports;
     switch (one.is) {
       case 'member': {
         const { certificate, state } = one;

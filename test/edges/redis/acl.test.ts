@@ -86,6 +86,47 @@ describe("a sidecar's user", () => {
     await one.close();
   });
 
+  it('can let go what a snapshot stands for', async () => {
+    const one = store();
+    const { runId } = await one.open();
+    const { closedEpochId, epochId = '', head } = await one.roster();
+    expect([closedEpochId, epochId, runId]).toEqual([undefined, 'ep_1', runId]);
+    for (let i = 0; i < 20; i++) await one.append(epochId, revocation(`g${i}`));
+    const position = { ...head, sequence: head.sequence + 18 };
+    const first = {
+      epochId,
+      position,
+      digest: 'e',
+      entry: 'e',
+      chunks: [Buffer.from([1]), Buffer.from([2])],
+    };
+    await one.writeSnapshot(first);
+    await one.writeSnapshot({
+      ...first,
+      position: { ...position, sequence: position.sequence + 1 },
+      digest: 'f',
+    });
+    expect(await one.readSnapshot()).toMatchObject({ digest: 'f' });
+    await one.trim({ position: { ...position, sequence: position.sequence + 1 }, digest: 'f' }, 2);
+    await one.append(epochId, revocation('g20'));
+    await one.append(epochId, revocation('g21'));
+    expect((await one.roster({ ...position, sequence: 2 })).line).toBeUndefined();
+    const [held, ids, kept] = await server.ask(async (redis) => [
+      await redis.xrange(`{writ:f}:0:feed:${position.epoch}`, '-', '+'),
+      await redis.hgetall(`{writ:f}:0:ids:${position.epoch}`),
+      await redis.hgetall('{writ:f}:snapshot'),
+    ]);
+    // The window, the mark, and what came after it; their ids, and the chunks of the newest snapshot.
+    expect(held.map(([id]) => id)[0]).toBe(`${position.epoch}-${position.sequence - 1}`);
+    expect(Object.keys(ids)).toHaveLength(held.length);
+    expect(
+      Object.keys(kept)
+        .filter((field) => field.includes(':'))
+        .sort(),
+    ).toEqual(['f:1', 'f:2']);
+    await one.close();
+  });
+
   it.each<readonly [string, ...string[]]>([
     ['FLUSHALL'],
     ['FLUSHDB'],
@@ -94,6 +135,8 @@ describe("a sidecar's user", () => {
     ['EXPIRE', '{writ:f}:meta', '1'],
     ['RENAME', '{writ:f}:meta', '{writ:f}:x'],
     ['HDEL', '{writ:f}:meta', 'epoch'],
+    ['HDEL', '{writ:f}:0:roster', 'inc_a'],
+    ['HDEL', '{writ:f}:0:heads', '100'],
     ['XTRIM', '{writ:f}:0:feed:100', 'MAXLEN', '0'],
     ['XDEL', '{writ:f}:0:feed:100', '100-1'],
     ['ZREM', '{writ:f}:0:epochs', '100'],
