@@ -139,6 +139,8 @@ export interface RestoreRequest {
   readonly copy: string;
   /** They are in the copy already, or continue it; none: asks for its head. */
   readonly lines: readonly FeedLine[];
+  /** The epoch of the first of them, where it begins an empty copy: what comes before it is in a snapshot. */
+  readonly begins?: string | undefined;
 }
 
 export type RestoreReply =

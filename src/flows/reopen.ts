@@ -57,7 +57,10 @@ export class Reopener {
    * under a lease of it. Undefined: not now; ask again. Rejects as the store does.
    */
   async attempt(roster: Roster, witnessed: string | undefined): Promise<Reopening | undefined> {
-    const { cursor } = this.#ports;
+    const { cursor, store, ledger } = this.#ports;
+    // Where nobody holds the beginning any more, this is the beginning.
+    const snapshot = await ledger.snapshot();
+    if (snapshot !== undefined) await store.writeSnapshot(snapshot);
     const restored = await this.#putBack(roster);
     if (restored === undefined) return undefined;
     if (witnessed !== undefined && witnessed === cursor.epochId) return { rule: 'witness', restored };
@@ -77,8 +80,12 @@ export class Reopener {
   async #putInto(copy: string, { runId, closedEpochId }: Roster): Promise<RestoreReply> {
     const { store, ledger, cursor } = this.#ports;
     let closed = closedEpochId;
-    const restore = async (name: string, lines: readonly FeedLine[]): Promise<RestoreReply> => {
-      const given = await store.restore({ runId, closedEpochId: closed, copy: name, lines });
+    const restore = async (
+      name: string,
+      lines: readonly FeedLine[],
+      begins?: string,
+    ): Promise<RestoreReply> => {
+      const given = await store.restore({ runId, closedEpochId: closed, copy: name, lines, begins });
       // What is put into the copy there is, is what is closed from then on.
       if (given.kind === 'restored' && copy === 'current') closed = given.head.epochId;
       return given;
@@ -89,7 +96,8 @@ export class Reopener {
     if (after === undefined) return { kind: 'other' };
     while (reply.kind === 'restored' && comparePositions(after, cursor.position) < 0) {
       const lines = await ledger.read(after, LIMITS.pageEntriesMax);
-      reply = await restore(reply.head.copy, lines);
+      const isFirst = comparePositions(after, ORIGIN) === 0;
+      reply = await restore(reply.head.copy, lines, isFirst ? ledger.base?.epochId : undefined);
       // Up to the cursor everything is on this disk.
       after = (lines.at(-1) as FeedLine).position;
     }

@@ -111,7 +111,9 @@ describe('a fleet that grows', () => {
     expect(isFresh(c)).toBe(true);
     for (const value of ['first', 'g0']) expect(await reasonOf(c, value)).toBe('revoked');
     expect(c.tree.checkpoint()).toBe(a.tree.checkpoint());
-    expect(c.members.list()).toEqual(a.members.list());
+    const membersOf = (one: TestReplica) =>
+      one.members.list().map(({ key, ...member }) => ({ ...member, x: key.x }));
+    expect(membersOf(c)).toEqual(membersOf(a));
     expect(c.view.records({ limit: 1_000 })).toEqual(a.view.records({ limit: 1_000 }));
     await grow(fleet, c, 15);
     expect(c.snapshots.statement).toBeDefined();
@@ -313,6 +315,58 @@ describe('a replica that lacks what was trimmed', () => {
     const third = await join(fleet, 'c', { ledger: again.ledger });
     expect(isFresh(third)).toBe(true);
     expect(await reasonOf(third, 'meanwhile')).toBe('revoked');
+  });
+});
+
+describe('a fleet whose store forgot after it was trimmed', () => {
+  /** `a` holds everything, `b` and whoever it calls begin at a snapshot. */
+  async function based(): Promise<{ fleet: Fleet; a: TestReplica; b: TestReplica }> {
+    const fleet = await start('a');
+    const [a] = fleet.replicas as [TestReplica];
+    await revoke(a, 'first');
+    await growUntilTrimmed(fleet, a);
+    const b = await join(fleet, 'b');
+    await grow(fleet, b, 3);
+    return { fleet, a, b };
+  }
+
+  it('is given the snapshot back, and the lines after it, by a witness that holds no more', async () => {
+    const { fleet, a, b } = await based();
+    cut(a, true);
+    fleet.server.flush();
+    await pass(fleet.clock, 2_000);
+    expect(isFresh(b)).toBe(true);
+    expect(fleet.server.lines[0]?.sealed.entry.kind).toBe('mark');
+    const c = await join(fleet, 'c');
+    expect(isFresh(c)).toBe(true);
+    expect(await reasonOf(c, 'first')).toBe('revoked');
+    // Who holds everything goes on, too.
+    cut(a, false);
+    await pass(fleet.clock, 3_000);
+    expect(isFresh(a)).toBe(true);
+    expect(a.tree.checkpoint()).toBe(b.tree.checkpoint());
+  });
+
+  it('goes on where the store kept what it had', async () => {
+    const { fleet, a, b } = await based();
+    fleet.server.restart();
+    await pass(fleet.clock, 2_000);
+    for (const one of [a, b, await join(fleet, 'c')]) {
+      expect(isFresh(one)).toBe(true);
+      expect(await reasonOf(one, 'first')).toBe('revoked');
+    }
+  });
+
+  it('stays closed while somebody reports a place that whoever has most cannot judge any more', async () => {
+    const { fleet, a, b } = await based();
+    fleet.server.isReachable = false;
+    await pass(fleet.clock, 4_000);
+    fleet.server.forget();
+    fleet.server.isReachable = true;
+    await pass(fleet.clock, 3_000);
+    // Both hold the same: the roster reopens.
+    for (const one of [a, b]) expect(isFresh(one)).toBe(true);
+    expect(await reasonOf(await join(fleet, 'c'), 'first')).toBe('revoked');
   });
 });
 

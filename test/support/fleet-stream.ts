@@ -55,7 +55,8 @@ export async function streamBulks(
       const others = Array.from({ length: BULK - 1 }, (_, i) => `${bulk}-${i}`);
       const selectors = [token.jti, ...others].map((value) => ({ kind: 'jti', issuer: token.issuer, value }));
       const reply = await revoke(by, { selectors, wait: 'durable' });
-      if (![201, 202].includes(reply.status)) throw new Error(`a bulk was answered ${reply.status}: ${reply.text}`);
+      if (![201, 202].includes(reply.status))
+        throw new Error(`a bulk was answered ${reply.status}: ${reply.text}`);
       tokens.push(token);
     }
   };

@@ -77,6 +77,8 @@ export class MemoryFeedServer {
   #floor: Position = ORIGIN;
   /** Beside the lines: what is being put back. */
   readonly #copies = new Map<string, readonly FeedLine[]>();
+  /** The epoch in which a copy begins that lacks its beginning. */
+  readonly #begins = new Map<string, string>();
   isReachable = true;
 
   constructor(options: MemoryServerOptions = {}) {
@@ -194,7 +196,7 @@ export class MemoryFeedServer {
     return { kind: 'opened', position, chain };
   }
 
-  restore({ runId, closedEpochId, copy, lines }: RestoreRequest): RestoreReply {
+  restore({ runId, closedEpochId, copy, lines, begins }: RestoreRequest): RestoreReply {
     if (this.#isOpen || runId !== this.#runId || closedEpochId !== this.#newestEpochId)
       return { kind: 'lost' };
     const newest = [...this.#copies.keys()].at(-1);
@@ -205,11 +207,13 @@ export class MemoryFeedServer {
     const follows = lines.every((line) => {
       const there = whole.find(({ position }) => comparePositions(position, line.position) === 0);
       if (there !== undefined) return there.chain === line.chain;
-      if (!continues(whole.at(-1), line)) return false;
+      const isBase = whole.length === 0 && begins !== undefined && line.position.sequence > 1;
+      if (!isBase && !continues(whole.at(-1), line)) return false;
       whole.push(line);
       return true;
     });
-    if (name === 'current') this.#load(whole);
+    if (begins !== undefined && whole.length === lines.length) this.#begins.set(name, begins);
+    if (name === 'current') this.#load(whole, this.#begins.get(name));
     else this.#copies.set(name, whole);
     if (!follows) return { kind: 'other' };
     const last = whole.at(-1);
@@ -217,7 +221,7 @@ export class MemoryFeedServer {
       kind: 'restored',
       head: {
         copy: name,
-        epochId: epochIdOf(whole),
+        epochId: epochIdOf(whole) ?? this.#begins.get(name),
         position: last?.position ?? ORIGIN,
         chain: last?.chain ?? CHAIN_START,
       },
@@ -283,8 +287,9 @@ export class MemoryFeedServer {
     const isThat =
       comparePositions(last?.position ?? ORIGIN, position) === 0 && (last?.chain ?? CHAIN_START) === chain;
     if (this.#isOpen || !isThat) return false;
-    if (copy !== 'current') this.#load(lines);
+    if (copy !== 'current') this.#load(lines, this.#begins.get(copy));
     this.#copies.clear();
+    this.#begins.clear();
     return true;
   }
 
@@ -297,11 +302,12 @@ export class MemoryFeedServer {
   }
 
   /** Another history than the one in memory, without the lease table that stood beside it. */
-  #load(lines: readonly FeedLine[]): void {
+  #load(lines: readonly FeedLine[], begins?: string): void {
     this.#lines = [...lines];
-    this.#floor = ORIGIN;
+    const [first] = lines;
+    this.#floor = first !== undefined && first.position.sequence > 1 ? first.position : ORIGIN;
     this.#leases = new LeaseTable();
-    this.#newestEpochId = undefined;
+    this.#newestEpochId = lines.length === 0 ? undefined : begins;
     for (const line of lines) {
       this.#leases.note(line);
       if (line.sealed.entry.kind === 'epoch') this.#newestEpochId = line.sealed.entry.epochId;

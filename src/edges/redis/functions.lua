@@ -119,14 +119,15 @@ local function newer(state, epoch, sequence, limit)
   return lines, true
 end
 
--- Whether what follows a cursor has been trimmed. `known`: the chain at the cursor; `first`: the first line after it.
-local function is_trimmed(base, state, cursor, known, first)
-  local epoch, sequence = position_of(redis.call('HGET', base .. ':meta', 'floor') or '')
-  local at, within = position_of(cursor)
-  if not epoch or at > epoch or (at == epoch and within >= sequence) then return false end
-  if at > 0 then return known == nil end
+-- Whether what is held begins after a cursor. `known`: the chain at the cursor; `first`: the first line after it.
+local function is_trimmed(state, epoch, sequence, known, first)
   local begun = integer(redis.call('ZRANGEBYSCORE', state.at .. ':epochs', '-inf', '+inf', 'LIMIT', 0, 1)[1])
-  return begun == nil or first ~= place(begun, 1)
+  if not begun then return false end
+  if epoch == 0 then return first ~= place(begun, 1) end
+  if known then return false end
+  local held = redis.call('XRANGE', state.at .. ':feed:' .. whole(math.max(epoch, begun)), '-', '+', 'COUNT', 1)[1]
+  local _, within = position_of(held and held[1] or '')
+  return within ~= nil and within > 1 and (epoch < begun or within > sequence)
 end
 
 -- Everyone who may have held a lease in this epoch, flat: incarnation, renewals, acknowledgement.
@@ -223,7 +224,7 @@ local function renew(keys, args)
     known = line_at(state, epoch, sequence)
   end
   local lines, is_last = newer(state, epoch, sequence, limit)
-  local is_gone = is_trimmed(base, state, position, known, lines[1])
+  local is_gone = is_trimmed(state, epoch, sequence, known, lines[1])
   take(row, nonces)
   -- From here on it writes.
   if is_gone and not row.is_cloned then
@@ -356,11 +357,14 @@ local function put_back(state, args, i)
     return line_at(state, number, sequence) == chain
   end
   local begins = epoch_id ~= ''
+  -- What comes before it is in a snapshot: only who reads that can check it.
+  local is_base = begins and state.epoch == nil and sequence and sequence > 1
   local follows
-  if begins then follows = number and number > state.number and sequence == 1
+  if is_base then follows = true
+  elseif begins then follows = number and number > state.number and sequence == 1
   else follows = number and state.epoch and number == state.number and sequence == state.sequence + 1 end
   if not follows then return false end
-  if redis.sha1hex((begins and CHAIN_START or state.chain) .. text) ~= chain then return false end
+  if not is_base and redis.sha1hex((begins and CHAIN_START or state.chain) .. text) ~= chain then return false end
   if begins and state.epoch then
     redis.call('HSET', state.at .. ':heads', whole(state.number), whole(state.sequence))
   end
@@ -373,7 +377,7 @@ local function put_back(state, args, i)
 end
 
 -- ARGV: run, the closed epoch's id or '', a generation ('' for the one there is, 'new' for one beside it), and of each line
--- position, chain, text, event, incarnation, succeeds, epoch id. Puts back what a closed store has lost.
+-- position, chain, text, event, incarnation, succeeds, epoch id where it begins an epoch, or a copy. Puts back what a closed store has lost.
 local function restore(keys, args)
   local base, run, closed_id, generation = keys[1], args[1], args[2], args[3]
   if #keys ~= 1 or #args < 3 or (#args - 3) % LINE_ARGS ~= 0 then return fail('MALFORMED') end

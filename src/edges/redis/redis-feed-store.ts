@@ -141,10 +141,14 @@ export class RedisFeedStore implements FeedStore {
     return { kind: 'opened', position: this.#note(positionOf(reply[1])), chain: chainOf(reply[2]) };
   }
 
-  async restore({ runId, closedEpochId, copy, lines }: RestoreRequest): Promise<RestoreReply> {
+  async restore({ runId, closedEpochId, copy, lines, begins }: RestoreRequest): Promise<RestoreReply> {
     const args = [runId, closedEpochId ?? '', copy === 'current' ? '' : copy];
     const reply = listOf(
-      await this.#call('restore', [...args, ...lines.flatMap(restoredLine)], 'STORE_UNREACHABLE'),
+      await this.#call(
+        'restore',
+        [...args, ...lines.flatMap((line, i) => restoredLine(line, i === 0 ? begins : undefined))],
+        'STORE_UNREACHABLE',
+      ),
       'a restored copy',
     );
     const [kind] = reply;
@@ -307,8 +311,9 @@ function admissionOf(entry: Entry): readonly [string, string, string] {
   return [entry.event, entry.incarnation, entry.succeeds ?? '-'];
 }
 
-function restoredLine({ position, chain, sealed: { entry, text } }: FeedLine): readonly string[] {
-  const opens = entry.kind === 'epoch' ? entry.epochId : '';
+function restoredLine({ position, chain, sealed }: FeedLine, begins = ''): readonly string[] {
+  const { entry, text } = sealed;
+  const opens = entry.kind === 'epoch' ? entry.epochId : begins;
   return [renderPosition(position), chain, text, ...admissionOf(entry), opens];
 }
 
