@@ -64,14 +64,14 @@ export function renderHeader({ base, mark, endedBeforeS }: SnapshotHeader): stri
 }
 
 /** PROOF_INVALID for what is no header. */
-export function parseHeader(chunk: Uint8Array | undefined): SnapshotHeader {
+export function parseHeader(chunk: Uint8Array = new Uint8Array()): SnapshotHeader {
   const parsed = header.safeParse(jsonOf(chunk));
-  if (chunk?.[0] !== CHUNK.header || !parsed.success) throw refused('its header is of no known shape');
+  if (chunk[0] !== CHUNK.header || !parsed.success) throw refused('its header is of no known shape');
   const { epochId, chain, mark: text, position: at, endedBeforeS, frontier } = parsed.data;
   const position = placeOf(at);
   const sealed = parseEntry(text);
   if (sealed.entry.kind !== 'mark') throw refused('it is of no mark');
-  const hashes = frontier.map((one) => parseBase64Url(one) ?? new Uint8Array());
+  const hashes = frontier.map(hashOf);
   const base = {
     epochId,
     position: { ...position, sequence: position.sequence - 1 },
@@ -79,6 +79,12 @@ export function parseHeader(chunk: Uint8Array | undefined): SnapshotHeader {
     frontier: hashes,
   };
   return { base, mark: { position, chain: nextChain(chain, text), sealed }, endedBeforeS };
+}
+
+function hashOf(text: string): Uint8Array {
+  const bytes = parseBase64Url(text);
+  if (bytes === undefined) throw refused('its frontier is none');
+  return bytes;
 }
 
 function placeOf(text: string): Position {
@@ -89,9 +95,9 @@ function placeOf(text: string): Position {
   }
 }
 
-function jsonOf(chunk: Uint8Array | undefined): unknown {
+function jsonOf(chunk: Uint8Array): unknown {
   try {
-    return JSON.parse(Buffer.from(chunk ?? []).toString('utf8', 1));
+    return JSON.parse(Buffer.from(chunk).toString('utf8', 1));
   } catch {
     return undefined;
   }

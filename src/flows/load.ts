@@ -12,7 +12,6 @@ import type { SnapshotHeader } from '../feed/snapshot.ts';
 import { digesting, parseHeader, refused } from '../feed/snapshot.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
-import { isWritError } from '../kernel/error.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { Pace } from '../kernel/pace.ts';
@@ -58,8 +57,7 @@ export class Loader {
     try {
       header = await this.#pace().run(this.#judging(snapshot));
     } catch (error) {
-      if (!isWritError(error, 'PROOF_INVALID')) throw error;
-      log.error('the snapshot in the store was refused', { detail: error.message });
+      log.error('the snapshot in the store was refused', { detail: (error as Error).message });
       return false;
     }
     if (comparePositions(header.mark.position, cursor.position) <= 0) return false;

@@ -43,6 +43,8 @@ export interface SnapshotPorts {
   readonly every: number | undefined;
   readonly clock: Clock;
   readonly timer: Timer;
+  /** For tests: 0 lets the loop turn after each piece. */
+  readonly sliceMs?: number;
   readonly log: Log;
   /** Something here is to be acknowledged. */
   readonly owing: News;
@@ -73,7 +75,6 @@ export class Snapshotter {
   #own: Own | undefined;
   #stated: SnapshotEntry | undefined;
   #isOther = false;
-  #asked = '';
   #rendering: Promise<void> = Promise.resolve();
   #said = '';
 
@@ -159,7 +160,7 @@ export class Snapshotter {
       if (this.#own !== undefined) await this.#go(this.#own);
       this.#said = '';
     } catch (error) {
-      const code = isWritError(error) ? error.code : 'INTERNAL';
+      const code = codeOf(error);
       if (code !== this.#said) log.warn('a snapshot waits', { code });
       this.#said = code;
     }
@@ -170,15 +171,12 @@ export class Snapshotter {
     return every !== undefined && this.#entries >= every && lease.isFresh(clock.now());
   }
 
-  /** Two at once append one: the id says which mark it follows. */
+  /** Two at once, or one twice, append one: the id says which mark it follows. */
   async #appendMark(): Promise<void> {
-    const { appender, cursor, clock } = this.#ports;
+    const { appender, clock } = this.#ports;
     const id = `mrk_${renderPosition(this.#mark)}`;
-    const asked = `${cursor.epochId} ${id}`;
-    if (asked === this.#asked) return;
     const endedBeforeS = Math.max(0, epochS(clock.now()) - BEHIND_S);
     await appender.append(appender.seal({ id, kind: 'mark', endedBeforeS }));
-    this.#asked = asked;
   }
 
   async #go(own: Own): Promise<void> {
@@ -237,7 +235,7 @@ export class Snapshotter {
       this.#compare();
       owing.notify();
     } catch (error) {
-      log.error('a snapshot could not be made', { code: isWritError(error) ? error.code : 'INTERNAL' });
+      log.error('a snapshot could not be made', { code: codeOf(error) });
     }
   }
 
@@ -250,6 +248,10 @@ export class Snapshotter {
       position: statement.mark,
     });
   }
+}
+
+function codeOf(error: unknown): string {
+  return isWritError(error) ? error.code : 'INTERNAL';
 }
 
 /** A renewal may have been answered before anybody listened. */

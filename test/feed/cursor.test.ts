@@ -39,6 +39,24 @@ describe('the cursor', () => {
     expect(cursor.advance(line)).toBe(false);
   });
 
+  it('takes an epoch that goes on where it is, and by another rule than who has everything, whatever it goes on from', () => {
+    for (const rule of ['witness', 'roster', 'accept-amnesia'] as const) {
+      const base = { epochId: 'ep_1', head: '100-3', chain: third.chain, checkpoint: '' };
+      const next = lineOf(epoch('ep_2', 'run_2', { rule, base }), [101, 1]);
+      expect(cursorAfter(opened, second, third).advance(next)).toBe(true);
+      for (const early of [cursorAfter(opened, second), new Cursor()])
+        if (rule === 'accept-amnesia') expect(early.advance(next)).toBe(true);
+        else expect(() => early.advance(next)).toThrow(/feed lacks what comes after/);
+    }
+  });
+
+  it('goes on after a base that it was given', () => {
+    const cursor = new Cursor();
+    cursor.jump('ep_1', second.position, second.chain);
+    expect([cursor.epochId, cursor.advance(third)]).toEqual(['ep_1', false]);
+    expect(cursor.settled).toEqual(ORIGIN);
+  });
+
   it.each([
     ['the same line again', second],
     ['a line after a gap', lineOf(revocation('rev_3'), [100, 4], second.chain)],

@@ -9,7 +9,7 @@ import { ORIGIN, comparePositions, renderPosition } from '../../src/feed/positio
 import { digesting } from '../../src/feed/snapshot.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
 import type { RevocationRecord } from '../../src/revocation/records.ts';
-import { FakeClock } from '../support/fake-time.ts';
+import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
@@ -132,6 +132,8 @@ describe('a fleet that grows', () => {
     const enforced = a.revoker.revoke(orderOf({ targets: [jti('enforced')], reason: 'leaked', ticket: 'T' }));
     await pass(fleet.clock, 5_000);
     const { id } = await lifted;
+    const cutoff = { kind: 'subject', issuer: ISSUER, value: 'gone', cutoffS: NOW_S } as const;
+    await a.revoker.revoke(orderOf({ targets: [cutoff], wait: 'durable' }));
     const about = { subject: { id: 'billing' }, action: 'granted', resource: { type: 'invoice' } };
     const facts = { ...about, caller: 'admin', body: 'b'.repeat(64) };
     const untilS = NOW_S + 7_200;
@@ -150,9 +152,13 @@ describe('a fleet that grows', () => {
       );
     const lift = { id: 'lft_1', kind: 'lift', lock: id, untilS: NOW_S + 3_700, caller: 'admin' } as const;
     await a.appender.append(a.appender.seal(lift));
-    await growUntilTrimmed(fleet, a);
+    await markAt(fleet, a, NOW_S - 100);
     const b = await join(fleet, 'b');
     expect(await reasonOf(b, 'locked')).toBe('locked');
+    const [before, after] = [tokenOf('gone', 'x', NOW_S), tokenOf('gone', 'x', NOW_S + 1)].map((token) =>
+      b.checker.check({ ...requestOf(token), subject: { type: 'service', id: 'gone' } }),
+    );
+    expect([(await before!).reason, (await after!).reason]).toEqual(['cutoff', 'permitted']);
     expect(await reasonOf(b, 'lifted')).toBe('permitted');
     expect(b.view.locks.record(id)).toEqual(a.view.locks.record(id));
     for (const grant of ['grt_1', 'grt_2', 'grt_3'])
@@ -231,6 +237,30 @@ describe('a fleet that grows', () => {
     await pass(fleet.clock, 12_000);
     expect(a.log.filter(({ sentence }) => sentence === 'a snapshot waits')).toHaveLength(1);
     expect(await reasonOf(a, 'g0')).toBe('revoked');
+  });
+
+  it('goes on when what it would write down cannot be, or another mark has come meanwhile', async () => {
+    const fleet: Fleet = { clock: new FakeClock(), server: new MemoryFeedServer(), replicas: [] };
+    const a = await join(fleet, 'a', { sliceMs: 0 });
+    const seal = (id: string) => a.appender.seal({ id, kind: 'mark', endedBeforeS: NOW_S - 100 });
+    a.store.writeSnapshot = () => Promise.reject(new Error('a bug'));
+    await a.appender.append(seal('mrk_x'));
+    const { position } = await a.appender.append(seal('mrk_y'));
+    // The loop turns at each of thousands of pieces, and no time goes by.
+    const turn = async (isOver: () => boolean): Promise<void> => {
+      await pass(fleet.clock, 500);
+      for (let i = 0; i < 5_000 && !isOver(); i++) await settle();
+    };
+    await turn(() => a.snapshots.statement !== undefined);
+    expect(a.snapshots.statement?.mark).toBe(renderPosition(position));
+    await pass(fleet.clock, 1_000);
+    expect(a.log.find(({ sentence }) => sentence === 'a snapshot waits')).toMatchObject({ code: 'INTERNAL' });
+    // No JSON has such a number.
+    a.view.restoreRecord({ ...recordOf(a), id: 'rev_x', targetsCount: 1n as unknown as number }, 1e12);
+    await a.appender.append(seal('mrk_z'));
+    await turn(() => errorsOf(a).length > 0);
+    expect(errorsOf(a)).toEqual(['a snapshot could not be made']);
+    expect(isFresh(a)).toBe(true);
   });
 
   it('leaves a snapshot alone whose epoch is over', async () => {
@@ -460,6 +490,12 @@ describe('a snapshot that is not to be believed', () => {
           }),
           by,
         ),
+    ],
+    ['with no chunks', /header/, (one, by) => signed({ ...one, chunks: [] }, by)],
+    [
+      'with a frontier in another spelling',
+      /frontier/,
+      (one, by) => signed(withHeader(one, { frontier: ['_'.repeat(43)] }), by),
     ],
     ['with a frontier that is none', /header/, (one, by) => signed(withHeader(one, { frontier: ['x'] }), by)],
     [

@@ -75,11 +75,12 @@ export function replica(
 export function epoch(
   epochId: string,
   runId: string,
-  options: { rule?: EpochEntry['rule'] } = {},
+  options: Partial<Pick<EpochEntry, 'rule' | 'base'>> = {},
 ): SealedEntry {
-  const { rule = 'bootstrap' } = options;
+  const { rule = 'bootstrap', base } = options;
+  const goesOn = base === undefined ? {} : { base };
   return sealEntry(
-    { v: 1, id: `ent_${epochId}`, at: AT, by: 'inc_a', kind: 'epoch', epochId, runId, rule },
+    { v: 1, id: `ent_${epochId}`, at: AT, by: 'inc_a', kind: 'epoch', epochId, runId, rule, ...goesOn },
     LOG_KEY,
   );
 }

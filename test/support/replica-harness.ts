@@ -346,6 +346,7 @@ export class TestReplica {
       ...{ members, table, tree, appender, fold, log, owing, news, timer: clock },
       term: { leaseMs: LEASE_MS, epsMs: EPS_MS },
       every: options.snapshotEvery,
+      ...(options.sliceMs === undefined ? {} : { sliceMs: options.sliceMs }),
     });
     const { snapshots } = this;
     this.follower = new Follower({
