@@ -10,7 +10,7 @@ import type { WritProcess } from './writ-process.ts';
 export const BULK = 1_000;
 
 export interface AskedFleet {
-  /** Milliseconds an answer took, all replicas. */
+  /** Milliseconds an answer took, all replicas, the shortest first. */
   readonly tookMs: number[];
   /** Answers that were not what they had to be: reason and replica. */
   readonly wrong: string[];
@@ -37,6 +37,7 @@ export async function askAll(
     }
   });
   await Promise.all(all);
+  asked.tookMs.sort((left, right) => left - right);
   return asked;
 }
 
@@ -84,9 +85,4 @@ export async function killedToken(fleet: RedisFleet, by: WritProcess): Promise<F
   const { body } = await revoke(by, jtiOrder(token));
   if (body['state'] !== 'enforced') throw new Error(`it is ${String(body['state'])}`);
   return token;
-}
-
-export function percentileMs(tookMs: readonly number[], share: number): number {
-  const sorted = tookMs.toSorted((left, right) => left - right);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
