@@ -142,11 +142,11 @@ export class Follower {
 
   *#index(line: FeedLine, isOwnDisk: boolean): Steps<AppliedRevocation[]> {
     const { cursor, members, view, grants, tree, effects, snapshots } = this.#ports;
+    const { epochId = '', position, chain } = cursor;
     // Judged first: nothing of a line that is not ours, or not of our history, may enter the index.
     cursor.check(line);
     const isGenuine = isOwnDisk || this.#isGenuine(line);
     const applied = isGenuine ? yield* view.applying(line) : undefined;
-    const { epochId = '', position, chain } = cursor;
     // Only now, and in one step: a decision that names this position has all of its handles.
     tree.append(line, cursor.advance(line));
     if (!isGenuine) return [];

@@ -199,6 +199,11 @@ describe('a fleet that grows', () => {
     expect(a.snapshots.statement).toEqual(b.snapshots.statement);
   });
 
+  it('lets nothing leave by the clock between two marks, where replicas compare', () => {
+    expect(makeReplica({ name: 'x', snapshotEvery: EVERY }).snapshots.forgetS(NOW_S)).toBe(0);
+    expect(makeReplica({ name: 'x' }).snapshots.forgetS(NOW_S)).toBe(NOW_S);
+  });
+
   it('trims nothing while a replica that may hold a lease has not said the digest', async () => {
     const fleet = await start('a', 'b');
     const [a, b] = fleet.replicas as [TestReplica, TestReplica];

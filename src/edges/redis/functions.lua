@@ -17,7 +17,8 @@
 
 local CHAIN_START = '0000000000000000000000000000000000000000'
 local NONCES_KEPT = 64
-local PAGE_BYTES_MAX = 4 * 1024 * 1024
+-- Redis and who applies it are held by no more than this in one go.
+local PAGE_BYTES_MAX = 512 * 1024
 -- Behind everything an epoch can have.
 local LAST_SEQUENCE = 999999999999999
 local TRIMMED_AT_ONCE = 16

@@ -101,7 +101,7 @@ export class RedisFeedStore implements FeedStore {
       case 'more':
       case 'lease': {
         const head = this.#note(positionOf(rest[0]));
-        const lines = linesOf(rest[1]);
+        const lines = await linesOf(rest[1]);
         return kind === 'more' ? { kind, head, lines } : { kind, head, lines, rows: rowsOf(rest[2]) };
       }
       default:
@@ -173,7 +173,8 @@ export class RedisFeedStore implements FeedStore {
     const [open, closed, runId] = reply.slice(0, 3).map((text) => textOf(text, 'a roster'));
     const head = this.#note(positionOf(reply[3]));
     const text = textOf(reply[6], 'a roster');
-    const [line] = text === '' || at === undefined ? [] : linesOf([renderPosition(at), reply[5] ?? '', text]);
+    const [line] =
+      text === '' || at === undefined ? [] : await linesOf([renderPosition(at), reply[5] ?? '', text]);
     return {
       epochId: open === '' ? undefined : open,
       closedEpochId: closed === '' ? undefined : closed,
