@@ -82,7 +82,8 @@ export async function startCold(
 /** A token that is dead everywhere. */
 export async function killedToken(fleet: RedisFleet, by: WritProcess): Promise<FleetToken> {
   const token = fleet.mint();
-  const { body } = await revoke(by, jtiOrder(token));
+  // A coordinator that has just come watches for a lease first.
+  const { body } = await revoke(by, jtiOrder(token, { waitMs: 30_000 }));
   if (body['state'] !== 'enforced') throw new Error(`it is ${String(body['state'])}`);
   return token;
 }
