@@ -199,6 +199,28 @@ describe('a fleet that grows', () => {
     expect(a.snapshots.statement).toEqual(b.snapshots.statement);
   });
 
+  it('hands on what is not enforced yet, and lets it go with what it is about', async () => {
+    const fleet = await start('a');
+    const [a] = fleet.replicas as [TestReplica];
+    const said = { caller: 'admin', body: 'b'.repeat(64) };
+    const targets = [{ ...jti('open'), untilS: NOW_S + 100 }];
+    await a.appender.append(a.appender.seal({ id: 'rev_open', kind: 'revocation', targets, ...said }));
+    const reached = { revocation: 'rev_open', state: 'partial', receipt: 'f'.repeat(64) } as const;
+    const sessions = { matched: 1, killed: 0, unconfirmed: 1 };
+    await a.appender.append(a.appender.seal({ id: 'out_1', kind: 'outcome', ...reached, ...sessions }));
+    await markAt(fleet, a, NOW_S - 100);
+    const b = await join(fleet, 'b');
+    expect(b.effects.isUnfinished('rev_open')).toBe(true);
+    expect(b.effects.outcome('rev_open')?.state).toBe('partial');
+    fleet.clock.advance(90_000_000);
+    await pass(fleet.clock, 3_000);
+    await markAt(fleet, b, NOW_S + 89_000);
+    for (const one of [a, b]) {
+      expect(one.effects.isUnfinished('rev_open')).toBe(false);
+      expect(one.effects.outcome('rev_open')).toBeUndefined();
+    }
+  });
+
   it('lets nothing leave by the clock between two marks, where replicas compare', () => {
     expect(makeReplica({ name: 'x', snapshotEvery: EVERY }).snapshots.forgetS(NOW_S)).toBe(0);
     expect(makeReplica({ name: 'x' }).snapshots.forgetS(NOW_S)).toBe(NOW_S);
