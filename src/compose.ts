@@ -21,6 +21,7 @@ import { openPolicy } from './edges/opa/engine.ts';
 import { loadSigningKeys } from './edges/opa/signing-keys.ts';
 import { openClock } from './edges/system/clock.ts';
 import { makeDataDir } from './edges/system/files.ts';
+import { openHeldEpoch } from './edges/system/held-epoch.ts';
 import {
   fingerprintKeyOf,
   loadAdminToken,
@@ -58,6 +59,7 @@ import { Effects } from './flows/effects.ts';
 import { Expirer } from './flows/expire.ts';
 import { Fold } from './flows/fold.ts';
 import { Follower } from './flows/follow.ts';
+import { Forgetter } from './flows/forget.ts';
 import { Granter } from './flows/grant.ts';
 import type { Identity } from './flows/identity.ts';
 import type { OpenRule } from './flows/join.ts';
@@ -76,7 +78,9 @@ import { Reopener } from './flows/reopen.ts';
 import { Reviewer } from './flows/review.ts';
 import { Revoker } from './flows/revoke.ts';
 import { Snapshotter } from './flows/snapshot.ts';
+import { Surveyor } from './flows/survey.ts';
 import { Tree } from './flows/tree.ts';
+import { Vouching } from './flows/vouch.ts';
 import { controlPlane } from './http/control-plane.ts';
 import { dataPlane } from './http/data-plane.ts';
 import { DecisionIds } from './http/decision-answer.ts';
@@ -147,7 +151,7 @@ async function open(
   const random = systemRandom;
   const timer = systemTimer;
   await makeDataDir(dataDir);
-  const { store, ledger, facts } = await openFeed({ config, random, crashPoint }, lifetime);
+  const { store, ledger, facts } = await openFeed({ config, random, log, crashPoint }, lifetime);
   if (facts.cutTail !== undefined)
     log.warn('a torn tail of the journal was cut', { count: facts.cutTail.bytes });
 
@@ -191,7 +195,8 @@ async function open(
   const issuers = [...config.issuers.map(openWith), ...(dev === undefined ? [] : [dev.issuer])];
   const verifier = verifierOf(issuers);
 
-  const term = { leaseMs, epsMs: EPS_MS };
+  const { splitMs = 0 } = facts;
+  const term = { leaseMs, epsMs: EPS_MS, splitMs };
   const cursor = new Cursor();
   const members = new Members();
   const lease = new Lease(term);
@@ -243,7 +248,9 @@ async function open(
     log,
     crashPoint,
   });
-  const reopener = new Reopener({ ...feed, ledger, members, log });
+  const held = await openHeldEpoch(dataDir);
+  const vouching = new Vouching({ ...feed, members, ledger, held, exclusive: facts.exclusive });
+  const reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
   const loader = new Loader({ ...feed, ledger, follower, timer, log });
   const joiner = new Joiner({
     ...feed,
@@ -263,6 +270,7 @@ async function open(
     snapshots,
     loader,
     follower,
+    vouching,
     leaseMs,
     table,
     tree,
@@ -291,11 +299,12 @@ async function open(
     hasMemo: config.policy.memo,
   });
   const idempotencyHmacKey = deriveKey(fleetKey, 'writ idempotency');
+  const storeWeakens = [...(facts.durability === 'durable' ? [] : [NOT_FSYNCED]), ...(facts.weakened ?? [])];
+  for (const detail of storeWeakens) log.warn('the store weakens a promise', { detail });
   const weakened = [
     ...(config.bootstrap ? ['an empty store opens by itself (bootstrap)'] : []),
-    ...(facts.durability === 'durable' ? [] : [NOT_FSYNCED]),
+    ...storeWeakens,
   ];
-  if (facts.durability !== 'durable') log.warn('the store weakens a promise', { detail: NOT_FSYNCED });
   const revoker = new Revoker({
     ...feed,
     members,
@@ -375,6 +384,7 @@ async function open(
   const replica = new Replica({
     joiner,
     reopener,
+    vouching,
     renewer,
     appender,
     lease,
@@ -387,10 +397,19 @@ async function open(
     clock,
   });
 
+  const surveyor = new Surveyor({ ...feed, members, table, term });
+  const { rosterForgetMs } = config;
+  const forgetter = new Forgetter({
+    ...feed,
+    ...{ members, table, appender, term, rosterForgetMs, timer, random, log },
+  });
+
   // Everything on this disk is applied before anyone can ask: a view that is not loaded denies nothing.
   await joiner.replay();
   await replica.start();
   lifetime.own('replica', () => replica.stop());
+  const forgetting = forgetter.run(closing.signal);
+  lifetime.own('forgetting', () => forgetting);
   const reviewing = Promise.all([expirer.run(closing.signal), reevaluator.run(closing.signal)]);
   lifetime.own('session reviews', () => reviewing.then(() => undefined));
   const snapshotting = snapshots.run(closing.signal);
@@ -421,10 +440,9 @@ async function open(
     view,
     sessions,
     members,
-    table,
+    surveyor,
     tree,
     ledger,
-    leaseMs,
     revoker,
   });
   const parseTargets = (what: { selector?: unknown; selectors?: unknown }) =>
@@ -433,7 +451,7 @@ async function open(
         nowMs: clock.now().wallMs,
         clockSkewS: config.clockSkewMs / 1000,
         credentialLifeMaxS: config.credentialLifeMaxMs / 1000,
-        leaseS: leaseMs / 1000,
+        leaseS: (leaseMs + splitMs) / 1000,
         revocationClaims: config.revocationClaims,
         handleOfToken: (token) => verifier.handleOfToken(token),
       }),
@@ -445,6 +463,7 @@ async function open(
       skewBackMs: clock.skewBackMs,
       issuersWithoutKeys: issuersWithoutKeys(issuers),
       targets: view.size,
+      weakenedByStore: storeWeakens,
       isRecording: config.telemetry.decisionLog.required ? opened?.decisionLog.isRecording : undefined,
     });
   // Loaded here, before anyone can ask: it takes the loop tens of milliseconds.
@@ -489,7 +508,8 @@ async function open(
     version: VERSION,
     identity,
     readiness,
-    inspection,
+    surveyor,
+    storeWeakens,
     view,
     cursor,
     sessions,
@@ -521,6 +541,7 @@ async function open(
       factRoutes,
       openEpoch,
       inspection,
+      forgetter,
       reloader,
       overview,
       parseTargets,
@@ -664,7 +685,7 @@ interface Feed {
 }
 
 async function openFeed(
-  { config, random, crashPoint }: { config: Config; random: Random; crashPoint: CrashPoint },
+  { config, random, log, crashPoint }: { config: Config; random: Random; log: Log; crashPoint: CrashPoint },
   lifetime: Lifetime,
 ): Promise<Feed> {
   const { dataDir, fleet, replica } = config;
@@ -678,7 +699,8 @@ async function openFeed(
   const { serverOf } = await import('./edges/redis/server-address.ts');
   const { ledger, cutTail } = await LocalLedger.open(join(dataDir, 'ledger'), crashPoint);
   lifetime.own('ledger', () => ledger.close());
-  const store = new RedisFeedStore({ server: await serverOf(config.store), fleet, replica });
+  const { failover } = config.store;
+  const store = new RedisFeedStore({ server: await serverOf(config.store), failover, fleet, replica, log });
   lifetime.own('feed store', () => store.close());
   const facts = await store.open();
   return { store, ledger, facts: cutTail === undefined ? facts : { ...facts, cutTail } };

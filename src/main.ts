@@ -90,6 +90,8 @@ const code = await runCommand(process.argv.slice(2), {
       .replace(/[^a-z0-9]/g, 'x'),
   },
   serve: { serve },
+  // Loaded there: no other command speaks to a Redis.
+  store: { init: async (store) => (await import('./edges/redis/init-store.ts')).initStore(store) },
   policy: {
     env: process.env,
     // As a server opens it, clock included: what `check` accepts, `serve` accepts.

@@ -2,7 +2,7 @@
  * The dashboard and the alert rules ask only for metrics and labels that there are: a panel that is always empty, or an
  * alert that can never fire, is worse than none. And what an operator must be woken for has a rule.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -135,6 +135,70 @@ describe('the dashboard', () => {
   it('finds jobs and replicas by a metric that there is', () => {
     for (const { query } of dashboard.templating.list)
       for (const [name] of query.matchAll(METRIC)) expect([...known.keys()]).toContain(name);
+  });
+});
+
+describe('deploy/redis', () => {
+  /** User -> what stands after its name. */
+  const users = new Map(
+    read('redis/users.acl')
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' '))
+      .map(([, name = '', ...rules]) => [name, rules]),
+  );
+  const commandsOf = (user: string) =>
+    (users.get(user) ?? []).filter((rule) => rule.startsWith('+')).map((rule) => rule.slice(1));
+
+  it('gives a sidecar the commands that the functions use, those of a connection, and no other', () => {
+    const lua = readFileSync(
+      fileURLToPath(new URL('../src/edges/redis/functions.lua', import.meta.url)),
+      'utf8',
+    );
+    const used = [...lua.matchAll(/redis\.p?call\('([A-Z]+)'/g)].map(([, command = '']) =>
+      command.toLowerCase(),
+    );
+    expect(used.length).toBeGreaterThan(20);
+    const connection = [
+      'fcall',
+      'fcall_ro',
+      'subscribe',
+      'info',
+      'config|get',
+      'function|list',
+      'client|setname',
+      'ping',
+    ];
+    expect(commandsOf('writ').toSorted()).toEqual([...new Set([...used, ...connection])].toSorted());
+  });
+
+  it('starts every user from nothing, and knows no other', () => {
+    expect([...users.keys()]).toEqual(['default', 'writ', 'writ-init', 'writ-replica', 'writ-sentinel']);
+    expect(users.get('default')).toEqual(['off']);
+    for (const [name, rules] of users)
+      if (name !== 'default')
+        for (const rule of ['resetkeys', 'resetchannels', '-@all']) expect(rules).toContain(rule);
+  });
+
+  it('names users and passwords in the configuration as users.acl has them', () => {
+    const passwordOf = (user: string) =>
+      users
+        .get(user)
+        ?.find((rule) => rule.startsWith('>'))
+        ?.slice(1);
+    const failover = read('redis/failover.conf');
+    expect(failover).toContain(`masteruser writ-replica\nmasterauth ${passwordOf('writ-replica')}\n`);
+    const sentinel = read('redis/sentinel.conf');
+    expect(sentinel).toContain(
+      `sentinel auth-user writ writ-sentinel\nsentinel auth-pass writ ${passwordOf('writ-sentinel')}\n`,
+    );
+  });
+
+  it('is referred to by the README, file by file, and only by names that are there', () => {
+    const readme = readFileSync(fileURLToPath(new URL('../README.md', import.meta.url)), 'utf8');
+    const named = [...readme.matchAll(/\(deploy\/redis\/([^)]+)\)/g)].map(([, file]) => file);
+    const files = readdirSync(fileURLToPath(new URL('../deploy/redis', import.meta.url)));
+    expect(named.toSorted()).toEqual(files.toSorted());
   });
 });
 

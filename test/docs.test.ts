@@ -4,6 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { inputOf } from '../src/decision/policy-input.ts';
 import { REASONS } from '../src/decision/decision.ts';
+import { EXIT_OF } from '../src/cli/drill-report.ts';
+import { SIGHT_STATES } from '../src/flows/survey.ts';
 import { ERROR_CODES } from '../src/kernel/error.ts';
 
 const reference = readFileSync(fileURLToPath(new URL('../docs/reference.md', import.meta.url)), 'utf8');
@@ -55,6 +57,18 @@ describe('docs/reference.md', () => {
     expect(firstCells('Reasons')).toEqual([...REASONS]);
   });
 
+  it('lists exactly the states of a replica there are, in order', () => {
+    expect(firstCells('Replicas')).toEqual([...SIGHT_STATES]);
+  });
+
+  it('lists exactly the closures of a drill there are, with their exit codes', () => {
+    const rows = [...reference.matchAll(/^\| `([A-Z]+)` \| (\d) \| /gm)].map(([, name, code]) => [
+      name,
+      Number(code),
+    ]);
+    expect(rows).toEqual(Object.entries(EXIT_OF));
+  });
+
   it('lists exactly what a policy is asked with', () => {
     const request = {
       subject: { type: 't', id: 'i' },
@@ -66,7 +80,7 @@ describe('docs/reference.md', () => {
   });
 
   it('lists exactly the error codes there are, with their status and title', () => {
-    const rows = [...reference.matchAll(/^\| `([A-Z_]+)` \| (\d+) \| (.+) \|$/gm)].map(
+    const rows = [...reference.matchAll(/^\| `([A-Z_]+)` \| (\d{3}) \| (.+) \|$/gm)].map(
       ([, code, status, title]) => [code, Number(status), title],
     );
     expect(rows).toEqual(

@@ -10,6 +10,8 @@ export interface Endpoint {
   /** `http://…`, `https://…` or `unix:/path`. */
   readonly url: string;
   readonly token: string | undefined;
+  /** How long an answer may take; 40 s unless it says otherwise. */
+  readonly deadlineMs?: number;
 }
 
 export interface Reply {
@@ -43,7 +45,7 @@ export function call(
   const payload = body === undefined ? undefined : JSON.stringify(body);
   const req = openRequest(endpoint.url, path, {
     method,
-    signal: AbortSignal.timeout(DEADLINE_MS),
+    signal: AbortSignal.timeout(endpoint.deadlineMs ?? DEADLINE_MS),
     headers: {
       ...(endpoint.token === undefined ? {} : { authorization: `Bearer ${endpoint.token}` }),
       ...(payload === undefined

@@ -4,6 +4,7 @@ import { isWritError } from '../kernel/error.ts';
 import { ClientError } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
+import { addDrill } from './drill.ts';
 import { addFacts } from './facts.ts';
 import { addInspect } from './inspect.ts';
 import { addKeys } from './keys.ts';
@@ -12,10 +13,13 @@ import { addOverview } from './overview.ts';
 import type { PolicyPorts } from './policy.ts';
 import { policyCommand } from './policy.ts';
 import type { CliPorts } from './ports.ts';
+import { addReplicas } from './replicas.ts';
 import { addRevoke } from './revoke.ts';
 import { addServe } from './serve.ts';
 import type { ServePorts } from './serve.ts';
 import type { Surroundings } from './server-options.ts';
+import type { StorePorts } from './store.ts';
+import { addStore } from './store.ts';
 import type { Terminal } from './terminal.ts';
 import { addVerify } from './verify.ts';
 
@@ -25,6 +29,7 @@ export interface CliOptions {
   readonly version: string;
   readonly serve: ServePorts;
   readonly policy: PolicyPorts;
+  readonly store: StorePorts;
 }
 
 /** Runs `argv` (without node and script) and returns what the process should exit with. Never rejects. */
@@ -55,9 +60,12 @@ function createProgram(ports: CliPorts, options: CliOptions): Command {
   addRevoke(program, ports);
   addFacts(program, ports);
   addInspect(program, ports);
+  addReplicas(program, ports);
+  addDrill(program, ports);
   addOverview(program, ports);
   addKeys(program, ports);
   addVerify(program, ports);
+  addStore(program, ports, options.version, options.store);
   const policy = policyCommand(options.policy);
   addLivePolicy(policy, ports);
   program.addCommand(policy);

@@ -34,11 +34,6 @@ function addLists(program: Command, ports: CliPorts): void {
       columns: ['session', 'kind', 'subject', 'openedAt', 'expiresAt', 'kill'],
     },
     {
-      name: 'replicas',
-      path: '/v1/replicas',
-      columns: ['replica', 'state', 'position', 'lag', 'freshForMs', 'incarnation'],
-    },
-    {
       name: 'revocations',
       path: '/v1/revocations',
       columns: ['id', 'position', 'at', 'targets', 'caller', 'reason', 'ticket'],
@@ -118,7 +113,8 @@ function usageOf({ subject, resource }: CheckOptions, token: string | undefined)
     : 'the token is no JWT: name its subject with --subject type:id';
 }
 
-function entityOf(text: string): JsonObject | undefined {
+/** `type:id`. */
+export function entityOf(text: string): JsonObject | undefined {
   const colon = text.indexOf(':');
   return colon < 1 || colon === text.length - 1
     ? undefined
@@ -126,7 +122,7 @@ function entityOf(text: string): JsonObject | undefined {
 }
 
 /** The subject a JWT names, unverified: the server verifies, and refuses what does not fit. */
-function subjectOf(token: string | undefined): JsonObject | undefined {
+export function subjectOf(token: string | undefined): JsonObject | undefined {
   try {
     const claims: unknown = JSON.parse(Buffer.from(token?.split('.')[1] ?? '', 'base64url').toString('utf8'));
     return isJsonObject(claims) && typeof claims['sub'] === 'string'

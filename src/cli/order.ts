@@ -84,7 +84,7 @@ export function showReached(reply: Reply, options: ServerOptions, ports: CliPort
 }
 
 /** It was done, so an answer that makes no sense leaves it unknown how far. */
-function doneOf(reply: Reply): JsonObject {
+export function doneOf(reply: Reply): JsonObject {
   try {
     return objectOf(reply);
   } catch (error) {

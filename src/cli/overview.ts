@@ -81,15 +81,16 @@ function exitOfVerdict(verdict: unknown): ExitCode {
   return verdict === 'not ready' ? EXIT.unknown : EXIT.partial;
 }
 
-/** Ten lines: the verdict, the server, its loose ends, and one for each check. */
+/** Some ten lines: the verdict, the server, its loose ends, and one for each check. */
 function linesOf(body: JsonObject): string {
   const word = (name: string): string => cell(body[name]);
   const checks = Array.isArray(body['checks']) ? body['checks'].filter(isJsonObject) : [];
   return [
     word('verdict'),
     `${word('replica')} of fleet ${word('fleet')}, writ ${word('version')}, ${word('incarnation')}`,
-    `${word('replicasLive')} replicas live, ${word('replicasFenced')} fenced; ${word('sessions')} sessions, ${word('sessionsEnding')} told to end and not proven to have`,
+    `${word('replicasLive')} replicas live, ${word('replicasFenced')} fenced, ${word('replicasOutstanding')} not known; ${word('sessions')} sessions, ${word('sessionsEnding')} told to end and not proven to have`,
     `${word('revocationsOpen')} revocations not enforced yet, ${word('lateAccepts')} late accepts, ${word('bundlesRefused')} bundles refused, ${word('decisionLogLinesLost')} lines of the decision log lost${body['reviewsOwed'] === 0 ? '' : ', sessions still to be decided again'}`,
+    ...(Array.isArray(body['looseEnds']) ? body['looseEnds'].map(cell) : []),
     ...checks.map(
       ({ name, ok, detail }) => `${ok === true ? 'ok ' : 'NOT'} ${cell(name).padEnd(6)} ${cell(detail)}`,
     ),

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { Config, Listener } from '../config/config.ts';
+import type { Config, ConfigSources, Listener } from '../config/config.ts';
 import { parseConfig, renderProblems } from '../config/config.ts';
 import { WritError } from '../kernel/error.ts';
 import type { Endpoint } from './client.ts';
@@ -49,15 +49,20 @@ export function withServerOptions(command: Command): Command {
 
 /** The configuration and its file's name; `problems` when it is invalid. CONFIG_INVALID when the file cannot be read. */
 export function readConfig(options: ConfigOptions, around: Surroundings): ReturnType<typeof parseConfig> {
+  return parseConfig(configSources(options, around));
+}
+
+/** Where the configuration comes from. CONFIG_INVALID when its file cannot be read. */
+export function configSources(options: ConfigOptions, around: Surroundings): ConfigSources {
   const fileName = options.config ?? around.env['WRIT_CONFIG'] ?? defaultFile(around.cwd);
-  return parseConfig({
+  return {
     ...(fileName === undefined ? {} : { fileName, fileText: readConfigFile(resolve(around.cwd, fileName)) }),
     env: around.env,
     sets: options.set ?? [],
     dev: options.dev ?? false,
     cwd: around.cwd,
     replicaDefault: `${around.hostName}-${around.suffix}`,
-  });
+  };
 }
 
 /** The configuration; CONFIG_INVALID with every problem in its message. */

@@ -10,7 +10,7 @@ import type { Problem } from './problem.ts';
 import { problemsOf, renderProblems, sentenceOf } from './problem.ts';
 import type { Algorithm, Capability, Settings, TokenType } from './schema.ts';
 import type { DECISION_LOG_SINKS } from './schema.ts';
-import { schema } from './schema.ts';
+import { schema, storeSchema } from './schema.ts';
 import type { RedisAddress } from './value.ts';
 import type { ConfigSources, RawConfig } from './source.ts';
 import { readSources } from './source.ts';
@@ -45,6 +45,10 @@ export type StoreConfig =
       readonly url: RedisAddress;
       readonly passwordFile?: string;
       readonly caFile?: string;
+      /** Another server may take over behind this address. With Sentinels, always. */
+      readonly failover: boolean;
+      /** They say where the master is that they know by the host of `url`. */
+      readonly sentinel?: { readonly urls: readonly RedisAddress[]; readonly passwordFile?: string };
     };
 
 export interface PolicyConfig {
@@ -140,6 +144,19 @@ export function parseConfig(sources: ConfigSources): ConfigResult {
   return { ok: true, config, warnings: warningsOf(config) };
 }
 
+export type StoreResult =
+  | { readonly ok: true; readonly store: StoreConfig }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+/** The store alone; what else is wrong with the configuration is not looked at. Never throws for what was given. */
+export function parseStore(sources: ConfigSources): StoreResult {
+  const raw = readSources(sources);
+  const parsed = storeSchema.safeParse(raw.tree, { error: sentenceOf });
+  const problems = [...raw.problems, ...problemsOf(parsed.error?.issues ?? [], raw.origins)];
+  if (!parsed.success || problems.length > 0) return { ok: false, problems };
+  return { ok: true, store: storeOf(parsed.data.store, (path) => resolve(sources.cwd, path)) };
+}
+
 /** The Config, or CONFIG_INVALID with every problem in its message, one a line. */
 export function requireConfig(sources: ConfigSources): Config {
   const result = parseConfig(sources);
@@ -230,14 +247,24 @@ function telemetryOf(
   };
 }
 
-function storeOf({ kind, url, passwordFile, caFile }: Settings['store'], absolute: Absolute): StoreConfig {
+function storeOf(settings: Settings['store'], absolute: Absolute): StoreConfig {
+  const { kind, url, passwordFile, caFile, sentinel, failover = sentinel !== undefined } = settings;
   if (kind === 'journal' || url === undefined) return { kind: 'journal' };
   return {
     kind: 'redis',
     url,
     ...(passwordFile === undefined ? {} : { passwordFile: absolute(passwordFile) }),
     ...(caFile === undefined ? {} : { caFile: absolute(caFile) }),
+    failover,
+    ...(sentinel === undefined ? {} : { sentinel: sentinelOf(sentinel, absolute) }),
   };
+}
+
+function sentinelOf(
+  { urls, passwordFile }: NonNullable<Settings['store']['sentinel']>,
+  absolute: Absolute,
+): NonNullable<Extract<StoreConfig, { kind: 'redis' }>['sentinel']> {
+  return { urls, ...(passwordFile === undefined ? {} : { passwordFile: absolute(passwordFile) }) };
 }
 
 function policyOf(policy: Settings['policy'], absolute: Absolute): PolicyConfig {

@@ -276,26 +276,50 @@ function refuseOddPolicies(settings: Readonly<Record<string, unknown>>, context:
     refuse('pollMax', 'must be at least policy.pollMin');
 }
 
+const sentinel = z
+  .strictObject({ urls: listOf(redisUrl, 1), passwordFile: path.exactOptional() })
+  .superRefine(refuseUnlikeSentinels, evenIfFaulty);
+
+/** One user, one password and one way to all of them. */
+function refuseUnlikeSentinels({ urls }: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  const [first, ...others] = Array.isArray(urls) ? urls.filter(isObject) : [];
+  const isLike = (other: Record<string, unknown>) =>
+    other['username'] === first?.['username'] && other['isTls'] === first?.['isTls'];
+  if (first?.['path'] !== undefined || others.some(({ path }) => path !== undefined))
+    context.addIssue({ code: 'custom', path: ['urls'], message: 'must have redis:// or rediss:// URLs' });
+  else if (!others.every(isLike))
+    context.addIssue({ code: 'custom', path: ['urls'], message: 'must agree on user and TLS' });
+}
+
 const store = z
   .strictObject({
     kind: oneOf(['journal', 'redis']).prefault('journal'),
     url: redisUrl.exactOptional(),
     passwordFile: path.exactOptional(),
     caFile: path.exactOptional(),
+    failover: z.boolean().exactOptional(),
+    sentinel: sentinel.exactOptional(),
   })
   .superRefine(refuseOddStores, evenIfFaulty);
 
 /** What belongs to the other kind would silently do nothing. */
 function refuseOddStores(settings: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
-  const { kind, url, caFile } = settings;
+  const { kind, url, caFile, failover, sentinel } = settings;
   const refuse = (key: string, message: string) => context.addIssue({ code: 'custom', path: [key], message });
   if (kind === 'redis' && url === undefined) refuse('url', 'must be there for the kind redis');
-  for (const key of ['url', 'passwordFile', 'caFile'])
+  for (const key of ['url', 'passwordFile', 'caFile', 'failover', 'sentinel'])
     if (kind === 'journal' && settings[key] !== undefined)
       refuse(key, 'must not be there without kind: redis');
   if (caFile !== undefined && isObject(url) && url['isTls'] !== true)
     refuse('caFile', 'must not be there without rediss: in store.url');
+  if (sentinel === undefined) return;
+  if (isObject(url) && (url['port'] !== undefined || url['path'] !== undefined))
+    refuse('url', "must name the Sentinels' name of the master as host, without a port");
+  if (failover === false) refuse('failover', 'must not be false with store.sentinel');
 }
+
+/** The store alone, for who makes one ready and runs no replica. */
+export const storeSchema = z.object({ store: store.prefault({}) });
 
 export const schema = z
   .strictObject({

@@ -131,10 +131,11 @@ export const collectorUrl = parsed('an http: or https: URL without user, query a
   return isPlain && /^https?:$/.test(url.protocol) ? text : undefined;
 });
 
-/** Where a Redis is, in full: how to reach it, and as which user. The password is in a file of its own. */
+/** Where a Redis is: how to reach it, and as which user. The password is in a file of its own. */
 export interface RedisAddress {
+  /** With Sentinels the name by which they know the master. */
   readonly host: string;
-  readonly port: number;
+  readonly port?: number;
   /** A Unix socket, in place of host and port. */
   readonly path?: string;
   readonly username?: string;
@@ -145,13 +146,13 @@ export interface RedisAddress {
 export const redisUrl = parsed(
   'redis://user@host:6379, rediss://… (TLS) or unix:/path, without password and path',
   (text): RedisAddress | undefined => {
-    if (/^unix:\/[^\0]{1,100}$/.test(text)) return { host: '', port: 0, path: text.slice(5), isTls: false };
+    if (/^unix:\/[^\0]{1,100}$/.test(text)) return { host: '', path: text.slice(5), isTls: false };
     const url = parseUrl(text);
     if (url === undefined || !/^rediss?:$/.test(url.protocol) || url.hostname === '') return undefined;
     if (url.password !== '' || !/^\/?$/.test(url.pathname) || /[?#]/.test(text)) return undefined;
     return {
       host: url.hostname.replace(/^\[|\]$/g, ''),
-      port: url.port === '' ? 6379 : Number(url.port),
+      ...(url.port === '' ? {} : { port: Number(url.port) }),
       ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
       isTls: url.protocol === 'rediss:',
     };

@@ -47,6 +47,8 @@ const acknowledgement = z.strictObject({
   /** The digest of its fold at the newest mark (DESIGN 3.6); not there while it has none. */
   snapshot: z.strictObject({ mark: position, digest: sha256 }).optional(),
   cachesPurged: z.literal(true),
+  /** It held a lease of this epoch when it said so: whoever joined up to `position` may be let in on its word. */
+  leased: z.literal(true).optional(),
   outcomes: z
     .array(outcome)
     .refine((outcomes) => new Set(outcomes.map(({ revocation }) => revocation)).size === outcomes.length),

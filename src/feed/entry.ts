@@ -129,6 +129,9 @@ const replica = z.strictObject({
   key: z.string(),
   /** The incarnation whose data directory this one continues. */
   succeeds: z.string().optional(),
+  /** Of `forgotten`: why, and who asked for it where somebody did (`admin`, or `iss|sub`). */
+  reason: z.string().optional(),
+  caller: z.string().optional(),
 });
 
 const epoch = z.strictObject({
@@ -287,6 +290,12 @@ function unsignedText({ text, entry: { sig, ...unsigned } }: SealedEntry): strin
 /** True for the kinds that only the log key may sign: they admit keys and epochs. */
 export function isLogSigned(entry: Entry): boolean {
   return entry.kind === 'replica' || entry.kind === 'epoch';
+}
+
+/** Whom the entry says is forgotten; INTERNAL for one that says nothing of the kind. */
+export function forgottenIn({ entry }: SealedEntry): string {
+  if (entry.kind === 'replica' && entry.event === 'forgotten') return entry.incarnation;
+  throw new WritError('INTERNAL', 'that entry forgets nobody');
 }
 
 /** The chain value before the first entry of an epoch. */

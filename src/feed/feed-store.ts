@@ -13,12 +13,19 @@ import type { FeedLine, SealedEntry } from './entry.ts';
 import type { Position } from './position.ts';
 
 export interface StoreFacts {
-  /** One lifetime of the store process or file; an epoch is bound to it. */
+  /**
+   * One lifetime of the store process or file, and where its epoch can be closed, which of the openings in it: an epoch is
+   * bound to it, and what is said about a closing is about no other. As the roster's `nextRunId` at opening.
+   */
   readonly runId: string;
   /** True when only this process can hold leases, so a lease table need not be watched before it is believed. */
   readonly exclusive: boolean;
   /** The strongest word an append alone earns here. */
   readonly durability: 'accepted' | 'durable';
+  /** T_split of DESIGN 3.3, where another server of the store may take over: every wait is longer by this. */
+  readonly splitMs?: number;
+  /** What this store makes weaker, besides its durability: for the log, `/readyz` and receipts. */
+  readonly weakened?: readonly string[];
   /** A torn tail that was cut at opening, and said. */
   readonly cutTail?: { readonly bytes: number; readonly after: Position };
 }
@@ -54,25 +61,33 @@ export interface LeaseRow {
 }
 
 export type RenewReply =
-  /** The right to say yes, with the last page of what is newer than the cursor, and every row after this grant. */
+  /**
+   * The right to say yes, with the last page of what is newer than the cursor, and every row after this grant. Whether a
+   * first one may be taken is not the store's to say (flows/vouch.ts).
+   */
   | {
       readonly kind: 'lease';
       readonly lines: readonly FeedLine[];
       readonly head: Position;
       readonly rows: readonly LeaseRow[];
+      /** Of the store that grants it: the signed entry that opened the epoch names this one, or somebody lies. */
+      readonly runId: string;
     }
   /** A page; no lease yet: ask again from its last line. Empty when a later renewal has superseded this one. */
   | { readonly kind: 'more'; readonly lines: readonly FeedLine[]; readonly head: Position }
-  /** No epoch is open, or not the one that was named. `epochId` is the one that is open, if any. */
+  /**
+   * No epoch is open, or not the one that was named, or the cursor is in it and the store has no such line there, which
+   * closes it. `epochId` is the one that is open, if any.
+   */
   | { readonly kind: 'closed'; readonly epochId: string | undefined }
   /**
    * This incarnation may hold no lease. For good: `cloned`, `forgotten` (or left). Until something changes: `unknown`
-   * (no `joined` entry), `awaiting` (nobody with a lease has acknowledged it), `diverged` (no such line here), `trimmed`
-   * (what follows the cursor is held no longer: the snapshot has it).
+   * (no `joined` entry), `diverged` (an epoch that is over was another one here), `trimmed` (what follows the cursor is held
+   * no longer: the snapshot has it).
    */
   | { readonly kind: 'stale'; readonly reason: StaleReason };
 
-export type StaleReason = 'cloned' | 'forgotten' | 'unknown' | 'awaiting' | 'diverged' | 'trimmed';
+export type StaleReason = 'cloned' | 'forgotten' | 'unknown' | 'diverged' | 'trimmed';
 
 export interface AppendReply {
   readonly position: Position;
@@ -83,13 +98,29 @@ export interface AppendReply {
   readonly duplicate: boolean;
 }
 
+export interface ForgetRequest {
+  readonly epochId: string;
+  /** Compare-and-set: as often as its row was seen to renew in this epoch; 0 for one that has no row. */
+  readonly renewals: number;
+  /** The signed `replica` entry with the event `forgotten`. */
+  readonly sealed: SealedEntry;
+}
+
+export type ForgetReply =
+  | { readonly kind: 'forgotten'; readonly position: Position; readonly chain: string }
+  /** It has renewed since, is gone already, or was never admitted. */
+  | { readonly kind: 'lost' };
+
 /** One reading of the lease table; `line` is the line at `at`, if it is held. */
 export interface Roster {
   /** The open epoch. */
   readonly epochId: string | undefined;
   /** Where none is open, the newest one the store still holds: what openEpoch has to name. */
   readonly closedEpochId: string | undefined;
+  /** What the open epoch is bound to; where none is open, as the next. */
   readonly runId: string;
+  /** What the next epoch is bound to: openEpoch has to name it. */
+  readonly nextRunId: string;
   readonly head: Position;
   readonly rows: readonly LeaseRow[];
   readonly line: FeedLine | undefined;
@@ -114,13 +145,13 @@ export interface OpenEpochRequest {
   readonly epochS: number;
   /** The signed `epoch` entry, first of the new epoch; its `runId` is the one above. */
   readonly sealed: SealedEntry;
-  /** The copy of the history that it continues, as `restore` answered: compare-and-set as well. Absent: what is there. */
+  /** The copy of the history that it continues: compare-and-set as well. Absent: what is there. */
   readonly restored?: RestoredHead;
 }
 
 /** One copy of the history in a closed store, and its end. */
 export interface RestoredHead {
-  /** Names the copy. */
+  /** Names the copy, as `restore` answered; `current` for the one there is. */
   readonly copy: string;
   /** The epoch in which it ends; undefined for an empty one. Of the current copy it is the closed one from now on. */
   readonly epochId: string | undefined;
@@ -141,10 +172,13 @@ export interface RestoreRequest {
   readonly lines: readonly FeedLine[];
   /** The epoch of the first of them, where it begins an empty copy: what comes before it is in a snapshot. */
   readonly begins?: string | undefined;
+  /** What the copy has after this place is wanted, at most `limit` lines of it. */
+  readonly after: Position;
+  readonly limit: number;
 }
 
 export type RestoreReply =
-  | { readonly kind: 'restored'; readonly head: RestoredHead }
+  | { readonly kind: 'restored'; readonly head: RestoredHead; readonly newer: readonly FeedLine[] }
   /** What is there is no beginning of these lines: somebody else has written there. */
   | { readonly kind: 'other' }
   /** An epoch is open by now, or the run is another: read the roster. */
@@ -165,14 +199,19 @@ export interface FeedStore {
    * an `epoch` entry.
    */
   append(epochId: string, sealed: SealedEntry): Promise<AppendReply>;
+  /**
+   * Appends that an incarnation is forgotten, unless it has renewed since it was looked at: one atomic step, so who was
+   * granted a lease meanwhile keeps it, and who is forgotten is granted none. Rejects as `append` does.
+   */
+  forget(request: ForgetRequest): Promise<ForgetReply>;
   /** Resolves when the feed may have grown past `after`, or at the latest when `signal` aborts. A hint only: never safety. */
   wake(after: Position, signal: AbortSignal): Promise<void>;
   roster(at?: Position): Promise<Roster>;
   /** Keeps the report if it names this run, and returns all that were kept about its closed epoch. */
   report(report: EpochReport): Promise<readonly EpochReport[]>;
   /**
-   * Puts back into a closed store, line by line as they were, what it has lost (DESIGN 3.4). Positions and chains stay, so
-   * whoever followed goes on. Nothing of a copy beside the current one is seen before an epoch is opened on it.
+   * Puts back into a closed store, line by line as they were, what it has lost (DESIGN 3.4), and brings what it has more.
+   * Positions and chains stay, so whoever followed goes on. Nothing of a copy beside the current one is seen before an epoch is opened on it.
    */
   restore(request: RestoreRequest): Promise<RestoreReply>;
   /** Clears the lease table and the reports. APPEND_UNCERTAIN when the fate is unknown: the roster tells. */

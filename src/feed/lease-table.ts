@@ -5,7 +5,6 @@
 import type { FeedLine, ReplicaEntry } from './entry.ts';
 import type { LeaseRow, RenewReply, RenewRequest } from './feed-store.ts';
 import type { Position } from './position.ts';
-import { ORIGIN, comparePositions } from './position.ts';
 
 /** What the store read for one renewal. Nothing may become visible between this reading and `renew`. */
 export interface FeedPage {
@@ -18,19 +17,12 @@ export interface FeedPage {
   /** True when nothing is newer than `lines`. */
   readonly isLast: boolean;
   readonly head: Position;
-}
-
-interface Admission {
-  readonly joinedAt: Position;
-  readonly succeeds: string | undefined;
-  /** Left or forgotten: no lease ever again. */
-  readonly isGone: boolean;
+  readonly runId: string;
 }
 
 interface Row {
   renewals: number;
   acknowledgement: string | undefined;
-  position: Position;
   /** Nonces that were taken or superseded, the one taken last at the end. */
   nonces: readonly string[];
   isCloned: boolean;
@@ -38,7 +30,8 @@ interface Row {
 
 export class LeaseTable {
   #openEpochId: string | undefined;
-  readonly #admissions = new Map<string, Admission>();
+  /** Who joined, and whether it has gone: left or forgotten, no lease ever again. */
+  readonly #isGone = new Map<string, boolean>();
   readonly #rows = new Map<string, Row>();
 
   get openEpochId(): string | undefined {
@@ -52,7 +45,7 @@ export class LeaseTable {
       this.#openEpochId = entry.epochId;
       this.#rows.clear();
     } else if (entry.kind === 'replica') {
-      this.#admit(entry, line.position);
+      this.#admit(entry);
     }
   }
 
@@ -75,38 +68,51 @@ export class LeaseTable {
   renew(request: RenewRequest, page: FeedPage): RenewReply {
     const { incarnation, epochId } = request;
     if (epochId !== this.#openEpochId) return { kind: 'closed', epochId: this.#openEpochId };
-    const admission = this.#admissions.get(incarnation);
-    if (admission === undefined) return { kind: 'stale', reason: 'unknown' };
-    if (admission.isGone) return { kind: 'stale', reason: 'forgotten' };
+    const isGone = this.#isGone.get(incarnation);
+    if (isGone === undefined) return { kind: 'stale', reason: 'unknown' };
+    if (isGone) return { kind: 'stale', reason: 'forgotten' };
     const row = this.#rowOf(incarnation);
     if (isSuperseded(row, request.nonces)) return { kind: 'more', lines: [], head: page.head };
     if (isCloned(row, request.nonces)) return { kind: 'stale', reason: 'cloned' };
+    // What it lacks is in a snapshot. Nobody has lost anything.
     if (page.isTrimmed === true) return { kind: 'stale', reason: 'trimmed' };
-    if (page.cursorChain !== request.chain) return { kind: 'stale', reason: 'diverged' };
-    row.position = request.position;
+    if (page.cursorChain !== request.chain) return this.#diverged(request, page);
     row.acknowledgement = request.acknowledgement ?? row.acknowledgement;
-    return this.#grant(row, admission, page);
+    return this.#grant(row, page);
   }
 
-  #grant(row: Row, admission: Admission, page: FeedPage): RenewReply {
-    const { lines, head } = page;
+  /**
+   * True when `incarnation` has renewed exactly so often; from then on it is granted nothing. The entry that says so
+   * follows: one that cannot be written leaves it without leases, never with one too many.
+   */
+  retire(incarnation: string, renewals: number): boolean {
+    const renewed = this.#rows.get(incarnation)?.renewals ?? 0;
+    if (this.#isGone.get(incarnation) !== false || renewed !== renewals) return false;
+    this.#isGone.set(incarnation, true);
+    return true;
+  }
+
+  /** In the open epoch one of the two has lost what the other has: it is over, and what everyone puts back settles it. */
+  #diverged({ position }: RenewRequest, { head }: FeedPage): RenewReply {
+    if (position.epoch < head.epoch) return { kind: 'stale', reason: 'diverged' };
+    this.closeEpoch();
+    return { kind: 'closed', epochId: undefined };
+  }
+
+  #grant(row: Row, page: FeedPage): RenewReply {
+    const { lines, head, runId } = page;
     if (!page.isLast) return { kind: 'more', lines, head };
-    if (!this.#mayHold(row, admission)) {
-      // Who waits catches up meanwhile.
-      return lines.length > 0 ? { kind: 'more', lines, head } : { kind: 'stale', reason: 'awaiting' };
-    }
     row.renewals += 1;
-    return { kind: 'lease', lines, head, rows: this.rows() };
+    return { kind: 'lease', lines, head, rows: this.rows(), runId };
   }
 
-  #admit(entry: ReplicaEntry, at: Position): void {
-    const known = this.#admissions.get(entry.incarnation);
-    if (entry.event !== 'joined') {
-      this.#rows.delete(entry.incarnation);
-      this.#admissions.set(entry.incarnation, { joinedAt: at, succeeds: undefined, isGone: true });
-    } else if (known?.isGone !== true) {
-      this.#admissions.set(entry.incarnation, { joinedAt: at, succeeds: entry.succeeds, isGone: false });
+  #admit({ event, incarnation }: ReplicaEntry): void {
+    if (event === 'joined') {
+      this.#isGone.set(incarnation, this.#isGone.get(incarnation) ?? false);
+      return;
     }
+    this.#rows.delete(incarnation);
+    this.#isGone.set(incarnation, true);
   }
 
   #rowOf(incarnation: string): Row {
@@ -115,27 +121,11 @@ export class LeaseTable {
     const row: Row = {
       renewals: 0,
       acknowledgement: undefined,
-      position: ORIGIN,
       nonces: [],
       isCloned: false,
     };
     this.#rows.set(incarnation, row);
     return row;
-  }
-
-  /**
-   * No enforcer may be unknown to everyone else: were the only one who enforced something unknown, the others could
-   * open the next epoch without it (THREATS 10.6).
-   */
-  #mayHold(row: Row, { joinedAt, succeeds }: Admission): boolean {
-    if (row.renewals > 0) return true;
-    const holders = [...this.#rows].filter(([, other]) => other.renewals > 0);
-    return (
-      holders.length === 0 ||
-      holders.some(
-        ([holder, { position }]) => holder === succeeds || comparePositions(position, joinedAt) >= 0,
-      )
-    );
   }
 }
 

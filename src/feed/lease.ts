@@ -10,6 +10,8 @@ export interface LeaseTerm {
   readonly leaseMs: number;
   /** Subtracted from L on the holder's side, added on the waiter's. */
   readonly epsMs: number;
+  /** T_split: where another server of the store may take over, how long the one before may go on granting leases. */
+  readonly splitMs?: number;
 }
 
 /** Clock rates may differ by this much (500 ppm). */
@@ -20,7 +22,7 @@ export const EPS_MS = 50;
 
 /** L' of DESIGN 3.3: `afterMs` the append replied, every lease granted before it is over. */
 export function leaseOverMs(term: LeaseTerm): number {
-  return Math.ceil(term.leaseMs * (1 + RHO) + term.epsMs);
+  return Math.ceil(term.leaseMs * (1 + RHO) + term.epsMs + (term.splitMs ?? 0));
 }
 
 /** The bound a revocation states: milliseconds after the append replied when nobody accepts any more, whatever happens. */

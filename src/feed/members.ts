@@ -12,6 +12,8 @@ export interface Member {
   readonly key: PublicKey;
   /** `succeeded`: another incarnation goes on with its data directory. */
   readonly state: 'joined' | 'left' | 'forgotten' | 'succeeded';
+  /** RFC 3339, by its own wall clock. */
+  readonly joinedAt: string;
   /** The canonical text of the entry that admitted it. */
   readonly certificate: string;
 }
@@ -29,9 +31,12 @@ export class Members {
     }
     const key = parsePublicKey(entry.key);
     if (key === undefined) return;
-    if (entry.succeeds !== undefined) this.#mark(entry.succeeds, 'succeeded');
-    const { replica, incarnation } = entry;
-    this.#byIncarnation.set(incarnation, { replica, incarnation, key, state: 'joined', certificate: text });
+    // Of one that was forgotten meanwhile nobody goes on.
+    if (entry.succeeds !== undefined && this.lookup(entry.succeeds)?.state === 'joined')
+      this.#mark(entry.succeeds, 'succeeded');
+    const { replica, incarnation, at: joinedAt } = entry;
+    const state = 'joined';
+    this.#byIncarnation.set(incarnation, { replica, incarnation, key, state, joinedAt, certificate: text });
   }
 
   /** One as a snapshot names it; of who is known already only the state can be news. The signature has been checked. */

@@ -8,14 +8,15 @@ import { sha256, sha256Hex, toBase64Url, parseBase64Url } from '../kernel/digest
 import { WritError } from '../kernel/error.ts';
 import { canonicalJson } from '../kernel/json.ts';
 import type { Steps } from '../kernel/pace.ts';
-import type { FeedLine } from './entry.ts';
+import type { EpochEntry, FeedLine } from './entry.ts';
 import { nextChain, parseEntry } from './entry.ts';
 import type { Position } from './position.ts';
 import { parsePosition, renderPosition } from './position.ts';
 
 /** Where a ledger or a tree that does not begin with its epoch begins. */
 export interface SnapshotBase {
-  readonly epochId: string;
+  /** The entry that opened the epoch it is in. */
+  readonly opening: EpochEntry;
   /** The last position that is left out. */
   readonly position: Position;
   /** The chain there. */
@@ -43,7 +44,7 @@ const hash = z.string().regex(/^[\w-]{43}$/);
 
 const header = z.strictObject({
   v: z.literal(1),
-  epochId: z.string().min(1).max(64),
+  opening: z.string(),
   chain: z.string().regex(/^[0-9a-f]{40}$/),
   mark: z.string(),
   position: z.string(),
@@ -54,7 +55,7 @@ const header = z.strictObject({
 export function renderHeader({ base, mark, endedBeforeS }: SnapshotHeader): string {
   return canonicalJson({
     v: 1,
-    epochId: base.epochId,
+    opening: canonicalJson(base.opening),
     chain: base.chain,
     mark: mark.sealed.text,
     position: renderPosition(mark.position),
@@ -67,17 +68,14 @@ export function renderHeader({ base, mark, endedBeforeS }: SnapshotHeader): stri
 export function parseHeader(chunk: Uint8Array = new Uint8Array()): SnapshotHeader {
   const parsed = header.safeParse(jsonOf(chunk));
   if (chunk[0] !== CHUNK.header || !parsed.success) throw refused('its header is of no known shape');
-  const { epochId, chain, mark: text, position: at, endedBeforeS, frontier } = parsed.data;
+  const { opening: openedBy, chain, mark: text, position: at, endedBeforeS, frontier } = parsed.data;
   const position = placeOf(at);
   const sealed = parseEntry(text);
   if (sealed.entry.kind !== 'mark') throw refused('it is of no mark');
-  const hashes = frontier.map(hashOf);
-  const base = {
-    epochId,
-    position: { ...position, sequence: position.sequence - 1 },
-    chain,
-    frontier: hashes,
-  };
+  const { entry: opening } = parseEntry(openedBy);
+  if (opening.kind !== 'epoch') throw refused('it is of no epoch');
+  const before = { ...position, sequence: position.sequence - 1 };
+  const base = { opening, position: before, chain, frontier: frontier.map(hashOf) };
   return { base, mark: { position, chain: nextChain(chain, text), sealed }, endedBeforeS };
 }
 

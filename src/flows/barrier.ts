@@ -13,12 +13,26 @@ import { comparePositions, parsePosition } from '../feed/position.ts';
 import type { Instant } from '../kernel/clock.ts';
 
 /** What this coordinator remembers of one row: its counter, and since when it has not moved. */
-interface Watched {
+export interface WatchedRow {
   readonly renewals: number;
   /** Receipt of the first reading that showed this counter. */
   readonly since: Instant;
   readonly acknowledgement: Acknowledgement | undefined;
   readonly text: string | undefined;
+  /** When the acknowledgement was first seen, and the reading before that, which did not have it yet. */
+  readonly heard: Heard | undefined;
+}
+
+export interface Heard {
+  readonly at: Instant;
+  readonly after: Instant;
+}
+
+export interface Reading {
+  /** As `send` gave it. */
+  readonly number: number;
+  /** When it was received. */
+  readonly at: Instant;
 }
 
 export type ReplicaState = 'acknowledged' | 'fenced' | 'left' | 'outstanding';
@@ -38,6 +52,8 @@ export interface BarrierQuestion {
   readonly position: Position;
   readonly epochId: string;
   readonly appendedAt: Instant;
+  /** The number of the last reading that may have been sent before the append replied. */
+  readonly sentBefore: number;
   /** True when no store but this process's own can grant leases: a young table is then the whole table. */
   readonly exclusive: boolean;
   /** `wait`: only the clock may say it. */
@@ -53,40 +69,59 @@ export interface BarrierAnswer {
 export class LeaseTable {
   readonly #term: LeaseTerm;
   readonly #members: Members;
-  #rows = new Map<string, Watched>();
+  #rows = new Map<string, WatchedRow>();
   #epochId: string | undefined;
   #watchedSince: Instant | undefined;
+  #sent = 0;
+  #observed = 0;
+  #readAt: Instant | undefined;
 
   constructor(term: LeaseTerm, members: Members) {
     this.#term = term;
     this.#members = members;
   }
 
-  /** Takes in one reading that was received at `at`. Rows that are missing from it are remembered. */
-  observe(epochId: string | undefined, rows: readonly LeaseRow[], at: Instant): void {
+  /** Before a reading is sent. Returns its number: they count up. */
+  send(): number {
+    return (this.#sent += 1);
+  }
+
+  /** The number of the reading that was sent last. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** Takes in the rows of a reading that was sent as `number` and received at `at`. What is missing from it is remembered. */
+  observe(epochId: string, rows: readonly LeaseRow[], { number, at }: Reading): void {
+    this.#observed = number;
     if (epochId !== this.#epochId) {
       this.#epochId = epochId;
       this.#rows = new Map();
       this.#watchedSince = at;
+      this.#readAt = undefined;
     }
     for (const row of rows)
       this.#rows.set(row.incarnation, this.#watch(row, this.#rows.get(row.incarnation), at));
+    this.#readAt = at;
+    this.#letGo(new Set(rows.map(({ incarnation }) => incarnation)), at);
   }
 
-  /** Every incarnation this coordinator has seen a row of, with its last verified word. For people. */
-  rows(): readonly {
-    readonly incarnation: string;
-    readonly acknowledgement: Acknowledgement | undefined;
-    readonly since: Instant;
-  }[] {
-    return [...this.#rows].map(([incarnation, { acknowledgement, since }]) => ({
-      incarnation,
-      acknowledgement,
-      since,
-    }));
+  /** Receipt of the latest reading of this epoch. */
+  get readAt(): Instant | undefined {
+    return this.#readAt;
   }
 
-  /** Judges from what has been observed. The caller has observed a reading that was sent after the append replied. */
+  /** Since when, as seen from here, it has not renewed: without a row, since this epoch is watched. */
+  quietSince(incarnation: string): Instant | undefined {
+    return this.#rows.get(incarnation)?.since ?? this.#watchedSince;
+  }
+
+  /** What is known of one incarnation's row in this epoch. */
+  row(incarnation: string): WatchedRow | undefined {
+    return this.#rows.get(incarnation);
+  }
+
+  /** Judges from what has been observed; nothing is over by acknowledgement before a reading that was sent after the append replied. */
   judge(question: BarrierQuestion, now: Instant): BarrierAnswer {
     const byWait = waitedMs(question.appendedAt, now) >= enforcedByWaitMs(this.#term);
     const standings = [...this.#rows].map(([incarnation, row]) =>
@@ -96,13 +131,21 @@ export class LeaseTable {
       return { standings: standings.map((one) => overByClock(one, question, this.#term)), rule: 'wait' };
     const isAllOver = standings.length > 0 && standings.every(({ state }) => state !== 'outstanding');
     const isWatched = question.exclusive || this.#isWatchedFor(leaseOverMs(this.#term), now);
-    return {
-      standings,
-      rule: question.mode === 'acknowledged' && isAllOver && isWatched ? 'acknowledged' : undefined,
-    };
+    // An older reading may lack whoever took a lease since (THREATS 10.1).
+    const isJudged = question.mode === 'acknowledged' && this.#observed > question.sentBefore;
+    return { standings, rule: isJudged && isAllOver && isWatched ? 'acknowledged' : undefined };
   }
 
-  #watch(row: LeaseRow, known: Watched | undefined, at: Instant): Watched {
+  /** Who left or was forgotten is remembered until its last lease is surely over, and is in no receipt after that. */
+  #letGo(listed: ReadonlySet<string>, at: Instant): void {
+    for (const [incarnation, { since }] of this.#rows) {
+      if (listed.has(incarnation) || waitedMs(since, at) < leaseOverMs(this.#term)) continue;
+      const state = this.#members.lookup(incarnation)?.state;
+      if (state === 'left' || state === 'forgotten') this.#rows.delete(incarnation);
+    }
+  }
+
+  #watch(row: LeaseRow, known: WatchedRow | undefined, at: Instant): WatchedRow {
     const since = known?.renewals === row.renewals ? known.since : at;
     if (known !== undefined && known.text === row.acknowledgement)
       return { ...known, renewals: row.renewals, since };
@@ -117,10 +160,11 @@ export class LeaseTable {
       since,
       acknowledgement: isItsOwn ? acknowledgement : undefined,
       text: isItsOwn ? row.acknowledgement : undefined,
+      heard: isItsOwn && this.#readAt !== undefined ? { at, after: this.#readAt } : undefined,
     };
   }
 
-  #stand(incarnation: string, row: Watched, question: BarrierQuestion, now: Instant): ReplicaStanding {
+  #stand(incarnation: string, row: WatchedRow, question: BarrierQuestion, now: Instant): ReplicaStanding {
     const member = this.#members.lookup(incarnation);
     const acknowledged = covers(row.acknowledgement, question);
     const isQuiet = waitedMs(row.since, now) >= leaseOverMs(this.#term);

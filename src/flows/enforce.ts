@@ -33,6 +33,7 @@ import type { BarrierAnswer, LeaseTable, ReplicaStanding } from './barrier.ts';
 import type { Gate } from './gate.ts';
 import type { Identity } from './identity.ts';
 import type { News } from './news.ts';
+import type { TableReading } from './table-reading.ts';
 import type { Tree } from './tree.ts';
 
 /** Where receipts are kept: durable when `write` resolves. */
@@ -48,6 +49,7 @@ export interface EnforcePorts {
   readonly members: Members;
   readonly view: RevocationView;
   readonly table: LeaseTable;
+  readonly reading: TableReading;
   readonly tree: Tree;
   readonly appender: Appender;
   readonly receipts: ReceiptStore;
@@ -115,6 +117,7 @@ export class Enforcing {
   readonly #changed: News;
   readonly #enforcedS: Histogram;
   #now: Enforcement;
+  #sentBefore: number;
   #looking: Promise<void> | undefined;
   /** Written, and perhaps named in the ledger already: an append of unknown fate is repeated, never made anew. */
   #closing: Closing | undefined;
@@ -127,6 +130,7 @@ export class Enforcing {
     this.#changed = changed;
     this.#enforcedS = enforcedS;
     this.#now = { ...BEGUN, state: ports.durability, standings: [] };
+    this.#sentBefore = ports.table.sent;
   }
 
   get id(): string {
@@ -201,20 +205,20 @@ export class Enforcing {
   }
 
   async #lookOnce(): Promise<void> {
-    const { store, table, clock, exclusive, barrier } = this.#ports;
+    const { store, cursor, table, reading, clock, exclusive, barrier } = this.#ports;
     // The coordinator is on the roster: it has applied, fsynced and killed before it judges anyone, itself included.
     if (this.#now.state === 'enforced' || !this.#isSettled()) return;
     if (this.isMoot) {
       this.#changed.notify();
       return;
     }
-    const reading = await store.roster(this.#appended.position);
-    if (!this.#isSameHistory(reading)) return this.#repeat();
-    table.observe(reading.epochId, reading.rows, clock.now());
+    await reading.read();
+    if (cursor.epochId !== this.#appended.epochId) return this.#repeat();
     const question = {
       position: this.#appended.position,
       epochId: this.#appended.epochId,
       appendedAt: this.#appended.at,
+      sentBefore: this.#sentBefore,
       exclusive,
       mode: barrier,
     };
@@ -222,15 +226,13 @@ export class Enforcing {
     this.#note(answer);
     const { pending, unconfirmed } = this.#now.sessions;
     if (answer.rule === undefined || pending > 0) return;
-    if (unconfirmed > 0) {
-      if (!this.#now.hasReceipt) await this.#close('partial', answer.rule, clock.now());
-      return;
-    }
+    const state = unconfirmed > 0 ? 'partial' : 'enforced';
+    if (state === 'partial' && this.#now.hasReceipt) return;
     // Last of all: the history must still be the one that the append named. Nothing follows this reading.
     const last = await store.roster(this.#appended.position);
     if (!this.#isSameHistory(last)) return this.#repeat();
     if (this.isMoot) return;
-    return this.#close('enforced', answer.rule, clock.now());
+    return this.#close(state, answer.rule, clock.now());
   }
 
   #isSettled(): boolean {
@@ -248,11 +250,12 @@ export class Enforcing {
 
   /** The history the append named is gone: it is appended again in the new one, and its clock starts again. */
   async #repeat(): Promise<void> {
-    const { cursor, appender, log } = this.#ports;
+    const { cursor, appender, table, log } = this.#ports;
     this.#now = { ...this.#now, state: 'accepted', closure: 'UNKNOWN' };
     if (cursor.epochId === this.#appended.epochId) return;
     log.error('the feed lost the history of a revocation: it is appended again', { revocation: this.id });
     this.#appended = await appender.append(this.#appended.sealed);
+    this.#sentBefore = table.sent;
     this.#closing = undefined;
     this.#now = { ...this.#now, state: this.#ports.durability };
   }

@@ -73,8 +73,9 @@ export class Follower {
    * go: nobody is served yet. PROOF_INVALID when the lines do not continue what was applied.
    */
   replay(lines: readonly FeedLine[]): void {
-    this.#begin();
     const now = this.#ports.clock.now();
+    runAtOnce(this.#ports.cursor.checking(lines), now);
+    this.#begin();
     const applied = lines.flatMap((line) => runAtOnce(this.#index(line, true), now));
     // A lock that a later line lifts, or that is over, must kill nobody who came after it: `replayed` looks at the end.
     runAtOnce(this.#kill(applied.filter(({ reason }) => reason !== 'locked')), now);
@@ -89,13 +90,16 @@ export class Follower {
 
   /**
    * Applies what the store returned: when it resolves, everything is in the index, on disk, and every session it
-   * reaches was told. PROOF_INVALID when the lines do not continue what was applied; INTERNAL ever after, for no lines
-   * too: a view that was torn once must never be leased again.
+   * reaches was told. PROOF_INVALID when the lines do not continue what was applied: none of them is, then. INTERNAL once
+   * it has failed half-way, for no lines too: a view that was torn once must never be leased again.
    */
   async apply(lines: readonly FeedLine[]): Promise<void> {
-    this.#begin();
-    const { ledger, crashPoint } = this.#ports;
+    this.assertWhole();
+    const { cursor, ledger, crashPoint } = this.#ports;
     const pace = new Pace({ ...this.#ports, isUrgent: true });
+    await pace.run(cursor.checking(lines));
+    for (const line of lines) this.#assertOpenedByUs(line);
+    this.#begin();
     crashPoint('apply.before');
     const applied: AppliedRevocation[] = [];
     for (const line of lines) applied.push(...(await pace.run(this.#index(line, false))));
@@ -116,7 +120,7 @@ export class Follower {
     await new Pace(this.#ports).run(fold.loading(snapshot.chunks.slice(1)));
     snapshots.begin(endedBeforeS);
     await ledger?.begin(snapshot);
-    cursor.jump(base.epochId, base.position, base.chain);
+    cursor.jump(base);
     tree.begin(base.position.epoch, base.position.sequence, base.frontier);
     const position = renderPosition(base.position);
     sessions.killWhere(() => true, { reason: 'fenced', position }, clock.now());
@@ -142,9 +146,7 @@ export class Follower {
 
   *#index(line: FeedLine, isOwnDisk: boolean): Steps<AppliedRevocation[]> {
     const { cursor, members, view, grants, tree, effects, snapshots } = this.#ports;
-    const { epochId = '', position, chain } = cursor;
-    // Judged first: nothing of a line that is not ours, or not of our history, may enter the index.
-    cursor.check(line);
+    const { position, chain } = cursor;
     const isGenuine = isOwnDisk || this.#isGenuine(line);
     const applied = isGenuine ? yield* view.applying(line) : undefined;
     // Only now, and in one step: a decision that names this position has all of its handles.
@@ -155,8 +157,14 @@ export class Follower {
     const subjectId = grants.apply(line);
     if (subjectId !== undefined) this.#changedSubjects.add(subjectId);
     if (applied !== undefined) effects.begin(applied);
-    yield* snapshots.noting(line, { epochId, position, chain }, isOwnDisk);
+    yield* snapshots.noting(line, { position, chain }, isOwnDisk);
     return applied === undefined ? [] : [applied];
+  }
+
+  /** An epoch that nobody with the log key has opened is none: nothing after it can be followed. */
+  #assertOpenedByUs(line: FeedLine): void {
+    if (line.sealed.entry.kind !== 'epoch' || this.#isGenuine(line)) return;
+    throw new WritError('PROOF_INVALID', `a forged epoch stands at ${renderPosition(line.position)}`);
   }
 
   /** An entry that nobody with a key has signed has a place in the history and no effect, and it is said. */

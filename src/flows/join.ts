@@ -5,9 +5,11 @@
 import type { Cursor } from '../feed/cursor.ts';
 import type { EpochEntry } from '../feed/entry.ts';
 import type { FeedStore, RestoredHead, Roster } from '../feed/feed-store.ts';
-import { renderPosition } from '../feed/position.ts';
 import type { Ledger } from '../feed/ledger.ts';
+import type { Lease } from '../feed/lease.ts';
 import type { Members } from '../feed/members.ts';
+import type { Position } from '../feed/position.ts';
+import { renderPosition } from '../feed/position.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
 import { WritError, isWritError } from '../kernel/error.ts';
@@ -19,6 +21,7 @@ import type { Appender } from './append.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
 import type { Loader } from './load.ts';
+import type { Joined } from './renew.ts';
 import type { Reopener } from './reopen.ts';
 import type { Tree } from './tree.ts';
 
@@ -33,6 +36,7 @@ export interface JoinPorts {
   readonly tree: Tree;
   readonly reopener: Reopener;
   readonly loader: Loader;
+  readonly lease: Lease;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -43,14 +47,17 @@ export interface JoinPorts {
 interface Opening {
   readonly rule: EpochEntry['rule'];
   readonly reason?: string;
+  /** What it goes on from: where this replica stands. */
   readonly restored?: RestoredHead;
+  /** The open epoch that it ends. */
+  readonly over?: string;
 }
 
 export type OpenRule = Extract<EpochEntry['rule'], 'bootstrap' | 'new-fleet' | 'accept-amnesia'>;
 
 export class Joiner {
   readonly #ports: JoinPorts;
-  #joinedEpochId: string | undefined;
+  #joined: Joined | undefined;
 
   constructor(ports: JoinPorts) {
     this.#ports = ports;
@@ -69,26 +76,28 @@ export class Joiner {
   }
 
   /**
-   * Joins the open epoch and returns its id; undefined when there is none, and others or an operator are needed.
-   * `witnessed`: as Renewer has it.
+   * Joins the open epoch; undefined when there is none, and others or an operator are needed. `witnessed`: as Renewer
+   * has it.
    */
-  async join(witnessed: string | undefined): Promise<string | undefined> {
+  async join(witnessed: () => string | undefined): Promise<Joined | undefined> {
     const { store, cursor, bootstrap } = this.#ports;
     const roster = await store.roster();
     let { epochId } = roster;
     const isEmpty = epochId === undefined && roster.closedEpochId === undefined;
     // An empty store and one that lost its data look the same, unless this disk remembers: then it is the latter.
     if (isEmpty && bootstrap && cursor.epochId === undefined) epochId = await this.open('bootstrap');
-    if (epochId === undefined && cursor.epochId !== undefined)
-      epochId = await this.#reopen(roster, witnessed);
     // Whoever has nothing begins with what the fleet has written down, if it has.
-    if (epochId !== undefined && cursor.epochId === undefined) await this.#ports.loader.load();
-    if (epochId !== undefined && this.#joinedEpochId !== epochId) await this.#announce(epochId);
-    return epochId;
+    if (!isEmpty && cursor.epochId === undefined) await this.#ports.loader.load();
+    // Who has said `joined` is on the roster, and has to report, though it may have been given nothing yet.
+    if (epochId === undefined && (cursor.epochId !== undefined || roster.closedEpochId !== undefined))
+      epochId = await this.#reopen(roster, witnessed);
+    if (epochId === undefined) return undefined;
+    if (this.#joined?.epochId !== epochId) this.#joined = { epochId, at: await this.#announce(epochId) };
+    return this.#joined;
   }
 
   /** A store that forgot: what is here is put back, and the next epoch opened where this replica may. */
-  async #reopen(roster: Roster, witnessed: string | undefined): Promise<string | undefined> {
+  async #reopen(roster: Roster, witnessed: () => string | undefined): Promise<string | undefined> {
     const reopening = await this.#ports.reopener.attempt(roster, witnessed);
     if (reopening === undefined) return undefined;
     try {
@@ -100,26 +109,47 @@ export class Joiner {
     }
   }
 
-  /** Opens a new epoch by `rule` and returns its id. ALREADY_OPEN when there is one, or somebody was first. */
+  /**
+   * Opens a new epoch by `rule` and returns its id, after everything that is here was put back. ALREADY_OPEN when there
+   * is one (where nobody lets this replica in, `accept-amnesia` ends it), or somebody was first.
+   */
   async open(rule: OpenRule, reason?: string): Promise<string> {
-    return this.#open(reason === undefined ? { rule } : { rule, reason });
+    const { store, lease, clock } = this.#ports;
+    const roster = await store.roster();
+    const said = reason === undefined ? { rule } : { rule, reason };
+    if (roster.epochId === undefined) return this.#open({ ...said, ...(await this.#goOn(roster)) });
+    if (rule !== 'accept-amnesia' || lease.isFresh(clock.now())) throw alreadyOpen();
+    const { epochId, position, chain } = this.#ports.cursor;
+    return this.#open({
+      ...{ ...said, over: roster.epochId },
+      restored: { copy: 'current', epochId, position, chain },
+    });
   }
 
-  async #open({ rule, reason, restored }: Opening): Promise<string> {
+  /** What an operator's epoch goes on from. */
+  async #goOn(roster: Roster): Promise<Pick<Opening, 'restored'>> {
+    const { cursor, reopener } = this.#ports;
+    if (roster.closedEpochId === undefined && cursor.epochId === undefined) return {};
+    const restored = await reopener.putBack(roster);
+    if (restored === undefined) throw alreadyOpen();
+    return { restored };
+  }
+
+  async #open({ rule, reason, restored, over }: Opening): Promise<string> {
     const { store, appender, clock, random, log } = this.#ports;
-    const { epochId: current, closedEpochId, runId } = await store.roster();
-    if (current !== undefined) throw new WritError('ALREADY_OPEN', 'an epoch is open');
+    const { epochId: current, closedEpochId = over, nextRunId: runId } = await store.roster();
+    if (current !== over) throw alreadyOpen();
     const epochId = newId('ep', random);
     const said = { ...(reason === undefined ? {} : { reason }), ...this.#base() };
     const sealed = appender.seal({ id: newId('ent', random), kind: 'epoch', epochId, runId, rule, ...said });
     const reply = await store.openEpoch({
-      closedEpochId,
+      closedEpochId: current ?? closedEpochId,
       runId,
       epochS: epochS(clock.now()),
       sealed,
       ...(restored === undefined ? {} : { restored }),
     });
-    if (reply.kind === 'lost') throw new WritError('ALREADY_OPEN', 'another replica opened the epoch');
+    if (reply.kind === 'lost') throw alreadyOpen();
     log.warn('an epoch was opened', { kind: rule, epoch: epochId });
     return epochId;
   }
@@ -132,7 +162,8 @@ export class Joiner {
     return { base: { epochId, head: renderPosition(position), chain, checkpoint: tree.checkpoint() } };
   }
 
-  async #announce(epochId: string): Promise<void> {
+  /** Where it was said. */
+  async #announce(epochId: string): Promise<Position> {
     const { identity, appender, members, random } = this.#ports;
     const before = members.predecessorOf(identity.key.public.x);
     const isOther = before !== undefined && before.incarnation !== identity.incarnation;
@@ -145,7 +176,11 @@ export class Joiner {
       key: identity.key.public.x,
       ...(isOther ? { succeeds: before.incarnation } : {}),
     });
-    await appender.appendUnfenced(epochId, sealed);
-    this.#joinedEpochId = epochId;
+    const { position } = await appender.appendUnfenced(epochId, sealed);
+    return position;
   }
+}
+
+function alreadyOpen(): WritError {
+  return new WritError('ALREADY_OPEN', 'an epoch is open, or another replica is about to open one');
 }

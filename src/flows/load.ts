@@ -12,6 +12,7 @@ import type { SnapshotHeader } from '../feed/snapshot.ts';
 import { digesting, parseHeader, refused } from '../feed/snapshot.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
+import { canonicalJson } from '../kernel/json.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { Pace } from '../kernel/pace.ts';
@@ -77,11 +78,14 @@ export class Loader {
     const isThat =
       renderPosition(header.mark.position) === entry.mark &&
       comparePositions(header.mark.position, snapshot.position) === 0 &&
-      header.base.epochId === snapshot.epochId;
+      header.base.opening.epochId === snapshot.epochId;
     if (!isThat) throw refused('it is of another place than it says');
     const signer = signerIn(snapshot.chunks, entry.by, identity.logKey.public);
     if (signer === undefined || !isSignedBy(sealed, signer))
       throw refused('nobody of this fleet has signed it');
+    const { opening } = header.base;
+    if (!isSignedBy({ text: canonicalJson(opening), entry: opening }, identity.logKey.public))
+      throw refused('nobody of this fleet has opened its epoch');
     if (header.endedBeforeS > epochS(yield)) throw refused('its time is ahead of this clock');
     return header;
   }

@@ -6,13 +6,14 @@
 import { signAcknowledgement } from '../evidence/acknowledgement.ts';
 import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
-import type { FeedStore, RenewReply } from '../feed/feed-store.ts';
+import type { FeedStore, RenewReply, StaleReason } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
-import { renderPosition } from '../feed/position.ts';
+import type { Position } from '../feed/position.ts';
+import { ORIGIN, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
-import { epochS, renderInstant } from '../kernel/clock.ts';
+import { ageMs, epochS, renderInstant } from '../kernel/clock.ts';
 import { toBase64Url } from '../kernel/digest.ts';
-import { isWritError } from '../kernel/error.ts';
+import { WritError, explanationOf, isWritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
@@ -26,6 +27,7 @@ import type { Loader } from './load.ts';
 import type { News } from './news.ts';
 import type { Snapshotter } from './snapshot.ts';
 import type { Tree } from './tree.ts';
+import type { Vouching } from './vouch.ts';
 
 export interface RenewPorts {
   readonly identity: Identity;
@@ -36,6 +38,7 @@ export interface RenewPorts {
   readonly leaseMs: number;
   readonly table: LeaseTable;
   readonly tree: Tree;
+  readonly vouching: Vouching;
   readonly effects: Effects;
   readonly sessions: SessionRegistry;
   readonly view: RevocationView;
@@ -53,7 +56,19 @@ export interface RenewPorts {
 }
 
 /** What the last renewal said, for readiness: `lease` is the only good one. */
-export type RenewState = RenewReply['kind'] | 'unreachable' | 'diverged' | 'trimmed' | 'starting';
+export type RenewState =
+  Exclude<RenewReply['kind'], 'stale'> | StaleReason | 'awaiting' | 'unreachable' | 'starting';
+
+/** No lease ever again for this incarnation: only another one, a restarted process, may have one. */
+export function isFencedForGood(state: RenewState): boolean {
+  return state === 'forgotten' || state === 'cloned';
+}
+
+/** The epoch a replica goes by, and where it joined it. */
+export interface Joined {
+  readonly epochId: string;
+  readonly at: Position;
+}
 
 export class Renewer {
   readonly #ports: RenewPorts;
@@ -61,8 +76,9 @@ export class Renewer {
   #acknowledgement: string | undefined;
   #acknowledged = '';
   #state: RenewState = 'starting';
-  #epochId = '';
-  #witnessed: string | undefined;
+  #problem: string | undefined;
+  #joined: Joined = { epochId: '', at: ORIGIN };
+  #heard: HeardClosing | undefined;
 
   constructor(ports: RenewPorts) {
     this.#ports = ports;
@@ -72,18 +88,26 @@ export class Renewer {
     return this.#state;
   }
 
+  /** Why the last renewal could not be made, as the store says it; undefined when it was. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
   /** Which epoch to hold leases of; the cursor may still be in an earlier one. */
-  follow(epochId: string): void {
-    this.#epochId = epochId;
-    this.#witnessed = undefined;
+  follow(joined: Joined): void {
+    this.#joined = joined;
+    this.#heard = undefined;
   }
 
   /**
    * The epoch whose closing was heard of under a lease of it that was good when the news was received: everything that
-   * was `enforced` in it is in this view (DESIGN 3.4).
+   * was `enforced` in it is in this view (DESIGN 3.4). For as long as that lease would have been: later another epoch
+   * may have been opened, enforced in, and lost.
    */
   get witnessed(): string | undefined {
-    return this.#witnessed;
+    if (this.#heard === undefined) return undefined;
+    const { epochId, at, forMs } = this.#heard;
+    return ageMs(at, this.#ports.clock.now()) < forMs ? epochId : undefined;
   }
 
   /** Renews while there is something to be had at once: at start, before anyone is answered. */
@@ -105,7 +129,8 @@ export class Renewer {
       const until = AbortSignal.any([signal, woken.signal]);
       // A hint that fails must not become a loop that never sleeps.
       const woke = this.#isReachable() ? store.wake(cursor.position, until).catch(never) : never();
-      await Promise.race([timer.sleep(leaseMs / 6, until), woke, changed]);
+      const sleepMs = this.#state === 'awaiting' ? soonMs(leaseMs) : leaseMs / 6;
+      await Promise.race([timer.sleep(sleepMs, until), woke, changed]);
       woken.abort();
     }
   }
@@ -115,54 +140,74 @@ export class Renewer {
    * Never rejects: what goes wrong shows in `state`, in the log, and in a lease that runs out.
    */
   async renewOnce(): Promise<boolean> {
-    const { clock, store, lease, follower } = this.#ports;
+    const { clock, store, lease, table, follower } = this.#ports;
     const before = this.#state;
     try {
       // Before anything is sent: a torn view falls silent, so that the others see it as over and not as done.
       follower.assertWhole();
       const request = this.#request();
-      const sentAt = clock.now();
+      const sent = { at: clock.now(), number: table.send() };
       const reply = await store.renew(request);
       // The answered one stays: the store finds the nonce it took last among those a request names.
       this.#nonces = this.#nonces.slice(-1);
-      await this.#take(reply, sentAt);
+      this.#problem = undefined;
+      await this.#take(reply, sent);
     } catch (error) {
       this.#state = isWritError(error, 'PROOF_INVALID') ? 'diverged' : 'unreachable';
+      this.#problem = explanationOf(error);
       // A store that does not answer may answer again within the lease. After anything else (it cannot be written, its
       // history is not ours, the view is torn) nothing more is allowed on the old one.
       if (!isWritError(error, 'STORE_UNREACHABLE')) lease.drop();
       if (before !== this.#state)
-        this.#ports.log.error('no lease was renewed', { reason: this.#state, code: codeOf(error) });
+        this.#ports.log.error('no lease was renewed', {
+          reason: this.#state,
+          code: codeOf(error),
+          detail: this.#problem,
+        });
     }
     this.#endWhatIsOver();
-    if (before !== this.#state)
-      this.#ports.log.info('the state of the lease changed', { state: this.#state });
+    if (before !== this.#state) this.#say();
     return (
       this.#state === 'more' || (this.#state === 'lease' && this.#acknowledgedText() !== this.#acknowledged)
     );
   }
 
-  async #take(reply: RenewReply, sentAt: Instant): Promise<void> {
-    const { follower, lease, table, cursor, clock, news } = this.#ports;
+  async #take(reply: RenewReply, sent: Sent): Promise<void> {
+    const { follower, loader, lease, cursor, clock, news } = this.#ports;
     if (reply.kind === 'closed' || reply.kind === 'stale') {
-      if (reply.kind === 'closed' && lease.isFresh(clock.now())) this.#witnessed = cursor.epochId;
+      const now = clock.now();
+      if (reply.kind === 'closed' && cursor.epochId !== undefined && lease.isFresh(now))
+        this.#heard = { epochId: cursor.epochId, at: now, forMs: lease.freshForMs(now) };
       lease.drop();
-      this.#state = reply.kind;
-      if (reply.kind === 'stale' && reply.reason === 'trimmed') this.#state = await this.#reload();
+      this.#state = reply.kind === 'stale' ? reply.reason : reply.kind;
+      // What lies between the cursor and what the store holds is in its snapshot, or nowhere.
+      if (this.#state === 'trimmed' && (await loader.load())) this.#state = 'more';
       return;
     }
     await follower.apply(reply.lines);
-    if (reply.kind === 'lease') {
-      lease.adopt(sentAt);
-      table.observe(cursor.epochId, reply.rows, clock.now());
-    }
-    this.#state = reply.kind;
+    this.#state = reply.kind === 'lease' ? await this.#adopt(reply, sent) : reply.kind;
     news.notify();
   }
 
-  /** What lies between the cursor and what the store holds is in its snapshot, or nowhere. */
-  async #reload(): Promise<RenewState> {
-    return (await this.#ports.loader.load()) ? 'more' : 'trimmed';
+  #say(): void {
+    const { log } = this.#ports;
+    const state = this.#state;
+    if (isFencedForGood(state)) log.error('this incarnation is fenced for good: restart it', { state });
+    else log.info('the state of the lease changed', { state });
+  }
+
+  /** The lease that came with everything up to here. `awaiting` while nobody vouches for who never held one. */
+  async #adopt({ rows, runId }: GrantedLease, sent: Sent): Promise<'lease' | 'awaiting'> {
+    const { cursor, vouching, lease, table, clock } = this.#ports;
+    const { epochId, at } = this.#joined;
+    const { opening } = cursor;
+    // An epoch that was signed for another run of the store is over, whatever the store says (THREATS 10.18).
+    if (opening?.epochId !== epochId || opening.runId !== runId)
+      throw new WritError('PROOF_INVALID', 'the open epoch is not of this run of the store');
+    if (!(await vouching.admits(opening, at, rows))) return 'awaiting';
+    lease.adopt(sent.at);
+    table.observe(epochId, rows, { number: sent.number, at: clock.now() });
+    return 'lease';
   }
 
   #request(): Parameters<FeedStore['renew']>[0] {
@@ -172,7 +217,7 @@ export class Renewer {
     if (this.#nonces.length < NONCES_MAX) this.#nonces = [...this.#nonces, toBase64Url(random.bytes(12))];
     return {
       incarnation: identity.incarnation,
-      epochId: this.#epochId,
+      epochId: this.#joined.epochId,
       position: cursor.position,
       chain: cursor.chain,
       nonces: this.#nonces,
@@ -183,7 +228,7 @@ export class Renewer {
 
   /** Signs what has been applied and what it reached, when that has changed since the last signature. */
   #acknowledge(): void {
-    const { identity, cursor, tree, effects, snapshots, clock } = this.#ports;
+    const { identity, cursor, tree, lease, effects, snapshots, clock } = this.#ports;
     const text = this.#acknowledgedText();
     if (text === this.#acknowledged || cursor.epochId === undefined) return;
     this.#acknowledged = text;
@@ -200,6 +245,7 @@ export class Renewer {
         at: renderInstant(now.wallMs),
         ...(snapshots.statement === undefined ? {} : { snapshot: snapshots.statement }),
         cachesPurged: true,
+        ...(lease.isFresh(now) ? { leased: true } : {}),
         outcomes: effects.outcomes(now),
       },
       identity.key,
@@ -207,9 +253,10 @@ export class Renewer {
   }
 
   #acknowledgedText(): string {
-    const { cursor, effects, snapshots, clock } = this.#ports;
-    const outcomes = effects.outcomes(clock.now());
-    return JSON.stringify([renderPosition(cursor.position), outcomes, snapshots.statement]);
+    const { cursor, lease, effects, snapshots, clock } = this.#ports;
+    const now = clock.now();
+    const said = [lease.isFresh(now), effects.outcomes(now), snapshots.statement];
+    return JSON.stringify([renderPosition(cursor.position), ...said]);
   }
 
   /** All sessions when this replica is fenced. Those whose time has come are ended by expire.ts, lease or not. */
@@ -232,6 +279,26 @@ export class Renewer {
     return this.#state === 'lease' || this.#state === 'more';
   }
 }
+
+/** How long who cannot say yes waits before it asks again for what others are doing about it. */
+export function soonMs(leaseMs: number): number {
+  return Math.min(leaseMs / 6, 100);
+}
+
+/** That an epoch is closed, heard while a lease of it was good for that long. */
+interface HeardClosing {
+  readonly epochId: string;
+  readonly at: Instant;
+  readonly forMs: number;
+}
+
+/** A renewal: when it was sent, and which reading of the table it is. */
+interface Sent {
+  readonly at: Instant;
+  readonly number: number;
+}
+
+type GrantedLease = Extract<RenewReply, { kind: 'lease' }>;
 
 /** A new one each time: every race against one that is kept would leave its other promises in memory. */
 function never(): Promise<void> {

@@ -1,8 +1,8 @@
 /**
  * How a fleet goes on after its store forgot (DESIGN 3.4): everything this replica holds is put back into the closed
  * store, and then whoever may opens the next epoch on it: a witness, who heard that the epoch is closed while its lease
- * of it was good and so has everything that was `enforced`; or, when everyone on the roster has reported, the one who
- * has most. Nobody else, ever: what is missing then may be what was enforced.
+ * of it was good and so has everything that was `enforced`; or, when everyone on the roster has reported, the one of
+ * those who held a lease that has most. Nobody else, ever: what is missing then may be what was enforced.
  */
 import type { EpochReportStatement } from '../evidence/epoch-report.ts';
 import { readEpochReport, signEpochReport } from '../evidence/epoch-report.ts';
@@ -13,10 +13,13 @@ import type { Ledger } from '../feed/ledger.ts';
 import type { Member, Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
+import { isWritError } from '../kernel/error.ts';
 import type { PublicKey } from '../kernel/key.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
+import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
+import type { Vouching } from './vouch.ts';
 
 export interface ReopenPorts {
   readonly identity: Identity;
@@ -24,6 +27,8 @@ export interface ReopenPorts {
   readonly ledger: Ledger;
   readonly cursor: Cursor;
   readonly members: Members;
+  readonly follower: Follower;
+  readonly vouching: Vouching;
   readonly log: Log;
 }
 
@@ -37,11 +42,13 @@ export interface Reopening {
 export interface Missing {
   /** Names of replicas that have not reported. */
   readonly replicas: readonly string[];
+  /** Nobody is on the roster: what was enforced after the last of them left, if anything, is known to nobody here. */
+  readonly hasEveryoneLeft: boolean;
 }
 
 export class Reopener {
   readonly #ports: ReopenPorts;
-  #missing: Missing = { replicas: [] };
+  #missing: Missing = { replicas: [], hasEveryoneLeft: false };
 
   constructor(ports: ReopenPorts) {
     this.#ports = ports;
@@ -56,19 +63,20 @@ export class Reopener {
    * Puts back what this replica holds, and says whether it may open. `witnessed`: the epoch whose closing it heard of
    * under a lease of it. Undefined: not now; ask again. Rejects as the store does.
    */
-  async attempt(roster: Roster, witnessed: string | undefined): Promise<Reopening | undefined> {
-    const { cursor, store, ledger } = this.#ports;
-    // Where nobody holds the beginning any more, this is the beginning.
-    const snapshot = await ledger.snapshot();
-    if (snapshot !== undefined) await store.writeSnapshot(snapshot);
-    const restored = await this.#putBack(roster);
+  async attempt(roster: Roster, witnessed: () => string | undefined): Promise<Reopening | undefined> {
+    const { cursor } = this.#ports;
+    const restored = await this.putBack(roster);
     if (restored === undefined) return undefined;
-    if (witnessed !== undefined && witnessed === cursor.epochId) return { rule: 'witness', restored };
+    if (cursor.epochId !== undefined && witnessed() === cursor.epochId) return { rule: 'witness', restored };
     return (await this.#isWholeRoster(roster)) ? { rule: 'roster', restored } : undefined;
   }
 
-  /** Into the copy there is, or else into one beside it that others put back into too. Undefined: not as `roster` says. */
-  async #putBack(roster: Roster): Promise<RestoredHead | undefined> {
+  /**
+   * Puts everything that is here into the copy there is, or else into one beside it that others put back into too, and
+   * takes over what that one has more: it then ends where this replica stands. Undefined: it does not, or the store is
+   * not as `roster` says.
+   */
+  async putBack(roster: Roster): Promise<RestoredHead | undefined> {
     for (const copy of ['current', 'staged', 'new']) {
       const reply = await this.#putInto(copy, roster);
       if (reply.kind === 'restored') return reply.head;
@@ -85,7 +93,8 @@ export class Reopener {
       lines: readonly FeedLine[],
       begins?: string,
     ): Promise<RestoreReply> => {
-      const given = await store.restore({ runId, closedEpochId: closed, copy: name, lines, begins });
+      const page = { after: cursor.position, limit: LIMITS.pageEntriesMax };
+      const given = await store.restore({ runId, closedEpochId: closed, copy: name, lines, begins, ...page });
       // What is put into the copy there is, is what is closed from then on.
       if (given.kind === 'restored' && copy === 'current') closed = given.head.epochId;
       return given;
@@ -96,12 +105,36 @@ export class Reopener {
     if (after === undefined) return { kind: 'other' };
     while (reply.kind === 'restored' && comparePositions(after, cursor.position) < 0) {
       const lines = await ledger.read(after, LIMITS.pageEntriesMax);
-      const isFirst = comparePositions(after, ORIGIN) === 0;
-      reply = await restore(reply.head.copy, lines, isFirst ? ledger.base?.epochId : undefined);
+      const base = comparePositions(after, ORIGIN) === 0 ? ledger.base : undefined;
+      // Where nobody holds the beginning any more, the snapshot is the beginning: it has to be there first.
+      if (base !== undefined) await this.#giveSnapshot();
+      reply = await restore(reply.head.copy, lines, base?.opening.epochId);
       // Up to the cursor everything is on this disk.
       after = (lines.at(-1) as FeedLine).position;
     }
+    while (reply.kind === 'restored' && reply.newer.length > 0) {
+      if (!(await this.#takes(reply.newer))) return { kind: 'other' };
+      reply = await restore(reply.head.copy, []);
+    }
     return reply;
+  }
+
+  async #giveSnapshot(): Promise<void> {
+    const { store, ledger } = this.#ports;
+    const snapshot = await ledger.snapshot();
+    if (snapshot !== undefined) await store.writeSnapshot(snapshot);
+  }
+
+  /** Whoever opens continues the very end of what is there. False for lines that do not continue what is here. */
+  async #takes(lines: readonly FeedLine[]): Promise<boolean> {
+    try {
+      await this.#ports.follower.apply(lines);
+      return true;
+    } catch (error) {
+      if (!isWritError(error, 'PROOF_INVALID')) throw error;
+      this.#ports.log.error('the store holds what nobody may have written there', {});
+      return false;
+    }
   }
 
   /**
@@ -110,7 +143,8 @@ export class Reopener {
    */
   async #commonEnd({ position, chain }: RestoredHead): Promise<Position | undefined> {
     const { cursor } = this.#ports;
-    if (comparePositions(position, ORIGIN) === 0) return ORIGIN;
+    if (comparePositions(position, ORIGIN) === 0 || comparePositions(cursor.position, ORIGIN) === 0)
+      return ORIGIN;
     if (comparePositions(position, cursor.position) > 0) return before(cursor.position);
     return (await this.#holds(position, chain)) ? position : undefined;
   }
@@ -126,8 +160,12 @@ export class Reopener {
    * whoever has most opens. A data directory counts, not a process: who goes on with one reports for the one before.
    */
   async #isWholeRoster({ closedEpochId, runId }: Roster): Promise<boolean> {
-    const { store, cursor, identity, members } = this.#ports;
+    const { store, cursor, identity, members, vouching } = this.#ports;
     const own = members.lookup(identity.incarnation) ?? members.predecessorOf(identity.key.public.x);
+    this.#missing = {
+      replicas: [],
+      hasEveryoneLeft: members.list().every(({ state }) => state !== 'joined'),
+    };
     if (own === undefined) return false;
     const { incarnation } = own;
     const { position, chain } = cursor;
@@ -140,9 +178,10 @@ export class Reopener {
     const heard = reports.flatMap(({ statement = '' }) => this.#verified(statement, closing));
     const disks = new Set(heard.map(({ key }) => key.x));
     const awaited = members.list().filter(({ state, key }) => state === 'joined' && !disks.has(key.x));
-    this.#missing = { replicas: awaited.map(({ replica }) => replica) };
+    this.#missing = { replicas: awaited.map(({ replica }) => replica), hasEveryoneLeft: false };
     const isHeld = await Promise.all(heard.map(({ report }) => this.#holdsAllOf(report)));
-    return awaited.length === 0 && isHeld.every(Boolean);
+    const isHolder = cursor.opening !== undefined && vouching.isHolder(cursor.opening);
+    return isHolder && awaited.length === 0 && isHeld.every(Boolean);
   }
 
   #verified(statement: string, closing: { closedEpochId: string; runId: string }): Heard[] {

@@ -6,7 +6,7 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { Lease } from '../feed/lease.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
-import { isWritError } from '../kernel/error.ts';
+import { explanationOf, isWritError } from '../kernel/error.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
@@ -14,12 +14,15 @@ import type { Appender } from './append.ts';
 import type { Identity } from './identity.ts';
 import type { Joiner, OpenRule } from './join.ts';
 import { News } from './news.ts';
-import type { Renewer } from './renew.ts';
+import type { Renewer, RenewState } from './renew.ts';
+import { soonMs } from './renew.ts';
 import type { Reopener } from './reopen.ts';
+import type { Vouching } from './vouch.ts';
 
 export interface ReplicaPorts {
   readonly joiner: Joiner;
   readonly reopener: Reopener;
+  readonly vouching: Vouching;
   readonly renewer: Renewer;
   readonly appender: Appender;
   readonly lease: Lease;
@@ -47,6 +50,8 @@ export interface OutsideFacts {
   /** Issuers whose keys cannot be had now. */
   readonly issuersWithoutKeys: readonly string[];
   readonly targets: number;
+  /** What the store makes weaker than it should be. */
+  readonly weakenedByStore?: readonly string[];
   /** Whether lines are written where every answer must have one; undefined where none must. */
   readonly isRecording: boolean | undefined;
 }
@@ -56,6 +61,10 @@ export class Replica {
   readonly #leaving = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #isJoined = false;
+  /** No epoch was open when it was last asked for one. */
+  #isClosed = false;
+  /** Why the last attempt to join failed: said once. */
+  #failure: string | undefined;
   readonly #opened = new News();
 
   constructor(ports: ReplicaPorts) {
@@ -70,19 +79,29 @@ export class Replica {
 
   /** Fences itself first, then says `left`: from that entry on nobody waits for this incarnation. */
   async stop(): Promise<void> {
-    const { lease, cursor, appender, identity, random, log } = this.#ports;
+    const { lease, cursor, vouching, log } = this.#ports;
     this.#leaving.abort();
     await this.#running;
     lease.drop();
-    if (!this.#isJoined || cursor.epochId === undefined) return;
+    const { opening } = cursor;
+    if (!this.#isJoined || opening === undefined) return;
+    try {
+      if (vouching.isHolder(opening)) await vouching.leave(opening.epochId);
+      await this.#sayLeft(opening.epochId);
+    } catch (error) {
+      const code = isWritError(error) ? error.code : 'INTERNAL';
+      // Not said is safe: the others wait until this incarnation's lease is surely over, and for its data directory.
+      log.warn('leaving could not be said', { code });
+      if (code === 'STORE_UNREACHABLE' || code === 'EPOCH_CLOSED')
+        await vouching.stay(opening.epochId).catch(() => undefined);
+    }
+  }
+
+  async #sayLeft(epochId: string): Promise<void> {
+    const { appender, identity, random } = this.#ports;
     const { replica, incarnation, key } = identity;
     const facts = { kind: 'replica', event: 'left', replica, incarnation, key: key.public.x } as const;
-    try {
-      await appender.appendUnfenced(cursor.epochId, appender.seal({ id: newId('ent', random), ...facts }));
-    } catch (error) {
-      // Not said is safe: the others wait until this incarnation's lease is surely over.
-      log.warn('leaving could not be said', { code: isWritError(error) ? error.code : 'INTERNAL' });
-    }
+    await appender.appendUnfenced(epochId, appender.seal({ id: newId('ent', random), ...facts }));
   }
 
   /** Opens an epoch on an operator's word and joins it at once. ALREADY_OPEN when there is one. */
@@ -98,6 +117,7 @@ export class Replica {
     skewBackMs,
     issuersWithoutKeys,
     targets,
+    weakenedByStore = [],
     isRecording,
   }: OutsideFacts): readonly Readiness[] {
     const { renewer, cursor, lease, clock } = this.#ports;
@@ -114,7 +134,17 @@ export class Replica {
             ? 'every issuer has keys'
             : `no keys: ${issuersWithoutKeys.join(', ')}`,
       },
-      { name: 'store', ok: renewer.state === 'lease', detail: renewer.state },
+      {
+        name: 'store',
+        ok: renewer.state === 'lease',
+        detail: [
+          SAID_OF[renewer.state] ?? renewer.state,
+          this.#failure ?? renewer.problem ?? [],
+          weakenedByStore,
+        ]
+          .flat(2)
+          .join('; '),
+      },
       this.#epochCheck(),
       { name: 'lease', ok: freshForMs > 0, detail: freshForMs > 0 ? `fresh for ${freshForMs} ms` : 'fenced' },
       {
@@ -131,12 +161,14 @@ export class Replica {
     const { epochId } = cursor;
     if (epochId === undefined)
       return { name: 'epoch', ok: false, detail: 'none is open: writ epoch open --new-fleet, once' };
-    if (renewer.state !== 'closed') return { name: 'epoch', ok: true, detail: epochId };
-    const { replicas } = reopener.missing;
-    const next =
-      replicas.length === 0
+    if (renewer.state !== 'closed' && !this.#isClosed) return { name: 'epoch', ok: true, detail: epochId };
+    const { replicas, hasEveryoneLeft } = reopener.missing;
+    const awaited = `it waits for ${replicas.join(', ')}; if they are gone for good: ${AMNESIA}`;
+    const next = hasEveryoneLeft
+      ? `everyone had left it; if nothing else was ever decided in this fleet: ${AMNESIA}`
+      : replicas.length === 0
         ? 'whoever holds most of it opens the next one'
-        : `it waits for ${replicas.join(', ')}; if they are gone for good: writ epoch open --accept-amnesia`;
+        : awaited;
     return { name: 'epoch', ok: false, detail: `${epochId} is closed; ${next}` };
   }
 
@@ -149,7 +181,7 @@ export class Replica {
       this.#isJoined = false;
       const opened = this.#opened.next();
       if (await this.#join()) continue;
-      await Promise.race([timer.sleep(leaseMs / 6, signal), opened]);
+      await Promise.race([timer.sleep(soonMs(leaseMs), signal), opened]);
     }
   }
 
@@ -157,18 +189,33 @@ export class Replica {
   async #join(): Promise<boolean> {
     const { joiner, renewer, log } = this.#ports;
     try {
-      const epochId = await joiner.join(renewer.witnessed);
-      this.#isJoined = epochId !== undefined;
-      if (epochId !== undefined) {
-        renewer.follow(epochId);
+      const joined = await joiner.join(() => renewer.witnessed);
+      this.#isJoined = joined !== undefined;
+      this.#isClosed = joined === undefined;
+      if (joined !== undefined) {
+        renewer.follow(joined);
         await renewer.renewUntilSettled();
       }
+      this.#failure = undefined;
     } catch (error) {
-      log.error('the feed could not be joined', { code: isWritError(error) ? error.code : 'INTERNAL' });
+      const failure = explanationOf(error);
+      const code = isWritError(error) ? error.code : 'INTERNAL';
+      if (failure !== this.#failure) log.error('the feed could not be joined', { code, detail: failure });
+      this.#failure = failure;
     }
     return this.#isJoined;
   }
 }
+
+const AMNESIA = 'writ epoch open --accept-amnesia';
+
+/** States that somebody has to do something about. */
+const SAID_OF: Partial<Record<RenewState, string>> = {
+  forgotten: 'forgotten: this incarnation is given no lease ever again; restart it',
+  cloned:
+    'cloned: two processes go by this incarnation, and neither is given a lease ever again; restart them',
+  awaiting: `awaiting: nobody with a lease has acknowledged this replica yet; if they are gone for good: ${AMNESIA}`,
+};
 
 function recordingCheck(isRecording: boolean | undefined): readonly Readiness[] {
   if (isRecording === undefined) return [];

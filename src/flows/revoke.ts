@@ -27,6 +27,7 @@ import type { Effects } from './effects.ts';
 import { Gate } from './gate.ts';
 import { News, waitUntil } from './news.ts';
 import type { OrderIdPorts } from './order-id.ts';
+import { TableReading } from './table-reading.ts';
 import { orderIdOf } from './order-id.ts';
 
 export type WaitFor = 'accepted' | 'durable' | 'enforced';
@@ -65,7 +66,8 @@ export interface DryRun {
   readonly lastAcceptMs: number | undefined;
 }
 
-export interface RevokePorts extends Omit<EnforcePorts, 'looks' | 'making' | 'pace'>, OrderIdPorts {
+export interface RevokePorts
+  extends Omit<EnforcePorts, 'reading' | 'looks' | 'making' | 'pace'>, OrderIdPorts {
   readonly ledger: Ledger;
   readonly sessions: SessionRegistry;
   readonly lastAccepts: LastAccepts;
@@ -121,6 +123,7 @@ export class Revoker {
     this.#ports = ports;
     this.#enforcePorts = {
       ...ports,
+      reading: new TableReading(ports),
       looks: new Gate(LOOKS_MAX),
       making: new Gate(1),
       pace: new Pace({ ...ports, sliceMs: RECEIPTS_SLICE_MS }),

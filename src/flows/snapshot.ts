@@ -4,7 +4,7 @@
  * snapshot to the store and, once every live incarnation has said that digest, lets the store drop what came before.
  * Who finds something else says so aloud, and nothing is dropped. It never waits for anything and nobody waits for it.
  */
-import type { SnapshotEntry, FeedLine, SealedEntry } from '../feed/entry.ts';
+import type { EpochEntry, SnapshotEntry, FeedLine, SealedEntry } from '../feed/entry.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { FeedStore } from '../feed/feed-store.ts';
 import type { Lease, LeaseTerm } from '../feed/lease.ts';
@@ -106,7 +106,7 @@ export class Snapshotter {
    * Called with each line that was applied and is genuine. `before` is where the cursor was. At a mark the fold is pruned and,
    * unless the line is from this replica's own disk, taken down: nothing else may be applied meanwhile.
    */
-  *noting(line: FeedLine, before: Omit<SnapshotBase, 'frontier'>, isOwnDisk: boolean): Steps<void> {
+  *noting(line: FeedLine, before: Pick<SnapshotBase, 'position' | 'chain'>, isOwnDisk: boolean): Steps<void> {
     const { entry } = line.sealed;
     this.#entries += 1;
     if (entry.kind === 'snapshot') {
@@ -114,7 +114,7 @@ export class Snapshotter {
       this.#compare();
     }
     if (entry.kind !== 'mark') return;
-    const { fold, tree, log } = this.#ports;
+    const { cursor, fold, tree, log } = this.#ports;
     this.#entries = 0;
     this.#mark = line.position;
     this.#own = this.#stated = undefined;
@@ -129,7 +129,9 @@ export class Snapshotter {
     yield* fold.pruning(this.#endedBeforeS);
     if (isOwnDisk) return;
     const captured = yield* fold.capturing();
-    const base = { ...before, frontier: tree.frontier(before.position.sequence) };
+    // No mark is followed where no epoch is.
+    const opening = cursor.opening as EpochEntry;
+    const base = { opening, ...before, frontier: tree.frontier(before.position.sequence) };
     this.#rendering = this.#render({ base, mark: line, endedBeforeS: this.#endedBeforeS }, captured);
   }
 
@@ -207,17 +209,12 @@ export class Snapshotter {
   #isConfirmed(mark: string, digest: string): boolean {
     const { table, members, term, clock, lease } = this.#ports;
     const now = clock.now();
-    const live = table
-      .rows()
-      .filter(({ since }) => now.monoMs - since.monoMs < leaseOverMs(term))
-      .filter(({ incarnation }) => members.lookup(incarnation)?.state !== 'left');
-    return (
-      lease.isFresh(now) &&
-      live.every(
-        ({ acknowledgement }) =>
-          acknowledgement?.snapshot?.mark === mark && acknowledgement.snapshot.digest === digest,
-      )
-    );
+    const live = members
+      .list()
+      .map(({ incarnation }) => table.row(incarnation))
+      .filter((row) => row !== undefined && now.monoMs - row.since.monoMs < leaseOverMs(term));
+    const said = live.map((row) => row?.acknowledgement?.snapshot);
+    return lease.isFresh(now) && said.every((one) => one?.mark === mark && one.digest === digest);
   }
 
   async #render(header: SnapshotHeader, captured: Captured): Promise<void> {
@@ -229,7 +226,7 @@ export class Snapshotter {
       const digest = await pace.run(digesting(chunks));
       if (comparePositions(this.#mark, position) !== 0) return;
       const isMine = sealed.entry.by === identity.incarnation;
-      const { epochId } = header.base;
+      const { epochId } = header.base.opening;
       const step = isMine ? 'state' : 'done';
       this.#own = { position, digest, epochId, chunks: isMine ? chunks : [], sealed: undefined, step };
       this.#compare();

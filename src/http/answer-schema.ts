@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { REASONS } from '../decision/decision.ts';
 import { ERROR_CODES } from '../kernel/error.ts';
 import type { ErrorCode } from '../kernel/error.ts';
+import { SIGHT_STATES } from '../flows/survey.ts';
 import { KILL_REASONS } from '../session/session.ts';
 
 const CODES = Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]];
@@ -233,12 +234,31 @@ export const replicaList = z.object({
       replica: z.string(),
       incarnation: z.string(),
       self: z.boolean(),
-      state: z.enum(['live', 'fenced', 'left', 'forgotten']),
-      position: position.optional(),
-      lag: z.int().optional(),
-      freshForMs: count.optional(),
+      state: z
+        .enum(SIGHT_STATES)
+        .describe(
+          'As of the last reading of the lease table here. waiting: it renews, and holds no lease by its own word; outstanding: silent, and it may still hold a lease; succeeded: another incarnation goes on with its data; unknown: no reading of ours is recent enough.',
+        ),
+      joinedAt: instant.describe('By its own clock.'),
+      position: position.optional().describe('Up to where it has acknowledged.'),
+      lag: z.int().optional().describe('Entries that were applied here and that it has not acknowledged.'),
+      freshForMs: count.optional().describe('Of the one that answers: so long its lease is surely good.'),
+      mayAllowForMs: count.optional().describe('Of the others: so long, at most, theirs may be good.'),
+      fencedSince: instant.optional().describe('From then on it surely held no lease, by the clock here.'),
+      clock: z
+        .object({ aheadMs: z.int(), withinMs: count })
+        .optional()
+        .describe(
+          'Its clock is ahead of the one here by at least aheadMs, and by no more than withinMs beyond that, unless its renewal was on its way for longer than one reading. Known once it has acknowledged something while it was watched.',
+        ),
+      sessionsUnconfirmed: count.optional().describe('Sessions it was to end and has no proof of.'),
     }),
   ),
+});
+
+export const replicaForgotten = z.object({
+  forgotten: z.array(z.string()).describe('Incarnations that are given no lease ever again.'),
+  kept: z.array(z.object({ incarnation: z.string(), why: z.string() })),
 });
 
 export const keys = z.object({
@@ -293,6 +313,10 @@ export const overview = z.object({
   replicasLive: count,
   sessions: count,
   replicasFenced: count.describe('A loose end, like those that follow.'),
+  replicasOutstanding: count.describe(
+    'Waiting for a lease, silent, or not known about here: they may allow.',
+  ),
+  promisesWeakened: count.describe("By the store's settings."),
   sessionsEnding: count.describe('Told to end, and not proven to have.'),
   revocationsOpen: count.describe('Coordinated here, and not enforced yet.'),
   lateAccepts: count.describe('Allows of what was revoked here before. It must stay 0.'),
@@ -301,6 +325,7 @@ export const overview = z.object({
   reviewsOwed: count.describe(
     '1 while live sessions are still to be decided again, by a policy or grants that changed.',
   ),
+  looseEnds: z.array(z.string()).describe('Those of the fleet, by name.'),
   checks,
 });
 

@@ -4,6 +4,7 @@ import * as answer from './answer-schema.ts';
 import { devTokenBody } from './dev-mint.ts';
 import { epochBody } from './epoch-body.ts';
 import { FACT_OPERATIONS } from './fact-operations.ts';
+import { forgetBody } from './forget-body.ts';
 import type { Operation } from './operation.ts';
 import { OPEN_API, STORE_ERRORS, idempotency, limit } from './operation.ts';
 import { reloadBody } from './policy-answer.ts';
@@ -65,8 +66,17 @@ export const CONTROL_OPERATIONS: readonly Operation[] = [
     method: 'GET',
     path: '/v1/replicas',
     id: 'listReplicas',
-    summary: 'replicas: position, lag, lease',
+    summary: 'every incarnation on the roster: state, position, lag, lease, clock',
     answers: [{ status: 200, what: 'replicas', schema: answer.replicaList }],
+  },
+  {
+    method: 'POST',
+    path: '/v1/replicas/:name/forget',
+    id: 'forgetReplica',
+    summary: 'takes the silent incarnations of a name off the roster; none that may hold a lease',
+    body: forgetBody,
+    answers: [{ status: 200, what: 'forgotten', schema: answer.replicaForgotten }],
+    errors: ['BAD_REQUEST', 'NOT_FOUND', 'STILL_LEASED', 'APPEND_UNCERTAIN', ...STORE_ERRORS],
   },
   {
     method: 'GET',

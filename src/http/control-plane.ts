@@ -7,6 +7,7 @@ import type { Express, NextFunction, Request, RequestHandler, Response } from 'e
 import express from 'express';
 import type { Target } from '../feed/entry.ts';
 import type { Authoriser, Need } from '../flows/authorise.ts';
+import type { Forgetter } from '../flows/forget.ts';
 import type { OpenRule } from '../flows/join.ts';
 import type { Reloader } from '../flows/reload.ts';
 import type { Revoker } from '../flows/revoke.ts';
@@ -20,6 +21,7 @@ import type { ControlRoute, Method } from './control-request.ts';
 import { bodyOf, callerOf, idOf, idempotencyKeyOf, queryOf } from './control-request.ts';
 import { parseEpochBody } from './epoch-body.ts';
 import type { FactRoutes } from './fact-routes.ts';
+import { forgetAnswer, parseForgetBody } from './forget-body.ts';
 import type { Inspection } from './inspection.ts';
 import { policyAnswer, reloadAnswer } from './policy-answer.ts';
 import type { Overview } from './overview.ts';
@@ -32,6 +34,7 @@ export interface ControlPlanePorts {
   readonly factRoutes: FactRoutes;
   readonly openEpoch: (rule: OpenRule, reason?: string) => Promise<string>;
   readonly inspection: Inspection;
+  readonly forgetter: Forgetter;
   readonly reloader: Reloader;
   readonly overview: Overview;
   /** Body -> targets, at this moment. SELECTOR_INVALID or BAD_REQUEST. */
@@ -119,6 +122,7 @@ class ControlPlane {
       { path: '/v1/receipts/:id', get: read((req) => this.#receipt(idOf(req))) },
       { path: '/v1/sessions', get: read((req) => inspection.sessions(queryOf(req))) },
       { path: '/v1/replicas', get: read(() => inspection.replicas()) },
+      { path: '/v1/replicas/:name/forget', post: this.#forget() },
       { path: '/v1/checkpoint', get: read(() => inspection.checkpoint()) },
       { path: '/v1/keys', get: read(() => inspection.keys()) },
       { path: '/v1/ledger', get: this.#ledger() },
@@ -180,6 +184,17 @@ class ControlPlane {
       const caller = await callerOf(req, this.#ports.authoriser);
       this.#ports.authoriser.authorise(caller, { act: 'read' });
       await this.#ports.inspection.streamLedger(queryOf(req), res);
+    };
+  }
+
+  #forget(): RequestHandler {
+    return async (req, res) => {
+      const caller = await callerOf(req, this.#ports.authoriser);
+      this.#ports.authoriser.authorise(caller, { act: 'administer' });
+      const reason = parseForgetBody(await bodyOf(req));
+      const { name } = req.params;
+      const order = { replica: String(name), reason, caller: caller.id };
+      send(req, res, forgetAnswer(await this.#ports.forgetter.forget(order)));
     };
   }
 

@@ -9,13 +9,12 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { Target } from '../feed/entry.ts';
 import { leafText, renderLine } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
-import type { Lease } from '../feed/lease.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
-import type { LeaseTable } from '../flows/barrier.ts';
 import type { Identity } from '../flows/identity.ts';
 import type { Revoker } from '../flows/revoke.ts';
+import type { Sight, Surveyor } from '../flows/survey.ts';
 import type { Tree } from '../flows/tree.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { renderInstant } from '../kernel/clock.ts';
@@ -31,12 +30,10 @@ export interface InspectionPorts {
   readonly view: RevocationView;
   readonly sessions: SessionRegistry;
   readonly members: Members;
-  readonly table: LeaseTable;
+  readonly surveyor: Surveyor;
   readonly tree: Tree;
   readonly ledger: Ledger;
   readonly cursor: Cursor;
-  readonly lease: Lease;
-  readonly leaseMs: number;
   readonly revoker: Revoker;
   readonly clock: Clock;
 }
@@ -88,33 +85,7 @@ export class Inspection {
   }
 
   replicas(): Answer {
-    return { status: 200, body: { replicas: this.replicaRows() } };
-  }
-
-  /** Those that joined, and those whose lease was seen lately. */
-  replicaRows(): readonly { readonly state: string }[] {
-    const { members, table, identity, cursor, lease, leaseMs, clock } = this.#ports;
-    const now = clock.now();
-    const rows = new Map(table.rows().map((row) => [row.incarnation, row]));
-    const shown = members
-      .list()
-      .filter(({ state, incarnation }) => state === 'joined' || rows.has(incarnation));
-    return shown.map(({ replica, incarnation, state }) => {
-      const isSelf = incarnation === identity.incarnation;
-      const row = rows.get(incarnation);
-      const position = isSelf ? renderPosition(cursor.position) : row?.acknowledgement?.position;
-      const isLive = isSelf
-        ? lease.isFresh(now)
-        : row !== undefined && now.monoMs - row.since.monoMs < leaseMs;
-      return {
-        replica,
-        incarnation,
-        self: isSelf,
-        state: state !== 'joined' ? state : isLive ? 'live' : 'fenced',
-        ...(position === undefined ? {} : { position, lag: lagOf(cursor.position, position) }),
-        ...(isSelf ? { freshForMs: Math.floor(lease.freshForMs(now)) } : {}),
-      };
-    });
+    return { status: 200, body: { replicas: this.#ports.surveyor.look().map(renderSight) } };
   }
 
   checkpoint(): Answer {
@@ -225,10 +196,22 @@ function renderSession(session: Session, isUnconfirmed: boolean): Record<string,
   };
 }
 
-/** Entries behind; within one epoch only. */
-function lagOf(head: Position, position: string): number {
-  const at = parsePosition(position);
-  return at.epoch === head.epoch ? head.sequence - at.sequence : head.sequence;
+function renderSight({ isSelf, position, fencedSinceMs, unconfirmed, ...sight }: Sight): object {
+  // What is undefined is in no JSON.
+  return {
+    replica: sight.replica,
+    incarnation: sight.incarnation,
+    self: isSelf,
+    state: sight.state,
+    joinedAt: sight.joinedAt,
+    position: position === undefined ? undefined : renderPosition(position),
+    lag: sight.lag,
+    freshForMs: sight.freshForMs,
+    mayAllowForMs: sight.mayAllowForMs,
+    fencedSince: fencedSinceMs === undefined ? undefined : renderInstant(fencedSinceMs),
+    clock: sight.clock,
+    sessionsUnconfirmed: unconfirmed,
+  };
 }
 
 /** BAD_REQUEST unless it is 1 to `max`. */

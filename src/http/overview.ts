@@ -8,25 +8,28 @@ import { renderPosition } from '../feed/position.ts';
 import type { Identity } from '../flows/identity.ts';
 import type { Reloader } from '../flows/reload.ts';
 import type { Revoker } from '../flows/revoke.ts';
+import type { Sight, SightState, Surveyor } from '../flows/survey.ts';
+import { renderInstant } from '../kernel/clock.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
 import type { RevocationView } from '../revocation/view.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import type { Answer } from './answer.ts';
 import type { ReadinessCheck } from './diagnostics.ts';
-import type { Inspection } from './inspection.ts';
 
 export interface OverviewPorts {
   readonly settings: readonly ShownSetting[];
   readonly version: string;
   readonly identity: Identity;
   readonly readiness: () => readonly ReadinessCheck[];
-  readonly inspection: Inspection;
+  readonly surveyor: Surveyor;
   readonly view: RevocationView;
   readonly cursor: Cursor;
   readonly sessions: SessionRegistry;
   readonly revoker: Revoker;
   readonly lastAccepts: LastAccepts;
   readonly reloader: Reloader;
+  /** What the feed store, by its settings, makes weaker than promised. */
+  readonly storeWeakens: readonly string[];
   /** Lines of the decision log that were lost; 0 where none is kept. */
   readonly linesLost: () => number;
   /** True while a session may be live by a policy, or by grants, that are no longer in force. */
@@ -56,13 +59,16 @@ export class Overview {
       revoker,
       lastAccepts,
       reloader,
+      storeWeakens,
       linesLost,
       isOwingReviews,
     } = this.#ports;
     const checks = readiness();
     const replicas = this.#replicas();
     const loose = {
-      replicasFenced: replicas.fenced,
+      replicasFenced: replicas('fenced').length,
+      replicasOutstanding: replicas('waiting', 'outstanding', 'unknown').length,
+      promisesWeakened: storeWeakens.length,
       sessionsEnding: sessions.endingCount,
       revocationsOpen: revoker.openCount,
       lateAccepts: lastAccepts.lateTotal,
@@ -82,17 +88,31 @@ export class Overview {
         incarnation: identity.incarnation,
         position: renderPosition(cursor.position),
         targets: view.size,
-        replicasLive: replicas.live,
+        replicasLive: replicas('live').length,
         sessions: sessions.size,
         ...loose,
+        looseEnds: [
+          ...this.#looseReplicas(),
+          ...storeWeakens.map((what) => `the store weakens a promise: ${what}`),
+        ],
         checks,
       },
     };
   }
 
-  #replicas(): { readonly live: number; readonly fenced: number } {
-    const states = this.#ports.inspection.replicaRows().map(({ state }) => state);
-    const count = (wanted: string): number => states.filter((state) => state === wanted).length;
-    return { live: count('live'), fenced: count('fenced') };
+  #replicas(): (...wanted: SightState[]) => readonly Sight[] {
+    const all = this.#ports.surveyor.look();
+    return (...wanted) => all.filter(({ state }) => wanted.includes(state));
+  }
+
+  /** By name, for whoever has to do something about it. */
+  #looseReplicas(): string[] {
+    return this.#replicas()('fenced', 'waiting', 'outstanding', 'unknown').map(
+      ({ replica, incarnation, ...sight }) => {
+        const { state, isSelf, fencedSinceMs } = sight;
+        const since = fencedSinceMs === undefined ? '' : ` since ${renderInstant(fencedSinceMs)}`;
+        return `${isSelf ? 'this replica' : replica} (${incarnation}) is ${state}${since}`;
+      },
+    );
   }
 }

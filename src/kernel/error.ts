@@ -31,6 +31,7 @@ export const ERROR_CODES = {
   PROOF_INVALID: { status: 422, title: 'the proof does not verify' },
   SELECTOR_INVALID: { status: 422, title: 'the selector is not of a form that names anything' },
   SESSION_ENDED: { status: 409, title: 'the session was told to end' },
+  STILL_LEASED: { status: 409, title: 'that replica may still hold a lease' },
   STORE_BROKEN: { status: 503, title: 'the feed store can no longer be trusted' },
   STORE_UNREACHABLE: { status: 503, title: 'the feed store did not answer' },
   TIME_INVALID: { status: 422, title: 'the time is past, or too far ahead' },
@@ -67,4 +68,9 @@ export class WritError extends Error {
 /** True when `error` is a WritError with one of `codes` (any code when none is named). */
 export function isWritError(error: unknown, ...codes: ErrorCode[]): error is WritError {
   return error instanceof WritError && (codes.length === 0 || codes.includes(error.code));
+}
+
+/** What an operator is told of a failure: an error of ours says it itself, any other says nothing. */
+export function explanationOf(error: unknown): string {
+  return isWritError(error) ? error.message : 'something unforeseen happened';
 }

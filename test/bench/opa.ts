@@ -5,10 +5,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { call } from '../support/client.ts';
+import { freePort } from '../support/free-port.ts';
 import { peerPath } from '../support/peers.ts';
 import { eventually } from '../support/scene.ts';
 import type { Contender } from './contender.ts';
@@ -66,6 +65,7 @@ export async function startOpa(settings: OpaSettings): Promise<Contender> {
   await mkdir(dir, { recursive: true });
   await writeFile(join(dir, 'bench.rego'), REGO);
   await writeFile(join(dir, 'data.json'), JSON.stringify(dataOf(settings)));
+  // OPA takes no port 0 and says of none: one that was free a moment ago.
   const port = await freePort();
   const options = ['--addr', `127.0.0.1:${port}`, '--log-level', 'error', '--skip-version-check'];
   const sets = set.flatMap((one) => ['--set', one]);
@@ -98,14 +98,4 @@ async function untilUp(name: string, url: string, exited: Promise<unknown>): Pro
   const ask = async (): Promise<number> => (await call(url).catch(() => undefined))?.status ?? 0;
   const status = await eventually(ask, (answer) => answer === 200 || hasEnded, 60_000);
   if (status !== 200) throw new Error(`${name} did not come up`);
-}
-
-/** OPA takes no port 0 and says of none: one that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

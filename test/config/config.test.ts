@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Config, ConfigSources } from '../../src/config/config.ts';
-import { parseConfig, renderProblems, requireConfig } from '../../src/config/config.ts';
+import { parseConfig, parseStore, renderProblems, requireConfig } from '../../src/config/config.ts';
 
 /** The defaults of the policy's keys, but for the entrypoint. */
 const POLICY = {
@@ -232,6 +232,86 @@ describe('a configuration with every key', () => {
   });
 });
 
+describe('a store on Redis', () => {
+  const KEY = 'fleetKeyFile: /key\n';
+  const redis = (rest: string) => configOf({ fileText: `${KEY}store: { kind: redis, ${rest} }` }).store;
+  const refused = (rest: string) => problemsOf({ fileText: `${KEY}store: { kind: redis, ${rest} }` });
+
+  it('is at an address, with its files, and fails over only when that is said', () => {
+    expect(redis('url: "rediss://w@r", passwordFile: p, caFile: /ca')).toEqual({
+      kind: 'redis',
+      url: { host: 'r', username: 'w', isTls: true },
+      passwordFile: '/srv/writ/p',
+      caFile: '/ca',
+      failover: false,
+    });
+    expect(redis('url: "redis://r:7000", failover: true')).toEqual({
+      kind: 'redis',
+      url: { host: 'r', port: 7000, isTls: false },
+      failover: true,
+    });
+  });
+
+  it('is found by Sentinels under the name that its host is, and then fails over', () => {
+    const sentinel = 'sentinel: { urls: ["redis://s@a", "redis://s@b:7"], passwordFile: s }';
+    expect(redis(`url: "redis://writ@payments", ${sentinel}`)).toEqual({
+      kind: 'redis',
+      url: { host: 'payments', username: 'writ', isTls: false },
+      failover: true,
+      sentinel: {
+        urls: [
+          { host: 'a', username: 's', isTls: false },
+          { host: 'b', port: 7, username: 's', isTls: false },
+        ],
+        passwordFile: '/srv/writ/s',
+      },
+    });
+    expect(redis('url: "redis://p", sentinel: { urls: ["redis://a"] }')).toMatchObject({
+      sentinel: { urls: [{ host: 'a', isTls: false }] },
+    });
+  });
+
+  const NAME = "store.url: must name the Sentinels' name of the master as host, without a port";
+  it.each([
+    ['url: "redis://p:6379", sentinel: { urls: ["redis://a"] }', NAME],
+    ['url: "unix:/r", sentinel: { urls: ["redis://a"] }', NAME],
+    [
+      'url: "redis://p", failover: false, sentinel: { urls: ["redis://a"] }',
+      'store.failover: must not be false with store.sentinel',
+    ],
+    ['url: "redis://p", sentinel: { urls: [] }', 'store.sentinel.urls: must have at least 1 entry'],
+    [
+      'url: "redis://p", sentinel: { urls: ["redis://a", "rediss://b"] }',
+      'store.sentinel.urls: must agree on user and TLS',
+    ],
+    [
+      'url: "redis://p", sentinel: { urls: ["redis://u@a", "redis://b"] }',
+      'store.sentinel.urls: must agree on user and TLS',
+    ],
+    [
+      'url: "redis://p", sentinel: { urls: ["unix:/s"] }',
+      'store.sentinel.urls: must have redis:// or rediss:// URLs',
+    ],
+    ['url: "redis://p", sentinel: { urls: 5 }', 'store.sentinel.urls: must be a list'],
+    ['url: "redis://p", sentinel: 5', 'store.sentinel: must be a map with urls, passwordFile'],
+  ])('refuses %s', (rest, problem) => {
+    expect(refused(rest)).toEqual([problem]);
+  });
+
+  it('is judged alone where no replica runs: only its own problems count', () => {
+    const alone = (fileText: string) => parseStore(sourcesOf({ fileText }));
+    expect(alone('lease: x\nstore: { kind: redis, url: "redis://r" }')).toMatchObject({
+      ok: true,
+      store: { url: { host: 'r' } },
+    });
+    expect(alone('lease: x')).toEqual({ ok: true, store: { kind: 'journal' } });
+    expect(alone('store: { kind: redis }')).toMatchObject({
+      ok: false,
+      problems: [{ key: 'store.url' }],
+    });
+  });
+});
+
 describe('problems', () => {
   it('come all at once, each with its key and what would be right', () => {
     const fileText = `
@@ -315,7 +395,7 @@ polcy: {}
     ['constructor: x', 'constructor: is no key; remove it'],
     ['control: { scopes: { __proto__: read } }', 'control.scopes.__proto__: is no key; remove it'],
     ['store:', 'store: is empty; give it a value or remove it'],
-    ['store: journal', 'store: must be a map with kind, url, passwordFile, caFile'],
+    ['store: journal', 'store: must be a map with kind, url, passwordFile, caFile, failover, sentinel'],
     ['lease: 3', 'lease: must be a duration from 500ms to 60s, such as 500ms, 3s, 10m or 24h'],
     [
       'publicUrl: 7',

@@ -8,6 +8,7 @@ import { describeAppends } from './feed-store/appends.ts';
 import { describeClones } from './feed-store/clones.ts';
 import { describeEpochs } from './feed-store/epochs.ts';
 import { describeGrowth } from './feed-store/growth.ts';
+import { describeForgets } from './feed-store/forgets.ts';
 import { describeReadings } from './feed-store/readings.ts';
 import { describeRenewals } from './feed-store/renewals.ts';
 import { describeRestores } from './feed-store/restores.ts';
@@ -32,6 +33,7 @@ export function feedStoreContract(name: string, makeHarness: () => Promise<Harne
     describeRenewals(under);
     describeClones(under);
     describeAdmission(under);
+    describeForgets(under);
     describeReadings(under);
     describeRestart(under);
     describeRestores(under);

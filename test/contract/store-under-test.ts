@@ -39,14 +39,20 @@ export class StoreUnderTest {
     return this.harness.facts.runId;
   }
 
-  opening(epochId: string, over: Partial<OpenEpochRequest> = {}): OpenEpochRequest {
-    const runId = over.runId ?? this.runId;
+  /** What the open epoch is bound to, or where none is open, the next one. */
+  async runNow(): Promise<string> {
+    return (await this.store.roster()).runId;
+  }
+
+  /** For the next epoch, as the store is now. */
+  async opening(epochId: string, over: Partial<OpenEpochRequest> = {}): Promise<OpenEpochRequest> {
+    const runId = over.runId ?? (await this.store.roster()).nextRunId;
     return { closedEpochId: undefined, runId, epochS: 100, sealed: epoch(epochId, runId), ...over };
   }
 
   /** Opens `ep_1` and joins the incarnations. */
   async begin(...incarnations: string[]): Promise<ContractReplica[]> {
-    await this.store.openEpoch(this.opening('ep_1'));
+    await this.store.openEpoch(await this.opening('ep_1'));
     for (const incarnation of incarnations) await this.store.append('ep_1', replica('joined', incarnation));
     return incarnations.map((incarnation) => new ContractReplica(this.store, incarnation));
   }

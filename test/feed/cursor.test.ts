@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { Cursor } from '../../src/feed/cursor.ts';
-import type { FeedLine, SealedEntry } from '../../src/feed/entry.ts';
+import type { EpochEntry, FeedLine, SealedEntry } from '../../src/feed/entry.ts';
 import { CHAIN_START, nextChain } from '../../src/feed/entry.ts';
 import { ORIGIN } from '../../src/feed/position.ts';
+import { runAtOnce } from '../../src/kernel/pace.ts';
 import { epoch, revocation } from '../support/feed-entries.ts';
 
 function lineOf(sealed: SealedEntry, at: [epoch: number, sequence: number], before = CHAIN_START): FeedLine {
@@ -39,22 +40,14 @@ describe('the cursor', () => {
     expect(cursor.advance(line)).toBe(false);
   });
 
-  it('takes an epoch that goes on where it is, and by another rule than who has everything, whatever it goes on from', () => {
-    for (const rule of ['witness', 'roster', 'accept-amnesia'] as const) {
-      const base = { epochId: 'ep_1', head: '100-3', chain: third.chain, checkpoint: '' };
-      const next = lineOf(epoch('ep_2', 'run_2', { rule, base }), [101, 1]);
-      expect(cursorAfter(opened, second, third).advance(next)).toBe(true);
-      for (const early of [cursorAfter(opened, second), new Cursor()])
-        if (rule === 'accept-amnesia') expect(early.advance(next)).toBe(true);
-        else expect(() => early.advance(next)).toThrow(/feed lacks what comes after/);
-    }
-  });
-
   it('goes on after a base that it was given', () => {
     const cursor = new Cursor();
-    cursor.jump('ep_1', second.position, second.chain);
+    const opening = opened.sealed.entry as EpochEntry;
+    cursor.jump({ opening, position: second.position, chain: second.chain, frontier: [] });
     expect([cursor.epochId, cursor.advance(third)]).toEqual(['ep_1', false]);
     expect(cursor.settled).toEqual(ORIGIN);
+    const again = lineOf(epoch('ep_1', 'run_1'), [101, 1]);
+    expect(() => cursor.advance(again)).toThrow('feed diverges');
   });
 
   it.each([
@@ -75,6 +68,47 @@ describe('the cursor', () => {
     );
     expect([cursor.epochId, cursor.position, cursor.chain]).toEqual(['ep_1', second.position, second.chain]);
     expect(cursor.advance(third)).toBe(false);
+  });
+
+  const base = { epochId: 'ep_1', head: '100-2', chain: second.chain, checkpoint: 'c' };
+
+  it('follows an epoch that continues exactly where it stands, or that begins anew', () => {
+    for (const sealed of [epoch('ep_2', 'run_2', base), epoch('ep_2', 'run_2')])
+      expect(cursorAfter(opened, second).advance(lineOf(sealed, [101, 1]))).toBe(true);
+    const newcomer = new Cursor();
+    expect(newcomer.advance(lineOf(epoch('ep_2', 'run_2'), [101, 1]))).toBe(true);
+    expect(newcomer.opening).toMatchObject({ epochId: 'ep_2', runId: 'run_2' });
+  });
+
+  it('does not follow an epoch that goes on from one that is not here, so that it hides what came before it', () => {
+    const newcomer = new Cursor();
+    expect(() => newcomer.advance(lineOf(epoch('ep_2', 'run_2', base), [101, 1]))).toThrow('feed diverges');
+    expect(newcomer.epochId).toBeUndefined();
+  });
+
+  it.each([
+    ['that continues an earlier place, so that it hides what came after it', { ...base, head: '100-1' }],
+    ['that continues another line there', { ...base, chain: opened.chain }],
+    ['that continues another epoch', { ...base, epochId: 'ep_0' }],
+  ])('does not follow an epoch %s', (_, other) => {
+    const cursor = cursorAfter(opened, second);
+    expect(() => cursor.advance(lineOf(epoch('ep_2', 'run_2', other), [101, 1]))).toThrow('feed diverges');
+    expect(cursor.epochId).toBe('ep_1');
+  });
+
+  it('does not follow an epoch that was opened before, whatever came between', () => {
+    const next = lineOf(epoch('ep_2', 'run_1'), [101, 1]);
+    const again = lineOf(epoch('ep_1', 'run_1'), [102, 1]);
+    expect(() => cursorAfter(opened, next).advance(again)).toThrow('feed diverges');
+    expect(() => runAtOnce(new Cursor().checking([opened, next, again]))).toThrow('feed diverges');
+  });
+
+  it('judges a page as a whole, and moves over none of it', () => {
+    const cursor = cursorAfter(opened);
+    expect(() => runAtOnce(cursor.checking([second, second]))).toThrow('feed diverges after 100-2');
+    expect(cursor.position).toEqual(opened.position);
+    runAtOnce(cursor.checking([second, third]));
+    for (const line of [second, third]) expect(cursor.advance(line)).toBe(false);
   });
 
   it('takes no entry before an epoch has opened', () => {

@@ -9,7 +9,9 @@ import { epoch, replica, revocation } from '../support/feed-entries.ts';
 
 const CHAIN = 'c'.repeat(40);
 const head = { epoch: 100, sequence: 9 };
-const page: FeedPage = { cursorChain: CHAIN, lines: [], isLast: true, head };
+const page: FeedPage = { cursorChain: CHAIN, lines: [], isLast: true, head, runId: 'run_1' };
+/** As the store answers who is in an earlier epoch, in which it has another line there. */
+const elsewhere: FeedPage = { ...page, cursorChain: undefined, head: { epoch: 101, sequence: 1 } };
 
 function line(sealed: SealedEntry, sequence: number): FeedLine {
   return { sealed, chain: CHAIN_START, position: { epoch: 100, sequence } };
@@ -50,6 +52,7 @@ describe('the lease table', () => {
       lines: [],
       head,
       rows: [{ incarnation: 'inc_a', renewals: 1, acknowledgement: undefined }],
+      runId: 'run_1',
     });
   });
 
@@ -75,20 +78,9 @@ describe('the lease table', () => {
 
   it('takes a nonce with an answer that grants nothing, so that the next one follows it', () => {
     const table = tableOf(replica('joined', 'inc_a'));
-    const diverged = { ...page, cursorChain: undefined };
-    expect(table.renew(request('inc_a', ['n1']), diverged)).toEqual({ kind: 'stale', reason: 'diverged' });
+    expect(table.renew(request('inc_a', ['n1']), elsewhere)).toEqual({ kind: 'stale', reason: 'diverged' });
     expect(table.renew(request('inc_a', ['n1', 'n2']), { ...page, isLast: false }).kind).toBe('more');
     expect(table.renew(request('inc_a', ['n2', 'n3']), page).kind).toBe('lease');
-  });
-
-  it('does not believe the position of a history that is not the store’s', () => {
-    const table = tableOf(replica('joined', 'inc_a'), replica('joined', 'inc_b'));
-    table.renew(request('inc_a', ['a1']), page);
-    const far = { position: { epoch: 100, sequence: 9 } };
-    table.renew(request('inc_a', ['a1', 'a2'], far), { ...page, cursorChain: undefined });
-    expect(table.renew(request('inc_b', ['b1']), page)).toEqual({ kind: 'stale', reason: 'awaiting' });
-    table.renew(request('inc_a', ['a2', 'a3'], far), page);
-    expect(table.renew(request('inc_b', ['b1', 'b2']), page).kind).toBe('lease');
   });
 
   it('keeps a clone on the roster: it may have held a lease', () => {
@@ -96,7 +88,6 @@ describe('the lease table', () => {
     table.renew(request('inc_a', ['a1']), page);
     expect(table.renew(request('inc_a', ['x1']), page)).toEqual({ kind: 'stale', reason: 'cloned' });
     expect(table.rows()).toHaveLength(1);
-    expect(table.renew(request('inc_b', ['b1']), page)).toEqual({ kind: 'stale', reason: 'awaiting' });
   });
 
   it('lets the process that was cloned go on as a new incarnation', () => {
@@ -105,5 +96,18 @@ describe('the lease table', () => {
     table.renew(request('inc_a', ['x1']), page);
     table.note(line(replica('joined', 'inc_b', { succeeds: 'inc_a' }), 3));
     expect(table.renew(request('inc_b', ['b1']), page).kind).toBe('lease');
+  });
+
+  it('is given nothing from the moment on in which it is retired, and stays on the roster until that is written', () => {
+    const table = tableOf(replica('joined', 'inc_a'));
+    table.renew(request('inc_a', ['a1']), page);
+    expect(table.retire('inc_a', 0)).toBe(false);
+    expect(table.retire('inc_b', 0)).toBe(false);
+    expect(table.retire('inc_a', 1)).toBe(true);
+    expect(table.renew(request('inc_a', ['a1', 'a2']), page)).toEqual({ kind: 'stale', reason: 'forgotten' });
+    expect(table.rows()).toHaveLength(1);
+    expect(table.retire('inc_a', 1)).toBe(false);
+    table.note(line(replica('forgotten', 'inc_a'), 3));
+    expect(table.rows()).toEqual([]);
   });
 });

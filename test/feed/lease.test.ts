@@ -79,4 +79,13 @@ describe('the bound', () => {
     expect(enforcedByWaitMs(term)).toBe(3052 + PEP_TIMEOUT_MS);
     expect(PEP_TIMEOUT_MS).toBe(200);
   });
+
+  it('is longer, for who waits alone, by how long a store that was replaced may go on', () => {
+    const split = { ...term, splitMs: 7_000 };
+    expect(leaseOverMs(split)).toBe(10_052);
+    expect(enforcedByWaitMs(split)).toBe(10_052 + PEP_TIMEOUT_MS);
+    const lease = new Lease(split);
+    lease.adopt(at(0));
+    expect(lease.isFresh(at(2_950))).toBe(false);
+  });
 });

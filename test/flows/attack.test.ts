@@ -55,7 +55,7 @@ describe('an empty disk', () => {
     server.restart();
     const b = await start({ clock, server, name: 'b' });
     await pass(clock, 1_000);
-    expect(b.cursor.epochId).toBeUndefined();
+    expect(server.roster().epochId).toBeUndefined();
     expect(b.lease.isFresh(clock.now())).toBe(false);
   });
 });
@@ -106,7 +106,10 @@ describe('a revocation of an earlier epoch', () => {
     await openSession(first, 'j1');
     const { id } = await first.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
     await settle();
+    // It cannot say goodbye: it stays on the roster, and its disk with it.
+    server.isReachable = false;
     await first.stop();
+    server.isReachable = true;
     server.restart();
     const next = await start({ clock, server, ledger, receipts, seed: 2 });
     await settle();

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { signAcknowledgement } from '../../src/evidence/acknowledgement.ts';
+import type { LeaseTerm } from '../../src/feed/lease.ts';
 import { Members } from '../../src/feed/members.ts';
+import type { Reading } from '../../src/flows/barrier.ts';
 import { LeaseTable } from '../../src/flows/barrier.ts';
+import type { Instant } from '../../src/kernel/clock.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
 import { joinedLine } from '../support/joined-line.ts';
 
@@ -28,11 +31,14 @@ function acknowledged(
   return signAcknowledgement({ ...fixed, ...said, incarnation, outcomes: [] }, key);
 }
 
-function tableOf(): LeaseTable {
+/** A reading that was sent after everything else, received then. */
+const READ = (at: Instant): Reading => ({ number: 1, at });
+
+function tableOf(term: LeaseTerm = TERM): LeaseTable {
   const members = new Members();
   members.apply(joinedLine('inc_a', KEY));
   members.apply(joinedLine('inc_b', OTHER));
-  return new LeaseTable(TERM, members);
+  return new LeaseTable(term, members);
 }
 
 const question = (appendedMs: number, over: object = {}) =>
@@ -40,6 +46,7 @@ const question = (appendedMs: number, over: object = {}) =>
     position: POSITION,
     epochId: 'ep_1',
     appendedAt: AT(appendedMs),
+    sentBefore: 0,
     exclusive: true,
     mode: 'acknowledged',
     ...over,
@@ -49,7 +56,7 @@ describe('the barrier', () => {
   it('takes an acknowledgement of this epoch that reaches the entry, signed by whose row it is', () => {
     const judged = (text: string | undefined) => {
       const table = tableOf();
-      table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement: text }], AT(0));
+      table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement: text }], READ(AT(0)));
       return table.judge(question(0), AT(1)).standings[0]?.state;
     };
     expect(judged(acknowledged('inc_a'))).toBe('acknowledged');
@@ -66,28 +73,53 @@ describe('the barrier', () => {
     const table = tableOf();
     expect(table.judge(question(0), AT(1))).toEqual({ standings: [], rule: undefined });
     const row = { incarnation: 'inc_a', renewals: 1, acknowledgement: acknowledged('inc_a') };
-    table.observe('ep_1', [row], AT(0));
+    table.observe('ep_1', [row], READ(AT(0)));
     expect(table.judge(question(0), AT(1)).rule).toBe('acknowledged');
     expect(table.judge(question(0, { exclusive: false }), AT(3_000)).rule).toBeUndefined();
     expect(table.judge(question(0, { exclusive: false }), AT(3_100)).rule).toBe('acknowledged');
     expect(table.judge(question(0, { mode: 'wait' }), AT(3_100)).rule).toBeUndefined();
   });
 
+  it('waits longer, by every rule, where a store that was replaced may go on granting leases', () => {
+    const table = tableOf({ ...TERM, splitMs: 7_000 });
+    const quiet = { incarnation: 'inc_b', renewals: 1, acknowledgement: undefined };
+    const row = { incarnation: 'inc_a', renewals: 1, acknowledgement: acknowledged('inc_a') };
+    table.observe('ep_1', [row, quiet], READ(AT(0)));
+    const judged = (ms: number, over: object = {}) => {
+      const { standings, rule } = table.judge(question(0, { exclusive: false, ...over }), AT(ms));
+      return [standings[1]?.state, rule];
+    };
+    expect(judged(10_051)).toEqual(['outstanding', undefined]);
+    expect(judged(10_052)).toEqual(['fenced', 'acknowledged']);
+    expect(judged(10_251, { mode: 'wait' })).toEqual(['fenced', undefined]);
+    expect(judged(10_252, { mode: 'wait' })).toEqual(['fenced', 'wait']);
+  });
+
+  it('is not passed by a reading that was sent before the append replied (THREATS 10.1)', () => {
+    const table = tableOf();
+    const row = { incarnation: 'inc_a', renewals: 1, acknowledgement: acknowledged('inc_a') };
+    const before = table.send();
+    table.observe('ep_1', [row], { number: before, at: AT(0) });
+    expect(table.judge(question(0, { sentBefore: table.sent }), AT(1)).rule).toBeUndefined();
+    table.observe('ep_1', [row], { number: table.send(), at: AT(1) });
+    expect(table.judge(question(0, { sentBefore: before }), AT(2)).rule).toBe('acknowledged');
+  });
+
   it('counts quiet from the receipt of the first reading that showed the counter, and a renewal begins it anew', () => {
     const table = tableOf();
     const row = (renewals: number) => ({ incarnation: 'inc_b', renewals, acknowledgement: undefined });
-    table.observe('ep_1', [row(1)], AT(0));
-    table.observe('ep_1', [row(1)], AT(3_000));
+    table.observe('ep_1', [row(1)], READ(AT(0)));
+    table.observe('ep_1', [row(1)], READ(AT(3_000)));
     expect(table.judge(question(3_000), AT(3_100)).standings[0]).toMatchObject({
       state: 'fenced',
       notLaterThan: AT(3_100),
     });
-    table.observe('ep_1', [row(2)], AT(3_100));
+    table.observe('ep_1', [row(2)], READ(AT(3_100)));
     expect(table.judge(question(3_000), AT(6_000)).standings[0]?.state).toBe('outstanding');
     // A row that is missing from a later reading is remembered.
-    table.observe('ep_1', [], AT(6_100));
+    table.observe('ep_1', [], READ(AT(6_100)));
     expect(table.judge(question(6_000), AT(6_110)).standings).toHaveLength(1);
-    expect(table.rows()).toEqual([{ incarnation: 'inc_b', acknowledgement: undefined, since: AT(3_100) }]);
+    expect(table.row('inc_b')).toMatchObject({ renewals: 2, since: AT(3_100) });
   });
 
   it('is passed by the clock whoever goes on renewing without a word, and says when at the latest', () => {
@@ -96,7 +128,7 @@ describe('the barrier', () => {
       table.observe(
         'ep_1',
         [{ incarnation: 'inc_stranger', renewals: ms, acknowledgement: undefined }],
-        AT(ms),
+        READ(AT(ms)),
       );
     }
     expect(table.judge(question(0), AT(3_251)).rule).toBeUndefined();
@@ -109,8 +141,40 @@ describe('the barrier', () => {
 
   it('forgets the rows of an epoch that is over', () => {
     const table = tableOf();
-    table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement: undefined }], AT(0));
-    table.observe('ep_2', [], AT(10));
-    expect(table.rows()).toEqual([]);
+    table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement: undefined }], READ(AT(0)));
+    table.observe('ep_2', [], READ(AT(10)));
+    expect(table.row('inc_a')).toBeUndefined();
+    expect(table.quietSince('inc_a')).toEqual(AT(10));
+  });
+
+  it('lets go of who left, or was forgotten, once its last lease is surely over, and not of who is only missing', () => {
+    const members = new Members();
+    for (const line of [joinedLine('inc_a', KEY), joinedLine('inc_b', OTHER), joinedLine('inc_c', OTHER)])
+      members.apply(line);
+    const table = new LeaseTable(TERM, members);
+    const row = (incarnation: string) => ({ incarnation, renewals: 1, acknowledgement: undefined });
+    table.observe('ep_1', [row('inc_a'), row('inc_b'), row('inc_c')], READ(AT(0)));
+    members.apply(joinedLine('inc_a', KEY, 'left'));
+    members.apply(joinedLine('inc_b', OTHER, 'forgotten'));
+    table.observe('ep_1', [], READ(AT(3_051)));
+    expect(['inc_a', 'inc_b', 'inc_c'].filter((one) => table.row(one) !== undefined)).toHaveLength(3);
+    table.observe('ep_1', [], READ(AT(3_052)));
+    expect(table.row('inc_a')).toBeUndefined();
+    expect(table.row('inc_b')).toBeUndefined();
+    expect(table.judge(question(0), AT(3_053)).standings.map(({ incarnation }) => incarnation)).toEqual([
+      'inc_c',
+    ]);
+  });
+
+  it('knows when it first heard an acknowledgement, and up to when it had not', () => {
+    const table = tableOf();
+    const row = (acknowledgement: string) => ({ incarnation: 'inc_a', renewals: 1, acknowledgement });
+    table.observe('ep_1', [row(acknowledged('inc_a'))], READ(AT(0)));
+    expect(table.row('inc_a')?.heard).toBeUndefined();
+    table.observe('ep_1', [row(acknowledged('inc_a'))], READ(AT(500)));
+    table.observe('ep_1', [row(acknowledged('inc_a', { position: '5-4' }))], READ(AT(1_000)));
+    table.observe('ep_1', [row(acknowledged('inc_a', { position: '5-4' }))], READ(AT(1_500)));
+    expect(table.row('inc_a')?.heard).toEqual({ after: AT(500), at: AT(1_000) });
+    expect(table.readAt).toEqual(AT(1_500));
   });
 });

@@ -1,8 +1,10 @@
 /** What may be seen while a page is being applied: requests are answered between any two of its pieces. */
 import { describe, expect, it } from 'vitest';
 import type { Target } from '../../src/feed/entry.ts';
+import { CHAIN_START, nextChain } from '../../src/feed/entry.ts';
 import { comparePositions, parsePosition } from '../../src/feed/position.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
+import { epoch } from '../support/feed-entries.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { ISSUER, LEASE_MS, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { startSettled as start } from '../support/replicas.ts';
@@ -66,6 +68,26 @@ describe('an entry that is applied in slices', () => {
     const line = { position: { epoch: 1, sequence: 9 }, chain: '0'.repeat(40), sealed };
     await expect(replica.follower.apply([line])).rejects.toMatchObject({ code: 'PROOF_INVALID' });
     expect(replica.view.size).toBe(0);
+    // Nothing was begun, so nothing is torn: what is ours is applied afterwards.
+    await replica.revoker.revoke(orderOf({ targets: bulk(1), wait: 'durable' }));
+    await settle();
+    expect(replica.view.size).toBe(1);
+    expect(replica.lease.isFresh(replica.clock.now())).toBe(true);
+  });
+
+  it('stops before an epoch that nobody with the log key has opened', async () => {
+    const replica = await start();
+    await settle();
+    const { position } = replica.cursor;
+    const sealed = epoch('ep_forged', replica.server.runId);
+    const line = {
+      position: { epoch: position.epoch + 1, sequence: 1 },
+      chain: nextChain(CHAIN_START, sealed.text),
+      sealed,
+    };
+    await expect(replica.follower.apply([line])).rejects.toMatchObject({ code: 'PROOF_INVALID' });
+    expect(replica.cursor.position).toEqual(position);
+    expect(replica.log.at(-1)).toMatchObject({ level: 'error', kind: 'epoch' });
   });
 });
 

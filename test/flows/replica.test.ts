@@ -48,6 +48,24 @@ describe('joining', () => {
     await expect(replica.replica.openEpoch('new-fleet')).rejects.toMatchObject({ code: 'ALREADY_OPEN' });
   });
 
+  it('is said to wait for a store in the words of the store, and to be weaker in its own', async () => {
+    const replica = make();
+    replica.store.roster = () =>
+      Promise.reject(new WritError('STORE_UNREACHABLE', 'ask for `writ store init`'));
+    await replica.start();
+    const store = (facts = {}) => {
+      const checks = replica.replica.readiness({ ...outside, ...facts });
+      return checks.find(({ name }) => name === 'store')?.detail;
+    };
+    expect(store()).toBe('starting; ask for `writ store init`');
+    expect(replica.log.map(({ detail }) => detail)).toContain('ask for `writ store init`');
+    const server = await make().start();
+    server.store.renew = () => Promise.reject(new WritError('STORE_UNREACHABLE', 'away'));
+    await pass(server.clock, 600);
+    const said = server.replica.readiness({ ...outside, weakenedByStore: ['no fsync'] });
+    expect(said.find(({ name }) => name === 'store')?.detail).toBe('unreachable; away; no fsync');
+  });
+
   it('finds by itself the epoch that another replica opened', async () => {
     const clock = new FakeClock();
     const server = new MemoryFeedServer();
@@ -114,6 +132,7 @@ describe('joining', () => {
       level: 'error',
       sentence: 'the feed could not be joined',
       code: 'INTERNAL',
+      detail: 'something unforeseen happened',
     });
   });
 });
@@ -154,6 +173,7 @@ describe('a renewal', () => {
 
   it('adopts no lease before what it brought is on disk', async () => {
     const replica = await make().start();
+    await settle();
     const disk = Promise.withResolvers<void>();
     replica.ledger.onKeep = () => disk.promise;
     const before = replica.lease.freshForMs(replica.clock.now());
@@ -221,7 +241,7 @@ describe('a renewal', () => {
     const replica = await make().start();
     replica.store.renew = () => Promise.resolve({ kind: 'stale', reason: 'cloned' });
     await pass(replica.clock, 600);
-    expect(replica.renewer.state).toBe('stale');
+    expect(replica.renewer.state).toBe('cloned');
     expect(replica.lease.isFresh(replica.clock.now())).toBe(false);
   });
 

@@ -518,6 +518,23 @@ describe('a snapshot that is not to be believed', () => {
           by,
         ),
     ],
+    [
+      'of no epoch',
+      /of no epoch/,
+      (one, by) =>
+        signed(
+          withHeader(one, { opening: by.appender.seal({ id: 'm', kind: 'mark', endedBeforeS: 1 }).text }),
+          by,
+        ),
+    ],
+    [
+      'of an epoch that a stranger has opened',
+      /nobody of this fleet has opened/,
+      (one, by) => {
+        const { opening } = headerOf(one);
+        return signed(withHeader(one, { opening: opening.replace(/"runId":"[^"]*"/, '"runId":"x"') }), by);
+      },
+    ],
     ['with no chunks', /header/, (one, by) => signed({ ...one, chunks: [] }, by)],
     [
       'with a frontier in another spelling',
@@ -577,8 +594,11 @@ describe('a snapshot that is not to be believed', () => {
   });
 });
 
+function headerOf({ chunks: [first = Buffer.of()] }: Snapshot): { readonly opening: string } {
+  return JSON.parse(Buffer.from(first).toString('utf8', 1)) as { opening: string };
+}
+
 function withHeader(snapshot: Snapshot, over: Record<string, unknown>): Snapshot {
-  const header = JSON.parse(Buffer.from(snapshot.chunks[0] ?? []).toString('utf8', 1)) as object;
-  const first = Buffer.from(`\0${JSON.stringify({ ...header, ...over })}`);
+  const first = Buffer.from(`\0${JSON.stringify({ ...headerOf(snapshot), ...over })}`);
   return { ...snapshot, chunks: [first, ...snapshot.chunks.slice(1)] };
 }

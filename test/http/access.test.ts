@@ -78,6 +78,7 @@ describe('an OAuth caller', () => {
     const epoch = { rule: 'new-fleet' };
     expect((await writ.control('/v1/epoch', { token, body: epoch })).status).toBe(403);
     expect((await writ.control('/v1/dev/tokens', { token, body: { sub: 'x' } })).status).toBe(403);
+    expect((await writ.control('/v1/replicas/gw-1/forget', { token, body: {} })).status).toBe(403);
   });
 
   it('that is refused appends nothing', async () => {

@@ -714,11 +714,32 @@ describe('what the control plane shows', () => {
         incarnation: like(/^inc_/),
         self: true,
         state: 'live',
+        joinedAt: INSTANT,
         position: POSITION,
         lag: 0,
         freshForMs: FRESH,
+        sessionsUnconfirmed: 1,
       },
     ]);
+  });
+
+  it('forgets no replica that holds a lease, nor one that is not there', async () => {
+    const forget = (name: string, body: object) => writ.control(`/v1/replicas/${name}/forget`, { body });
+    const self = await forget('gw-1', { reason: 'scrapped' });
+    expect(self.status).toBe(409);
+    expect(self.body).toMatchObject({
+      code: 'STILL_LEASED',
+      detail: like(/^inc_\S+: it is the one that was asked$/),
+    });
+    expect((await forget('gw-2', {})).body).toMatchObject({ code: 'NOT_FOUND' });
+    for (const [body, field] of [
+      [{ reason: '' }, 'reason'],
+      [{ reason: 'x'.repeat(1_025) }, 'reason'],
+      [{ force: true }, 'force'],
+    ] as const) {
+      const reply = await forget('gw-2', body);
+      expect([reply.status, reply.body['field']]).toEqual([400, field]);
+    }
   });
 
   it('serves a receipt as text that names its revocation', async () => {

@@ -128,6 +128,14 @@ const POSTS: readonly RouteCase[] = [
   {
     listener: 'control',
     method: 'POST',
+    path: '/v1/replicas/nobody/forget',
+    allow: 'POST',
+    bodyBytesMax: KIB * KIB,
+    good: () => ({ reason: 'scrapped' }),
+  },
+  {
+    listener: 'control',
+    method: 'POST',
     path: '/v1/dev/tokens',
     allow: 'POST',
     bodyBytesMax: KIB * KIB,

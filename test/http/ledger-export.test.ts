@@ -5,7 +5,6 @@ import { verifyLedger } from '../../src/evidence/ledger-export.ts';
 import { noteKeyOf } from '../../src/evidence/note.ts';
 import type { Target } from '../../src/feed/entry.ts';
 import { renderPosition } from '../../src/feed/position.ts';
-import type { InspectionPorts } from '../../src/http/inspection.ts';
 import { Inspection } from '../../src/http/inspection.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { ISSUER, TestReplica, orderOf } from '../support/replica-harness.ts';
@@ -46,7 +45,7 @@ async function exported(replica: TestReplica, from: string): Promise<string[]> {
     },
     end: (chunk: string) => (text += chunk),
   } as unknown as ServerResponse;
-  await new Inspection(replica as unknown as InspectionPorts).streamLedger(new Map([['from', from]]), res);
+  await new Inspection(replica).streamLedger(new Map([['from', from]]), res);
   return text.trimEnd().split('\n');
 }
 

@@ -81,6 +81,7 @@ describe('a canary', () => {
         { ...registration(token), selfEnds: true, subject: { type: 'service', id: 'billing' } },
       ],
       ['control', '/v1/epoch', { rule: 'accept-amnesia', reason: 'because' }],
+      ['control', '/v1/replicas/nobody/forget', { reason: 'because' }],
       [
         'control',
         '/v1/revocations',

@@ -5,7 +5,6 @@ import type { Reason } from '../../src/decision/decision.ts';
 import { REASONS } from '../../src/decision/decision.ts';
 import { Cursor } from '../../src/feed/cursor.ts';
 import type { FeedLine } from '../../src/feed/entry.ts';
-import { Members } from '../../src/feed/members.ts';
 import type { Position } from '../../src/feed/position.ts';
 import { renderPosition } from '../../src/feed/position.ts';
 import type { AuthorisePorts } from '../../src/flows/authorise.ts';
@@ -227,60 +226,5 @@ describe('the ledger', () => {
     gone.resolve(undefined);
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(reads).toBe(2);
-  });
-});
-
-describe('the list of replicas', () => {
-  it('has those that joined or were seen, and says who is live, fenced or gone and how far behind', () => {
-    const fixture = new FleetFixture();
-    const members = new Members();
-    const cursor = new Cursor();
-    for (const line of fixture.lines) {
-      cursor.advance(line);
-      members.apply(line);
-    }
-    const [self, other] = members.list();
-    const { epoch, sequence } = cursor.position;
-    const row = (incarnation: string | undefined, position: string, sinceMs: number) => ({
-      incarnation,
-      acknowledgement: { position },
-      since: { wallMs: 0, monoMs: sinceMs },
-    });
-    const replicasOf = (rows: readonly unknown[]): unknown => {
-      const inspection = new Inspection({
-        members,
-        cursor,
-        table: { rows: () => rows },
-        identity: { incarnation: self?.incarnation },
-        lease: { isFresh: () => false, freshForMs: () => 0 },
-        leaseMs: 3_000,
-        clock: { now: () => ({ wallMs: 0, monoMs: 10_000 }) },
-      } as unknown as InspectionPorts);
-      return (inspection.replicas().body as { replicas: unknown }).replicas;
-    };
-    const own = {
-      replica: self?.replica,
-      incarnation: self?.incarnation,
-      self: true,
-      state: 'fenced',
-      position: renderPosition(cursor.position),
-      lag: 0,
-      freshForMs: 0,
-    };
-    const another = { replica: other?.replica, incarnation: other?.incarnation, self: false };
-    const live = row(other?.incarnation, `${epoch}-${sequence - 1}`, 9_000);
-    const near = { state: 'live', position: `${epoch}-${sequence - 1}`, lag: 1 };
-    expect(replicasOf([live])).toEqual([own, { ...another, ...near }]);
-    // One that is still in an earlier epoch lacks all of this one.
-    const late = row(other?.incarnation, `${epoch - 1}-7`, 1_000);
-    expect(replicasOf([late])).toEqual([
-      own,
-      { ...another, state: 'fenced', position: `${epoch - 1}-7`, lag: sequence },
-    ]);
-    expect(replicasOf([{ ...live, acknowledgement: undefined }])).toEqual([
-      own,
-      { ...another, state: 'live' },
-    ]);
-    expect(replicasOf([])).toEqual([own, { ...another, state: 'fenced' }]);
   });
 });

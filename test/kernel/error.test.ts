@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ERROR_CODES, isWritError, WritError } from '../../src/kernel/error.ts';
+import { ERROR_CODES, explanationOf, isWritError, WritError } from '../../src/kernel/error.ts';
 
 describe('WritError', () => {
   it('carries code, message, cause, field and the time to retry', () => {
@@ -15,6 +15,13 @@ describe('WritError', () => {
     expect('cause' in error).toBe(false);
     expect(error.field).toBeUndefined();
     expect(error.retryAfterS).toBeUndefined();
+  });
+});
+
+describe('explanationOf', () => {
+  it("is an error's own words where it is ours, and nothing of any other", () => {
+    expect(explanationOf(new WritError('FENCED', 'no lease'))).toBe('no lease');
+    expect(explanationOf(new Error('secret'))).toBe('something unforeseen happened');
   });
 });
 

@@ -468,7 +468,7 @@ const APPLYING: readonly Removal[] = [
   {
     name: 'what does not continue the history is indexed before that is noticed',
     file: 'src/flows/follow.ts',
-    find: '    cursor.check(line);\n',
+    find: '    await pace.run(cursor.checking(lines));\n',
     replace: '',
     test: follow('of which nothing is ours leaves nothing in the index'),
   },
@@ -1278,9 +1278,108 @@ const GROWTH: readonly Removal[] = [
   {
     name: 'an epoch is followed by whoever lacks what came before it',
     file: 'src/feed/cursor.ts',
-    find: 'if (opened !== undefined && !this.#hasAllBefore(opened))',
-    replace: 'if (opened !== undefined && !this.#hasAllBefore(opened) && this.#chain === "")',
-    test: test('feed/cursor', 'takes an epoch that goes on where it is'),
+    find: 'if (base === undefined) return true;',
+    replace: 'if (base === undefined || at.opening === undefined) return true;',
+    test: test('feed/cursor', 'does not follow an epoch that goes on from one'),
+  },
+  {
+    name: 'a snapshot is loaded whose epoch a stranger has opened',
+    file: 'src/flows/load.ts',
+    find: 'entry: opening }, identity.logKey.public))',
+    replace: 'entry: opening }, signer))',
+    test: grows('is refused when it is of an epoch that a stranger has opened'),
+  },
+];
+
+/** What keeps `enforced` true where another Redis may take over. */
+const FAILOVER: readonly Removal[] = [
+  {
+    name: 'a master that was replaced is not waited for',
+    file: 'src/feed/lease.ts',
+    find: ' + (term.splitMs ?? 0)',
+    replace: '',
+    test: test('flows/barrier', 'waits longer, by every rule'),
+  },
+  {
+    name: 'a master may go on with a minority of the servers',
+    file: 'src/edges/redis/server-facts.ts',
+    find: 'Math.ceil(replicas / 2)',
+    replace: '1',
+    test: test('edges/redis/failover', 'must lose its writes'),
+  },
+  {
+    name: 'a master that may not write is read from',
+    file: 'src/edges/redis/functions.lua',
+    find: "redis.register_function('writ1_roster', roster)",
+    replace:
+      "redis.register_function{ function_name = 'writ1_roster', callback = roster, flags = { 'no-writes' } }",
+    test: test('edges/redis/failover', 'is read nothing out of'),
+  },
+  {
+    name: 'a server is judged once, whatever takes its place',
+    file: 'src/edges/redis/redis-feed-store.ts',
+    find: '    if (lifetime !== this.#judged) await this.#examineAgain(lifetime);\n',
+    replace: '',
+    test: test('edges/redis/failover', 'is judged again'),
+  },
+  {
+    name: 'functions of another build are called',
+    file: 'src/edges/redis/functions.ts',
+    find: "=== text ? 'equal' : 'other'",
+    replace: "=== text ? 'equal' : 'equal'",
+    test: test('edges/redis/server-facts', 'with the functions of another build'),
+  },
+];
+
+const FORGETTING: readonly Removal[] = [
+  {
+    name: 'forgets in the store who has renewed since it was looked at',
+    file: 'src/feed/lease-table.ts',
+    find: ' || renewed !== renewals) return false;',
+    replace: ') return false;',
+    test: test('contract/memory-feed-store', 'leaves who has renewed meanwhile its lease'),
+  },
+  {
+    name: 'grants a lease to who was forgotten, until the entry is written',
+    file: 'src/feed/lease-table.ts',
+    find: '    this.#isGone.set(incarnation, true);\n    return true;',
+    replace: '    return true;',
+    test: test('feed/lease-table', 'is given nothing from the moment on in which it is retired'),
+  },
+  {
+    name: 'counts silence that it could not have heard through',
+    file: 'src/flows/forget.ts',
+    find: '    if (!this.#isListening(now)) this.#silent = new Map();\n',
+    replace: '',
+    test: test('flows/forget', 'silence that nobody could hear does not count'),
+  },
+  {
+    name: 'forgets on a word who may hold a lease',
+    file: 'src/flows/forget.ts',
+    find: '    if (leftMs > 0) return `its lease may be good for ${Math.ceil(leftMs)} ms yet`;\n',
+    replace: '',
+    test: test('flows/forget', 'forgets at once whose lease is surely over'),
+  },
+  {
+    name: 'forgets without a lease of its own',
+    file: 'src/flows/forget.ts',
+    find: 'if (!lease.isFresh(clock.now()))',
+    replace: 'if (clock === undefined)',
+    test: test('flows/forget', 'asks one that has a lease'),
+  },
+  {
+    name: 'calls others fenced by readings that are old',
+    file: 'src/flows/survey.ts',
+    find: ' || now.monoMs - readAt.monoMs > term.leaseMs / 2)',
+    replace: ')',
+    test: test('flows/survey', 'is unknown to who has no reading of its own'),
+  },
+  {
+    name: 'reckons for ever with who was forgotten',
+    file: 'src/flows/barrier.ts',
+    find: "if (state === 'left' || state === 'forgotten') this.#rows.delete(incarnation);",
+    replace: 'if (state === undefined) return;',
+    test: test('flows/barrier', 'lets go of who left, or was forgotten'),
   },
 ];
 
@@ -1300,6 +1399,7 @@ export const REMOVALS: readonly Removal[] = [
   ...SESSIONS,
   ...FACTS,
   ...GROWTH,
+  ...FORGETTING,
   {
     name: 'shows what the configuration file took from the environment',
     file: 'src/config/shown.ts',
@@ -1315,4 +1415,5 @@ export const REMOVALS: readonly Removal[] = [
     test: test('config/shown', 'shows no query of a URL'),
   },
   ...POLICIES,
+  ...FAILOVER,
 ];

@@ -49,5 +49,6 @@ process.exit(
       readFiles: () => Promise.reject(new Error('this entry serves only')),
       print: () => undefined,
     },
+    store: { init: () => Promise.reject(new Error('this entry serves only')) },
   }),
 );

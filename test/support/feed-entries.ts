@@ -72,15 +72,8 @@ export function replica(
   return sealEntry({ v: 1, id, at: AT, by: incarnation, ...facts, ...follows }, LOG_KEY);
 }
 
-export function epoch(
-  epochId: string,
-  runId: string,
-  options: Partial<Pick<EpochEntry, 'rule' | 'base'>> = {},
-): SealedEntry {
-  const { rule = 'bootstrap', base } = options;
-  const goesOn = base === undefined ? {} : { base };
-  return sealEntry(
-    { v: 1, id: `ent_${epochId}`, at: AT, by: 'inc_a', kind: 'epoch', epochId, runId, rule, ...goesOn },
-    LOG_KEY,
-  );
+export function epoch(epochId: string, runId: string, base?: EpochEntry['base']): SealedEntry {
+  const facts = { kind: 'epoch', epochId, runId, rule: 'bootstrap' } as const;
+  const said = base === undefined ? {} : { base };
+  return sealEntry({ v: 1, id: `ent_${epochId}`, at: AT, by: 'inc_a', ...facts, ...said }, LOG_KEY);
 }

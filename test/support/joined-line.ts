@@ -6,7 +6,8 @@ import type { SigningKey } from '../../src/kernel/key.ts';
 export function joinedLine(
   incarnation: string,
   key: SigningKey,
-  event: 'joined' | 'left' = 'joined',
+  event: 'joined' | 'left' | 'forgotten' = 'joined',
+  replica = 'a',
 ): FeedLine {
   const facts = {
     v: 1,
@@ -15,6 +16,6 @@ export function joinedLine(
     at: '2027-01-15T08:00:00.000Z',
     by: incarnation,
   } as const;
-  const sealed = sealEntry({ ...facts, event, replica: 'a', incarnation, key: key.public.x }, key);
+  const sealed = sealEntry({ ...facts, event, replica, incarnation, key: key.public.x }, key);
   return { position: { epoch: 5, sequence: 2 }, chain: nextChain(CHAIN_START, sealed.text), sealed };
 }

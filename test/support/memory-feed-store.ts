@@ -4,11 +4,13 @@
  * no timers and no randomness of its own: a run is repeated by repeating its fates.
  */
 import type { FeedLine, SealedEntry } from '../../src/feed/entry.ts';
-import { CHAIN_START, nextChain } from '../../src/feed/entry.ts';
+import { CHAIN_START, forgottenIn, nextChain } from '../../src/feed/entry.ts';
 import type {
   AppendReply,
   EpochReport,
   FeedStore,
+  ForgetReply,
+  ForgetRequest,
   OpenEpochReply,
   OpenEpochRequest,
   RenewReply,
@@ -46,6 +48,7 @@ export type Command =
   | 'open'
   | 'renew'
   | 'append'
+  | 'forget'
   | 'roster'
   | 'report'
   | 'restore'
@@ -67,6 +70,8 @@ export class MemoryFeedServer {
   readonly #wakers = new Set<() => void>();
   #runs = 0;
   #runId = '';
+  /** In this run. */
+  #openings = 0;
   #lines: FeedLine[] = [];
   #newestEpochId: string | undefined;
   #isOpen = false;
@@ -86,8 +91,13 @@ export class MemoryFeedServer {
     this.#begin();
   }
 
+  /** What the open epoch is bound to, or else the next one. */
   get runId(): string {
-    return this.#runId;
+    return this.#isOpen ? `${this.#runId}.${this.#openings - 1}` : this.nextRunId;
+  }
+
+  get nextRunId(): string {
+    return `${this.#runId}.${this.#openings}`;
   }
 
   get lines(): readonly FeedLine[] {
@@ -121,6 +131,19 @@ export class MemoryFeedServer {
     else this.#load(kept);
   }
 
+  /** A hostile client shows an earlier moment, with the epoch of then open, in this very run and to everyone from now on. */
+  rollBack(keepLines: number): void {
+    this.#load(this.#lines.slice(0, keepLines));
+    this.pretend();
+  }
+
+  /** A hostile client says that what is there is open, in this run. */
+  pretend(): void {
+    this.#leases = new LeaseTable();
+    for (const line of this.#lines) this.#leases.note(line);
+    this.#isOpen = true;
+  }
+
   /** A lost disk: it begins again, with nothing. */
   forget(): void {
     this.#begin();
@@ -141,17 +164,15 @@ export class MemoryFeedServer {
   /** A hostile client has written over the newest lines; the epoch that was open is closed. */
   damage(): void {
     const [first] = this.#lines;
-    const { runId } = this;
     if (first === undefined) return;
     this.#isOpen = false;
     this.#load([{ ...first, chain: 'd'.repeat(40) }]);
-    this.#runId = runId;
     this.#wakeAll();
   }
 
   facts(): StoreFacts {
     const { exclusive = false, durability = 'durable' } = this.#options;
-    return { runId: this.#runId, exclusive, durability };
+    return { runId: this.nextRunId, exclusive, durability };
   }
 
   renew(request: RenewRequest): RenewReply {
@@ -159,13 +180,15 @@ export class MemoryFeedServer {
     const newer = this.#lines.filter((line) => comparePositions(line.position, position) > 0);
     const lines = newer.slice(0, limit);
     const isLast = lines.length === newer.length;
-    return this.#leases.renew(request, {
-      cursorChain: this.#chainAt(position),
-      lines,
-      isLast,
+    const cursorChain = this.#chainAt(position);
+    const reply = this.#leases.renew(request, {
+      ...{ cursorChain, lines, isLast },
       head: this.head,
       isTrimmed: comparePositions(position, this.#floor) < 0,
+      runId: this.runId,
     });
+    this.#isOpen = this.#leases.openEpochId !== undefined;
+    return reply;
   }
 
   append(epochId: string, sealed: SealedEntry): AppendReply {
@@ -179,25 +202,35 @@ export class MemoryFeedServer {
     const line =
       known ?? this.#put(sealed, { epoch, sequence: sequence + 1 }, this.#lines.at(-1)?.chain ?? CHAIN_START);
     const { position, chain } = line;
-    return { position, chain, epochId, runId: this.#runId, duplicate: known !== undefined };
+    return { position, chain, epochId, runId: this.runId, duplicate: known !== undefined };
+  }
+
+  forgetReplica({ epochId, renewals, sealed }: ForgetRequest): ForgetReply {
+    const incarnation = forgottenIn(sealed);
+    if (!this.#isOpen || epochId !== this.#newestEpochId)
+      throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
+    if (!this.#leases.retire(incarnation, renewals)) return { kind: 'lost' };
+    const { position, chain } = this.append(epochId, sealed);
+    return { kind: 'forgotten', position, chain };
   }
 
   openEpoch({ closedEpochId, runId, epochS, sealed, restored }: OpenEpochRequest): OpenEpochReply {
     const { entry } = sealed;
     if (entry.kind !== 'epoch' || entry.runId !== runId || entry.epochId === closedEpochId)
       throw new WritError('INTERNAL', 'that entry opens no epoch of this run');
-    if (closedEpochId !== this.#newestEpochId || runId !== this.#runId) return { kind: 'lost' };
+    if (closedEpochId !== this.#newestEpochId || runId !== this.nextRunId) return { kind: 'lost' };
     if (restored !== undefined && !this.#adopt(restored)) return { kind: 'lost' };
     this.#newestEpochId = entry.epochId;
     this.#isOpen = true;
+    this.#openings += 1;
     this.#reports.clear();
     const epoch = Math.max(epochS, this.head.epoch + 1);
     const { position, chain } = this.#put(sealed, { epoch, sequence: 1 }, CHAIN_START);
     return { kind: 'opened', position, chain };
   }
 
-  restore({ runId, closedEpochId, copy, lines, begins }: RestoreRequest): RestoreReply {
-    if (this.#isOpen || runId !== this.#runId || closedEpochId !== this.#newestEpochId)
+  restore({ runId, closedEpochId, copy, lines, begins, after, limit }: RestoreRequest): RestoreReply {
+    if (this.#isOpen || runId !== this.runId || closedEpochId !== this.#newestEpochId)
       return { kind: 'lost' };
     const newest = [...this.#copies.keys()].at(-1);
     const another = `copy-${this.#copies.size + 1}`;
@@ -225,6 +258,7 @@ export class MemoryFeedServer {
         position: last?.position ?? ORIGIN,
         chain: last?.chain ?? CHAIN_START,
       },
+      newer: whole.filter(({ position }) => comparePositions(position, after) > 0).slice(0, limit),
     };
   }
 
@@ -233,7 +267,8 @@ export class MemoryFeedServer {
     return {
       epochId: this.#isOpen ? newest : undefined,
       closedEpochId: this.#isOpen ? undefined : newest,
-      runId: this.#runId,
+      runId: this.runId,
+      nextRunId: this.nextRunId,
       head: this.head,
       rows: this.#leases.rows(),
       line: at === undefined ? undefined : this.#lineAt(at),
@@ -241,7 +276,7 @@ export class MemoryFeedServer {
   }
 
   report(report: EpochReport): readonly EpochReport[] {
-    return this.#reports.keep(report, this.#runId);
+    return this.#reports.keep(report, this.runId);
   }
 
   readSnapshot(): Snapshot | undefined {
@@ -286,7 +321,7 @@ export class MemoryFeedServer {
     const last = lines.at(-1);
     const isThat =
       comparePositions(last?.position ?? ORIGIN, position) === 0 && (last?.chain ?? CHAIN_START) === chain;
-    if (this.#isOpen || !isThat) return false;
+    if (!isThat || (this.#isOpen && copy !== 'current')) return false;
     if (copy !== 'current') this.#load(lines, this.#begins.get(copy));
     this.#copies.clear();
     this.#begins.clear();
@@ -296,6 +331,7 @@ export class MemoryFeedServer {
   #begin(): void {
     this.#runs += 1;
     this.#runId = `${this.#options.name ?? 'run'}-${this.#runs}`;
+    this.#openings = 0;
     this.#isOpen = false;
     this.#reports.clear();
     this.#wakeAll();
@@ -362,6 +398,10 @@ export class MemoryFeedStore implements FeedStore {
 
   append(epochId: string, sealed: SealedEntry): Promise<AppendReply> {
     return this.#send('append', () => this.#server.append(epochId, sealed));
+  }
+
+  forget(request: ForgetRequest): Promise<ForgetReply> {
+    return this.#send('forget', () => this.#server.forgetReplica(request));
   }
 
   roster(at?: Position): Promise<Roster> {
@@ -465,6 +505,6 @@ function attempt(run: () => unknown): void {
 }
 
 function lostError(command: Command): WritError {
-  const isWrite = command === 'append' || command === 'openEpoch';
+  const isWrite = ['append', 'forget', 'openEpoch'].includes(command);
   return new WritError(isWrite ? 'APPEND_UNCERTAIN' : 'STORE_UNREACHABLE', `${command} was not answered`);
 }

@@ -17,6 +17,7 @@ export const PEERS = {
   openssl: { from: 'apt', package: 'openssl' },
   strace: { from: 'apt', package: 'strace' },
   'redis-server': { from: 'apt', package: 'redis-server' },
+  'redis-sentinel': { from: 'apt', package: 'redis-sentinel' },
   wrk: { from: 'apt', package: 'wrk' },
   h2load: { from: 'apt', package: 'nghttp2-client' },
 } as const satisfies Record<string, PeerSource>;

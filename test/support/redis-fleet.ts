@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { HoldingProxy } from './holding-proxy.ts';
+import type { RedisServerOptions } from './redis-server.ts';
 import { RedisServer } from './redis-server.ts';
 import { keyFor, mintToken } from './tokens.ts';
 import type { WritProcess } from './writ-process.ts';
@@ -14,7 +15,9 @@ const ISSUER = 'https://idp.example';
 export interface FleetOptions {
   readonly lease?: string;
   readonly bootstrap?: boolean;
-  readonly redisArgs?: readonly string[];
+  readonly redis?: { readonly args?: readonly string[] } & RedisServerOptions;
+  /** A server that is there already, in place of one of its own; whoever brought it removes it. */
+  readonly server?: RedisServer;
 }
 
 export interface FleetToken {
@@ -40,7 +43,8 @@ export class RedisFleet {
     const dir = await mkdtemp(join(tmpdir(), 'writ-fleet-'));
     await writeFile(join(dir, 'fleet.key'), `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600 });
     await writeFile(join(dir, 'keys.json'), JSON.stringify({ keys: [keyFor('ES256').jwk] }));
-    return new RedisFleet(await RedisServer.start(options.redisArgs), dir, options);
+    const redis = options.server ?? (await RedisServer.start(options.redis?.args, options.redis));
+    return new RedisFleet(redis, dir, options);
   }
 
   /** Starts a replica; the same name again goes on with its data directory. */
@@ -90,7 +94,7 @@ export class RedisFleet {
   async remove(): Promise<void> {
     for (const writ of this.#running) await writ.kill('SIGKILL');
     for (const proxy of this.#proxies) proxy.close();
-    await this.redis.remove();
+    if (this.#options.server === undefined) await this.redis.remove();
     await rm(this.#dir, { recursive: true, force: true });
   }
 }

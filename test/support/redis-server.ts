@@ -14,22 +14,30 @@ interface Auth {
   readonly password?: string;
 }
 
+export interface RedisServerOptions {
+  /** Whom `ask` asks as. */
+  readonly auth?: Auth;
+  /** A configuration file, in place of the settings that tests have otherwise; only its places are overridden. */
+  readonly conf?: string;
+}
+
 export class RedisServer {
   readonly dir: string;
   readonly #args: readonly string[];
   readonly #auth: Auth;
+  readonly #conf: string | undefined;
   #child: ChildProcess | undefined;
 
-  private constructor(dir: string, args: readonly string[], auth: Auth) {
+  private constructor(dir: string, args: readonly string[], { auth = {}, conf }: RedisServerOptions) {
     this.dir = dir;
     this.#args = args;
     this.#auth = auth;
+    this.#conf = conf;
   }
 
-  /** `auth`: whom `ask` asks as. */
-  static async start(args: readonly string[] = [], auth: Auth = {}): Promise<RedisServer> {
+  static async start(args: readonly string[] = [], options: RedisServerOptions = {}): Promise<RedisServer> {
     const dir = await mkdtemp(join(tmpdir(), 'writ-redis-'));
-    const server = new RedisServer(dir, args, auth);
+    const server = new RedisServer(dir, args, options);
     await server.begin();
     return server;
   }
@@ -40,9 +48,10 @@ export class RedisServer {
 
   /** Starts it on the disk it has. */
   async begin(): Promise<void> {
-    const fixed = ['--port', '0', '--unixsocket', this.socket, '--dir', this.dir, '--save', ''];
+    const places = ['--port', '0', '--unixsocket', this.socket, '--dir', this.dir];
     const durable = ['--appendonly', 'yes', '--appendfsync', 'always', '--maxmemory-policy', 'noeviction'];
-    this.#child = spawn(peerPath('redis-server'), [...fixed, ...durable, ...this.#args], { stdio: 'ignore' });
+    const args = this.#conf === undefined ? [...places, '--save', '', ...durable] : [this.#conf, ...places];
+    this.#child = spawn(peerPath('redis-server'), [...args, ...this.#args], { stdio: 'ignore' });
     await this.ask(async (redis) => {
       while (!(await redis.info('persistence')).includes('loading:0')) await wait(5);
     });

@@ -34,6 +34,7 @@ import { Expirer } from '../../src/flows/expire.ts';
 import { Fold } from '../../src/flows/fold.ts';
 import { Follower } from '../../src/flows/follow.ts';
 import type { Identity } from '../../src/flows/identity.ts';
+import { Forgetter } from '../../src/flows/forget.ts';
 import { Granter } from '../../src/flows/grant.ts';
 import { Joiner } from '../../src/flows/join.ts';
 import { SessionKeeper } from '../../src/flows/keep-session.ts';
@@ -49,7 +50,10 @@ import { Reopener } from '../../src/flows/reopen.ts';
 import type { RevocationOrder } from '../../src/flows/revoke.ts';
 import { Revoker } from '../../src/flows/revoke.ts';
 import { Snapshotter } from '../../src/flows/snapshot.ts';
+import { Surveyor } from '../../src/flows/survey.ts';
 import { Tree } from '../../src/flows/tree.ts';
+import type { HeldEpoch } from '../../src/flows/vouch.ts';
+import { Vouching } from '../../src/flows/vouch.ts';
 import { sha256 } from '../../src/kernel/digest.ts';
 import type { JsonObject } from '../../src/kernel/json.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
@@ -74,8 +78,18 @@ function countingRandom(seed: string): Random {
   return { bytes: (size) => sha256(`${seed} ${count++}`).subarray(0, size) };
 }
 
+class MemoryHeldEpoch implements HeldEpoch {
+  epochId: string | undefined;
+  isLeft = false;
+
+  async keep(epochId: string, isLeft: boolean): Promise<void> {
+    Object.assign(this, { epochId, isLeft });
+  }
+}
+
 /** What this replica has on its own disk; `fails` makes it unwritable. */
 export class MemoryLedger implements Ledger {
+  readonly held = new MemoryHeldEpoch();
   readonly lines: FeedLine[] = [];
   #snapshot: Snapshot | undefined;
   fails = false;
@@ -229,6 +243,7 @@ export interface TestReplicaOptions {
   readonly hasMemo?: boolean;
   /** Entries from mark to mark; none: no snapshots. */
   readonly snapshotEvery?: number;
+  readonly rosterForgetMs?: number;
 }
 
 export class TestReplica {
@@ -280,6 +295,7 @@ export class TestReplica {
   readonly snapshots: Snapshotter;
   readonly loader: Loader;
   readonly reopener: Reopener;
+  readonly vouching: Vouching;
   readonly renewer: Renewer;
   readonly checker: Checker;
   readonly reviewer: Reviewer;
@@ -292,6 +308,8 @@ export class TestReplica {
   readonly lifter: Lifter;
   readonly granter: Granter;
   readonly replica: Replica;
+  readonly surveyor: Surveyor;
+  readonly forgetter: Forgetter;
   #reviewing: Promise<unknown> = Promise.resolve();
 
   constructor(options: TestReplicaOptions) {
@@ -372,7 +390,11 @@ export class TestReplica {
       crashPoint,
     });
     const { follower } = this;
-    this.reopener = new Reopener({ ...feed, ledger, members, log });
+    const { held } = ledger;
+    const isOnlyOne = options.server === undefined;
+    this.vouching = new Vouching({ ...feed, members, ledger, held, exclusive: isOnlyOne });
+    const { vouching } = this;
+    this.reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
     const { reopener } = this;
     this.loader = new Loader({ ...feed, ledger, follower, timer: clock, log });
     const { loader } = this;
@@ -385,6 +407,7 @@ export class TestReplica {
       snapshots,
       loader,
       follower,
+      vouching,
       leaseMs: LEASE_MS,
       table,
       tree,
@@ -461,9 +484,16 @@ export class TestReplica {
     this.lifter = new Lifter({ view, appender, publisher, clock });
     const idempotencyHmacKey = new Uint8Array(32);
     this.granter = new Granter({ grants, appender, publisher, random, idempotencyHmacKey, clock });
+    this.surveyor = new Surveyor({ ...feed, members, table, term });
+    const { rosterForgetMs = 600_000 } = options;
+    this.forgetter = new Forgetter({
+      ...feed,
+      ...{ members, table, appender, term, rosterForgetMs, timer: clock, random, log },
+    });
     this.replica = new Replica({
       joiner,
       reopener,
+      vouching,
       renewer,
       appender,
       lease,
@@ -487,6 +517,7 @@ export class TestReplica {
       this.expirer.run(signal),
       this.reevaluator.run(signal),
       this.snapshots.run(signal),
+      this.forgetter.run(signal),
     ]);
     return this;
   }

@@ -69,6 +69,18 @@ export function reasonOf(reply: Reply): unknown {
   return contextOf(reply)['reason'];
 }
 
+/** Why it is not permitted, or `permitted`, as soon as it is: a replica that has just started waits for its first lease. */
+export function untilPermitted(writ: Running, token: string, deadlineMs = 20_000): Promise<unknown> {
+  const ask = async () => reasonOf(await evaluate(writ, token));
+  return eventually(ask, (reason) => reason === 'permitted', deadlineMs);
+}
+
+/** What a receipt states, unverified. */
+export function statementOf(receipt: string): Record<string, unknown> {
+  const payload = /^statement [^.]+\.([^.]+)\./m.exec(receipt)?.[1] ?? '';
+  return JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as Record<string, unknown>;
+}
+
 /** Asks again until the answer is as wanted; what it was last when that does not come in `deadlineMs`. */
 export async function eventually<T>(
   ask: () => Promise<T>,

@@ -39,12 +39,13 @@ export class History {
 
   /** `base`: what comes before the first line, where that is not everything. */
   constructor(base?: SnapshotBase) {
-    this.#head = base ?? EMPTY_HEAD;
-    this.startChain = this.#head.chain;
+    this.#head = EMPTY_HEAD;
     if (base !== undefined) {
-      const { epoch, sequence } = base.position;
-      this.#epochs.push({ epoch, line: 0, before: sequence });
+      const { opening, position, chain } = base;
+      this.#head = { epochId: opening.epochId, position, chain };
+      this.#epochs.push({ epoch: position.epoch, line: 0, before: position.sequence });
     }
+    this.startChain = this.#head.chain;
   }
 
   get head(): Head {

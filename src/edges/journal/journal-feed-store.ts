@@ -5,10 +5,13 @@
  */
 import type { CrashPoint } from '../../feed/crash-point.ts';
 import type { FeedLine, SealedEntry } from '../../feed/entry.ts';
+import { forgottenIn } from '../../feed/entry.ts';
 import type {
   AppendReply,
   EpochReport,
   FeedStore,
+  ForgetReply,
+  ForgetRequest,
   OpenEpochReply,
   OpenEpochRequest,
   RenewReply,
@@ -114,6 +117,18 @@ export class JournalFeedStore implements FeedStore, Ledger {
     });
   }
 
+  async forget({ epochId, renewals, sealed }: ForgetRequest): Promise<ForgetReply> {
+    const incarnation = forgottenIn(sealed);
+    const { leases } = this.#use();
+    return this.#submit<ForgetReply>(sealed, (tip, { resolve, reject }) => {
+      if (tip.head.epochId !== epochId)
+        return () => reject(new WritError('EPOCH_CLOSED', 'that epoch is not the open one'));
+      if (!leases.retire(incarnation, renewals)) return () => resolve({ kind: 'lost' });
+      const { position, chain } = tip.append(sealed);
+      return () => resolve({ kind: 'forgotten', position, chain });
+    });
+  }
+
   async openEpoch(request: OpenEpochRequest): Promise<OpenEpochReply> {
     const { entry } = request.sealed;
     if (entry.kind !== 'epoch' || entry.runId !== request.runId || entry.epochId === request.closedEpochId)
@@ -141,7 +156,7 @@ export class JournalFeedStore implements FeedStore, Ledger {
     const { log, leases, runId } = this.#use();
     const { epochId, position: head } = log.history.head;
     const number = at === undefined ? undefined : log.history.lineAt(at);
-    const reading = { epochId, closedEpochId: undefined, runId, head, rows: leases.rows() };
+    const reading = { epochId, closedEpochId: undefined, runId, nextRunId: runId, head, rows: leases.rows() };
     // The line is the same whenever it is read, so this is one reading although something is awaited in it.
     const line = number === undefined ? undefined : (await this.#page(log, number, 1)).lines[0];
     log.assertIntact();
@@ -225,9 +240,9 @@ export class JournalFeedStore implements FeedStore, Ledger {
  * this still everything, is the journal still ours, the grant. An append that lands while reading is read as well; one
  * that lands later was not answered when the lease was granted.
  */
-async function renew({ log, leases }: Opened, request: RenewRequest): Promise<RenewReply> {
+async function renew({ log, leases, runId }: Opened, request: RenewRequest): Promise<RenewReply> {
   const newer = new NewerLines(log, request.position, request.limit);
   while (newer.isBehind) await newer.readOn();
   log.assertIntact();
-  return leases.renew(request, newer.page);
+  return leases.renew(request, { ...newer.page, runId });
 }

@@ -41,7 +41,7 @@ export class NewerLines {
     this.#isFull = page.isFull;
   }
 
-  get page(): FeedPage {
+  get page(): Omit<FeedPage, 'runId'> {
     const { history } = this.#log;
     return {
       cursorChain: this.#cursorChain,

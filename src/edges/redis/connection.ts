@@ -3,8 +3,11 @@
  * sent twice, and every command has a deadline of our own, because a command in flight may never settle otherwise.
  * Says of each failure whether the command may have been carried out.
  */
+import type { Duplex } from 'node:stream';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import type { RedisOptions } from 'ioredis';
 import { Redis, ReplyError } from 'ioredis';
+import { CommandFailure } from './failure.ts';
 
 export interface ConnectionOptions {
   readonly host: string;
@@ -14,36 +17,46 @@ export interface ConnectionOptions {
   readonly username?: string;
   readonly password?: string;
   readonly tls?: TlsOptions;
+  /** They say where the server is that they know as `host`; asked again at each connection. */
+  readonly sentinel?: SentinelOptions;
   /** As `CLIENT LIST` shows it. */
   readonly name: string;
   /** How long one command may take. */
   readonly callMs: number;
 }
 
-/** `refused`: the server said no and did nothing. `unsent`: it never left. `lost`: it may have been carried out. */
-export class CommandFailure extends Error {
-  override readonly name = 'CommandFailure';
-  readonly kind: 'refused' | 'unsent' | 'lost';
-
-  constructor(kind: CommandFailure['kind'], message: string, cause?: unknown) {
-    super(message, { cause });
-    this.kind = kind;
-  }
+export interface SentinelOptions {
+  readonly servers: readonly { readonly host: string; readonly port: number }[];
+  readonly username?: string;
+  readonly password?: string;
+  readonly tls?: TlsOptions;
 }
+
+/** How a server is reached; name and patience are each connection's own. */
+export type ServerAddress = Omit<ConnectionOptions, 'name' | 'callMs'>;
 
 export type Reply = string | number | null | readonly Reply[];
 
 const CONNECT_MS = 2_000;
 const RETRY_MS_MAX = 500;
 
+/** For ever, soon: a store that is back must find us within a lease. */
+const retryMs = (times: number): number => Math.min(10 * 2 ** Math.min(times, 6), RETRY_MS_MAX);
+
 export class Connection {
   readonly #redis: Redis;
   readonly #callMs: number;
+  /** Why there was no connection last. */
+  #reason = 'it was not there';
 
-  constructor({ host, port, path, username, password, tls, name, callMs }: ConnectionOptions) {
+  constructor({ host, port, path, username, password, tls, sentinel, name, callMs }: ConnectionOptions) {
     this.#callMs = callMs;
     this.#redis = new Redis({
-      ...(path === undefined ? { host, port } : { path }),
+      ...(sentinel === undefined
+        ? path === undefined
+          ? { host, port }
+          : { path }
+        : sentinelOptions(host, sentinel, callMs)),
       ...(username === undefined ? {} : { username }),
       ...(password === undefined ? {} : { password }),
       ...(tls === undefined ? {} : { tls }),
@@ -52,13 +65,13 @@ export class Connection {
       lazyConnect: true,
       connectTimeout: CONNECT_MS,
       disconnectTimeout: CONNECT_MS,
-      // For ever, soon: a store that is back must find us within a lease.
-      retryStrategy: (times) => Math.min(10 * 2 ** Math.min(times, 6), RETRY_MS_MAX),
-      reconnectOnError: null,
+      retryStrategy: retryMs,
+      // Who was the master and is a replica now is left, and looked for again. The command is not sent again.
+      reconnectOnError: ({ message }) => message.startsWith('READONLY'),
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
-      // For `listen` alone: whoever lost the connection hears again.
-      autoResubscribe: true,
+      // It would leave a failure of it to nobody, which ends the process: `listen` does it.
+      autoResubscribe: false,
       maxRetriesPerRequest: 0,
       enableReadyCheck: false,
       enableAutoPipelining: false,
@@ -70,18 +83,20 @@ export class Connection {
       readOnly: false,
       db: 0,
     });
-    // Each failure is the answer of a command; what happens in between is no news.
-    this.#redis.on('error', () => undefined);
+    // Each failure is the answer of a command; what happens in between only says why there is no connection.
+    for (const event of ['error', 'sentinelError'])
+      this.#redis.on(event, (error: unknown) => (this.#reason = messageOf(error)));
+    this.#redis.on('connect', () => this.#endUnlessReady(this.#redis.stream));
   }
 
   /** Resolves when it is up; CommandFailure `unsent` when it is not in time. It goes on trying meanwhile. */
   async connect(): Promise<void> {
     try {
-      if (this.#redis.status === 'wait') await this.#timely(this.#redis.connect(), this.#callMs);
+      if (this.#redis.status === 'wait') await this.#timely(this.#redis.connect());
     } catch (cause) {
       throw cause instanceof ReplyError
         ? new CommandFailure('refused', messageOf(cause), cause)
-        : new CommandFailure('unsent', messageOf(cause), cause);
+        : this.#absent(cause);
     }
   }
 
@@ -96,35 +111,78 @@ export class Connection {
   }
 
   async #send(send: () => Promise<unknown>): Promise<unknown> {
-    if (this.#redis.status !== 'ready') throw new CommandFailure('unsent', 'there is no connection to Redis');
+    if (this.#redis.status !== 'ready' || !this.#redis.stream.writable) throw this.#absent();
     try {
-      return await this.#timely(send(), this.#callMs);
+      return await this.#timely(send());
     } catch (cause) {
       if (cause instanceof CommandFailure) throw cause;
       throw new CommandFailure(cause instanceof ReplyError ? 'refused' : 'lost', messageOf(cause), cause);
     }
   }
 
-  /** `onMessage` for each message on `channel`, from when it resolves, also after the connection was lost. */
+  /** `onMessage` for each message on `channel`, also after the connection was lost. */
   async listen(channel: string, onMessage: () => void): Promise<void> {
     this.#redis.on('message', onMessage);
+    this.#redis.on('ready', () => void this.#redis.subscribe(channel).catch(() => undefined));
     await this.connect();
-    await this.#timely(this.#redis.subscribe(channel), this.#callMs);
+  }
+
+  /** Ends the connection, and makes another one: to whoever is the master by now. */
+  renew(): void {
+    if (this.#redis.status === 'ready') this.#redis.stream.destroy();
   }
 
   close(): void {
     this.#redis.disconnect();
   }
 
-  async #timely<T>(work: Promise<T>, ms: number): Promise<T> {
+  /** Who takes a connection and then says nothing has no deadline in ioredis. */
+  #endUnlessReady(stream: Duplex): void {
+    const timer = setTimeout(() => {
+      if (this.#redis.status !== 'ready') stream.destroy();
+    }, this.#callMs);
+    stream.once('close', () => clearTimeout(timer));
+    timer.unref();
+  }
+
+  #absent(cause?: unknown): CommandFailure {
+    return new CommandFailure('unsent', `there is no connection to Redis: ${this.#reason}`, cause);
+  }
+
+  async #timely<T>(work: Promise<T>): Promise<T> {
     const { promise, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => reject(new CommandFailure('lost', 'Redis did not answer in time')), ms);
+    const timer = setTimeout(() => {
+      reject(new CommandFailure('lost', 'Redis did not answer in time'));
+      // A peer that hangs, or is gone without a word, keeps its connection for minutes: there may be another master.
+      this.renew();
+    }, this.#callMs);
     try {
       return await Promise.race([work, promise]);
     } finally {
       clearTimeout(timer);
     }
   }
+}
+
+function sentinelOptions(name: string, sentinel: SentinelOptions, callMs: number): RedisOptions {
+  const { servers, username, password, tls } = sentinel;
+  return {
+    name,
+    role: 'master',
+    sentinels: [...servers],
+    ...(username === undefined ? {} : { sentinelUsername: username }),
+    ...(password === undefined ? {} : { sentinelPassword: password }),
+    ...(tls === undefined ? {} : { sentinelTLS: tls }),
+    // `tls` is the server's; without this it would be spoken to in the clear.
+    enableTLSForSentinelMode: true,
+    sentinelRetryStrategy: retryMs,
+    sentinelReconnectStrategy: () => null,
+    sentinelCommandTimeout: callMs,
+    sentinelMaxConnections: 1,
+    // Only those that are configured are asked; what they say is not believed: the epoch knows its server (D-041).
+    updateSentinels: false,
+    failoverDetector: false,
+  };
 }
 
 function messageOf(cause: unknown): string {

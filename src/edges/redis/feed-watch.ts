@@ -23,6 +23,11 @@ export class FeedWatch {
     return this.#growth.wait(signal);
   }
 
+  /** Hears elsewhere from now on, where the server has become another. */
+  renew(): void {
+    this.#connection.renew();
+  }
+
   close(): void {
     this.#growth.tell();
     this.#connection.close();

@@ -5,15 +5,23 @@
 --
 -- KEYS[1] is the base of all keys, `{writ:<fleet>}`; :meta under it has generation, epoch, number, run, sequence and chain of
 -- the newest epoch: its head, and what it is bound to. A generation is one copy of the history: a copy that somebody has
--- damaged is never mended, another one is put beside it (restore) and takes its place with the next epoch. `floor` in :meta
--- is the first position that has to be kept (trim); what is before it goes as entries are appended. Under <base>:<g>
+-- damaged is never mended, another one is put beside it (restore) and takes its place with the next epoch. Under <base>:<g>
 --   :epochs        sorted set of the epochs' numbers;  :heads  number -> the sequence at which it was closed
---   :feed:<n>      the stream of one epoch, ids `<n>-<sequence>`, fields c (chain) and e (entry);  :ids:<n>  entry id -> sequence
---   :roster        incarnation -> `joined <position> <succeeds or ->` or `gone`
---   :leases:<n>    incarnation -> renewals;  :acks:<n>  its latest acknowledgement;  :rows:<n>  `<isCloned> <position> <nonces>`
+--   :feed:<n>      the stream of one epoch, ids `<n>-<sequence>`, fields c (chain) and e (entry)
+--   :roster        incarnation -> `joined <position>` or `gone`
 --   :reports:<n>:<run>  of the epoch that is closed, by incarnation
 --   :staged        the head of a copy that is being restored
--- and <base>:snapshot, the newest one: `<digest>:<i>` are its chunks, `staged` says what is being written.
+-- and <base>:snapshot, the newest one: its head, whose `slot` says where its chunks are, `a:<i>` or `b:<i>`, while the next one is
+-- staged in the other; `a` and `b` say what is there, `<digest> <count>`. What is not needed any more is overwritten by nothing.
+--
+-- An epoch lives no longer than this process, so what is true only in an epoch is kept in no key. Keys can be swapped, restored
+-- from a copy or written by a hostile client while this process goes on; these cannot:
+--   known     the head that these functions wrote last in an open epoch: one that is another is no open epoch
+--   openings  how many epochs they have opened: the run that an epoch is bound to says which opening it was, so that nothing
+--             signed for one (an epoch's entry, a report, a copy that was put back) is good for another
+--   rows      of the lease table: what nobody but a renewal can move, nobody can hold still or hide
+--   windows   the ids of the entries in the open epoch's stream, so that none is appended twice, and what of it may go (trim)
+-- A process or a library that has just been loaded knows nothing: everything is closed.
 
 local CHAIN_START = '0000000000000000000000000000000000000000'
 local NONCES_KEPT = 64
@@ -25,12 +33,6 @@ local TRIMMED_AT_ONCE = 16
 
 local function fail(code)
   return redis.error_reply('WRIT ' .. code)
-end
-
--- One lifetime of this server with this history: another one after a restart, and after it was anybody's replica.
-local function run_id()
-  local info = redis.call('INFO', 'server', 'replication')
-  return info:match('run_id:(%x+)') .. '.' .. info:match('master_replid:(%x+)')
 end
 
 local function integer(text)
@@ -51,6 +53,26 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+local known, openings, rows, windows, loaded = {}, {}, {}, {}, nil
+
+-- One lifetime of this library in this server with this history: another one after a restart, and after it was anybody's
+-- replica. An opening in it has its number behind this.
+local function lifetime()
+  local info = redis.call('INFO', 'server', 'replication')
+  loaded = loaded or info:match('server_time_usec:(%d+)')
+  return table.concat({ info:match('run_id:(%x+)'), info:match('master_replid:(%x+)'), loaded, '' }, '.')
+end
+
+local function head_of(state)
+  return place(state.number, state.sequence)
+end
+
+-- Two heads are one when all of this is the same.
+local function mark_of(state)
+  if state.epoch == nil then return '' end
+  return table.concat({ state.generation, state.epoch, head_of(state), state.chain }, ' ')
+end
+
 local function head_in(key, state)
   local at = redis.call('HMGET', key, 'epoch', 'number', 'sequence', 'chain')
   local number, sequence = integer(at[2]), integer(at[3])
@@ -62,10 +84,14 @@ end
 -- The newest epoch this store knows. Whatever of it makes no sense is no epoch: everything is closed then.
 local function read(base)
   local bound = redis.call('HMGET', base .. ':meta', 'generation', 'run')
-  local state = { run = run_id(), number = 0, sequence = 0, chain = CHAIN_START }
+  local life, opened = lifetime(), openings[base] or 0
+  -- Open or not, the next epoch is bound to `next`.
+  local state = { next = life .. whole(opened), number = 0, sequence = 0, chain = CHAIN_START }
   state.generation = integer(bound[1]) and bound[1] or '0'
   state.at = base .. ':' .. state.generation
-  state.is_open = head_in(base .. ':meta', state) and bound[2] == state.run
+  local run = life .. whole(opened - 1)
+  state.is_open = head_in(base .. ':meta', state) and bound[2] == run and known[base] == mark_of(state)
+  state.run = state.is_open and run or state.next
   return state
 end
 
@@ -75,10 +101,6 @@ local function read_staged(base, generation, run)
   state.at = base .. ':' .. generation
   head_in(state.at .. ':staged', state)
   return state
-end
-
-local function head_of(state)
-  return place(state.number, state.sequence)
 end
 
 local function fields_of(entry)
@@ -120,45 +142,36 @@ local function newer(state, epoch, sequence, limit)
   return lines, true
 end
 
--- Whether what is held begins after a cursor. `known`: the chain at the cursor; `first`: the first line after it.
-local function is_trimmed(state, epoch, sequence, known, first)
+-- Whether what is held begins after a cursor. `held`: the chain at the cursor; `first`: the first line after it.
+local function is_trimmed(state, epoch, sequence, held, first)
   local begun = integer(redis.call('ZRANGEBYSCORE', state.at .. ':epochs', '-inf', '+inf', 'LIMIT', 0, 1)[1])
   if not begun then return false end
   if epoch == 0 then return first ~= place(begun, 1) end
-  if known then return false end
-  local held = redis.call('XRANGE', state.at .. ':feed:' .. whole(math.max(epoch, begun)), '-', '+', 'COUNT', 1)[1]
-  local _, within = position_of(held and held[1] or '')
+  if held then return false end
+  local oldest = redis.call('XRANGE', state.at .. ':feed:' .. whole(math.max(epoch, begun)), '-', '+', 'COUNT', 1)[1]
+  local _, within = position_of(oldest and oldest[1] or '')
   return within ~= nil and within > 1 and (epoch < begun or within > sequence)
 end
 
 -- Everyone who may have held a lease in this epoch, flat: incarnation, renewals, acknowledgement.
-local function rows_of(state)
-  local rows = {}
-  if state.epoch == nil then return rows end
-  local number = whole(state.number)
-  local leases = redis.call('HGETALL', state.at .. ':leases:' .. number)
-  for i = 1, #leases, 2 do
-    if leases[i + 1] ~= 'gone' then
-      rows[#rows + 1], rows[#rows + 2] = leases[i], leases[i + 1]
-      rows[#rows + 1] = redis.call('HGET', state.at .. ':acks:' .. number, leases[i]) or ''
-    end
+local function rows_of(base)
+  local names, flat = {}, {}
+  for incarnation, row in pairs(rows[base] or {}) do
+    if row.renewals > 0 then names[#names + 1] = incarnation end
   end
-  return rows
+  table.sort(names)
+  for i, incarnation in ipairs(names) do
+    local row = rows[base][incarnation]
+    flat[3 * i - 2], flat[3 * i - 1], flat[3 * i] = incarnation, whole(row.renewals), row.acknowledgement
+  end
+  return flat
 end
 
-local function row_of(state, incarnation)
-  local text = redis.call('HGET', state.at .. ':rows:' .. whole(state.number), incarnation)
-  local row = { is_cloned = false, position = '0-0', nonces = {} }
-  if not text then return row end
-  local cloned, position, nonces = text:match('^([01]) (%d+%-%d+) ?(.*)$')
-  row.is_cloned, row.position = cloned ~= '0', position or '0-0'
-  for nonce in (nonces or ''):gmatch('%S+') do row.nonces[#row.nonces + 1] = nonce end
-  return row
-end
-
-local function keep_row(state, incarnation, row)
-  local text = (row.is_cloned and '1 ' or '0 ') .. row.position .. ' ' .. table.concat(row.nonces, ' ')
-  redis.call('HSET', state.at .. ':rows:' .. whole(state.number), incarnation, text)
+local function row_of(base, incarnation)
+  local all = rows[base] or {}
+  rows[base] = all
+  all[incarnation] = all[incarnation] or { renewals = 0, acknowledgement = '', is_cloned = false, nonces = {} }
+  return all[incarnation]
 end
 
 local function includes(list, value)
@@ -179,21 +192,11 @@ local function take(row, nonces)
   while #row.nonces > NONCES_KEPT do table.remove(row.nonces, 1) end
 end
 
--- No enforcer may be unknown to everyone else (THREATS 10.6): a first lease waits for one that is acknowledged.
-local function may_hold(state, incarnation, joined_at, succeeds)
-  local leases = redis.call('HGETALL', state.at .. ':leases:' .. whole(state.number))
-  local is_alone = true
-  local epoch, sequence = position_of(joined_at)
-  for i = 1, #leases, 2 do
-    local holder = leases[i]
-    if leases[i + 1] ~= 'gone' then
-      is_alone = false
-      local at, within = position_of(row_of(state, holder).position)
-      local knows = at and epoch and (at > epoch or (at == epoch and within >= sequence))
-      if holder == incarnation or holder == succeeds or knows then return true end
-    end
-  end
-  return is_alone
+-- The epoch that is open is over: nobody is granted anything before the next one.
+local function close(base, at)
+  known[base] = nil
+  redis.call('HSET', base .. ':meta', 'run', '-')
+  redis.call('PUBLISH', base .. ':news', at)
 end
 
 -- ARGV: incarnation, epoch id, position, chain, nonces, acknowledgement or '', limit.
@@ -208,131 +211,133 @@ local function renew(keys, args)
   if epoch_id ~= state.epoch then return { 'closed', state.epoch } end
   local admission = redis.call('HGET', state.at .. ':roster', incarnation)
   if not admission then return { 'stale', 'unknown' } end
-  local joined_at, succeeds = admission:match('^joined (%d+%-%d+) (%S+)$')
-  if not joined_at then return { 'stale', 'forgotten' } end
-  local number = whole(state.number)
-  local row = row_of(state, incarnation)
+  if not admission:match('^joined ') then return { 'stale', 'forgotten' } end
+  local row = row_of(base, incarnation)
   local nonces = {}
   for nonce in args[5]:gmatch('%S+') do nonces[#nonces + 1] = nonce end
   local nonce = nonces[#nonces]
   if not row.is_cloned and (nonce == nil or includes(row.nonces, nonce)) then
     return { 'more', head_of(state), {} }
   end
-  local known
-  if epoch == 0 and sequence == 0 then known = CHAIN_START
-  elseif epoch == state.number and sequence == state.sequence then known = state.chain
+  local held
+  if epoch == 0 and sequence == 0 then held = CHAIN_START
+  elseif epoch == state.number and sequence == state.sequence then held = state.chain
   elseif epoch < state.number or (epoch == state.number and sequence < state.sequence) then
-    known = line_at(state, epoch, sequence)
+    held = line_at(state, epoch, sequence)
   end
   local lines, is_last = newer(state, epoch, sequence, limit)
-  local is_gone = is_trimmed(state, epoch, sequence, known, lines[1])
   take(row, nonces)
-  -- From here on it writes.
-  if is_gone and not row.is_cloned then
-    keep_row(state, incarnation, row)
-    return { 'stale', 'trimmed' }
+  if row.is_cloned then return { 'stale', 'cloned' } end
+  -- What it lacks is in a snapshot. Nobody has lost anything.
+  if is_trimmed(state, epoch, sequence, held, lines[1]) then return { 'stale', 'trimmed' } end
+  if held ~= chain then
+    if epoch < state.number then return { 'stale', 'diverged' } end
+    -- One of the two has lost what the other has. Who is right is settled by what everyone puts back.
+    close(base, head_of(state))
+    return { 'closed', '' }
   end
-  if row.is_cloned or known ~= chain then
-    keep_row(state, incarnation, row)
-    return { 'stale', row.is_cloned and 'cloned' or 'diverged' }
-  end
-  row.position = position
-  keep_row(state, incarnation, row)
-  if args[6] ~= '' then redis.call('HSET', state.at .. ':acks:' .. number, incarnation, args[6]) end
+  if args[6] ~= '' then row.acknowledgement = args[6] end
   if not is_last then return { 'more', head_of(state), lines } end
-  if not may_hold(state, incarnation, joined_at, succeeds) then
-    if #lines > 0 then return { 'more', head_of(state), lines } end
-    return { 'stale', 'awaiting' }
-  end
-  redis.call('HINCRBY', state.at .. ':leases:' .. number, incarnation, 1)
-  return { 'lease', head_of(state), lines, rows_of(state) }
+  row.renewals = row.renewals + 1
+  return { 'lease', head_of(state), lines, rows_of(base), state.run }
 end
 
 -- Writes what an entry of a replica says of it: who joined may be given leases, who is gone never again.
-local function note_replica(state, at, event, incarnation, succeeds)
+local function note_replica(base, state, at, event, incarnation)
   if event == 'joined' then
     if redis.call('HGET', state.at .. ':roster', incarnation) ~= 'gone' then
-      redis.call('HSET', state.at .. ':roster', incarnation, 'joined ' .. at .. ' ' .. succeeds)
+      redis.call('HSET', state.at .. ':roster', incarnation, 'joined ' .. at)
     end
   elseif event ~= '' then
     redis.call('HSET', state.at .. ':roster', incarnation, 'gone')
-    redis.call('HSET', state.at .. ':leases:' .. whole(state.number), incarnation, 'gone')
+    if rows[base] then rows[base][incarnation] = nil end
   end
 end
 
--- False when somebody else's entry stands there. What is before `floor`, if it is given, goes.
-local function write_line(state, at, chain, text, floor)
+-- False when somebody else's entry stands there. What is before the sequence `first`, if it is given, goes.
+local function write_line(state, at, chain, text, first)
   local feed = state.at .. ':feed:' .. whole(state.number)
   local written
-  if floor then written = redis.pcall('XADD', feed, 'MINID', '=', floor, at, 'c', chain, 'e', text)
+  if first then written = redis.pcall('XADD', feed, 'MINID', '=', place(state.number, first), at, 'c', chain, 'e', text)
   else written = redis.pcall('XADD', feed, at, 'c', chain, 'e', text) end
   return not (type(written) == 'table' and written.err)
 end
 
--- The oldest lines before the floor, to be trimmed with the next one: the id up to which they go, and their entries' ids.
-local function overdue(base, state)
-  local number, sequence = position_of(redis.call('HGET', base .. ':meta', 'floor') or '')
-  if number ~= state.number then return nil end
-  local feed = state.at .. ':feed:' .. whole(number)
-  local page = redis.call('XRANGE', feed, '-', '(' .. place(number, sequence), 'COUNT', TRIMMED_AT_ONCE)
-  local last = page[#page] and page[#page][1]
-  if not last then return nil end
-  local ids = {}
-  for i, entry in ipairs(page) do
-    local _, text = fields_of(entry)
-    -- Canonical: nothing before an entry's own id is called so, and within a text the quote would be escaped.
-    ids[i] = text:match('"id":"([^"\\]+)"')
-  end
-  local _, within = position_of(last)
-  return place(number, within + 1), ids
+-- Up to where lines go with the next one: a few at a time, and none from the floor on.
+local function overdue(window)
+  return math.min(window.first + TRIMMED_AT_ONCE, window.floor)
 end
 
--- ARGV: epoch id, entry id, text, and of a replica's entry: event, incarnation, whom it succeeds or '-'; else three ''.
+-- Called once what is before `first` went, and `id` came.
+local function slide(window, first, id, sequence)
+  for gone = window.first, first - 1 do
+    -- Its line is in every view by now: none needs the store to know that it was there.
+    local id_gone = window.ids[gone]
+    if id_gone then window.sequences[id_gone] = nil end
+    window.ids[gone] = nil
+  end
+  window.first, window.ids[sequence], window.sequences[id] = first, id, sequence
+end
+
+-- ARGV: epoch id, entry id, text, and of a replica's entry: event, incarnation; else two ''.
 -- The entry's place in the open epoch, the one it has already if it was appended before.
 local function append(keys, args)
   local base, epoch_id, id, text = keys[1], args[1], args[2], args[3]
-  if #keys ~= 1 or #args ~= 6 or id == '' or text == '' then return fail('MALFORMED') end
+  if #keys ~= 1 or #args ~= 5 or id == '' or text == '' then return fail('MALFORMED') end
   local state = read(base)
   if not state.is_open or epoch_id ~= state.epoch then return { 'closed' } end
-  local ids = state.at .. ':ids:' .. whole(state.number)
-  local known = integer(redis.call('HGET', ids, id) or '')
-  if known then
-    local chain = line_at(state, state.number, known)
+  local window = windows[base]
+  local before = window.sequences[id]
+  if before then
+    local chain = line_at(state, state.number, before)
     if not chain then return fail('DAMAGED') end
-    return { 'appended', place(state.number, known), chain, state.run, '1' }
+    return { 'appended', place(state.number, before), chain, state.run, '1' }
   end
   local sequence = state.sequence + 1
   local at = place(state.number, sequence)
   local chain = redis.sha1hex(state.chain .. text)
-  local floor, gone = overdue(base, state)
+  local first = overdue(window)
   -- The one write that can be refused comes first: somebody else's entry stands there. Nothing can follow in this epoch.
-  if not write_line(state, at, chain, text, floor) then
-    redis.call('HSET', base .. ':meta', 'run', '-')
-    redis.call('PUBLISH', base .. ':news', at)
+  if not write_line(state, at, chain, text, first) then
+    close(base, at)
     return { 'closed' }
   end
   redis.call('HSET', base .. ':meta', 'sequence', whole(sequence), 'chain', chain)
-  redis.call('HSET', ids, id, whole(sequence))
-  -- What was trimmed is in every view; none needs the store to know that it was there.
-  for _, old in ipairs(gone or {}) do redis.call('HDEL', ids, old) end
-  note_replica(state, at, args[4], args[5], args[6])
+  state.sequence, state.chain = sequence, chain
+  known[base] = mark_of(state)
+  slide(window, first, id, sequence)
+  note_replica(base, state, at, args[4], args[5])
   redis.call('PUBLISH', base .. ':news', at)
   return { 'appended', at, chain, state.run, '0' }
 end
 
--- ARGV: the closed epoch's id or '', run, epoch seconds, the new epoch's id, text; and of a copy that was restored its
--- generation, head and chain, or three ''. Compare-and-set on all of them.
+-- ARGV: those of an append that says `forgotten`, and how often its row was seen to renew ('0' without a row).
+-- The entry and the end of all its leases in one step, unless it has renewed since.
+local function forget(keys, args)
+  local base, epoch_id, incarnation = keys[1], args[1], args[5]
+  if #keys ~= 1 or #args ~= 6 or args[4] ~= 'forgotten' or not integer(args[6]) then return fail('MALFORMED') end
+  local state = read(base)
+  if not state.is_open or epoch_id ~= state.epoch then return { 'closed' } end
+  local admission = redis.call('HGET', state.at .. ':roster', incarnation)
+  local row = rows[base] and rows[base][incarnation]
+  if not admission or admission == 'gone' or (row and row.renewals or 0) ~= integer(args[6]) then return { 'lost' } end
+  args[6] = nil
+  return append(keys, args)
+end
+
+-- ARGV: the newest epoch's id or '', run, epoch seconds, the new epoch's id, text; and of the copy that it continues
+-- generation ('' for the one there is), head and chain, or three ''. Compare-and-set on all of them.
 local function open_epoch(keys, args)
   local base, closed_id, run, epoch_s, epoch_id, text = keys[1], args[1], args[2], integer(args[3]), args[4], args[5]
   if #keys ~= 1 or #args ~= 8 or not epoch_s or epoch_id == '' or text == '' then return fail('MALFORMED') end
   local newest = read(base)
-  if closed_id ~= (newest.epoch or '') or run ~= newest.run then return { 'lost' } end
+  if closed_id ~= (newest.epoch or '') or run ~= newest.next then return { 'lost' } end
   local state = newest
-  if args[6] ~= '' then
+  if args[6] ~= '' and args[6] ~= newest.generation then
     if newest.is_open then return { 'lost' } end
-    if args[6] ~= newest.generation then state = read_staged(base, args[6], newest.run) end
-    if head_of(state) ~= args[7] or state.chain ~= args[8] then return { 'lost' } end
+    state = read_staged(base, args[6], newest.run)
   end
+  if args[7] ~= '' and (head_of(state) ~= args[7] or state.chain ~= args[8]) then return { 'lost' } end
   local last = redis.call('ZREVRANGE', state.at .. ':epochs', 0, 0)[1]
   local number = math.max(epoch_s, newest.number + 1, state.number + 1, (integer(last) or 0) + 1)
   -- What stands there already is somebody else's.
@@ -344,15 +349,18 @@ local function open_epoch(keys, args)
   redis.call('ZADD', state.at .. ':epochs', number, whole(number))
   redis.call('HSET', base .. ':meta', 'generation', state.generation, 'epoch', epoch_id, 'number', whole(number),
     'run', run, 'sequence', '1', 'chain', chain)
+  state.epoch, state.sequence, state.chain = epoch_id, 1, chain
+  known[base], openings[base], rows[base] = mark_of(state), (openings[base] or 0) + 1, {}
+  windows[base] = { first = 1, floor = 1, ids = {}, sequences = {} }
   redis.call('PUBLISH', base .. ':news', place(number, 1))
   return { 'opened', place(number, 1), chain }
 end
 
-local LINE_ARGS = 7
+local LINE_ARGS = 6
 
 -- True when the line is in the copy already, or continues it, and then ends it.
-local function put_back(state, args, i)
-  local at, chain, text, epoch_id = args[i], args[i + 1], args[i + 2], args[i + 6]
+local function put_back(base, state, args, i)
+  local at, chain, text, epoch_id = args[i], args[i + 1], args[i + 2], args[i + 5]
   local number, sequence = position_of(at)
   if number and (number < state.number or (number == state.number and sequence <= state.sequence)) then
     return line_at(state, number, sequence) == chain
@@ -370,18 +378,22 @@ local function put_back(state, args, i)
     redis.call('HSET', state.at .. ':heads', whole(state.number), whole(state.sequence))
   end
   state.number, state.epoch = number, begins and epoch_id or state.epoch
-  if not write_line(state, at, chain, text) then return false end
+  -- Somebody may have moved the head alone: then the line is there.
+  if not write_line(state, at, chain, text) and line_at(state, number, sequence) ~= chain then return false end
   if begins then redis.call('ZADD', state.at .. ':epochs', number, whole(number)) end
   state.sequence, state.chain = sequence, chain
-  note_replica(state, at, args[i + 3], args[i + 4], args[i + 5])
+  note_replica(base, state, at, args[i + 3], args[i + 4])
   return true
 end
 
--- ARGV: run, the closed epoch's id or '', a generation ('' for the one there is, 'new' for one beside it), and of each line
--- position, chain, text, event, incarnation, succeeds, epoch id where it begins an epoch, or a copy. Puts back what a closed store has lost.
+-- ARGV: run, the closed epoch's id or '', a generation ('' for the one there is, 'new' for one beside it), a position, limit,
+-- and of each line position, chain, text, event, incarnation, and the epoch's id where it begins one, or a copy. Puts back
+-- what a closed store has lost, and answers with what it has after that position.
 local function restore(keys, args)
   local base, run, closed_id, generation = keys[1], args[1], args[2], args[3]
-  if #keys ~= 1 or #args < 3 or (#args - 3) % LINE_ARGS ~= 0 then return fail('MALFORMED') end
+  local epoch, sequence = position_of(args[4] or '')
+  local limit = integer(args[5])
+  if #keys ~= 1 or not epoch or not limit or (#args - 5) % LINE_ARGS ~= 0 then return fail('MALFORMED') end
   local newest = read(base)
   if newest.is_open or run ~= newest.run or closed_id ~= (newest.epoch or '') then return { 'lost' } end
   local state = newest
@@ -400,17 +412,22 @@ local function restore(keys, args)
     state = read_staged(base, generation, newest.run)
   end
   local is_whole = true
-  for i = 4, #args, LINE_ARGS do
-    if is_whole then is_whole = put_back(state, args, i) end
+  for i = 6, #args, LINE_ARGS do
+    if is_whole then is_whole = put_back(base, state, args, i) end
   end
-  if #args > 3 then
+  if #args > 5 then
     local head = { 'epoch', state.epoch or '', 'number', whole(state.number), 'sequence', whole(state.sequence), 'chain', state.chain }
     local key = state == newest and base .. ':meta' or state.at .. ':staged'
     redis.call('HSET', key, unpack(head))
-    if state == newest then redis.call('HSET', base .. ':meta', 'generation', state.generation, 'run', '-') end
+    if state == newest then
+      redis.call('HSET', base .. ':meta', 'generation', state.generation, 'run', '-')
+      -- Whatever somebody binds it to: it is not open before an epoch is opened on it.
+      known[base] = nil
+    end
   end
   if not is_whole then return { 'other' } end
-  return { 'restored', state.generation, head_of(state), state.chain, state.epoch or '' }
+  local lines = newer(state, epoch, sequence, limit)
+  return { 'restored', state.generation, head_of(state), state.chain, state.epoch or '', lines }
 end
 
 -- ARGV: a position or ''. One reading of everything a coordinator judges by.
@@ -422,7 +439,7 @@ local function roster(keys, args)
   local is_held = epoch and (epoch < state.number or (epoch == state.number and sequence <= state.sequence))
   if is_held then chain, text = line_at(state, epoch, sequence) end
   local open, closed = state.is_open and state.epoch or '', not state.is_open and state.epoch or ''
-  return { open, closed, state.run, head_of(state), rows_of(state), chain or '', text or '' }
+  return { open, closed, state.run, head_of(state), rows_of(base), chain or '', text or '', state.next }
 end
 
 -- ARGV: incarnation, closed epoch's id, run, text. Kept when it names this run; all that were kept about that epoch, the
@@ -448,8 +465,25 @@ end
 
 local SNAPSHOT_PAGE_BYTES = 4 * 1024 * 1024
 
-local function drop_chunks(key, digest, count)
-  for i = 1, count do redis.call('HDEL', key, digest .. ':' .. i) end
+-- What a slot holds: digest and number of chunks.
+local function slot_at(key, slot)
+  local digest, count = (redis.call('HGET', key, slot) or ''):match('^(%S+) (%d+)$')
+  return digest, integer(count) or 0
+end
+
+local function empty(key, slot)
+  local _, count = slot_at(key, slot)
+  for i = 1, count do
+    -- As far as there are any.
+    if redis.call('HSET', key, slot .. ':' .. i, '') == 1 then break end
+  end
+  redis.call('HSET', key, slot, '')
+end
+
+-- The slot of the newest snapshot, and the other one.
+local function slots_of(key)
+  if redis.call('HGET', key, 'slot') == 'a' then return 'a', 'b' end
+  return 'b', 'a'
 end
 
 -- ARGV: digest, index of the first of them, chunks. In order; whoever begins another one takes the place of who was at it.
@@ -457,15 +491,13 @@ local function stage_snapshot(keys, args)
   local digest, first = args[1], integer(args[2])
   if #keys ~= 1 or #args < 3 or not first or first < 1 then return fail('MALFORMED') end
   local key = keys[1] .. ':snapshot'
-  local head = redis.call('HMGET', key, 'staged', 'digest')
-  local staged, count = (head[1] or ''):match('^(%S+) (%d+)$')
-  count = staged == digest and tonumber(count) or 0
+  local _, slot = slots_of(key)
+  local staged, count = slot_at(key, slot)
+  if staged ~= digest then count = 0 end
   if first > count + 1 then return 0 end
-  if staged and staged ~= digest and staged ~= head[2] then
-    drop_chunks(key, staged, integer((head[1]):match('(%d+)$')) or 0)
-  end
-  for i = 3, #args do redis.call('HSET', key, digest .. ':' .. (first + i - 3), args[i]) end
-  redis.call('HSET', key, 'staged', digest .. ' ' .. math.max(count, first + #args - 3))
+  if staged ~= digest then empty(key, slot) end
+  for i = 3, #args do redis.call('HSET', key, slot .. ':' .. whole(first + i - 3), args[i]) end
+  redis.call('HSET', key, slot, digest .. ' ' .. whole(math.max(count, first + #args - 3)))
   return 1
 end
 
@@ -475,13 +507,14 @@ local function write_snapshot(keys, args)
   local count = integer(args[5])
   if #keys ~= 1 or #args ~= 5 or not epoch or not count then return fail('MALFORMED') end
   local key = keys[1] .. ':snapshot'
-  local head = redis.call('HMGET', key, 'position', 'digest', 'chunks', 'staged')
-  local at, within = position_of(head[1] or '')
+  local at, within = position_of(redis.call('HGET', key, 'position') or '')
   if at and (at > epoch or (at == epoch and within >= sequence)) then return 0 end
-  if head[4] ~= args[3] .. ' ' .. count then return 0 end
-  redis.call('HSET', key, 'epoch', args[1], 'position', args[2], 'digest', args[3], 'entry', args[4], 'chunks', count)
-  if head[2] ~= args[3] then drop_chunks(key, head[2] or '', integer(head[3] or '') or 0) end
-  redis.call('HDEL', key, 'staged')
+  local before, slot = slots_of(key)
+  local digest, staged = slot_at(key, slot)
+  if digest ~= args[3] or staged ~= count then return 0 end
+  redis.call('HSET', key, 'slot', slot, 'epoch', args[1], 'position', args[2], 'digest', digest, 'entry', args[4],
+    'chunks', whole(count))
+  empty(key, before)
   return 1
 end
 
@@ -489,13 +522,15 @@ end
 -- there is none. Or a page of the chunks of the one with that digest.
 local function read_snapshot(keys, args)
   local key = keys[1] .. ':snapshot'
-  local head = redis.call('HMGET', key, 'epoch', 'position', 'digest', 'entry', 'chunks')
-  local count = integer(head[5])
-  if not count then return {} end
-  if args[1] == '' then return head end
+  if args[1] == '' then
+    local head = redis.call('HMGET', key, 'epoch', 'position', 'digest', 'entry', 'chunks')
+    return integer(head[5]) and head or {}
+  end
+  local slot = slots_of(key)
+  local digest, count = slot_at(key, slot)
   local reply, bytes = {}, 0
-  for i = integer(args[2]) or 1, count do
-    local chunk = redis.call('HGET', key, args[1] .. ':' .. i)
+  for i = integer(args[2]) or 1, digest == args[1] and count or 0 do
+    local chunk = redis.call('HGET', key, slot .. ':' .. i)
     if not chunk then return reply end
     reply[#reply + 1], bytes = chunk, bytes + #chunk
     if bytes > SNAPSHOT_PAGE_BYTES then return reply end
@@ -513,9 +548,9 @@ local function trim(keys, args)
   if not state.is_open or state.number ~= epoch or head[1] ~= args[1] or head[2] ~= args[2] or sequence <= keep then
     return 0
   end
-  local at, within = position_of(redis.call('HGET', base .. ':meta', 'floor') or '')
-  if at and (at > epoch or (at == epoch and within >= sequence - keep)) then return 0 end
-  redis.call('HSET', base .. ':meta', 'floor', place(epoch, sequence - keep))
+  local window = windows[base]
+  if sequence - keep <= window.floor then return 0 end
+  window.floor = sequence - keep
   -- Earlier epochs go as a whole. What stands there instead is behind their heads, so nobody reads it.
   for _, text in ipairs(redis.call('ZRANGEBYSCORE', state.at .. ':epochs', '-inf', '(' .. whole(epoch))) do
     local number = integer(text)
@@ -529,11 +564,14 @@ end
 
 redis.register_function('writ1_renew', renew)
 redis.register_function('writ1_append', append)
+redis.register_function('writ1_forget', forget)
 redis.register_function('writ1_open_epoch', open_epoch)
 redis.register_function('writ1_restore', restore)
 redis.register_function('writ1_report', report)
 redis.register_function('writ1_stage_snapshot', stage_snapshot)
 redis.register_function('writ1_write_snapshot', write_snapshot)
 redis.register_function('writ1_trim', trim)
-redis.register_function{ function_name = 'writ1_roster', callback = roster, flags = { 'no-writes' } }
+-- Without the flag no-writes: a master that may not write (its replicas are gone, so another may be in its place) reads nobody
+-- anything out of it, and so no `enforced` (DESIGN 3.3, last reading).
+redis.register_function('writ1_roster', roster)
 redis.register_function{ function_name = 'writ1_read_snapshot', callback = read_snapshot, flags = { 'no-writes' } }

@@ -3,12 +3,14 @@
  * the whole of its atomicity. Three connections: renewals, appends and readings, and the blocking read that only brings
  * news early. What the server says is taken apart in reply.ts; whether it is true is checked by who applies it.
  */
-import { readFile } from 'node:fs/promises';
 import type { Entry, FeedLine, SealedEntry } from '../../feed/entry.ts';
+import { forgottenIn } from '../../feed/entry.ts';
 import type {
   AppendReply,
   EpochReport,
   FeedStore,
+  ForgetReply,
+  ForgetRequest,
   OpenEpochReply,
   OpenEpochRequest,
   RenewReply,
@@ -21,11 +23,15 @@ import type {
 } from '../../feed/feed-store.ts';
 import type { Position } from '../../feed/position.ts';
 import { ORIGIN, comparePositions, renderPosition } from '../../feed/position.ts';
-import { WritError } from '../../kernel/error.ts';
+import { WritError, isWritError } from '../../kernel/error.ts';
+import type { Log } from '../../kernel/log.ts';
 import type { Reply } from './connection.ts';
-import { CommandFailure, Connection } from './connection.ts';
-import type { ConnectionOptions } from './connection.ts';
+import type { ServerAddress } from './connection.ts';
+import { Connection } from './connection.ts';
+import type { StoreCode } from './failure.ts';
+import { CommandFailure, explain } from './failure.ts';
 import { FeedWatch } from './feed-watch.ts';
+import { LIBRARY, ensureFunctions } from './functions.ts';
 import {
   broken,
   chainOf,
@@ -38,10 +44,15 @@ import {
   snapshotHeadOf,
   textOf,
 } from './reply.ts';
-import { readServer } from './server-facts.ts';
+import type { SnapshotHead } from './reply.ts';
+import type { ServerFacts } from './server-facts.ts';
+import { lifetimeOf, readServer } from './server-facts.ts';
 
 export interface RedisFeedOptions {
-  readonly server: Omit<ConnectionOptions, 'name' | 'callMs'>;
+  readonly server: ServerAddress;
+  /** Another server may take its place. */
+  readonly failover?: boolean;
+  readonly log?: Log;
   readonly fleet: string;
   readonly replica: string;
   /** How long one command may take. */
@@ -49,22 +60,23 @@ export interface RedisFeedOptions {
 }
 
 const CALL_MS = 2_000;
-const FUNCTIONS = new URL('./functions.lua', import.meta.url);
-
-/** The functions' names carry their version: replicas of two versions may share one server. */
-const PREFIX = 'writ1_';
-
-type StoreCode = 'STORE_UNREACHABLE' | 'APPEND_UNCERTAIN';
-
 export class RedisFeedStore implements FeedStore {
   readonly #base: string;
   readonly #renewing: Connection;
   readonly #asking: Connection;
   readonly #watch: FeedWatch;
+  readonly #failover: boolean;
+  readonly #log: Log | undefined;
+  /** What the server was when this store was opened: what is promised since then. */
+  #first: ServerFacts | undefined;
+  /** The lifetime of the server that was judged last. */
+  #judged: string | undefined;
   #head: Position = ORIGIN;
 
-  constructor({ server, fleet, replica, callMs = CALL_MS }: RedisFeedOptions) {
+  constructor({ server, fleet, replica, failover = false, log, callMs = CALL_MS }: RedisFeedOptions) {
     this.#base = `{writ:${fleet}}`;
+    this.#failover = failover;
+    this.#log = log;
     const connection = (what: string): Connection =>
       new Connection({ ...server, name: `writ:${replica}:${what}`, callMs });
     this.#renewing = connection('renew');
@@ -77,10 +89,11 @@ export class RedisFeedStore implements FeedStore {
       await Promise.all([this.#renewing.connect(), this.#asking.connect()]);
     });
     await this.#watch.open(`${this.#base}:news`);
-    const durability = await this.#attempt('STORE_UNREACHABLE', () => readServer(this.#asking));
-    const { runId, head } = await this.roster();
-    this.#note(head);
-    return { runId, exclusive: false, durability };
+    this.#first = await this.#examine();
+    const { lifetime, durability, splitMs, weakened } = this.#first;
+    this.#judged = lifetime;
+    const { nextRunId: runId } = await this.roster();
+    return { runId, exclusive: false, durability, splitMs, weakened };
   }
 
   async renew(request: RenewRequest): Promise<RenewReply> {
@@ -102,7 +115,8 @@ export class RedisFeedStore implements FeedStore {
       case 'lease': {
         const head = this.#note(positionOf(rest[0]));
         const lines = await linesOf(rest[1]);
-        return kind === 'more' ? { kind, head, lines } : { kind, head, lines, rows: rowsOf(rest[2]) };
+        if (kind === 'more') return { kind, head, lines };
+        return { kind, head, lines, rows: rowsOf(rest[2]), runId: textOf(rest[3], 'a run') };
       }
       default:
         throw broken('a renewal');
@@ -121,6 +135,16 @@ export class RedisFeedStore implements FeedStore {
     return { position, chain, epochId, runId, duplicate: reply[4] === '1' };
   }
 
+  async forget({ epochId, renewals, sealed }: ForgetRequest): Promise<ForgetReply> {
+    const { entry, text } = sealed;
+    forgottenIn(sealed);
+    const args = [epochId, entry.id, text, ...admissionOf(entry), String(renewals)];
+    const reply = listOf(await this.#call('forget', args, 'APPEND_UNCERTAIN'), 'a forgetting');
+    if (reply[0] === 'closed') throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
+    if (reply[0] === 'lost') return { kind: 'lost' };
+    return { kind: 'forgotten', position: this.#note(positionOf(reply[1])), chain: chainOf(reply[2]) };
+  }
+
   async openEpoch({
     closedEpochId,
     runId,
@@ -134,15 +158,16 @@ export class RedisFeedStore implements FeedStore {
     const copy =
       restored === undefined
         ? ['', '', '']
-        : [restored.copy, renderPosition(restored.position), restored.chain];
+        : [copyArg(restored.copy), renderPosition(restored.position), restored.chain];
     const args = [closedEpochId ?? '', runId, String(epochS), entry.epochId, text, ...copy];
     const reply = listOf(await this.#call('open_epoch', args, 'APPEND_UNCERTAIN'), 'an opening');
     if (reply[0] === 'lost') return { kind: 'lost' };
     return { kind: 'opened', position: this.#note(positionOf(reply[1])), chain: chainOf(reply[2]) };
   }
 
-  async restore({ runId, closedEpochId, copy, lines, begins }: RestoreRequest): Promise<RestoreReply> {
-    const args = [runId, closedEpochId ?? '', copy === 'current' ? '' : copy];
+  async restore(request: RestoreRequest): Promise<RestoreReply> {
+    const { runId, closedEpochId = '', copy, lines, begins, after, limit } = request;
+    const args = [runId, closedEpochId, copyArg(copy), renderPosition(after), String(limit)];
     const reply = listOf(
       await this.#call(
         'restore',
@@ -159,7 +184,7 @@ export class RedisFeedStore implements FeedStore {
       position: positionOf(reply[2]),
       chain: chainOf(reply[3]),
     };
-    return { kind: 'restored', head };
+    return { kind: 'restored', head, newer: await linesOf(reply[5]) };
   }
 
   async wake(after: Position, signal: AbortSignal): Promise<void> {
@@ -170,7 +195,9 @@ export class RedisFeedStore implements FeedStore {
   async roster(at?: Position): Promise<Roster> {
     const args = [at === undefined ? '' : renderPosition(at)];
     const reply = listOf(await this.#call('roster', args, 'STORE_UNREACHABLE'), 'a roster');
-    const [open, closed, runId] = reply.slice(0, 3).map((text) => textOf(text, 'a roster'));
+    const [open, closed, runId = ''] = reply.slice(0, 3).map((text) => textOf(text, 'a roster'));
+    const lifetime = lifetimeOf(runId);
+    if (lifetime !== this.#judged) await this.#examineAgain(lifetime);
     const head = this.#note(positionOf(reply[3]));
     const text = textOf(reply[6], 'a roster');
     const [line] =
@@ -178,7 +205,8 @@ export class RedisFeedStore implements FeedStore {
     return {
       epochId: open === '' ? undefined : open,
       closedEpochId: closed === '' ? undefined : closed,
-      runId: runId ?? '',
+      runId,
+      nextRunId: textOf(reply[7], 'a roster'),
       head,
       rows: rowsOf(reply[4]),
       line,
@@ -193,7 +221,7 @@ export class RedisFeedStore implements FeedStore {
 
   async readSnapshot(): Promise<Snapshot | undefined> {
     for (let tries = 0; tries < SNAPSHOT_TRIES; tries++) {
-      const head = snapshotHeadOf(await this.#readSnapshot('', ''));
+      const head = await this.#snapshotHead();
       if (head === undefined) return undefined;
       const { count, ...snapshot } = head;
       const chunks: Buffer[] = [];
@@ -209,6 +237,8 @@ export class RedisFeedStore implements FeedStore {
   }
 
   async writeSnapshot({ epochId, position, digest, entry, chunks }: Snapshot): Promise<void> {
+    const kept = await this.#snapshotHead();
+    if (kept !== undefined && comparePositions(kept.position, position) >= 0) return;
     for (const { first, page } of pagesOf(chunks))
       await this.#call('stage_snapshot', [digest, String(first), ...page], 'STORE_UNREACHABLE');
     const head = [epochId, renderPosition(position), digest, entry, String(chunks.length)];
@@ -232,8 +262,12 @@ export class RedisFeedStore implements FeedStore {
     return head;
   }
 
+  async #snapshotHead(): Promise<SnapshotHead | undefined> {
+    return snapshotHeadOf(await this.#readSnapshot('', ''));
+  }
+
   #readSnapshot(digest: string, from: string): Promise<readonly Buffer[]> {
-    const command = ['FCALL_RO', `${PREFIX}read_snapshot`, '1', this.#base, digest, from] as const;
+    const command = ['FCALL_RO', `${LIBRARY}_read_snapshot`, '1', this.#base, digest, from] as const;
     return this.#attempt('STORE_UNREACHABLE', () =>
       this.#withFunctions(() => this.#asking.callBuffers(command)),
     );
@@ -245,9 +279,8 @@ export class RedisFeedStore implements FeedStore {
     lost: StoreCode,
     connection: Connection = this.#asking,
   ): Promise<Reply> {
-    const command = name === 'roster' ? 'FCALL_RO' : 'FCALL';
     return this.#attempt(lost, () =>
-      this.#withFunctions(() => connection.call([command, PREFIX + name, '1', this.#base, ...args])),
+      this.#withFunctions(() => connection.call(['FCALL', `${LIBRARY}_${name}`, '1', this.#base, ...args])),
     );
   }
 
@@ -257,28 +290,58 @@ export class RedisFeedStore implements FeedStore {
       return await call();
     } catch (error) {
       if (!(error instanceof CommandFailure) || !/Function not found/i.test(error.message)) throw error;
-      await this.#asking.call(['FUNCTION', 'LOAD', 'REPLACE', await readFile(FUNCTIONS, 'utf8')]);
+      await unavailable(() => ensureFunctions(this.#asking));
       return await call();
     }
+  }
+
+  /** Judges this lifetime of the server: CONFIG_INVALID for one under which promises would be lies. */
+  #examine(): Promise<ServerFacts> {
+    return this.#attempt('STORE_UNREACHABLE', async () => {
+      const facts = await readServer(this.#asking, this.#failover);
+      if ((await ensureFunctions(this.#asking)) === 'other')
+        this.#log?.warn('the functions in the store were those of another build, and were replaced');
+      return facts;
+    });
+  }
+
+  /** After a restart or a failover: nothing is read out of a server that is not judged, or weaker than the first one. */
+  async #examineAgain(lifetime: string): Promise<void> {
+    const now = await unavailable(() => this.#examine());
+    if (now.lifetime !== lifetime)
+      throw new WritError('STORE_UNREACHABLE', 'the Redis has just become another one');
+    if (this.#first !== undefined && isWeaker(now, this.#first))
+      throw new WritError(
+        'STORE_UNREACHABLE',
+        'this Redis promises less than the one with which this replica was started (appendonly, appendfsync, min-replicas-max-lag): start it again',
+      );
+    this.#judged = lifetime;
   }
 
   async #attempt<T>(lost: StoreCode, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      throw error instanceof CommandFailure ? explain(error, lost) : error;
+      if (!(error instanceof CommandFailure)) throw error;
+      // A server that does not answer on one connection has nothing to say on the one that only listens.
+      if (error.kind === 'lost') this.#watch.renew();
+      throw explain(error, lost);
     }
   }
 }
 
-/** What a server says before it runs a function at all. */
-const BEFORE =
-  /^(NOREPLICAS|OOM|READONLY|NOPERM|NOAUTH|WRONGPASS|LOADING|BUSY|MISCONF|MASTERDOWN|WRIT|ERR Function not found)/;
+/** While running, what the server is not now it may be again. */
+async function unavailable<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isWritError(error, 'CONFIG_INVALID')) throw error;
+    throw new WritError('STORE_UNREACHABLE', error.message, { cause: error });
+  }
+}
 
-function explain({ kind, message, cause }: CommandFailure, lost: StoreCode): WritError {
-  const isUndone = kind === 'unsent' || (kind === 'refused' && BEFORE.test(message));
-  const said = kind === 'refused' ? `Redis refuses: ${message.slice(0, 200)}` : message;
-  return new WritError(isUndone ? 'STORE_UNREACHABLE' : lost, said, { cause });
+function isWeaker(now: ServerFacts, first: ServerFacts): boolean {
+  return now.splitMs > first.splitMs || (first.durability === 'durable' && now.durability !== 'durable');
 }
 
 /** Of a snapshot that is replaced while it is read. */
@@ -307,9 +370,12 @@ function pagesOf(chunks: readonly Uint8Array[]): readonly Page[] {
 }
 
 /** What a function has to know of an entry, which it does not parse. */
-function admissionOf(entry: Entry): readonly [string, string, string] {
-  if (entry.kind !== 'replica') return ['', '', ''];
-  return [entry.event, entry.incarnation, entry.succeeds ?? '-'];
+function admissionOf(entry: Entry): readonly [string, string] {
+  return entry.kind === 'replica' ? [entry.event, entry.incarnation] : ['', ''];
+}
+
+function copyArg(copy: string): string {
+  return copy === 'current' ? '' : copy;
 }
 
 function restoredLine({ position, chain, sealed }: FeedLine, begins = ''): readonly string[] {
@@ -318,7 +384,7 @@ function restoredLine({ position, chain, sealed }: FeedLine, begins = ''): reado
   return [renderPosition(position), chain, text, ...admissionOf(entry), opens];
 }
 
-const REASONS = ['cloned', 'forgotten', 'unknown', 'awaiting', 'diverged', 'trimmed'] as const;
+const REASONS = ['cloned', 'forgotten', 'unknown', 'diverged', 'trimmed'] as const;
 
 function reasonOf(reply: Reply | undefined): (typeof REASONS)[number] {
   return REASONS.find((reason) => reason === reply) ?? 'diverged';

@@ -1,26 +1,48 @@
-/** From the configuration to a connection's options: the password and the CA are read from their files, once. */
+/** From the configuration to a connection's options: passwords and the CA are read from their files, once. */
 import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import type { StoreConfig } from '../../config/config.ts';
 import { WritError } from '../../kernel/error.ts';
-import type { ConnectionOptions } from './connection.ts';
+import type { SentinelOptions, ServerAddress } from './connection.ts';
+
+type RedisConfig = Extract<StoreConfig, { kind: 'redis' }>;
+
+const PORT = 6379;
+const SENTINEL_PORT = 26379;
 
 /** CONFIG_INVALID for a file that cannot be read. */
-export async function serverOf({
-  url,
-  passwordFile,
-  caFile,
-}: Extract<StoreConfig, { kind: 'redis' }>): Promise<Omit<ConnectionOptions, 'name' | 'callMs'>> {
-  const { host, port, path, username, isTls } = url;
-  const password = passwordFile === undefined ? undefined : await read(passwordFile, 'store.passwordFile');
-  const ca = caFile === undefined ? undefined : await read(caFile, 'store.caFile');
+export async function serverOf(store: RedisConfig): Promise<ServerAddress> {
+  const { url, passwordFile, caFile, sentinel } = store;
+  const { host, port = PORT, path, username, isTls } = url;
+  const ca = caFile === undefined ? {} : { ca: await read(caFile, 'store.caFile') };
+  // The address of the master is the Sentinels' to say: its certificate is for that one.
+  const servername = sentinel === undefined && isIP(host) === 0 ? { servername: host } : {};
   return {
     host,
     port,
     ...(path === undefined ? {} : { path }),
     ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password: password.replace(/\r?\n$/, '') }),
-    ...(isTls ? { tls: { servername: host, ...(ca === undefined ? {} : { ca }) } } : {}),
+    ...(await passwordOf(passwordFile, 'store.passwordFile')),
+    ...(isTls ? { tls: { ...servername, ...ca } } : {}),
+    ...(sentinel === undefined ? {} : { sentinel: await sentinelOf(sentinel, ca) }),
   };
+}
+
+async function sentinelOf(
+  { urls, passwordFile }: NonNullable<RedisConfig['sentinel']>,
+  tls: { readonly ca?: string },
+): Promise<SentinelOptions> {
+  const [first] = urls;
+  return {
+    servers: urls.map(({ host, port = SENTINEL_PORT }) => ({ host, port })),
+    ...(first?.username === undefined ? {} : { username: first.username }),
+    ...(await passwordOf(passwordFile, 'store.sentinel.passwordFile')),
+    ...(first?.isTls === true ? { tls } : {}),
+  };
+}
+
+async function passwordOf(file: string | undefined, field: string): Promise<{ readonly password?: string }> {
+  return file === undefined ? {} : { password: (await read(file, field)).replace(/\r?\n$/, '') };
 }
 
 async function read(file: string, field: string): Promise<string> {

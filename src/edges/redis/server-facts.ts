@@ -1,19 +1,34 @@
-/** What the server is configured to, read once at start. A setting under which promises would be lies refuses the start. */
+/** What the server is configured to, read for each of its lifetimes. A setting under which promises would be lies is refused. */
 import type { StoreFacts } from '../../feed/feed-store.ts';
 import { WritError } from '../../kernel/error.ts';
 import type { Connection, Reply } from './connection.ts';
 
+export interface ServerFacts
+  extends Pick<StoreFacts, 'durability'>, Required<Pick<StoreFacts, 'splitMs' | 'weakened'>> {
+  /** Of the process, with the history it has: its runs begin with this (functions.lua). */
+  readonly lifetime: string;
+}
+
 const MAJOR_MIN = 7;
 
-/** CONFIG_INVALID, naming the setting and the right value; CommandFailure when it cannot be asked. */
-export async function readServer(connection: Connection): Promise<StoreFacts['durability']> {
+/** Its replicas are counted once a second, by a lag in whole seconds: a master may take that much longer to stop. */
+const COUNTING_S = 2;
+
+const UNDECLARED =
+  'the Redis has replicas, and store.failover is not set: if one of them takes over behind its address, `enforced` may be said early';
+
+/**
+ * CONFIG_INVALID, naming the setting and the right value; CommandFailure when it cannot be asked. `failover`: another
+ * server may take its place.
+ */
+export async function readServer(connection: Connection, failover: boolean): Promise<ServerFacts> {
   const info = String(await connection.call(['INFO', 'server', 'replication']));
-  const version = /^redis_version:(\d+)\.(\S*)/m.exec(info);
-  if (Number(version?.[1] ?? 0) < MAJOR_MIN)
+  const line = (name: string): string => new RegExp(`^${name}:(\\S*)`, 'm').exec(info)?.[1] ?? '';
+  if (!(parseInt(line('redis_version'), 10) >= MAJOR_MIN))
     throw unsuitable(`Redis ${MAJOR_MIN}.0 or later is needed: functions`);
-  const role = /^role:(\w+)/m.exec(info)?.[1];
+  const role = line('role');
   if (role !== 'master')
-    throw unsuitable(`this Redis is a ${role ?? 'server without a role'}: name the master`);
+    throw unsuitable(`this Redis is a ${role || 'server without a role'}: name the master`);
   const setting = async (name: string): Promise<string | undefined> =>
     valueOf(await connection.call(['CONFIG', 'GET', name]));
   const policy = await setting('maxmemory-policy');
@@ -22,7 +37,38 @@ export async function readServer(connection: Connection): Promise<StoreFacts['du
       `maxmemory-policy is ${policy ?? 'unknown'}: it must be noeviction, or revocations are evicted`,
     );
   const [appendonly, appendfsync] = [await setting('appendonly'), await setting('appendfsync')];
-  return appendonly === 'yes' && appendfsync === 'always' ? 'durable' : 'accepted';
+  const replicas = Number(line('connected_slaves'));
+  return {
+    lifetime: `${line('run_id')}.${line('master_replid')}`,
+    durability: appendonly === 'yes' && appendfsync === 'always' ? 'durable' : 'accepted',
+    splitMs: failover ? await readSplitMs(setting, replicas) : 0,
+    weakened: !failover && replicas > 0 ? [UNDECLARED] : [],
+  };
+}
+
+/** The lifetime of the server that said this run. */
+export function lifetimeOf(runId: string): string {
+  return runId.split('.').slice(0, 2).join('.');
+}
+
+/** How long a master that has been replaced, and does not know, may go on granting leases. */
+async function readSplitMs(
+  setting: (name: string) => Promise<string | undefined>,
+  replicas: number,
+): Promise<number> {
+  // Together with these it is more than half of all servers, so two masters that both write are one too many.
+  const needed = Math.max(1, Math.ceil(replicas / 2));
+  const toWrite = Number(await setting('min-replicas-to-write'));
+  if (!(toWrite >= needed))
+    throw unsuitable(
+      `min-replicas-to-write is ${toWrite}: where another server may take over it must be at least ${needed} (replicas: ${replicas}), or one that was replaced goes on`,
+    );
+  const maxLagS = Number(await setting('min-replicas-max-lag'));
+  if (!(maxLagS >= 1))
+    throw unsuitable(
+      `min-replicas-max-lag is ${maxLagS}: it must be at least 1 (seconds), or min-replicas-to-write is off`,
+    );
+  return (maxLagS + COUNTING_S) * 1000;
 }
 
 function unsuitable(detail: string): WritError {

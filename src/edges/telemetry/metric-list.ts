@@ -9,6 +9,7 @@ import type { Lease } from '../../feed/lease.ts';
 import type { Follower } from '../../flows/follow.ts';
 import type { Reloader } from '../../flows/reload.ts';
 import type { Renewer } from '../../flows/renew.ts';
+import { isFencedForGood } from '../../flows/renew.ts';
 import type { Reviewer } from '../../flows/review.ts';
 import type { Revoker } from '../../flows/revoke.ts';
 import type { Snapshotter } from '../../flows/snapshot.ts';
@@ -259,6 +260,11 @@ function feedMetrics({
     ),
     gauge('writ_fenced', '1 while this replica holds no lease, and allows nothing.', () =>
       freshForMs() > 0 ? 0 : 1,
+    ),
+    gauge(
+      'writ_fenced_for_good',
+      '1 once this incarnation was forgotten, or two processes went by it: only a restart helps.',
+      () => (isFencedForGood(renewer.state) ? 1 : 0),
     ),
     gauge('writ_store_up', '1 while the feed store answers renewals.', () =>
       renewer.state === 'lease' || renewer.state === 'more' ? 1 : 0,

@@ -53,7 +53,7 @@ export function describeAppends(under: StoreUnderTest): void {
     it('writes an entry of a closed epoch again: the place it answers is in the open one', async () => {
       await under.begin();
       const first = await under.store.append('ep_1', revocation('r1'));
-      await under.store.openEpoch(under.opening('ep_2', { closedEpochId: 'ep_1' }));
+      await under.store.openEpoch(await under.opening('ep_2', { closedEpochId: 'ep_1' }));
       const again = await under.store.append('ep_2', revocation('r1'));
       expect(first.position.epoch).toBe(100);
       expect(again).toMatchObject({

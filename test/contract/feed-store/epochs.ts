@@ -14,6 +14,7 @@ export function describeEpochs(under: StoreUnderTest): void {
         epochId: undefined,
         closedEpochId: undefined,
         runId: under.runId,
+        nextRunId: under.runId,
         head: ORIGIN,
         rows: [],
         line: undefined,
@@ -34,7 +35,7 @@ export function describeEpochs(under: StoreUnderTest): void {
   describe('opening an epoch', () => {
     it('begins it at sequence 1 with a chain of its own', async () => {
       const sealed = epoch('ep_1', under.runId);
-      const reply = await under.store.openEpoch(under.opening('ep_1', { sealed }));
+      const reply = await under.store.openEpoch(await under.opening('ep_1', { sealed }));
       const position = { epoch: 100, sequence: 1 };
       const chain = nextChain(CHAIN_START, sealed.text);
       expect(reply).toEqual({ kind: 'opened', position, chain });
@@ -51,8 +52,8 @@ export function describeEpochs(under: StoreUnderTest): void {
     it('is won by one of two openers', async () => {
       const other = await under.harness.connect();
       const replies = await Promise.all([
-        under.store.openEpoch(under.opening('ep_1')),
-        other.openEpoch(under.opening('ep_2')),
+        under.store.openEpoch(await under.opening('ep_1')),
+        other.openEpoch(await under.opening('ep_2')),
       ]);
       expect(replies.map(({ kind }) => kind).sort()).toEqual(['lost', 'opened']);
       const winner = replies[0].kind === 'opened' ? 'ep_1' : 'ep_2';
@@ -63,18 +64,18 @@ export function describeEpochs(under: StoreUnderTest): void {
     });
 
     it('is lost by who names another run, or an epoch that is not the newest', async () => {
-      const elsewhere = under.opening('ep_1', { runId: 'another run' });
+      const elsewhere = await under.opening('ep_1', { runId: 'another run' });
       expect(await under.store.openEpoch(elsewhere)).toEqual({ kind: 'lost' });
-      expect(await under.store.openEpoch(under.opening('ep_1', { closedEpochId: 'ep_0' }))).toEqual({
+      expect(await under.store.openEpoch(await under.opening('ep_1', { closedEpochId: 'ep_0' }))).toEqual({
         kind: 'lost',
       });
       await under.begin();
-      expect(await under.store.openEpoch(under.opening('ep_2'))).toEqual({ kind: 'lost' });
+      expect(await under.store.openEpoch(await under.opening('ep_2'))).toEqual({ kind: 'lost' });
       expect(await under.store.roster()).toMatchObject({ epochId: 'ep_1' });
     });
 
     it('is lost when it is repeated, and the roster then shows that it had been won', async () => {
-      const request = under.opening('ep_1');
+      const request = await under.opening('ep_1');
       await under.store.openEpoch(request);
       expect(await under.store.openEpoch(request)).toEqual({ kind: 'lost' });
       expect(await under.store.roster()).toMatchObject({
@@ -85,28 +86,30 @@ export function describeEpochs(under: StoreUnderTest): void {
 
     it('numbers it by the clock it is given, and always after the one before', async () => {
       await under.begin();
-      const later = await under.store.openEpoch(under.opening('ep_2', { closedEpochId: 'ep_1', epochS: 7 }));
+      const later = await under.store.openEpoch(
+        await under.opening('ep_2', { closedEpochId: 'ep_1', epochS: 7 }),
+      );
       expect(later).toMatchObject({ kind: 'opened', position: { epoch: 101, sequence: 1 } });
       const third = await under.store.openEpoch(
-        under.opening('ep_3', { closedEpochId: 'ep_2', epochS: 5000 }),
+        await under.opening('ep_3', { closedEpochId: 'ep_2', epochS: 5000 }),
       );
       expect(third).toMatchObject({ kind: 'opened', position: { epoch: 5000, sequence: 1 } });
     });
 
     it('takes only an entry that opens an epoch of this run, and only this way', async () => {
       await expect(
-        under.store.openEpoch(under.opening('ep_1', { sealed: revocation('r1') })),
+        under.store.openEpoch(await under.opening('ep_1', { sealed: revocation('r1') })),
       ).rejects.toMatchObject({
         code: 'INTERNAL',
       });
       await expect(
-        under.store.openEpoch(under.opening('ep_1', { sealed: epoch('ep_1', 'other') })),
+        under.store.openEpoch(await under.opening('ep_1', { sealed: epoch('ep_1', 'other') })),
       ).rejects.toMatchObject({
         code: 'INTERNAL',
       });
       await under.begin();
       await expect(
-        under.store.openEpoch(under.opening('ep_1', { closedEpochId: 'ep_1' })),
+        under.store.openEpoch(await under.opening('ep_1', { closedEpochId: 'ep_1' })),
       ).rejects.toMatchObject({
         code: 'INTERNAL',
       });
@@ -122,7 +125,7 @@ export function describeEpochs(under: StoreUnderTest): void {
     it('leaves the one before behind: its leases, its appends, its lease table', async () => {
       const [a] = await under.begin('inc_a');
       await a!.lease();
-      await under.store.openEpoch(under.opening('ep_2', { closedEpochId: 'ep_1' }));
+      await under.store.openEpoch(await under.opening('ep_2', { closedEpochId: 'ep_1' }));
       expect((await under.store.roster()).rows).toEqual([]);
       expect(await a!.renew()).toEqual({ kind: 'closed', epochId: 'ep_2' });
       await expect(under.store.append('ep_1', revocation('r1'))).rejects.toMatchObject({
@@ -134,7 +137,7 @@ export function describeEpochs(under: StoreUnderTest): void {
       const [a] = await under.begin('inc_a');
       await under.store.append('ep_1', revocation('r1'));
       await a!.lease();
-      await under.store.openEpoch(under.opening('ep_2', { closedEpochId: 'ep_1' }));
+      await under.store.openEpoch(await under.opening('ep_2', { closedEpochId: 'ep_1' }));
       a!.epochId = 'ep_2';
       const reply = await a!.lease();
       expect(reply.lines.map(({ position }) => position)).toEqual([{ epoch: 101, sequence: 1 }]);

@@ -102,7 +102,7 @@ export function describeGrowth(under: StoreUnderTest): void {
       await append(3);
       await a!.lease();
       const { chain, position } = a!;
-      await under.store.openEpoch(under.opening('ep_2', { closedEpochId: 'ep_1' }));
+      await under.store.openEpoch(await under.opening('ep_2', { closedEpochId: 'ep_1' }));
       for (let i = 0; i < 10; i++) await under.store.append('ep_2', revocation(`s${i}`));
       const { head } = await under.store.roster();
       const snapshot = snapshotAt({ ...head, sequence: 8 }, { epochId: 'ep_2' });
@@ -120,7 +120,7 @@ export function describeGrowth(under: StoreUnderTest): void {
       );
     });
 
-    it('keeps a snapshot of several megabytes, and a larger one in its place', async () => {
+    it('keeps a snapshot of several megabytes, a larger one in its place, and then a small one', async () => {
       const megabyte = Buffer.alloc(1024 * 1024, 7);
       const large = snapshotAt(
         { epoch: 100, sequence: 2 },
@@ -133,7 +133,8 @@ export function describeGrowth(under: StoreUnderTest): void {
           chunks: Array.from({ length: 10 }, (_, i) => Buffer.concat([megabyte, Buffer.of(i)])),
         },
       );
-      for (const snapshot of [large, larger]) {
+      const small = snapshotAt({ epoch: 100, sequence: 4 }, { digest: 'd3' });
+      for (const snapshot of [large, larger, small]) {
         await under.store.writeSnapshot(snapshot);
         const read = await under.store.readSnapshot();
         expect(read === undefined ? undefined : { ...read, chunks: read.chunks.map(String) }).toEqual(

@@ -71,21 +71,25 @@ export function describeRenewals(under: StoreUnderTest): void {
       ]);
     });
 
-    it('refuses a history that is not its own, until it is told another', async () => {
+    it.each<[string, Position, string?]>([
+      ['another line', { epoch: 100, sequence: 2 }, 'f'.repeat(40)],
+      ['a line that it has not', { epoch: 100, sequence: 9 }],
+      ['a place before the first', { epoch: 100, sequence: 0 }],
+      ['a later epoch', { epoch: 101, sequence: 1 }],
+    ])('closes an epoch in which somebody has applied %s', async (_, position, chain) => {
+      const [a] = await under.begin('inc_a');
+      await a!.lease();
+      Object.assign(a!, { position, ...(chain === undefined ? {} : { chain }) });
+      expect(await a!.renew()).toEqual({ kind: 'closed', epochId: undefined });
+      expect(await a!.renew()).toEqual({ kind: 'closed', epochId: undefined });
+    });
+
+    it('refuses a history before the open epoch that is not its own, until it is told another', async () => {
       const [a] = await under.begin('inc_a');
       await a!.lease();
       const { position, chain } = a!;
-      a!.chain = 'f'.repeat(40);
+      a!.position = { epoch: 99, sequence: 1 };
       expect(await a!.renew()).toEqual({ kind: 'stale', reason: 'diverged' });
-      for (const elsewhere of [
-        { epoch: 100, sequence: 9 },
-        { epoch: 99, sequence: 1 },
-        { epoch: 101, sequence: 1 },
-        { epoch: 100, sequence: 0 },
-      ]) {
-        a!.position = elsewhere;
-        expect(await a!.renew()).toEqual({ kind: 'stale', reason: 'diverged' });
-      }
       Object.assign(a!, { position: ORIGIN, chain: 'f'.repeat(40) });
       expect(await a!.renew()).toEqual({ kind: 'stale', reason: 'diverged' });
       expect((await under.store.roster()).rows).toMatchObject([{ renewals: 1 }]);
@@ -101,7 +105,7 @@ export function describeRenewals(under: StoreUnderTest): void {
       const reply = await a!.lease();
       expect(reply.lines.map(({ sealed }) => sealed.entry.id)).toEqual(['r2']);
       Object.assign(a!, { position, chain: reply.lines[0]!.chain });
-      expect(await a!.renew()).toEqual({ kind: 'stale', reason: 'diverged' });
+      expect(await a!.renew()).toEqual({ kind: 'closed', epochId: undefined });
     });
 
     it('names the open epoch to who goes by another', async () => {

@@ -32,16 +32,16 @@ export function describeRestart(under: StoreUnderTest): void {
     it('leads to a new epoch, opened by naming the old one and the run there is now', async () => {
       const [a] = await under.begin('inc_a');
       await a!.lease();
+      const late = await under.opening('ep_2', { closedEpochId: 'ep_1' });
       const restarted = await under.harness.restart();
       const now = restarted.facts.runId;
       if (now !== under.runId) {
-        const late = under.opening('ep_2', { closedEpochId: 'ep_1' });
         expect(await restarted.store.openEpoch(late)).toEqual({ kind: 'lost' });
       }
-      expect(await restarted.store.openEpoch(under.opening('ep_2', { runId: now }))).toEqual({
+      expect(await restarted.store.openEpoch(await under.opening('ep_2', { runId: now }))).toEqual({
         kind: 'lost',
       });
-      const right = under.opening('ep_2', { closedEpochId: 'ep_1', runId: now });
+      const right = await under.opening('ep_2', { closedEpochId: 'ep_1', runId: now });
       expect(await restarted.store.openEpoch(right)).toMatchObject({
         kind: 'opened',
         position: { epoch: 101 },

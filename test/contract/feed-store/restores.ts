@@ -3,10 +3,13 @@ import { describe, expect, it } from 'vitest';
 import type { FeedLine } from '../../../src/feed/entry.ts';
 import { CHAIN_START } from '../../../src/feed/entry.ts';
 import type { RestoredHead, RestoreReply } from '../../../src/feed/feed-store.ts';
+import type { Position } from '../../../src/feed/position.ts';
 import { ORIGIN } from '../../../src/feed/position.ts';
-import { epoch, replica, revocation } from '../../support/feed-entries.ts';
+import { replica, revocation } from '../../support/feed-entries.ts';
 import { ContractReplica } from '../contract-replica.ts';
 import type { StoreUnderTest } from '../store-under-test.ts';
+
+const PAGE = { after: ORIGIN, limit: 100 };
 
 export function describeRestores(under: StoreUnderTest): void {
   /** Two lines and two revocations, followed by `inc_a`, and then nothing is left of them in the store. */
@@ -19,11 +22,12 @@ export function describeRestores(under: StoreUnderTest): void {
     return a!;
   }
 
-  const restore = (
+  const restore = async (
     lines: readonly FeedLine[],
     copy = 'current',
     closedEpochId?: string,
-  ): Promise<RestoreReply> => under.store.restore({ runId: under.runId, closedEpochId, copy, lines });
+  ): Promise<RestoreReply> =>
+    under.store.restore({ ...{ runId: await under.runNow(), closedEpochId, copy, lines }, ...PAGE });
 
   function headOf(reply: RestoreReply): RestoredHead {
     if (reply.kind !== 'restored') throw new Error(reply.kind);
@@ -33,13 +37,30 @@ export function describeRestores(under: StoreUnderTest): void {
   const ids = (lines: readonly FeedLine[]): string[] => lines.map(({ sealed }) => sealed.entry.id);
 
   describe('putting back', () => {
+    it('brings what a copy has after a place, a page at a time', async () => {
+      if (under.harness.forget === undefined) return;
+      const a = await forgotten();
+      await restore(a.lines);
+      const read = async (after: Position, limit: number): Promise<string[]> => {
+        const request = { runId: await under.runNow(), closedEpochId: 'ep_1', copy: 'current', lines: [] };
+        const reply = await under.store.restore({ ...request, after, limit });
+        return reply.kind === 'restored' ? ids(reply.newer) : [reply.kind];
+      };
+      expect(await read(ORIGIN, 3)).toEqual(['ent_ep_1', 'joined_inc_a', 'r1']);
+      expect(await read(a.lines[2]!.position, 3)).toEqual(['r2']);
+      expect(await read(a.position, 3)).toEqual([]);
+    });
+
     it('is refused while an epoch is open, and in another run', async () => {
       const [a] = await under.begin('inc_a');
       await a!.lease();
       expect(await restore(a!.lines, 'current', 'ep_1')).toEqual({ kind: 'lost' });
       if (under.harness.forget === undefined) return;
       await under.harness.forget();
-      const elsewhere = { runId: 'another run', closedEpochId: undefined, copy: 'current', lines: a!.lines };
+      const elsewhere = {
+        ...{ runId: 'another run', closedEpochId: undefined, copy: 'current', lines: a!.lines },
+        ...PAGE,
+      };
       expect(await under.store.restore(elsewhere)).toEqual({ kind: 'lost' });
       expect(await restore(a!.lines, 'current', 'ep_0')).toEqual({ kind: 'lost' });
       expect((await under.store.roster()).head).toEqual(ORIGIN);
@@ -64,7 +85,7 @@ export function describeRestores(under: StoreUnderTest): void {
       });
       expect(await a.renew()).toEqual({ kind: 'closed', epochId: undefined });
       const opened = await under.store.openEpoch(
-        under.opening('ep_2', { closedEpochId: 'ep_1', restored: head }),
+        await under.opening('ep_2', { closedEpochId: 'ep_1', restored: head }),
       );
       expect(opened).toMatchObject({ kind: 'opened', position: { epoch: 101, sequence: 1 } });
       a.epochId = 'ep_2';
@@ -95,12 +116,15 @@ export function describeRestores(under: StoreUnderTest): void {
       if (under.harness.forget === undefined) return;
       const a = await forgotten();
       // Somebody else has opened on the empty store.
-      await under.store.openEpoch(under.opening('ep_9', { sealed: epoch('ep_9', under.runId) }));
+      await under.store.openEpoch(await under.opening('ep_9'));
       await under.store.append('ep_9', revocation('foreign'));
       const again = await under.harness.restart();
       const runId = again.facts.runId;
       const put = (copy: string, lines: readonly FeedLine[]): Promise<RestoreReply> =>
-        again.store.restore({ runId, closedEpochId: 'ep_9', copy, lines });
+        again.store.restore({
+          ...{ runId, closedEpochId: 'ep_9', copy, lines },
+          ...PAGE,
+        });
       expect((await put('current', a.lines)).kind).toBe('other');
       const begun = headOf(await put('staged', a.lines.slice(0, 2)));
       expect(begun.copy).not.toBe('current');
@@ -109,7 +133,7 @@ export function describeRestores(under: StoreUnderTest): void {
       expect(head).toMatchObject({ copy: begun.copy, position: a.position, chain: a.chain });
       expect(headOf(await put('new', a.lines)).copy).not.toBe(head.copy);
       expect(await again.store.roster()).toMatchObject({ closedEpochId: 'ep_9', head: { sequence: 2 } });
-      const opening = under.opening('ep_2', { runId, closedEpochId: 'ep_9', restored: head });
+      const opening = await under.opening('ep_2', { runId, closedEpochId: 'ep_9', restored: head });
       expect(await again.store.openEpoch({ ...opening, restored: begun })).toEqual({ kind: 'lost' });
       expect(await again.store.openEpoch(opening)).toMatchObject({ kind: 'opened' });
       Object.assign(a, { store: again.store, epochId: 'ep_2' });

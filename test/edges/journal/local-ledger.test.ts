@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LocalLedger } from '../../../src/edges/journal/local-ledger.ts';
-import type { FeedLine, SealedEntry } from '../../../src/feed/entry.ts';
+import type { EpochEntry, FeedLine, SealedEntry } from '../../../src/feed/entry.ts';
 import { CHAIN_START, nextChain, sealEntry } from '../../../src/feed/entry.ts';
 import type { Snapshot } from '../../../src/feed/feed-store.ts';
 import { ORIGIN } from '../../../src/feed/position.ts';
@@ -14,7 +14,7 @@ import { epoch, REPLICA_KEY, revocation } from '../../support/feed-entries.ts';
 const nowhere = (): void => undefined;
 const BEFORE = 7;
 const base = {
-  epochId: 'ep_1',
+  opening: epoch('ep_1', 'run_1').entry as EpochEntry,
   position: { epoch: 100, sequence: BEFORE },
   chain: 'c'.repeat(40),
   frontier: [1, 2, 3].map((byte) => new Uint8Array(32).fill(byte)),

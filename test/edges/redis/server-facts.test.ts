@@ -1,6 +1,11 @@
 /** A Redis under which promises would be lies: it is refused, or the word is weaker, and the right setting is named. */
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RedisFeedStore } from '../../../src/edges/redis/redis-feed-store.ts';
+import { epoch, revocation } from '../../support/feed-entries.ts';
 import { RedisServer } from '../../support/redis-server.ts';
 
 const servers: RedisServer[] = [];
@@ -53,6 +58,25 @@ describe('a Redis at start', () => {
     expect(await storeOn(await open(...args)).open()).toMatchObject({ durability, exclusive: false });
   });
 
+  it('with the functions of another build is given ours, and that is said', async () => {
+    const server = await open();
+    const other = '#!lua name=writ1\nredis.register_function("writ1_roster", function() return 1 end)\n';
+    await server.ask((redis) => redis.function('LOAD', other));
+    const warnings: string[] = [];
+    const note = (sentence: string) => void warnings.push(sentence);
+    const log = { info: note, warn: note, error: note };
+    const openWith = async () => {
+      const address = { host: '', port: 0, path: server.socket };
+      const store = new RedisFeedStore({ server: address, fleet: 'f', replica: 'r', log });
+      stores.push(store);
+      await store.open();
+    };
+    expect(await openWith().then(() => 'open', String)).toBe('open');
+    expect(warnings).toEqual(['the functions in the store were those of another build, and were replaced']);
+    await openWith();
+    expect(warnings).toHaveLength(1);
+  });
+
   it('that is not there is said, in time', async () => {
     const startedMs = performance.now();
     await expect(storeOn({ socket: '/tmp/writ-no-redis.sock' }, 300).open()).rejects.toMatchObject({
@@ -63,15 +87,45 @@ describe('a Redis at start', () => {
 
   it('that hangs is given up in time, an append with a fate that nobody knows', async () => {
     const server = await open();
-    const store = storeOn(server, 300);
-    const { runId } = await store.open();
+    const [reading, appending, opening] = [storeOn(server, 300), storeOn(server, 300), storeOn(server, 300)];
+    const [{ runId }] = [await reading.open(), await appending.open(), await opening.open()];
     server.signal('SIGSTOP');
-    const { epoch, revocation } = await import('../../support/feed-entries.ts');
-    await expect(store.roster()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
-    await expect(store.append('ep_1', revocation('r1'))).rejects.toMatchObject({ code: 'APPEND_UNCERTAIN' });
-    const opening = { closedEpochId: undefined, runId, epochS: 1, sealed: epoch('ep_1', runId) };
-    await expect(store.openEpoch(opening)).rejects.toMatchObject({ code: 'APPEND_UNCERTAIN' });
+    await expect(reading.roster()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
+    await expect(appending.append('ep_1', revocation('r1'))).rejects.toMatchObject({
+      code: 'APPEND_UNCERTAIN',
+    });
+    const order = { closedEpochId: undefined, runId, epochS: 1, sealed: epoch('ep_1', runId) };
+    await expect(opening.openEpoch(order)).rejects.toMatchObject({ code: 'APPEND_UNCERTAIN' });
     server.signal('SIGCONT');
-    await expect.poll(() => store.roster(), { timeout: 5_000 }).toMatchObject({ epochId: 'ep_1' });
+    for (const store of [reading, appending, opening])
+      await expect
+        .poll(() => store.roster().catch(() => undefined), { timeout: 5_000 })
+        .toMatchObject({ runId });
+  });
+
+  it('that takes a connection and says nothing is tried again', async () => {
+    const server = await open();
+    const socket = join(server.dir, 'deaf.sock');
+    const taken: Socket[] = [];
+    let isDeaf = false;
+    const between = createServer((client) => {
+      const upstream = isDeaf ? undefined : connect(server.socket);
+      taken.push(client, ...(upstream === undefined ? [] : [upstream]));
+      upstream?.pipe(client).pipe(upstream);
+    });
+    await once(between.listen(socket), 'listening');
+    const store = storeOn({ socket }, 300);
+    const { runId } = await store.open();
+    isDeaf = true;
+    const before = taken.length;
+    for (const one of taken) one.destroy();
+    // All three connections have been taken, given up, and asked for again.
+    await expect.poll(() => taken.length, { timeout: 10_000 }).toBeGreaterThanOrEqual(before + 6);
+    isDeaf = false;
+    await expect
+      .poll(() => store.roster().catch(() => undefined), { timeout: 5_000 })
+      .toMatchObject({ runId });
+    for (const one of taken) one.destroy();
+    between.close();
   });
 });

@@ -1,0 +1,209 @@
+/**
+ * Keys that somebody else has written, swapped or restored under a store that goes on: no epoch is open then, nobody is
+ * given a lease, and what is put back goes beside what is there. On a real server, asked as a hostile client would.
+ */
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Connection } from '../../../src/edges/redis/connection.ts';
+import { RedisFeedStore } from '../../../src/edges/redis/redis-feed-store.ts';
+import { ContractReplica } from '../../contract/contract-replica.ts';
+import { epoch, replica, revocation } from '../../support/feed-entries.ts';
+import { RedisServer } from '../../support/redis-server.ts';
+
+const META = '{writ:f}:meta';
+
+let server: RedisServer;
+let store: RedisFeedStore;
+let hostile: Redis;
+let a: ContractReplica;
+let runId: string;
+beforeAll(async () => {
+  server = await RedisServer.start();
+  hostile = new Redis({ path: server.socket });
+});
+afterAll(async () => {
+  hostile.disconnect();
+  await server.remove();
+});
+
+/** Six lines; `inc_a` has a lease and knows all of them. */
+beforeEach(async () => {
+  await hostile.flushall();
+  store = new RedisFeedStore({
+    server: { host: '', port: 0, path: server.socket },
+    fleet: 'f',
+    replica: 'r',
+  });
+  await store.open();
+  await open();
+  await store.append('ep_1', replica('joined', 'inc_a'));
+  for (const id of ['r1', 'r2', 'r3', 'r4']) await store.append('ep_1', revocation(id));
+  a = new ContractReplica(store, 'inc_a');
+  await a.lease();
+  return () => store.close();
+});
+
+/** `ep_1` on an empty store. */
+async function open(): Promise<void> {
+  ({ nextRunId: runId } = await store.roster());
+  await store.openEpoch({ closedEpochId: undefined, runId, epochS: 100, sealed: epoch('ep_1', runId) });
+}
+
+/** Somebody who was cut off since before `r2`, and whose cursor is in any copy that has `r1`. */
+function staleReplica(): ContractReplica {
+  const stale = new ContractReplica(store, 'inc_a');
+  const line = a.lines[2]!;
+  return Object.assign(stale.copyOf(a), { position: line.position, chain: line.chain });
+}
+
+describe('a head that these functions did not write', () => {
+  it.each<[string, (redis: Redis) => Promise<unknown>]>([
+    ['is shorter', (redis) => redis.hset(META, 'sequence', '3', 'chain', a.lines[2]!.chain)],
+    ['has another chain', (redis) => redis.hset(META, 'chain', 'f'.repeat(40))],
+    ['is another epoch', (redis) => redis.hset(META, 'epoch', 'ep_0')],
+    ['has a later number', (redis) => redis.hset(META, 'number', '101')],
+    ['is of another copy', (redis) => redis.hset(META, 'generation', '7')],
+    ['makes no sense', (redis) => redis.hset(META, 'sequence', 'x')],
+    ['is nowhere', (redis) => redis.flushall()],
+    ['was swapped for another database', (redis) => redis.swapdb(0, 1)],
+  ])('that %s is no open epoch, for whoever comes first', async (_, write) => {
+    await write(hostile);
+    expect((await staleReplica().renew()).kind).toBe('closed');
+    expect((await a.renew()).kind).toBe('closed');
+    await expect(store.append('ep_1', revocation('r5'))).rejects.toMatchObject({ code: 'EPOCH_CLOSED' });
+    expect((await store.roster()).epochId).toBeUndefined();
+  });
+
+  it('of an older copy of everything, restored while the server goes on, is none either', async () => {
+    // As it was before r2, byte for byte, put in the place of what is there.
+    await hostile.flushall();
+    await open();
+    await store.append('ep_1', replica('joined', 'inc_a'));
+    await store.append('ep_1', revocation('r1'));
+    const keys = await hostile.keys('*');
+    const dumps = await Promise.all(keys.map(async (key) => [key, await hostile.dumpBuffer(key)] as const));
+    for (const id of ['r2', 'r3', 'r4']) await store.append('ep_1', revocation(id));
+    a = new ContractReplica(store, 'inc_a');
+    await a.lease();
+    await hostile.flushall();
+    for (const [key, dump] of dumps) await hostile.restore(key, 0, dump);
+    expect((await staleReplica().renew()).kind).toBe('closed');
+    expect((await store.roster()).closedEpochId).toBe('ep_1');
+    // What is missing continues it, and then the next epoch opens on all of it.
+    ({ runId } = await store.roster());
+    const request = { runId, closedEpochId: 'ep_1', copy: 'current', after: a.position, limit: 9 };
+    const reply = await store.restore({ ...request, lines: a.lines.slice(3) });
+    expect(reply).toMatchObject({ kind: 'restored', head: { position: a.position, chain: a.chain } });
+  });
+
+  it('is mended where the lines are there, and is open again with the next epoch', async () => {
+    await hostile.hset(META, 'sequence', '3', 'chain', a.lines[2]!.chain);
+    ({ runId } = await store.roster());
+    const request = { runId, closedEpochId: 'ep_1', copy: 'current', after: a.position, limit: 9 };
+    const reply = await store.restore({ ...request, lines: a.lines.slice(3) });
+    if (reply.kind !== 'restored') throw new Error(reply.kind);
+    expect(reply.head).toMatchObject({ position: a.position, chain: a.chain });
+    const opened = await store.openEpoch({
+      ...{ closedEpochId: 'ep_1', runId, epochS: 100, sealed: epoch('ep_2', runId) },
+      restored: reply.head,
+    });
+    expect(opened.kind).toBe('opened');
+    a.epochId = 'ep_2';
+    expect((await a.lease()).lines).toHaveLength(1);
+  });
+});
+
+describe('a thief who has our rights and no keys', () => {
+  const fcall = (name: string, ...args: string[]): Promise<unknown> =>
+    hostile.call('FCALL', `writ1_${name}`, '1', '{writ:f}', ...args);
+
+  it('writes the history up to an earlier moment once more, and it is bound to another opening', async () => {
+    const [first, ...rest] = a.lines.slice(0, 3);
+    // Another copy, in which nothing is yet, and our own words in it.
+    await hostile.hset(META, 'generation', '9', 'epoch', '', 'number', '', 'sequence', '', 'chain', '');
+    const { nextRunId } = await store.roster();
+    const text = first!.sealed.text;
+    expect(await fcall('open_epoch', '', nextRunId, '100', 'ep_1', text, '', '', '')).toEqual([
+      'opened',
+      '100-1',
+      first!.chain,
+    ]);
+    await fcall('append', 'ep_1', 'joined_inc_a', rest[0]!.sealed.text, 'joined', 'inc_a');
+    await fcall('append', 'ep_1', 'r1', rest[1]!.sealed.text, '', '');
+    const reply = await staleReplica().renew();
+    // Its signed entry names the run there was; a replica that is told another takes no lease (flows/renew.ts).
+    expect(first!.sealed.entry).toMatchObject({ kind: 'epoch', runId });
+    expect(reply).toMatchObject({ kind: 'lease', runId: nextRunId });
+    expect(nextRunId).not.toBe(runId);
+  });
+
+  it('puts a beginning of it back, and binds it as he likes: nothing is open', async () => {
+    await hostile.hset(META, 'generation', '9', 'epoch', '', 'number', '', 'sequence', '', 'chain', '');
+    const { runId: closing } = await store.roster();
+    const lines = a.lines.slice(0, 3);
+    const request = {
+      runId: closing,
+      closedEpochId: undefined,
+      copy: 'current',
+      after: a.position,
+      limit: 9,
+    };
+    expect((await store.restore({ ...request, lines })).kind).toBe('restored');
+    for (const bound of [runId, closing]) {
+      await hostile.hset(META, 'run', bound);
+      expect((await staleReplica().renew()).kind).toBe('closed');
+    }
+  });
+
+  it('opens an epoch that was closed again, bound as it was: it stays closed', async () => {
+    const stranger = new ContractReplica(store, 'inc_a');
+    Object.assign(stranger.copyOf(a), { position: { epoch: 100, sequence: 9 } });
+    expect((await stranger.renew()).kind).toBe('closed');
+    await hostile.hset(META, 'run', runId);
+    expect((await staleReplica().renew()).kind).toBe('closed');
+  });
+});
+
+describe('keys of another type', () => {
+  it.each([':meta', ':0:roster', ':0:ids:100', ':0:feed:100'])(
+    'under %s end in a refusal of the store’s, and no lease lacks what was appended',
+    async (name) => {
+      const key = `{writ:f}${name}`;
+      await hostile.del(key);
+      await hostile.lpush(key, 'x');
+      const refused = (error: unknown): undefined => {
+        expect(error).toMatchObject({
+          code: expect.stringMatching(/^(STORE_UNREACHABLE|APPEND_UNCERTAIN|EPOCH_CLOSED)$/) as string,
+        });
+      };
+      await store.roster(a.position).catch(refused);
+      const appended = await store.append('ep_1', revocation('r5')).catch(refused);
+      const reply = await a.renew().catch(refused);
+      if (reply?.kind === 'lease')
+        expect(a.lines.some(({ sealed }) => sealed.entry.id === 'r5')).toBe(appended !== undefined);
+    },
+  );
+});
+
+describe('a connection that is lost while it listens again', () => {
+  it('fails for nobody, so that the process goes on', async () => {
+    let count = 0;
+    const flapping = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.on('data', (data) => {
+        if (!data.toString().includes('subscribe')) socket.write('+OK\r\n');
+        else if (count++ > 0) socket.destroy();
+        else socket.end('*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n');
+      });
+    });
+    await new Promise<void>((done) => flapping.listen(0, '127.0.0.1', done));
+    const { port } = flapping.address() as AddressInfo;
+    const connection = new Connection({ host: '127.0.0.1', port, name: 'x', callMs: 500 });
+    await connection.listen('news', () => undefined).catch(() => undefined);
+    await expect.poll(() => count, { timeout: 10_000 }).toBeGreaterThan(3);
+    connection.close();
+    flapping.close();
+  });
+});
