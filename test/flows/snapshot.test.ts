@@ -404,6 +404,22 @@ describe('a fleet whose store forgot after it was trimmed', () => {
     expect(a.tree.checkpoint()).toBe(b.tree.checkpoint());
   });
 
+  it('lets a newcomer begin at the snapshot while it is closed, which then follows like the others', async () => {
+    const { fleet, a, b } = await based();
+    for (const one of [a, b]) cut(one, true);
+    await pass(fleet.clock, 4_000);
+    fleet.server.restart();
+    const c = await join(fleet, 'c');
+    expect(c.ledger.base).toBeDefined();
+    expect(c.cursor.position).toEqual(a.cursor.position);
+    expect(isFresh(c)).toBe(false);
+    for (const one of [a, b]) cut(one, false);
+    await pass(fleet.clock, 4_000);
+    for (const one of [a, b, c]) expect(isFresh(one)).toBe(true);
+    expect(await reasonOf(c, 'first')).toBe('revoked');
+    expect(errorsOf(c)).toEqual([]);
+  });
+
   it('goes on where the store kept what it had', async () => {
     const { fleet, a, b } = await based();
     fleet.server.restart();
