@@ -105,10 +105,10 @@ export class Reopener {
     if (after === undefined) return { kind: 'other' };
     while (reply.kind === 'restored' && comparePositions(after, cursor.position) < 0) {
       const lines = await ledger.read(after, LIMITS.pageEntriesMax);
-      const base = comparePositions(after, ORIGIN) === 0 ? ledger.base : undefined;
       // Where nobody holds the beginning any more, the snapshot is the beginning: it has to be there first.
-      if (base !== undefined) await this.#giveSnapshot();
-      reply = await restore(reply.head.copy, lines, base?.opening.epochId);
+      const snapshot = comparePositions(after, ORIGIN) === 0 ? await ledger.snapshot() : undefined;
+      if (snapshot !== undefined) await store.writeSnapshot(snapshot);
+      reply = await restore(reply.head.copy, lines, snapshot?.epochId);
       // Up to the cursor everything is on this disk.
       after = (lines.at(-1) as FeedLine).position;
     }
@@ -117,12 +117,6 @@ export class Reopener {
       reply = await restore(reply.head.copy, []);
     }
     return reply;
-  }
-
-  async #giveSnapshot(): Promise<void> {
-    const { store, ledger } = this.#ports;
-    const snapshot = await ledger.snapshot();
-    if (snapshot !== undefined) await store.writeSnapshot(snapshot);
   }
 
   /** Whoever opens continues the very end of what is there. False for lines that do not continue what is here. */
