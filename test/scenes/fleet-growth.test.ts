@@ -8,7 +8,15 @@ import type { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RedisFleet } from '../support/redis-fleet.ts';
 import { runCli } from '../support/run-cli.ts';
-import { control, evaluate, eventually, jtiOrder, reasonOf, revoke } from '../support/scene.ts';
+import {
+  control,
+  evaluate,
+  eventually,
+  jtiOrder,
+  reasonOf,
+  revoke,
+  untilPermitted,
+} from '../support/scene.ts';
 import type { WritProcess } from '../support/writ-process.ts';
 
 const SCENE_MS = 120_000;
@@ -23,8 +31,7 @@ const reason = async (one: WritProcess, token: string): Promise<unknown> =>
 /** Started, and with a lease. */
 async function replica(name: string): Promise<WritProcess> {
   const one = await fleet.replica(name, [`snapshotEvery=${EVERY}`]);
-  const asked = (): Promise<unknown> => reason(one, fleet.mint().token);
-  expect(await eventually(asked, (answer) => answer === 'permitted')).toBe('permitted');
+  expect(await untilPermitted(one, fleet.mint().token)).toBe('permitted');
   return one;
 }
 

@@ -6,7 +6,15 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { FleetToken } from '../support/redis-fleet.ts';
 import type { Direction } from '../support/holding-proxy.ts';
 import { RedisFleet } from '../support/redis-fleet.ts';
-import { control, evaluate, eventually, jtiOrder, reasonOf, revoke } from '../support/scene.ts';
+import {
+  control,
+  evaluate,
+  eventually,
+  jtiOrder,
+  reasonOf,
+  revoke,
+  untilPermitted,
+} from '../support/scene.ts';
 import type { WritProcess } from '../support/writ-process.ts';
 
 const SCENE_MS = 60_000;
@@ -16,7 +24,14 @@ afterEach(() => fleet.remove());
 
 async function startThree(): Promise<[WritProcess, WritProcess, WritProcess]> {
   fleet = await RedisFleet.start();
-  return [await fleet.replica('r1'), await fleet.replica('r2'), await fleet.replica('r3')];
+  return [await replica('r1'), await replica('r2'), await replica('r3')];
+}
+
+/** Started, and with a lease. */
+async function replica(name: string, set: readonly string[] = []): Promise<WritProcess> {
+  const one = await fleet.replica(name, set);
+  expect(await untilPermitted(one, fleet.mint().token)).toBe('permitted');
+  return one;
 }
 
 async function reasons(token: FleetToken, replicas: readonly WritProcess[]): Promise<unknown[]> {
@@ -43,7 +58,7 @@ describe('a fleet on Redis', () => {
       for (const name of ['r1', 'r2', 'r3']) expect(receipt.text).toContain(name);
       const fourth = await fleet.replica('r4');
       expect(await reasons(token, [fourth])).toEqual(['revoked']);
-      expect(await reasons(fleet.mint(), [fourth])).toEqual(['permitted']);
+      expect(await untilPermitted(fourth, fleet.mint().token)).toBe('permitted');
     },
     SCENE_MS,
   );
@@ -78,8 +93,8 @@ describe('a fleet on Redis', () => {
     async (_, directions) => {
       fleet = await RedisFleet.start();
       const proxy = await fleet.proxy();
-      const [first, second] = [await fleet.replica('r1'), await fleet.replica('r2')];
-      const third = await fleet.replica('r3', [`store.url=unix:${proxy.path}`]);
+      const [first, second] = [await replica('r1'), await replica('r2')];
+      const third = await replica('r3', [`store.url=unix:${proxy.path}`]);
       const token = fleet.mint();
       expect(await reasons(token, [third])).toEqual(['permitted']);
       proxy.hold(...directions);
