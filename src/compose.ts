@@ -54,6 +54,7 @@ import { renderPosition } from './feed/position.ts';
 import { Appender } from './flows/append.ts';
 import { Authoriser } from './flows/authorise.ts';
 import { LeaseTable } from './flows/barrier.ts';
+import { Carrier } from './flows/carry.ts';
 import { Checker } from './flows/check.ts';
 import { Effects } from './flows/effects.ts';
 import { Expirer } from './flows/expire.ts';
@@ -271,6 +272,7 @@ async function open(
     loader,
     follower,
     vouching,
+    carrier: new Carrier({ cursor, ledger, appender, log }),
     leaseMs,
     table,
     tree,

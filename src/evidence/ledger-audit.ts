@@ -39,16 +39,24 @@ export interface ExportFrontier {
   readonly chain: string;
 }
 
-/** One epoch, as far as it has gone by. */
-interface EpochTrack {
-  /** Undefined where the export begins later than the epoch. */
-  readonly epochId: string | undefined;
-  readonly range: CompactRange;
+interface Place {
+  range: CompactRange;
   head: Position;
   chain: string;
+}
+
+/** One epoch, as far as it has gone by. */
+interface EpochTrack extends Place {
+  /** Undefined where the export begins later than the epoch. */
+  readonly epochId: string | undefined;
+  /** The newest places in it. */
+  readonly recent: Place[];
   /** What the log signed over all of it. Of an earlier epoch: as the first entry of the next one names it. */
   checkpoint: VerifiedCheckpoint | undefined;
 }
+
+/** How many lines of an epoch a replica may have more than the epoch that follows knows of. */
+const TAIL_MAX = 1_024;
 
 export class LedgerAudit {
   readonly #keyring: Keyring;
@@ -118,6 +126,8 @@ export class LedgerAudit {
     epoch.range.append(leafHash(leafText(line)));
     epoch.head = position;
     epoch.chain = chain;
+    epoch.recent.push({ head: position, chain, range: epoch.range.copy() });
+    if (epoch.recent.length > TAIL_MAX) epoch.recent.shift();
     this.#entries += 1;
     this.#kinds[kind] = (this.#kinds[kind] ?? 0) + 1;
   }
@@ -129,6 +139,7 @@ export class LedgerAudit {
       range: new CompactRange(position.sequence - 1),
       head: position,
       chain,
+      recent: [],
       checkpoint: undefined,
     };
     this.#epochs.push(epoch);
@@ -152,8 +163,10 @@ export class LedgerAudit {
     if (before === undefined) return;
     const isSame = before.epochId === undefined || before.epochId === base.epochId;
     demand(isSame, `${at}: epoch continues another one`);
-    const ended = base.head === renderPosition(before.head) && base.chain === before.chain;
-    demand(ended, `${this.due}: the epoch did not end here`);
+    // What comes after it was put aside by whoever exports this: the store had lost it, and the fleet went on without.
+    const end = before.recent.find(({ head }) => renderPosition(head) === base.head);
+    demand(end?.chain === base.chain, `${this.due}: the epoch did not end here`);
+    Object.assign(before, end);
     before.checkpoint = signed;
   }
 

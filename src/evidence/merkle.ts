@@ -164,6 +164,14 @@ export class CompactRange {
     return this.#end;
   }
 
+  /** As it is now; it does not grow with this one. */
+  copy(): CompactRange {
+    const copy = new CompactRange(this.#start);
+    copy.#nodes.push(...this.#nodes);
+    copy.#end = this.#end;
+    return copy;
+  }
+
   append(leaf: Uint8Array): void {
     pushNode(this.#nodes, { height: 0, index: this.#end, hash: leaf });
     this.#end += 1;

@@ -9,8 +9,11 @@ import { runAtOnce } from '../kernel/pace.ts';
 import type { EpochEntry, FeedLine } from './entry.ts';
 import { CHAIN_START, nextChain } from './entry.ts';
 import type { Position } from './position.ts';
-import { ORIGIN, renderPosition } from './position.ts';
+import { ORIGIN, parsePosition, renderPosition } from './position.ts';
 import type { SnapshotBase } from './snapshot.ts';
+
+/** How many lines of an epoch this replica may have more than the epoch that follows it knows of. */
+const TAIL_MAX = 1_024;
 
 /** A place in a history. */
 interface Place {
@@ -20,6 +23,8 @@ interface Place {
   readonly chain: string;
 }
 
+const NONE: ReadonlyMap<number, string> = new Map();
+
 const BEGINNING: Place = { opening: undefined, position: ORIGIN, chain: CHAIN_START };
 
 export class Cursor {
@@ -27,12 +32,21 @@ export class Cursor {
   #settled: Position = ORIGIN;
   /** Every epoch that was applied: none is opened twice, whoever signed it. */
   readonly #epochIds = new Set<string>();
+  /** The newest lines of this epoch: sequence -> chain. */
+  readonly #recent = new Map<number, string>();
+  #tail: Tail | undefined;
+  #amnesia: EpochEntry | undefined;
   /** Lines that were found to follow, so that each is hashed once. */
   #checked = new Set<FeedLine>();
 
   /** The id of the epoch that was applied last; undefined before the first. */
   get epochId(): string | undefined {
     return this.#at.opening?.epochId;
+  }
+
+  /** The newest epoch that was opened on an operator's word that what is missing is accepted. */
+  get amnesia(): EpochEntry | undefined {
+    return this.#amnesia;
   }
 
   /** The entry that opened it. */
@@ -48,15 +62,31 @@ export class Cursor {
     return this.#at.chain;
   }
 
+  /**
+   * What this replica has of the epoch before that the present one does not continue: the store had lost it, and the fleet
+   * went on without. Nothing of it was enforced: whoever opened the next epoch had everything that was.
+   */
+  get tail(): Tail | undefined {
+    return this.#tail;
+  }
+
+  /** It was appended again. Another epoch may have begun meanwhile, with a tail of its own, which stays. */
+  dropTail(tail: Tail): void {
+    if (this.#tail === tail) this.#tail = undefined;
+  }
+
   /** How far all is done: indexed, on disk, and every session told. Never ahead of `position`. */
   get settled(): Position {
     return this.#settled;
   }
 
   /** Goes on from a snapshot, whose fold has all that came up to there. */
-  jump({ opening, position, chain }: SnapshotBase): void {
+  jump({ opening, amnesia, position, chain }: SnapshotBase): void {
     this.#at = { opening, position, chain };
+    this.#amnesia = amnesia ?? this.#amnesia;
     this.#epochIds.add(opening.epochId);
+    this.#recent.clear();
+    this.#recent.set(position.sequence, chain);
     this.#checked = new Set();
   }
 
@@ -69,10 +99,18 @@ export class Cursor {
   *checking(lines: readonly FeedLine[]): Steps<void> {
     let at = this.#at;
     const epochIds = new Set(this.#epochIds);
+    let before: ReadonlyMap<number, string> = this.#recent;
+    let chains = new Map<number, string>();
+    const chainAt = (sequence: number): string | undefined => chains.get(sequence) ?? before.get(sequence);
     for (const line of lines) {
-      assertFollows(line, at, epochIds);
+      assertFollows(line, at, { epochIds, chainAt });
       at = placeOf(line, at);
-      if (at.opening !== undefined) epochIds.add(at.opening.epochId);
+      if (line.sealed.entry.kind === 'epoch') {
+        before = NONE;
+        chains = new Map();
+        epochIds.add(line.sealed.entry.epochId);
+      }
+      chains.set(line.position.sequence, line.chain);
       yield;
     }
     this.#checked = new Set(lines);
@@ -84,38 +122,63 @@ export class Cursor {
       runAtOnce(this.checking([line]));
       this.#checked.delete(line);
     }
-    this.#at = placeOf(line, this.#at);
-    if (line.sealed.entry.kind !== 'epoch') return false;
-    this.#epochIds.add(line.sealed.entry.epochId);
-    return true;
+    const before = this.#at;
+    this.#at = placeOf(line, before);
+    const { entry } = line.sealed;
+    if (entry.kind === 'epoch') {
+      this.#epochIds.add(entry.epochId);
+      if (entry.rule === 'accept-amnesia') this.#amnesia = entry;
+      this.#tail = tailOf(entry, before) ?? this.#tail;
+      this.#recent.clear();
+    }
+    this.#recent.set(line.position.sequence, line.chain);
+    this.#recent.delete(line.position.sequence - TAIL_MAX);
+    return entry.kind === 'epoch';
   }
 }
 
-function assertFollows(
-  { position, sealed, chain }: FeedLine,
-  at: Place,
-  epochIds: ReadonlySet<string>,
-): void {
+/** Lines of one epoch. */
+export interface Tail {
+  readonly after: Position;
+  readonly upTo: Position;
+}
+
+/** What is known of a history beside the place that it has come to. */
+interface Known {
+  readonly epochIds: ReadonlySet<string>;
+  /** Of the present epoch. */
+  readonly chainAt: (sequence: number) => string | undefined;
+}
+
+function assertFollows({ position, sealed, chain }: FeedLine, at: Place, known: Known): void {
   const opened = sealed.entry.kind === 'epoch' ? sealed.entry : undefined;
   const follows =
     opened === undefined
       ? at.opening !== undefined &&
         position.epoch === at.position.epoch &&
         position.sequence === at.position.sequence + 1
-      : position.epoch > at.position.epoch && position.sequence === 1 && mayOpen(opened, at, epochIds);
+      : position.epoch > at.position.epoch && position.sequence === 1 && mayOpen(opened, at, known);
   if (!follows || nextChain(opened === undefined ? at.chain : CHAIN_START, sealed.text) !== chain)
     throw new WritError('PROOF_INVALID', `feed diverges after ${renderPosition(at.position)}`);
 }
 
 /**
  * An epoch is opened once, and continues exactly what its opener signed: put in another place, it would hide what came
- * between, or before. One without a base begins anew: the first of a fleet, or an operator's word (THREATS 10.18).
+ * between, or before. Who has more of the epoch before goes on as well, and who has less, or another line there, does not.
+ * One without a base begins anew: the first of a fleet, or an operator's word (THREATS 10.18).
  */
-function mayOpen({ epochId, base }: EpochEntry, at: Place, epochIds: ReadonlySet<string>): boolean {
+function mayOpen({ epochId, base }: EpochEntry, at: Place, { epochIds, chainAt }: Known): boolean {
   if (epochIds.has(epochId)) return false;
   if (base === undefined) return true;
-  const isItsEnd = base.head === renderPosition(at.position) && base.chain === at.chain;
-  return base.epochId === at.opening?.epochId && isItsEnd;
+  const { epoch, sequence } = parsePosition(base.head);
+  const isOfIt = base.epochId === at.opening?.epochId && epoch === at.position.epoch;
+  return isOfIt && sequence <= at.position.sequence && chainAt(sequence) === base.chain;
+}
+
+function tailOf({ base }: EpochEntry, { position }: Place): Tail | undefined {
+  if (base === undefined || base.head === renderPosition(position)) return undefined;
+  const after = parsePosition(base.head);
+  return after.epoch === position.epoch ? { after, upTo: position } : undefined;
 }
 
 function placeOf({ position, chain, sealed: { entry } }: FeedLine, before: Place): Place {

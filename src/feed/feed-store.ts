@@ -82,12 +82,11 @@ export type RenewReply =
   | { readonly kind: 'closed'; readonly epochId: string | undefined }
   /**
    * This incarnation may hold no lease. For good: `cloned`, `forgotten` (or left). Until something changes: `unknown`
-   * (no `joined` entry), `diverged` (an epoch that is over was another one here), `trimmed` (what follows the cursor is held
-   * no longer: the snapshot has it).
+   * (no `joined` entry), `trimmed` (what follows the cursor is held no longer: the snapshot has it).
    */
   | { readonly kind: 'stale'; readonly reason: StaleReason };
 
-export type StaleReason = 'cloned' | 'forgotten' | 'unknown' | 'diverged' | 'trimmed';
+export type StaleReason = 'cloned' | 'forgotten' | 'unknown' | 'trimmed';
 
 export interface AppendReply {
   readonly position: Position;

@@ -12,7 +12,7 @@ export interface FeedPage {
   readonly cursorChain: string | undefined;
   /** True when something between the cursor and `lines` was trimmed. */
   readonly isTrimmed?: boolean;
-  /** What is newer than the cursor, oldest first. */
+  /** What is newer than the cursor, oldest first; where that is in an epoch that is another one here, the epochs after it. */
   readonly lines: readonly FeedLine[];
   /** True when nothing is newer than `lines`. */
   readonly isLast: boolean;
@@ -76,7 +76,8 @@ export class LeaseTable {
     if (isCloned(row, request.nonces)) return { kind: 'stale', reason: 'cloned' };
     // What it lacks is in a snapshot. Nobody has lost anything.
     if (page.isTrimmed === true) return { kind: 'stale', reason: 'trimmed' };
-    if (page.cursorChain !== request.chain) return this.#diverged(request, page);
+    if (page.cursorChain !== request.chain && request.position.epoch >= page.head.epoch)
+      return this.#diverged();
     row.acknowledgement = request.acknowledgement ?? row.acknowledgement;
     return this.#grant(row, page);
   }
@@ -93,8 +94,7 @@ export class LeaseTable {
   }
 
   /** In the open epoch one of the two has lost what the other has: it is over, and what everyone puts back settles it. */
-  #diverged({ position }: RenewRequest, { head }: FeedPage): RenewReply {
-    if (position.epoch < head.epoch) return { kind: 'stale', reason: 'diverged' };
+  #diverged(): RenewReply {
     this.closeEpoch();
     return { kind: 'closed', epochId: undefined };
   }

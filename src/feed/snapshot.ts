@@ -17,6 +17,8 @@ import { parsePosition, renderPosition } from './position.ts';
 export interface SnapshotBase {
   /** The entry that opened the epoch it is in. */
   readonly opening: EpochEntry;
+  /** As Cursor has it. */
+  readonly amnesia: EpochEntry | undefined;
   /** The last position that is left out. */
   readonly position: Position;
   /** The chain there. */
@@ -45,6 +47,7 @@ const hash = z.string().regex(/^[\w-]{43}$/);
 const header = z.strictObject({
   v: z.literal(1),
   opening: z.string(),
+  amnesia: z.string().optional(),
   chain: z.string().regex(/^[0-9a-f]{40}$/),
   mark: z.string(),
   position: z.string(),
@@ -56,6 +59,7 @@ export function renderHeader({ base, mark, endedBeforeS }: SnapshotHeader): stri
   return canonicalJson({
     v: 1,
     opening: canonicalJson(base.opening),
+    ...(base.amnesia === undefined ? {} : { amnesia: canonicalJson(base.amnesia) }),
     chain: base.chain,
     mark: mark.sealed.text,
     position: renderPosition(mark.position),
@@ -68,15 +72,21 @@ export function renderHeader({ base, mark, endedBeforeS }: SnapshotHeader): stri
 export function parseHeader(chunk: Uint8Array = new Uint8Array()): SnapshotHeader {
   const parsed = header.safeParse(jsonOf(chunk));
   if (chunk[0] !== CHUNK.header || !parsed.success) throw refused('its header is of no known shape');
-  const { opening: openedBy, chain, mark: text, position: at, endedBeforeS, frontier } = parsed.data;
+  const { chain, mark: text, position: at, endedBeforeS, frontier } = parsed.data;
   const position = placeOf(at);
   const sealed = parseEntry(text);
   if (sealed.entry.kind !== 'mark') throw refused('it is of no mark');
-  const { entry: opening } = parseEntry(openedBy);
-  if (opening.kind !== 'epoch') throw refused('it is of no epoch');
+  const opening = epochOf(parsed.data.opening);
+  const amnesia = parsed.data.amnesia === undefined ? undefined : epochOf(parsed.data.amnesia);
   const before = { ...position, sequence: position.sequence - 1 };
-  const base = { opening, position: before, chain, frontier: frontier.map(hashOf) };
+  const base = { opening, amnesia, position: before, chain, frontier: frontier.map(hashOf) };
   return { base, mark: { position, chain: nextChain(chain, text), sealed }, endedBeforeS };
+}
+
+function epochOf(text: string): EpochEntry {
+  const { entry } = parseEntry(text);
+  if (entry.kind !== 'epoch') throw refused('it is of no epoch');
+  return entry;
 }
 
 function hashOf(text: string): Uint8Array {

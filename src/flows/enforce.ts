@@ -396,7 +396,7 @@ export class Enforcing {
       revocationWindowMs: known.revocationWindowMs,
       lateAccepts: known.lateAccepts,
       seen: known.seen,
-      weakened: [...this.#ports.weakened],
+      weakened: [...this.#ports.weakened, ...amnesiaOf(this.#ports.cursor)],
       notCovered: [
         ...NOT_COVERED,
         ...(this.#appended.sealed.entry.kind === 'lock' ? NOT_COVERED_OF_LOCKS : []),
@@ -415,6 +415,13 @@ const BEGUN: Omit<Enforcement, 'standings' | 'state'> = {
   seen: false,
   hasReceipt: false,
 };
+
+/** Every receipt since an operator has said so carries it (DESIGN 3.4). */
+function amnesiaOf({ amnesia }: Cursor): string[] {
+  if (amnesia === undefined) return [];
+  const said = `an operator accepted at ${amnesia.at} that what a store had lost may be missing`;
+  return [[said, amnesia.reason].join(': ')];
+}
 
 /** How long a look may be old when no news comes: rows fall quiet without a word. */
 const LOOK_AGAIN_MS = 50;

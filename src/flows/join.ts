@@ -89,7 +89,7 @@ export class Joiner {
     // Whoever has nothing begins with what the fleet has written down, if it has.
     if (!isEmpty && cursor.epochId === undefined) await this.#ports.loader.load();
     // Who has said `joined` is on the roster, and has to report, though it may have been given nothing yet.
-    if (epochId === undefined && (cursor.epochId !== undefined || roster.closedEpochId !== undefined))
+    if (epochId === undefined && (cursor.epochId !== undefined || this.#joined !== undefined))
       epochId = await this.#reopen(roster, witnessed);
     if (epochId === undefined) return undefined;
     if (this.#joined?.epochId !== epochId) this.#joined = { epochId, at: await this.#announce(epochId) };

@@ -83,9 +83,11 @@ export class Loader {
     const signer = signerIn(snapshot.chunks, entry.by, identity.logKey.public);
     if (signer === undefined || !isSignedBy(sealed, signer))
       throw refused('nobody of this fleet has signed it');
-    const { opening } = header.base;
-    if (!isSignedBy({ text: canonicalJson(opening), entry: opening }, identity.logKey.public))
-      throw refused('nobody of this fleet has opened its epoch');
+    const { opening, amnesia = opening } = header.base;
+    for (const epoch of [opening, amnesia]) {
+      if (!isSignedBy({ text: canonicalJson(epoch), entry: epoch }, identity.logKey.public))
+        throw refused('nobody of this fleet has opened its epoch');
+    }
     if (header.endedBeforeS > epochS(yield)) throw refused('its time is ahead of this clock');
     return header;
   }

@@ -20,6 +20,7 @@ import type { Random } from '../kernel/random.ts';
 import type { RevocationView } from '../revocation/view.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import type { LeaseTable } from './barrier.ts';
+import type { Carrier } from './carry.ts';
 import type { Effects } from './effects.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
@@ -39,6 +40,7 @@ export interface RenewPorts {
   readonly table: LeaseTable;
   readonly tree: Tree;
   readonly vouching: Vouching;
+  readonly carrier: Carrier;
   readonly effects: Effects;
   readonly sessions: SessionRegistry;
   readonly view: RevocationView;
@@ -57,7 +59,7 @@ export interface RenewPorts {
 
 /** What the last renewal said, for readiness: `lease` is the only good one. */
 export type RenewState =
-  Exclude<RenewReply['kind'], 'stale'> | StaleReason | 'awaiting' | 'unreachable' | 'starting';
+  Exclude<RenewReply['kind'], 'stale'> | StaleReason | 'awaiting' | 'diverged' | 'unreachable' | 'starting';
 
 /** No lease ever again for this incarnation: only another one, a restarted process, may have one. */
 export function isFencedForGood(state: RenewState): boolean {
@@ -198,7 +200,7 @@ export class Renewer {
 
   /** The lease that came with everything up to here. `awaiting` while nobody vouches for who never held one. */
   async #adopt({ rows, runId }: GrantedLease, sent: Sent): Promise<'lease' | 'awaiting'> {
-    const { cursor, vouching, lease, table, clock } = this.#ports;
+    const { cursor, vouching, lease, table, carrier, clock } = this.#ports;
     const { epochId, at } = this.#joined;
     const { opening } = cursor;
     // An epoch that was signed for another run of the store is over, whatever the store says (THREATS 10.18).
@@ -207,6 +209,7 @@ export class Renewer {
     if (!(await vouching.admits(opening, at, rows))) return 'awaiting';
     lease.adopt(sent.at);
     table.observe(epochId, rows, { number: sent.number, at: clock.now() });
+    void carrier.carry();
     return 'lease';
   }
 

@@ -133,13 +133,13 @@ export class Reopener {
 
   /**
    * The last place up to which `head`'s copy is known to be ours; what this replica holds after it is put back. Undefined:
-   * the copy is not ours. A copy that goes on after what is here is asked for our last line, which it then has.
+   * the copy is not ours. Of a copy that goes on after what is here, what it goes on with tells.
    */
   async #commonEnd({ position, chain }: RestoredHead): Promise<Position | undefined> {
     const { cursor } = this.#ports;
     if (comparePositions(position, ORIGIN) === 0 || comparePositions(cursor.position, ORIGIN) === 0)
       return ORIGIN;
-    if (comparePositions(position, cursor.position) > 0) return before(cursor.position);
+    if (comparePositions(position, cursor.position) > 0) return cursor.position;
     return (await this.#holds(position, chain)) ? position : undefined;
   }
 

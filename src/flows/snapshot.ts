@@ -131,7 +131,12 @@ export class Snapshotter {
     const captured = yield* fold.capturing();
     // No mark is followed where no epoch is.
     const opening = cursor.opening as EpochEntry;
-    const base = { opening, ...before, frontier: tree.frontier(before.position.sequence) };
+    const base = {
+      opening,
+      amnesia: cursor.amnesia,
+      ...before,
+      frontier: tree.frontier(before.position.sequence),
+    };
     this.#rendering = this.#render({ base, mark: line, endedBeforeS: this.#endedBeforeS }, captured);
   }
 

@@ -297,6 +297,21 @@ describe('an export over several epochs', () => {
     expect(await verifyLedger(next.export(3), fleet.keyring)).toMatchObject({ first: '900-3', size: 4 });
   });
 
+  it('may hold lines that the next one does not continue, the newest ones: the store had lost them', async () => {
+    const lost = new FleetFixture();
+    lost.revoke();
+    const early = lost.base();
+    for (let i = 0; i < 3; i++) lost.revoke();
+    const after = (base: typeof early): string[] => [
+      ...lost.export().slice(0, -1),
+      ...new FleetFixture({ epoch: 900, base }).export(),
+    ];
+    expect(await verifyLedger(after(early), fleet.keyring)).toMatchObject({ entries: 10, epochs: 2 });
+    expect(await refused(after({ ...early, chain: 'f'.repeat(40) }))).toMatch(/the epoch did not end here/);
+    for (let i = 0; i < 1_030; i++) lost.revoke();
+    expect(await refused(after(early))).toMatch(/the epoch did not end here/);
+  });
+
   it('may begin inside the first of them', async () => {
     const from = 6;
     const { chain } = fleet.lines[from - 2]!;

@@ -43,7 +43,8 @@ describe('the cursor', () => {
   it('goes on after a base that it was given', () => {
     const cursor = new Cursor();
     const opening = opened.sealed.entry as EpochEntry;
-    cursor.jump({ opening, position: second.position, chain: second.chain, frontier: [] });
+    cursor.jump({ opening, amnesia: opening, position: second.position, chain: second.chain, frontier: [] });
+    expect(cursor.amnesia).toBe(opening);
     expect([cursor.epochId, cursor.advance(third)]).toEqual(['ep_1', false]);
     expect(cursor.settled).toEqual(ORIGIN);
     const again = lineOf(epoch('ep_1', 'run_1'), [101, 1]);
@@ -86,8 +87,37 @@ describe('the cursor', () => {
     expect(newcomer.epochId).toBeUndefined();
   });
 
+  it('follows an epoch that knows less of the one before, and says what it has more', () => {
+    const shorter = { ...base, head: '100-1', chain: opened.chain };
+    const cursor = cursorAfter(opened, second, third);
+    expect(cursor.advance(lineOf(epoch('ep_2', 'run_2', shorter), [101, 1]))).toBe(true);
+    const tail = cursor.tail!;
+    expect(tail).toEqual({ after: opened.position, upTo: third.position });
+    cursor.dropTail({ ...tail });
+    expect(cursor.tail).toBe(tail);
+    // It stays until it was appended again, whatever comes.
+    const next = { epochId: 'ep_2', head: '101-1', chain: cursor.chain, checkpoint: 'c' };
+    expect(cursor.advance(lineOf(epoch('ep_3', 'run_3', next), [102, 1]))).toBe(true);
+    expect(cursor.tail).toBe(tail);
+    cursor.dropTail(tail);
+    expect(cursor.tail).toBeUndefined();
+  });
+
+  it('does not follow it where that is longer ago than it remembers', () => {
+    const cursor = cursorAfter(opened);
+    let last = opened;
+    for (let sequence = 2; sequence <= 1_026; sequence++) {
+      last = lineOf(revocation(`rev_${sequence}`), [100, sequence], last.chain);
+      cursor.advance(last);
+    }
+    const shorter = { ...base, head: '100-2', chain: 'f'.repeat(40) };
+    expect(() => cursor.advance(lineOf(epoch('ep_2', 'run_2', shorter), [101, 1]))).toThrow('feed diverges');
+  });
+
   it.each([
-    ['that continues an earlier place, so that it hides what came after it', { ...base, head: '100-1' }],
+    ['that continues an earlier place with another line there', { ...base, head: '100-1' }],
+    ['of which it has less', { ...base, head: '100-3' }],
+    ['of an epoch that it never saw', { ...base, head: '99-2' }],
     ['that continues another line there', { ...base, chain: opened.chain }],
     ['that continues another epoch', { ...base, epochId: 'ep_0' }],
   ])('does not follow an epoch %s', (_, other) => {

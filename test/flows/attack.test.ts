@@ -55,7 +55,7 @@ describe('an empty disk', () => {
     server.restart();
     const b = await start({ clock, server, name: 'b' });
     await pass(clock, 1_000);
-    expect(server.roster().epochId).toBeUndefined();
+    expect(b.cursor.epochId).toBeUndefined();
     expect(b.lease.isFresh(clock.now())).toBe(false);
   });
 });

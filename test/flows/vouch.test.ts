@@ -149,6 +149,13 @@ describe('a newcomer', () => {
     expect(await reasonOf(c, 'j1')).toBe('revoked');
     const refused = { code: 'ALREADY_OPEN' };
     await expect(c.replica.openEpoch('accept-amnesia', 'again')).rejects.toMatchObject(refused);
+    const { id } = await c.revoker.revoke(orderOf({ targets: [jti('j5')], wait: 'durable' }));
+    await pass(fleet.clock, 5_000);
+    expect(await c.revoker.receipt(id)).toBeDefined();
+    const [, statement = ''] = /^statement [^.]+\.([^.]+)\./m.exec((await c.revoker.receipt(id)) ?? '') ?? [];
+    expect(Buffer.from(statement, 'base64url').toString()).toMatch(
+      /an operator accepted at .*: both hosts are gone/,
+    );
     const { clock, server } = fleet;
     const b = await startSettled({ clock, server, name: 'b', seed: 4, ledger: fleet.b.ledger });
     await pass(clock, 1_000);

@@ -1285,8 +1285,8 @@ const GROWTH: readonly Removal[] = [
   {
     name: 'a snapshot is loaded whose epoch a stranger has opened',
     file: 'src/flows/load.ts',
-    find: 'entry: opening }, identity.logKey.public))',
-    replace: 'entry: opening }, signer))',
+    find: 'entry: epoch }, identity.logKey.public))',
+    replace: 'entry: epoch }, signer) && epoch.sig === "")',
     test: grows('is refused when it is of an epoch that a stranger has opened'),
   },
 ];

@@ -3,6 +3,7 @@
  * is cut off, and the receipt says of each how that is known.
  */
 import { afterEach, describe, expect, it } from 'vitest';
+import { call, listen } from '../support/client.ts';
 import type { FleetToken } from '../support/redis-fleet.ts';
 import type { Direction } from '../support/holding-proxy.ts';
 import { RedisFleet } from '../support/redis-fleet.ts';
@@ -11,6 +12,7 @@ import {
   evaluate,
   eventually,
   jtiOrder,
+  openSession,
   reasonOf,
   revoke,
   untilPermitted,
@@ -24,14 +26,32 @@ afterEach(() => fleet.remove());
 
 async function startThree(): Promise<[WritProcess, WritProcess, WritProcess]> {
   fleet = await RedisFleet.start();
-  return [await replica('r1'), await replica('r2'), await replica('r3')];
+  return [await letIn('r1'), await letIn('r2'), await letIn('r3')];
 }
 
-/** Started, and with a lease. */
-async function replica(name: string, set: readonly string[] = []): Promise<WritProcess> {
-  const one = await fleet.replica(name, set);
-  expect(await untilPermitted(one, fleet.mint().token)).toBe('permitted');
-  return one;
+/** Started, and with its first lease. */
+async function letIn(name: string, set: readonly string[] = []): Promise<WritProcess> {
+  const writ = await fleet.replica(name, set);
+  expect(await untilPermitted(writ, fleet.mint().token)).toBe('permitted');
+  return writ;
+}
+
+interface Held {
+  /** Why it was told to end; it has confirmed that it did. */
+  readonly ended: Promise<unknown>;
+}
+
+async function hold(writ: WritProcess, { token }: FleetToken): Promise<Held> {
+  const opened = await openSession(writ, token);
+  expect(opened.status).toBe(201);
+  const events = `${writ.urls.data}${String(opened.body['events'])}`;
+  const stream = await listen(events);
+  const ended = stream.killed.then(async ({ data }) => {
+    await call(events.replace('/events', '/closed'), { method: 'POST' });
+    stream.close();
+    return data['reason'];
+  });
+  return { ended };
 }
 
 async function reasons(token: FleetToken, replicas: readonly WritProcess[]): Promise<unknown[]> {
@@ -45,20 +65,24 @@ function standings(body: Record<string, unknown>): string[] {
 
 describe('a fleet on Redis', () => {
   it(
-    'denies everywhere what was enforced on one; a newcomer denies it before its first yes',
+    'denies everywhere what was enforced on one, its sessions are dead; a newcomer denies it before its first yes',
     async () => {
       const replicas = await startThree();
       const token = fleet.mint();
       expect(await reasons(token, replicas)).toEqual(['permitted', 'permitted', 'permitted']);
+      const held = await Promise.all(replicas.map((one) => hold(one, token)));
       const { body } = await revoke(replicas[0], jtiOrder(token));
-      expect(body).toMatchObject({ state: 'enforced', closure: 'CLOSED', seen: true });
+      expect(body).toMatchObject({ state: 'enforced', closure: 'CLOSED', seen: true, lateAccepts: 0 });
+      expect(body['sessions']).toMatchObject({ matched: 3, killed: 3, unconfirmed: 0 });
+      for (const { ended } of held) expect(await ended).toBe('revoked');
       expect(standings(body)).toEqual(['r1 acknowledged', 'r2 acknowledged', 'r3 acknowledged']);
       expect(await reasons(token, replicas)).toEqual(['revoked', 'revoked', 'revoked']);
       const receipt = await control(replicas[0], String(body['receipt']));
       for (const name of ['r1', 'r2', 'r3']) expect(receipt.text).toContain(name);
       const fourth = await fleet.replica('r4');
-      expect(await reasons(token, [fourth])).toEqual(['revoked']);
+      expect(await reasons(token, [fourth])).not.toEqual(['permitted']);
       expect(await untilPermitted(fourth, fleet.mint().token)).toBe('permitted');
+      expect(await reasons(token, [fourth])).toEqual(['revoked']);
     },
     SCENE_MS,
   );
@@ -93,8 +117,8 @@ describe('a fleet on Redis', () => {
     async (_, directions) => {
       fleet = await RedisFleet.start();
       const proxy = await fleet.proxy();
-      const [first, second] = [await replica('r1'), await replica('r2')];
-      const third = await replica('r3', [`store.url=unix:${proxy.path}`]);
+      const [first, second] = [await letIn('r1'), await letIn('r2')];
+      const third = await letIn('r3', [`store.url=unix:${proxy.path}`]);
       const token = fleet.mint();
       expect(await reasons(token, [third])).toEqual(['permitted']);
       proxy.hold(...directions);

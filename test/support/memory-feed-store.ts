@@ -177,10 +177,13 @@ export class MemoryFeedServer {
 
   renew(request: RenewRequest): RenewReply {
     const { position, limit } = request;
-    const newer = this.#lines.filter((line) => comparePositions(line.position, position) > 0);
+    const cursorChain = this.#chainAt(position);
+    const isElsewhere = cursorChain !== request.chain;
+    const newer = this.#lines.filter((line) =>
+      isElsewhere ? line.position.epoch > position.epoch : comparePositions(line.position, position) > 0,
+    );
     const lines = newer.slice(0, limit);
     const isLast = lines.length === newer.length;
-    const cursorChain = this.#chainAt(position);
     const reply = this.#leases.renew(request, {
       ...{ cursorChain, lines, isLast },
       head: this.head,

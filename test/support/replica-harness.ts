@@ -27,6 +27,7 @@ import type { Position } from '../../src/feed/position.ts';
 import { comparePositions } from '../../src/feed/position.ts';
 import { Appender } from '../../src/flows/append.ts';
 import { LeaseTable } from '../../src/flows/barrier.ts';
+import { Carrier } from '../../src/flows/carry.ts';
 import { Checker } from '../../src/flows/check.ts';
 import { Effects } from '../../src/flows/effects.ts';
 import type { ReceiptStore } from '../../src/flows/enforce.ts';
@@ -408,6 +409,7 @@ export class TestReplica {
       loader,
       follower,
       vouching,
+      carrier: new Carrier({ cursor, ledger, appender, log }),
       leaseMs: LEASE_MS,
       table,
       tree,

@@ -142,14 +142,14 @@ local function newer(state, epoch, sequence, limit)
   return lines, true
 end
 
--- Whether what is held begins after a cursor. `held`: the chain at the cursor; `first`: the first line after it.
-local function is_trimmed(state, epoch, sequence, held, first)
+-- Whether what is held begins after a cursor. `held`: the chain at the cursor.
+local function is_trimmed(state, epoch, sequence, held)
   local begun = integer(redis.call('ZRANGEBYSCORE', state.at .. ':epochs', '-inf', '+inf', 'LIMIT', 0, 1)[1])
   if not begun then return false end
-  if epoch == 0 then return first ~= place(begun, 1) end
-  if held then return false end
   local oldest = redis.call('XRANGE', state.at .. ':feed:' .. whole(math.max(epoch, begun)), '-', '+', 'COUNT', 1)[1]
   local _, within = position_of(oldest and oldest[1] or '')
+  if epoch == 0 then return within ~= 1 end
+  if held then return false end
   return within ~= nil and within > 1 and (epoch < begun or within > sequence)
 end
 
@@ -225,17 +225,20 @@ local function renew(keys, args)
   elseif epoch < state.number or (epoch == state.number and sequence < state.sequence) then
     held = line_at(state, epoch, sequence)
   end
-  local lines, is_last = newer(state, epoch, sequence, limit)
   take(row, nonces)
   if row.is_cloned then return { 'stale', 'cloned' } end
   -- What it lacks is in a snapshot. Nobody has lost anything.
-  if is_trimmed(state, epoch, sequence, held, lines[1]) then return { 'stale', 'trimmed' } end
+  if is_trimmed(state, epoch, sequence, held) then return { 'stale', 'trimmed' } end
   if held ~= chain then
-    if epoch < state.number then return { 'stale', 'diverged' } end
-    -- One of the two has lost what the other has. Who is right is settled by what everyone puts back.
-    close(base, head_of(state))
-    return { 'closed', '' }
+    -- Of an epoch that is over, who has other lines than are here judges by what the next one continues.
+    if epoch < state.number then sequence = LAST_SEQUENCE
+    else
+      -- One of the two has lost what the other has. Who is right is settled by what everyone puts back.
+      close(base, head_of(state))
+      return { 'closed', '' }
+    end
   end
+  local lines, is_last = newer(state, epoch, sequence, limit)
   if args[6] ~= '' then row.acknowledgement = args[6] end
   if not is_last then return { 'more', head_of(state), lines } end
   row.renewals = row.renewals + 1

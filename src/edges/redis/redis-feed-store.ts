@@ -384,8 +384,8 @@ function restoredLine({ position, chain, sealed }: FeedLine, begins = ''): reado
   return [renderPosition(position), chain, text, ...admissionOf(entry), opens];
 }
 
-const REASONS = ['cloned', 'forgotten', 'unknown', 'diverged', 'trimmed'] as const;
+const REASONS = ['cloned', 'forgotten', 'unknown', 'trimmed'] as const;
 
 function reasonOf(reply: Reply | undefined): (typeof REASONS)[number] {
-  return REASONS.find((reason) => reason === reply) ?? 'diverged';
+  return REASONS.find((reason) => reason === reply) ?? 'unknown';
 }

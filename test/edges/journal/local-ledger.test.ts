@@ -15,6 +15,7 @@ const nowhere = (): void => undefined;
 const BEFORE = 7;
 const base = {
   opening: epoch('ep_1', 'run_1').entry as EpochEntry,
+  amnesia: epoch('ep_1', 'run_1').entry as EpochEntry,
   position: { epoch: 100, sequence: BEFORE },
   chain: 'c'.repeat(40),
   frontier: [1, 2, 3].map((byte) => new Uint8Array(32).fill(byte)),
