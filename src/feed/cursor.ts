@@ -177,8 +177,7 @@ function mayOpen({ epochId, base }: EpochEntry, at: Place, { epochIds, chainAt }
 
 function tailOf({ base }: EpochEntry, { position }: Place): Tail | undefined {
   if (base === undefined || base.head === renderPosition(position)) return undefined;
-  const after = parsePosition(base.head);
-  return after.epoch === position.epoch ? { after, upTo: position } : undefined;
+  return { after: parsePosition(base.head), upTo: position };
 }
 
 function placeOf({ position, chain, sealed: { entry } }: FeedLine, before: Place): Place {
