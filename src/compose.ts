@@ -58,6 +58,7 @@ import { Carrier } from './flows/carry.ts';
 import { Checker } from './flows/check.ts';
 import { Effects } from './flows/effects.ts';
 import { Expirer } from './flows/expire.ts';
+import { Fold } from './flows/fold.ts';
 import { Follower } from './flows/follow.ts';
 import { Forgetter } from './flows/forget.ts';
 import { Granter } from './flows/grant.ts';
@@ -65,6 +66,7 @@ import type { Identity } from './flows/identity.ts';
 import type { OpenRule } from './flows/join.ts';
 import { Joiner } from './flows/join.ts';
 import { Lifter } from './flows/lift.ts';
+import { Loader } from './flows/load.ts';
 import { SessionKeeper } from './flows/keep-session.ts';
 import { News } from './flows/news.ts';
 import { Publisher } from './flows/publish.ts';
@@ -76,6 +78,7 @@ import { Reloader } from './flows/reload.ts';
 import { Reopener } from './flows/reopen.ts';
 import { Reviewer } from './flows/review.ts';
 import { Revoker } from './flows/revoke.ts';
+import { Snapshotter } from './flows/snapshot.ts';
 import { Surveyor } from './flows/survey.ts';
 import { Tree } from './flows/tree.ts';
 import { Vouching } from './flows/vouch.ts';
@@ -215,8 +218,25 @@ async function open(
   const effects = new Effects(lastAccepts, sessions);
   const feed = { identity, store, cursor, lease, clock };
   const appender = new Appender(feed);
+  const fold = new Fold({ identity, members, view, grants, effects });
+  const snapshots = new Snapshotter({
+    ...feed,
+    members,
+    table,
+    term,
+    appender,
+    fold,
+    tree,
+    every: config.store.kind === 'redis' ? config.snapshotEvery : undefined,
+    timer,
+    log,
+    owing,
+    news,
+  });
   const follower = new Follower({
     ...feed,
+    fold,
+    snapshots,
     members,
     view,
     grants,
@@ -232,8 +252,10 @@ async function open(
   const held = await openHeldEpoch(dataDir);
   const vouching = new Vouching({ ...feed, members, ledger, held, exclusive: facts.exclusive });
   const reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
+  const loader = new Loader({ ...feed, ledger, follower, timer, log });
   const joiner = new Joiner({
     ...feed,
+    loader,
     ledger,
     members,
     follower,
@@ -246,6 +268,8 @@ async function open(
   });
   const renewer = new Renewer({
     ...feed,
+    snapshots,
+    loader,
     follower,
     vouching,
     carrier: new Carrier({ cursor, ledger, appender, log }),
@@ -390,6 +414,8 @@ async function open(
   lifetime.own('forgetting', () => forgetting);
   const reviewing = Promise.all([expirer.run(closing.signal), reevaluator.run(closing.signal)]);
   lifetime.own('session reviews', () => reviewing.then(() => undefined));
+  const snapshotting = snapshots.run(closing.signal);
+  lifetime.own('snapshots', () => snapshotting);
   const resuming = revoker.resumeUnfinished();
   lifetime.own('resumed enforcements', () => resuming);
   lifetime.own('waiting flows', () => closing.abort());
@@ -461,6 +487,7 @@ async function open(
       lease,
       clock,
       tree,
+      snapshots,
       renewer,
       follower,
       revoker,

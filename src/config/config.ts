@@ -80,6 +80,8 @@ export interface Config {
   readonly store: StoreConfig;
   readonly bootstrap: boolean;
   readonly rosterForgetMs: number;
+  /** Entries from one snapshot to the next. */
+  readonly snapshotEvery: number;
   readonly barrier: 'acknowledged' | 'wait';
   readonly policy: PolicyConfig;
   readonly listen: { readonly data: Listener; readonly control: Listener; readonly diagnostics: Listener };
@@ -191,6 +193,7 @@ function configOf(settings: Settings, { dev, cwd }: ConfigSources): Omit<Config,
   const {
     lease,
     rosterForget,
+    snapshotEvery,
     clockSkew,
     credentialLifeMax,
     fleetKeyFile,
@@ -208,6 +211,7 @@ function configOf(settings: Settings, { dev, cwd }: ConfigSources): Omit<Config,
     ...(fleetKeyFile === undefined ? {} : { fleetKeyFile: absolute(fleetKeyFile) }),
     leaseMs: lease,
     rosterForgetMs: rosterForget,
+    snapshotEvery,
     store: storeOf(store, absolute),
     policy: policyOf(policy, absolute),
     listen: {

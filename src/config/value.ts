@@ -159,9 +159,13 @@ export const redisUrl = parsed(
   },
 );
 
-/** A whole number of bytes; from the environment and `--set` it is text, so digits are taken too. */
 export function bytes(min: number, max: number) {
-  const right = { error: `must be a whole number of bytes, ${min} to ${max}` };
+  return count('bytes', min, max);
+}
+
+/** A whole number of `what`; from the environment and `--set` it is text, so digits are taken too. */
+export function count(what: string, min: number, max: number) {
+  const right = { error: `must be a whole number of ${what}, ${min} to ${max}` };
   return z.preprocess(
     (given) => (typeof given === 'string' && /^\d{1,12}$/.test(given) ? Number(given) : given),
     z.int(right).min(min, right).max(max, right),

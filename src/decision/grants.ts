@@ -4,9 +4,9 @@
  * the two arrive, so what was taken away never comes back, and merging anything twice is harmless.
  */
 import type { Actor } from '../credential/credential.ts';
-import type { FeedLine, GrantEntry, UngrantEntry } from '../feed/entry.ts';
+import type { FeedLine, Folded, GrantEntry, UngrantEntry } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { comparePositions, laterOf, pageAfter } from '../feed/position.ts';
+import { byId, comparePositions, laterOf, pageAfter } from '../feed/position.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
@@ -36,6 +36,12 @@ export interface UngrantRecord {
   /** RFC 3339, by the appender's clock. */
   readonly at: string;
   readonly caller: string;
+}
+
+/** A grant or a tombstone as a snapshot takes it. */
+export interface FoldedGrant {
+  readonly position: Position;
+  readonly entry: Folded<GrantEntry> | Folded<UngrantEntry>;
 }
 
 export interface LiveGrants {
@@ -96,8 +102,12 @@ export class GrantTable {
   /** Takes in a `grant` or `ungrant` entry and returns the id of the subject it is about; undefined when nothing changed. */
   apply(line: FeedLine): string | undefined {
     const { entry } = line.sealed;
-    if (entry.kind === 'grant') return this.#grant(entry, line.position);
-    return entry.kind === 'ungrant' ? this.#ungrant(entry, line.position) : undefined;
+    return entry.kind === 'grant' || entry.kind === 'ungrant' ? this.merge({ ...line, entry }) : undefined;
+  }
+
+  /** As `apply`, of what a snapshot holds. */
+  merge({ position, entry }: FoldedGrant): string | undefined {
+    return entry.kind === 'grant' ? this.#grant(entry, position) : this.#ungrant(entry, position);
   }
 
   /**
@@ -133,15 +143,35 @@ export class GrantTable {
     return pageAfter(inForce, after, limit);
   }
 
-  /** One slice of letting go what is over at `nowS`, by the clock that never goes back. Call it from a timer. */
-  sweep(nowS: number): void {
-    this.#rounds.slice(SWEPT, ([id, kept]) => this.#age(id, kept, nowS));
-    this.#tombstoneRounds.slice(SWEPT, ([id, { endS }]) => {
-      if (endS < nowS && !this.#byId.has(id)) this.#tombstones.delete(id);
-    });
+  /**
+   * One slice of letting go what is over at `nowS`, by the clock that never goes back. Call it from a timer. What was over
+   * before `forgetS` leaves memory; the rest is only out of the way of decisions.
+   */
+  sweep(nowS: number, forgetS = nowS): void {
+    this.#rounds.slice(SWEPT, ([id, kept]) => this.#age(id, kept, { nowS, forgetS }));
+    this.#tombstoneRounds.slice(SWEPT, ([id, tombstone]) => this.#ageTombstone(id, tombstone, forgetS));
   }
 
-  #grant(entry: GrantEntry, position: Position): string | undefined {
+  /** Lets go, at once, of all that was over before `nowS`. */
+  prune(nowS: number): void {
+    for (const [id, kept] of this.#byId) this.#age(id, kept, { nowS, forgetS: nowS });
+    for (const [id, tombstone] of this.#tombstones) this.#ageTombstone(id, tombstone, nowS);
+  }
+
+  /** All of them as entries, grants and then tombstones, each kind in the order of its ids. */
+  *folded(): Generator<FoldedGrant, void, unknown> {
+    for (const [, { record }] of byId(this.#byId)) {
+      const { position, ungrant: _ungrant, ...said } = record;
+      yield { position, entry: { kind: 'grant', ...said } };
+    }
+    for (const [grant, { ungrant, endS }] of byId(this.#tombstones)) {
+      const { position, ...said } = ungrant;
+      const untilS = endS === Number.POSITIVE_INFINITY ? {} : { untilS: endS };
+      yield { position, entry: { kind: 'ungrant', ...said, grant, ...untilS } };
+    }
+  }
+
+  #grant(entry: Folded<GrantEntry>, position: Position): string | undefined {
     const known = this.#byId.get(entry.id);
     if (known !== undefined) {
       if (comparePositions(known.record.position, position) < 0) known.record = { ...known.record, position };
@@ -160,7 +190,7 @@ export class GrantTable {
     return id;
   }
 
-  #ungrant(entry: UngrantEntry, position: Position): string | undefined {
+  #ungrant(entry: Folded<UngrantEntry>, position: Position): string | undefined {
     const before = this.#tombstones.get(entry.grant);
     const { id, at, caller } = entry;
     const ungrant = laterOf(before?.ungrant, { id, position, at, caller });
@@ -185,13 +215,18 @@ export class GrantTable {
   }
 
   /** Out of the way of decisions as soon as it is over; out of memory once no Idempotency-Key can ask for it any more. */
-  #age(id: string, kept: Kept, nowS: number): void {
+  #age(id: string, kept: Kept, { nowS, forgetS }: { nowS: number; forgetS: number }): void {
     const { record } = kept;
     if (isRunning(record, nowS)) return;
     this.#withdraw(kept);
     // What was taken away leaves too: its tombstone goes on burying it.
     const endS = record.ungrant === undefined ? endOf(record) : 0;
-    if (Math.max(endS, (Date.parse(record.at) + LIMITS.idempotencyMs) / 1000) < nowS) this.#byId.delete(id);
+    if (Math.max(endS, (Date.parse(record.at) + LIMITS.idempotencyMs) / 1000) < forgetS)
+      this.#byId.delete(id);
+  }
+
+  #ageTombstone(id: string, { endS }: Tombstone, forgetS: number): void {
+    if (endS < forgetS && !this.#byId.has(id)) this.#tombstones.delete(id);
   }
 }
 
@@ -218,7 +253,7 @@ function liveOf(held: readonly Kept[]): LiveGrants {
 }
 
 /** A member that is there must fit, one that is not stands for any (policies/writ/authz.rego). Made once, and shared. */
-function inputOf({ id, subject, issuer, action, resource, untilS }: GrantEntry): JsonObject {
+function inputOf({ id, subject, issuer, action, resource, untilS }: Folded<GrantEntry>): JsonObject {
   return {
     id,
     subject: { ...subject },
@@ -230,7 +265,7 @@ function inputOf({ id, subject, issuer, action, resource, untilS }: GrantEntry):
 }
 
 function recordOf(
-  entry: GrantEntry,
+  entry: Folded<GrantEntry>,
   position: Position,
   ungrant: GrantRecord['ungrant'] | undefined,
 ): GrantRecord {

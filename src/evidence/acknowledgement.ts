@@ -44,6 +44,8 @@ const acknowledgement = z.strictObject({
   /** Leaf hash of the entry at `position`. */
   leaf: sha256,
   at: instant,
+  /** The digest of its fold at the newest mark (DESIGN 3.6); not there while it has none. */
+  snapshot: z.strictObject({ mark: position, digest: sha256 }).optional(),
   cachesPurged: z.literal(true),
   /** It held a lease of this epoch when it said so: whoever joined up to `position` may be let in on its word. */
   leased: z.literal(true).optional(),

@@ -12,6 +12,8 @@ export interface Certificate {
   readonly replica: string;
   readonly incarnation: string;
   readonly key: PublicKey;
+  /** RFC 3339, by its own wall clock. */
+  readonly joinedAt: string;
 }
 
 /** Parses and verifies the canonical text of a `joined` entry; PROOF_INVALID unless `log` signed it. */
@@ -24,8 +26,8 @@ export function verifyCertificate(text: string, log: PublicKey): Certificate {
 }
 
 /** What a `joined` entry certifies, once the log key's signature has been checked. PROOF_INVALID without a key in it. */
-export function certificateOf({ replica, incarnation, key: x }: ReplicaEntry): Certificate {
+export function certificateOf({ replica, incarnation, key: x, at: joinedAt }: ReplicaEntry): Certificate {
   const key = parsePublicKey(x);
   demand(key !== undefined, 'certificate names no Ed25519 key');
-  return { replica, incarnation, key };
+  return { replica, incarnation, key, joinedAt };
 }

@@ -75,6 +75,21 @@ export class MerkleTree {
   /** Level k holds the roots of the perfect subtrees of 2^k leaves. */
   readonly #levels: Level[] = [];
 
+  /**
+   * A tree of `size` leaves of which only the frontier is known: it appends and proves what comes after them. RangeError
+   * when that is no frontier of so many.
+   */
+  static from(size: number, frontier: readonly Uint8Array[]): MerkleTree {
+    const tree = new MerkleTree();
+    const parts = perfectSubtrees(size);
+    if (parts.length !== frontier.length) throw new RangeError('that is no frontier of so many leaves');
+    for (let height = 0; 2 ** height <= size; height++)
+      tree.#levels.push(new Level(Math.floor(size / 2 ** height)));
+    for (const [i, { height, index }] of parts.entries())
+      tree.#levels[height] = new Level(index, frontier[i]);
+    return tree;
+  }
+
   get size(): number {
     return this.#level(0).length;
   }
@@ -210,12 +225,19 @@ function powerBelow(count: number): number {
 
 /** A growing row of hashes in fixed chunks: growth never copies and never stalls. */
 class Level {
+  /** Hashes before the first that is held. */
+  readonly #base: number;
   readonly #chunks: Uint8Array[] = [];
   #last = new Uint8Array(0);
   #length = 0;
 
+  constructor(base = 0, first?: Uint8Array) {
+    this.#base = base;
+    if (first !== undefined) this.push(first);
+  }
+
   get length(): number {
-    return this.#length;
+    return this.#base + this.#length;
   }
 
   /** Appends and returns the new length. */
@@ -227,14 +249,15 @@ class Level {
     }
     this.#last.set(hash, offset * HASH_BYTES);
     this.#length += 1;
-    return this.#length;
+    return this.length;
   }
 
   /** A view, not a copy. */
   at(index: number): Uint8Array {
-    const chunk = this.#chunks[Math.floor(index / CHUNK_HASHES)];
-    if (chunk === undefined || index >= this.#length) throw new RangeError('the tree is not that large');
-    const from = (index % CHUNK_HASHES) * HASH_BYTES;
+    const held = index - this.#base;
+    const chunk = this.#chunks[Math.floor(held / CHUNK_HASHES)];
+    if (chunk === undefined || held >= this.#length) throw new RangeError('the tree holds no such hash');
+    const from = (held % CHUNK_HASHES) * HASH_BYTES;
     return chunk.subarray(from, from + HASH_BYTES);
   }
 }

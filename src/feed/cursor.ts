@@ -10,6 +10,7 @@ import type { EpochEntry, FeedLine } from './entry.ts';
 import { CHAIN_START, nextChain } from './entry.ts';
 import type { Position } from './position.ts';
 import { ORIGIN, parsePosition, renderPosition } from './position.ts';
+import type { SnapshotBase } from './snapshot.ts';
 
 /** How many lines of an epoch this replica may have more than the epoch that follows it knows of. */
 const TAIL_MAX = 1_024;
@@ -77,6 +78,16 @@ export class Cursor {
   /** How far all is done: indexed, on disk, and every session told. Never ahead of `position`. */
   get settled(): Position {
     return this.#settled;
+  }
+
+  /** Goes on from a snapshot, whose fold has all that came up to there. */
+  jump({ opening, amnesia, position, chain }: SnapshotBase): void {
+    this.#at = { opening, position, chain };
+    this.#amnesia = amnesia ?? this.#amnesia;
+    this.#epochIds.add(opening.epochId);
+    this.#recent.clear();
+    this.#recent.set(position.sequence, chain);
+    this.#checked = new Set();
   }
 
   /** Up to here all is done. */
@@ -153,21 +164,20 @@ function assertFollows({ position, sealed, chain }: FeedLine, at: Place, known: 
 
 /**
  * An epoch is opened once, and continues exactly what its opener signed: put in another place, it would hide what came
- * between. Who has more of the epoch before goes on as well, and who has less, or another line there, does not. One without
- * a base begins anew: an operator's word (THREATS 10.18).
+ * between, or before. Who has more of the epoch before goes on as well, and who has less, or another line there, does not.
+ * One without a base begins anew: the first of a fleet, or an operator's word (THREATS 10.18).
  */
 function mayOpen({ epochId, base }: EpochEntry, at: Place, { epochIds, chainAt }: Known): boolean {
   if (epochIds.has(epochId)) return false;
-  if (base === undefined || at.opening === undefined) return true;
+  if (base === undefined) return true;
   const { epoch, sequence } = parsePosition(base.head);
-  const isOfIt = base.epochId === at.opening.epochId && epoch === at.position.epoch;
+  const isOfIt = base.epochId === at.opening?.epochId && epoch === at.position.epoch;
   return isOfIt && sequence <= at.position.sequence && chainAt(sequence) === base.chain;
 }
 
 function tailOf({ base }: EpochEntry, { position }: Place): Tail | undefined {
   if (base === undefined || base.head === renderPosition(position)) return undefined;
-  const after = parsePosition(base.head);
-  return after.epoch === position.epoch ? { after, upTo: position } : undefined;
+  return { after: parsePosition(base.head), upTo: position };
 }
 
 function placeOf({ position, chain, sealed: { entry } }: FeedLine, before: Place): Place {

@@ -66,6 +66,9 @@ const revocation = z.strictObject({
   body: z.string(),
 });
 
+/** As renderPosition writes it. */
+const PLACE = /^(?:0|[1-9]\d{0,14})-(?:0|[1-9]\d{0,14})$/;
+
 const endS = z.int().min(0).max(0xffff_fffe);
 
 /** A revocation that ends by itself and can be lifted. It ignores `iat`, so its targets have neither cutoff nor end. */
@@ -143,7 +146,7 @@ const epoch = z.strictObject({
   base: z
     .strictObject({
       epochId: z.string(),
-      head: z.string().regex(/^\d{1,15}-\d{1,15}$/),
+      head: z.string().regex(PLACE),
       chain: z.string(),
       checkpoint: z.string(),
     })
@@ -162,6 +165,22 @@ const outcome = z.strictObject({
   receipt: z.string(),
 });
 
+/**
+ * The place at which every replica takes the digest of its fold, and lets go what ended before `endedBeforeS`: from here
+ * on all folds are the same again. Between two marks nothing that has ended leaves (DESIGN 3.6).
+ */
+const mark = z.strictObject({ ...head, kind: z.literal('mark'), endedBeforeS: endS });
+
+/** What the fold at a mark is, by the replica that wrote it down. */
+const snapshot = z.strictObject({
+  ...head,
+  kind: z.literal('snapshot'),
+  /** The position of the mark. */
+  mark: z.string().regex(PLACE),
+  digest: z.string().regex(/^[0-9a-f]{64}$/),
+  sizeBytes: z.int().min(1),
+});
+
 const schema = z.discriminatedUnion('kind', [
   revocation,
   lock,
@@ -171,7 +190,19 @@ const schema = z.discriminatedUnion('kind', [
   replica,
   epoch,
   outcome,
+  mark,
+  snapshot,
 ]);
+
+/** What a fold goes on to hold of an entry, without the signature: the items of a snapshot. */
+const unsigned = { v: true, by: true, sig: true } as const;
+export const FOLDED = {
+  lock: lock.omit(unsigned),
+  lift: lift.omit(unsigned),
+  grant: grant.omit(unsigned),
+  ungrant: ungrant.omit(unsigned),
+  outcome: outcome.omit(unsigned),
+};
 
 export type Target = z.infer<typeof target>;
 export type Entry = z.infer<typeof schema>;
@@ -184,6 +215,10 @@ export type UngrantEntry = z.infer<typeof ungrant>;
 export type ReplicaEntry = z.infer<typeof replica>;
 export type EpochEntry = z.infer<typeof epoch>;
 export type OutcomeEntry = z.infer<typeof outcome>;
+export type MarkEntry = z.infer<typeof mark>;
+export type SnapshotEntry = z.infer<typeof snapshot>;
+/** An entry as a fold keeps it. */
+export type Folded<E> = Omit<E, 'v' | 'by' | 'sig'>;
 
 type WithoutSignature<T> = T extends unknown ? Omit<T, 'sig'> : never;
 export type UnsignedEntry = WithoutSignature<Entry>;

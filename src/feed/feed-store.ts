@@ -82,9 +82,11 @@ export type RenewReply =
   | { readonly kind: 'closed'; readonly epochId: string | undefined }
   /**
    * This incarnation may hold no lease. For good: `cloned`, `forgotten` (or left). Until something changes: `unknown`
-   * (no `joined` entry).
+   * (no `joined` entry), `trimmed` (what follows the cursor is held no longer: the snapshot has it).
    */
-  | { readonly kind: 'stale'; readonly reason: 'cloned' | 'forgotten' | 'unknown' };
+  | { readonly kind: 'stale'; readonly reason: StaleReason };
+
+export type StaleReason = 'cloned' | 'forgotten' | 'unknown' | 'trimmed';
 
 export interface AppendReply {
   readonly position: Position;
@@ -167,6 +169,8 @@ export interface RestoreRequest {
   readonly copy: string;
   /** They are in the copy already, or continue it; none: asks for its head. */
   readonly lines: readonly FeedLine[];
+  /** The epoch of the first of them, where it begins an empty copy: what comes before it is in a snapshot. */
+  readonly begins?: string | undefined;
   /** What the copy has after this place is wanted, at most `limit` lines of it. */
   readonly after: Position;
   readonly limit: number;
@@ -211,17 +215,25 @@ export interface FeedStore {
   restore(request: RestoreRequest): Promise<RestoreReply>;
   /** Clears the lease table and the reports. APPEND_UNCERTAIN when the fate is unknown: the roster tells. */
   openEpoch(request: OpenEpochRequest): Promise<OpenEpochReply>;
-  /** The newest snapshot's chunks, or undefined when there is none (the journal needs none: it replays). */
+  /** The newest snapshot, or undefined when there is none (the journal needs none: it replays). */
   readSnapshot(): Promise<Snapshot | undefined>;
   /** Keeps it if it is the newest. A store that never trims may decline by resolving: then nobody can read one. */
   writeSnapshot(snapshot: Snapshot): Promise<void>;
+  /**
+   * From now on lines before the snapshot's mark may go, all but the `keep` that are newest before it. Nothing happens unless
+   * that snapshot is the one that is kept. They go as entries are appended, a few with each.
+   */
+  trim(snapshot: Pick<Snapshot, 'position' | 'digest'>, keep: number): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Packed state at a position (DESIGN 3.6); its digest is in a signed `snapshot` entry. */
+/** The fold at a mark (DESIGN 3.6, feed/snapshot.ts). */
 export interface Snapshot {
   readonly epochId: string;
+  /** Of the mark. */
   readonly position: Position;
   readonly digest: string;
+  /** The text of the signed `snapshot` entry that names the digest. */
+  readonly entry: string;
   readonly chunks: readonly Uint8Array[];
 }

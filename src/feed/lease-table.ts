@@ -10,6 +10,8 @@ import type { Position } from './position.ts';
 export interface FeedPage {
   /** The chain at the request's position; undefined when the store holds no line there. */
   readonly cursorChain: string | undefined;
+  /** True when something between the cursor and `lines` was trimmed. */
+  readonly isTrimmed?: boolean;
   /** What is newer than the cursor, oldest first; where that is in an epoch that is another one here, the epochs after it. */
   readonly lines: readonly FeedLine[];
   /** True when nothing is newer than `lines`. */
@@ -72,6 +74,8 @@ export class LeaseTable {
     const row = this.#rowOf(incarnation);
     if (isSuperseded(row, request.nonces)) return { kind: 'more', lines: [], head: page.head };
     if (isCloned(row, request.nonces)) return { kind: 'stale', reason: 'cloned' };
+    // What it lacks is in a snapshot. Nobody has lost anything.
+    if (page.isTrimmed === true) return { kind: 'stale', reason: 'trimmed' };
     if (page.cursorChain !== request.chain && request.position.epoch >= page.head.epoch)
       return this.#diverged();
     row.acknowledgement = request.acknowledgement ?? row.acknowledgement;

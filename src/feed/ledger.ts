@@ -3,11 +3,19 @@
  * journal store it is the journal itself; beside a shared store it is `dataDir/ledger/`, the same lines.
  */
 import type { FeedLine } from './entry.ts';
+import type { Snapshot } from './feed-store.ts';
 import type { Position } from './position.ts';
+import type { SnapshotBase } from './snapshot.ts';
 
 export interface Ledger {
   /** Keeps what was applied; durable when it resolves. Nothing to do where the store already keeps it on this disk. */
   keep(lines: readonly FeedLine[]): Promise<void>;
   /** Lines after `after`, oldest first, at most `limit`. Fewer do not mean the end, a page has a size too; none do. */
   read(after: Position, limit: number): Promise<readonly FeedLine[]>;
+  /** What comes before the first line, where that is not everything. */
+  readonly base: SnapshotBase | undefined;
+  /** The snapshot that it begins with, if it does. */
+  snapshot(): Promise<Snapshot | undefined>;
+  /** Begins again at `snapshot`, whose next line is its mark; durable when it resolves. Never on the journal store. */
+  begin(snapshot: Snapshot): Promise<void>;
 }

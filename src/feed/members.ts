@@ -39,6 +39,13 @@ export class Members {
     this.#byIncarnation.set(incarnation, { replica, incarnation, key, state, joinedAt, certificate: text });
   }
 
+  /** One as a snapshot names it; of who is known already only the state can be news. The signature has been checked. */
+  restore(member: Member): void {
+    const known = this.#byIncarnation.get(member.incarnation);
+    if (known === undefined) this.#byIncarnation.set(member.incarnation, member);
+    else if (known.state === 'joined') this.#mark(member.incarnation, member.state);
+  }
+
   lookup(incarnation: string): Member | undefined {
     return this.#byIncarnation.get(incarnation);
   }

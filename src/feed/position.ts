@@ -35,6 +35,11 @@ export function laterOf<T extends Placed>(before: T | undefined, next: T): T {
   return before !== undefined && comparePositions(before.position, next.position) >= 0 ? before : next;
 }
 
+/** What stands under ids, in the order of the ids: one order on every replica, whatever the way it came. */
+export function byId<T>(kept: ReadonlyMap<string, T>): readonly (readonly [string, T])[] {
+  return [...kept].toSorted(([left], [right]) => (left < right ? -1 : 1));
+}
+
 /** At most `limit` of `placed`, in the order of their positions, from the one that follows `after` on. */
 export function pageAfter<T extends Placed>(
   placed: readonly T[],

@@ -3,7 +3,7 @@
  * before, accepts after. Late accepts are watched apart from the index, so that an error there would be seen here.
  */
 import type { AcknowledgedOutcome } from '../evidence/acknowledgement.ts';
-import type { Entry, OutcomeEntry } from '../feed/entry.ts';
+import type { Entry, Folded, OutcomeEntry } from '../feed/entry.ts';
 import type { Instant } from '../kernel/clock.ts';
 import { renderInstant } from '../kernel/clock.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
@@ -35,7 +35,7 @@ export class Effects {
   readonly #outcomesMax: number;
   readonly #effects = new Map<string, Effect>();
   /** The newest of them; of the others the receipt speaks. */
-  readonly #outcomes = new Map<string, OutcomeEntry>();
+  readonly #outcomes = new Map<string, Folded<OutcomeEntry>>();
   /** Revocations and locks that no outcome has called enforced. */
   readonly #unfinished = new Set<string>();
   /** Over here, or enforced before their sessions were told, while one of those is not proven to have ended. */
@@ -65,6 +65,28 @@ export class Effects {
     if (this.#effects.size > EFFECTS_MAX) this.#forgetOldest();
   }
 
+  /** Lets go of what is said of revocations and locks that are no longer kept. */
+  prune(isKept: (id: string) => boolean): void {
+    for (const id of this.#outcomes.keys()) if (!isKept(id)) this.#outcomes.delete(id);
+    for (const id of this.#unfinished) if (!isKept(id)) this.#unfinished.delete(id);
+  }
+
+  /** The outcomes in memory, oldest first. */
+  folded(): readonly Folded<OutcomeEntry>[] {
+    return [...this.#outcomes.values()];
+  }
+
+  /** A revocation or lock that came with a snapshot; its outcomes come after it. */
+  restore(id: string, isUnfinished: boolean): void {
+    if (isUnfinished) this.#unfinished.add(id);
+  }
+
+  /** An outcome that came with a snapshot. */
+  restoreOutcome(outcome: Folded<OutcomeEntry>): void {
+    this.#keepOutcome(outcome);
+    if (outcome.state === 'enforced') this.#unfinished.delete(outcome.revocation);
+  }
+
   /** A revocation that was enforced has its receipt: its effects need no more acknowledging. */
   noteOutcome(entry: Entry): void {
     if (entry.kind === 'lift') this.#endLock(entry.lock);
@@ -81,7 +103,7 @@ export class Effects {
       this.#unproven.add(id);
   }
 
-  #keepOutcome(entry: OutcomeEntry): void {
+  #keepOutcome(entry: Folded<OutcomeEntry>): void {
     // The newest last, also of a revocation that had one before.
     this.#outcomes.delete(entry.revocation);
     this.#outcomes.set(entry.revocation, entry);
@@ -103,7 +125,7 @@ export class Effects {
   }
 
   /** The newest `outcome` entry about a revocation, unless that was very many outcomes ago. */
-  outcome(id: string): OutcomeEntry | undefined {
+  outcome(id: string): Folded<OutcomeEntry> | undefined {
     return this.#outcomes.get(id);
   }
 

@@ -10,9 +10,11 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
 import type { FeedLine } from '../feed/entry.ts';
 import { isLogSigned, isSignedBy } from '../feed/entry.ts';
+import type { Snapshot } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
 import { renderPosition } from '../feed/position.ts';
+import type { SnapshotHeader } from '../feed/snapshot.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
@@ -23,7 +25,9 @@ import { Pace, runAtOnce } from '../kernel/pace.ts';
 import type { AppliedRevocation, RevocationView } from '../revocation/view.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import type { Effects } from './effects.ts';
+import type { Fold } from './fold.ts';
 import type { Identity } from './identity.ts';
+import type { Snapshotter } from './snapshot.ts';
 import type { Tree } from './tree.ts';
 
 /** Told once what changed is in force and on disk: live sessions of these subjects may stand on it no longer. */
@@ -42,6 +46,8 @@ export interface FollowPorts {
   readonly effects: Effects;
   readonly sessions: SessionRegistry;
   readonly ledger: Ledger;
+  readonly fold: Fold;
+  readonly snapshots: Snapshotter;
   readonly clock: Clock;
   readonly timer: Timer;
   /** For tests: 0 lets the loop turn after each piece. */
@@ -104,6 +110,23 @@ export class Follower {
     crashPoint('apply.after');
   }
 
+  /**
+   * Merges a snapshot that was judged, and goes on after its base: its mark is the next line. With `ledger` that begins at it
+   * too. What came in between killed nobody here, so whoever lives is ended: without a lease it has to be anyway.
+   */
+  async load(snapshot: Snapshot, { base, endedBeforeS }: SnapshotHeader, ledger?: Ledger): Promise<void> {
+    this.#begin();
+    const { cursor, tree, fold, snapshots, sessions, clock } = this.#ports;
+    await new Pace(this.#ports).run(fold.loading(snapshot.chunks.slice(1)));
+    snapshots.begin(endedBeforeS);
+    await ledger?.begin(snapshot);
+    cursor.jump(base);
+    tree.begin(base.position.epoch, base.position.sequence, base.frontier);
+    const position = renderPosition(base.position);
+    sessions.killWhere(() => true, { reason: 'fenced', position }, clock.now());
+    this.#end();
+  }
+
   /** INTERNAL for a view that was torn: what its cursor says was neither kept nor killed, so it may not be acknowledged. */
   assertWhole(): void {
     if (this.#isTorn) throw new WritError('INTERNAL', 'the view is torn: restart this replica');
@@ -122,7 +145,8 @@ export class Follower {
   }
 
   *#index(line: FeedLine, isOwnDisk: boolean): Steps<AppliedRevocation[]> {
-    const { cursor, members, view, grants, tree, effects } = this.#ports;
+    const { cursor, members, view, grants, tree, effects, snapshots } = this.#ports;
+    const { position, chain } = cursor;
     const isGenuine = isOwnDisk || this.#isGenuine(line);
     const applied = isGenuine ? yield* view.applying(line) : undefined;
     // Only now, and in one step: a decision that names this position has all of its handles.
@@ -132,9 +156,9 @@ export class Follower {
     effects.noteOutcome(line.sealed.entry);
     const subjectId = grants.apply(line);
     if (subjectId !== undefined) this.#changedSubjects.add(subjectId);
-    if (applied === undefined) return [];
-    effects.begin(applied);
-    return [applied];
+    if (applied !== undefined) effects.begin(applied);
+    yield* snapshots.noting(line, { position, chain }, isOwnDisk);
+    return applied === undefined ? [] : [applied];
   }
 
   /** An epoch that nobody with the log key has opened is none: nothing after it can be followed. */

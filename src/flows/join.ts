@@ -20,6 +20,7 @@ import { newId } from '../kernel/random.ts';
 import type { Appender } from './append.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
+import type { Loader } from './load.ts';
 import type { Joined } from './renew.ts';
 import type { Reopener } from './reopen.ts';
 import type { Tree } from './tree.ts';
@@ -34,6 +35,7 @@ export interface JoinPorts {
   readonly appender: Appender;
   readonly tree: Tree;
   readonly reopener: Reopener;
+  readonly loader: Loader;
   readonly lease: Lease;
   readonly clock: Clock;
   readonly random: Random;
@@ -63,7 +65,8 @@ export class Joiner {
 
   /** Applies everything on this replica's own disk. */
   async replay(): Promise<void> {
-    const { ledger, cursor, follower } = this.#ports;
+    const { ledger, cursor, follower, loader } = this.#ports;
+    await loader.restore();
     for (;;) {
       const lines = await ledger.read(cursor.position, LIMITS.pageEntriesMax);
       if (lines.length === 0) break;
@@ -83,6 +86,8 @@ export class Joiner {
     const isEmpty = epochId === undefined && roster.closedEpochId === undefined;
     // An empty store and one that lost its data look the same, unless this disk remembers: then it is the latter.
     if (isEmpty && bootstrap && cursor.epochId === undefined) epochId = await this.open('bootstrap');
+    // Whoever has nothing begins with what the fleet has written down, if it has.
+    if (!isEmpty && cursor.epochId === undefined) await this.#ports.loader.load();
     // Who has said `joined` is on the roster, and has to report, though it may have been given nothing yet.
     if (epochId === undefined && (cursor.epochId !== undefined || this.#joined !== undefined))
       epochId = await this.#reopen(roster, witnessed);

@@ -6,7 +6,7 @@
 import { signAcknowledgement } from '../evidence/acknowledgement.ts';
 import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
-import type { FeedStore, RenewReply } from '../feed/feed-store.ts';
+import type { FeedStore, RenewReply, StaleReason } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, renderPosition } from '../feed/position.ts';
@@ -24,7 +24,9 @@ import type { Carrier } from './carry.ts';
 import type { Effects } from './effects.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
+import type { Loader } from './load.ts';
 import type { News } from './news.ts';
+import type { Snapshotter } from './snapshot.ts';
 import type { Tree } from './tree.ts';
 import type { Vouching } from './vouch.ts';
 
@@ -43,6 +45,8 @@ export interface RenewPorts {
   readonly sessions: SessionRegistry;
   readonly view: RevocationView;
   readonly grants: GrantTable;
+  readonly snapshots: Snapshotter;
+  readonly loader: Loader;
   readonly clock: Clock;
   readonly timer: Timer;
   readonly random: Random;
@@ -53,11 +57,9 @@ export interface RenewPorts {
   readonly news: News;
 }
 
-type Stale = Extract<RenewReply, { kind: 'stale' }>['reason'];
-
 /** What the last renewal said, for readiness: `lease` is the only good one. */
 export type RenewState =
-  Exclude<RenewReply['kind'], 'stale'> | Stale | 'awaiting' | 'diverged' | 'unreachable' | 'starting';
+  Exclude<RenewReply['kind'], 'stale'> | StaleReason | 'awaiting' | 'diverged' | 'unreachable' | 'starting';
 
 /** No lease ever again for this incarnation: only another one, a restarted process, may have one. */
 export function isFencedForGood(state: RenewState): boolean {
@@ -173,13 +175,15 @@ export class Renewer {
   }
 
   async #take(reply: RenewReply, sent: Sent): Promise<void> {
-    const { follower, lease, cursor, clock, news } = this.#ports;
+    const { follower, loader, lease, cursor, clock, news } = this.#ports;
     if (reply.kind === 'closed' || reply.kind === 'stale') {
       const now = clock.now();
       if (reply.kind === 'closed' && cursor.epochId !== undefined && lease.isFresh(now))
         this.#heard = { epochId: cursor.epochId, at: now, forMs: lease.freshForMs(now) };
       lease.drop();
       this.#state = reply.kind === 'stale' ? reply.reason : reply.kind;
+      // What lies between the cursor and what the store holds is in its snapshot, or nowhere.
+      if (this.#state === 'trimmed' && (await loader.load())) this.#state = 'more';
       return;
     }
     await follower.apply(reply.lines);
@@ -227,7 +231,7 @@ export class Renewer {
 
   /** Signs what has been applied and what it reached, when that has changed since the last signature. */
   #acknowledge(): void {
-    const { identity, cursor, tree, lease, effects, clock } = this.#ports;
+    const { identity, cursor, tree, lease, effects, snapshots, clock } = this.#ports;
     const text = this.#acknowledgedText();
     if (text === this.#acknowledged || cursor.epochId === undefined) return;
     this.#acknowledged = text;
@@ -242,6 +246,7 @@ export class Renewer {
         chain: cursor.chain,
         leaf: tree.lastLeafHex,
         at: renderInstant(now.wallMs),
+        ...(snapshots.statement === undefined ? {} : { snapshot: snapshots.statement }),
         cachesPurged: true,
         ...(lease.isFresh(now) ? { leased: true } : {}),
         outcomes: effects.outcomes(now),
@@ -251,23 +256,26 @@ export class Renewer {
   }
 
   #acknowledgedText(): string {
-    const { cursor, lease, effects, clock } = this.#ports;
+    const { cursor, lease, effects, snapshots, clock } = this.#ports;
     const now = clock.now();
-    return JSON.stringify([renderPosition(cursor.position), lease.isFresh(now), effects.outcomes(now)]);
+    const said = [lease.isFresh(now), effects.outcomes(now), snapshots.statement];
+    return JSON.stringify([renderPosition(cursor.position), ...said]);
   }
 
   /** All sessions when this replica is fenced. Those whose time has come are ended by expire.ts, lease or not. */
   #endWhatIsOver(): void {
-    const { sessions, clock, lease, cursor, view, grants, effects } = this.#ports;
+    const { sessions, clock, lease, cursor, view, grants, effects, snapshots } = this.#ports;
     const now = clock.now();
+    const nowS = epochS(now);
+    const forgetS = snapshots.forgetS(nowS);
     const position = renderPosition(cursor.position);
     if (!lease.isFresh(now)) sessions.killWhere(() => true, { reason: 'fenced', position }, now);
     sessions.sweep(now);
     sessions.forgetLost((id) => view.placeOf(id) !== undefined);
     // One shard of the index: what has ended may leave, by the clock that never goes back.
-    view.sweep(epochS(now));
-    grants.sweep(epochS(now));
-    effects.sweep(epochS(now));
+    view.sweep(nowS, forgetS);
+    grants.sweep(nowS, forgetS);
+    effects.sweep(nowS);
   }
 
   #isReachable(): boolean {

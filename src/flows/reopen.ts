@@ -88,9 +88,13 @@ export class Reopener {
   async #putInto(copy: string, { runId, closedEpochId }: Roster): Promise<RestoreReply> {
     const { store, ledger, cursor } = this.#ports;
     let closed = closedEpochId;
-    const restore = async (name: string, lines: readonly FeedLine[]): Promise<RestoreReply> => {
+    const restore = async (
+      name: string,
+      lines: readonly FeedLine[],
+      begins?: string,
+    ): Promise<RestoreReply> => {
       const page = { after: cursor.position, limit: LIMITS.pageEntriesMax };
-      const given = await store.restore({ runId, closedEpochId: closed, copy: name, lines, ...page });
+      const given = await store.restore({ runId, closedEpochId: closed, copy: name, lines, begins, ...page });
       // What is put into the copy there is, is what is closed from then on.
       if (given.kind === 'restored' && copy === 'current') closed = given.head.epochId;
       return given;
@@ -101,7 +105,10 @@ export class Reopener {
     if (after === undefined) return { kind: 'other' };
     while (reply.kind === 'restored' && comparePositions(after, cursor.position) < 0) {
       const lines = await ledger.read(after, LIMITS.pageEntriesMax);
-      reply = await restore(reply.head.copy, lines);
+      // Where nobody holds the beginning any more, the snapshot is the beginning: it has to be there first.
+      const snapshot = comparePositions(after, ORIGIN) === 0 ? await ledger.snapshot() : undefined;
+      if (snapshot !== undefined) await store.writeSnapshot(snapshot);
+      reply = await restore(reply.head.copy, lines, snapshot?.epochId);
       // Up to the cursor everything is on this disk.
       after = (lines.at(-1) as FeedLine).position;
     }

@@ -26,6 +26,12 @@ export class Tree {
     this.#merkle.append(this.#lastLeaf);
   }
 
+  /** Goes on after `size` entries of an epoch, of which only the frontier is known. */
+  begin(epoch: number, size: number, frontier: readonly Uint8Array[]): void {
+    this.#merkle = MerkleTree.from(size, frontier);
+    this.#epoch = epoch;
+  }
+
   get size(): number {
     return this.#merkle.size;
   }

@@ -122,13 +122,16 @@ export class Inspection {
   /** What a stranger needs to get from a tree of the first lines to the signed root, when those are not exported. */
   async #frontier(after: Position, head: Position): Promise<ExportFrontier | undefined> {
     const { ledger, tree } = this.#ports;
-    // It begins with an epoch, whichever is the first one held.
-    if (after.sequence === 0) return undefined;
     const [next] = await ledger.read(after, 1);
     const isHeld = next !== undefined && comparePositions(next.position, head) <= 0;
     const { epoch, sequence } = isHeld ? next.position : { ...head, sequence: head.sequence + 1 };
     const size = sequence - 1;
-    const [last] = size === 0 ? [] : await ledger.read({ epoch, sequence: size - 1 }, 1);
+    // It begins with an epoch, whichever is the first one held.
+    if (size === 0) return undefined;
+    const { base } = ledger;
+    if (base?.position.epoch === epoch && base.position.sequence === size)
+      return { size, chain: base.chain, hashes: base.frontier };
+    const [last] = await ledger.read({ epoch, sequence: size - 1 }, 1);
     if (last === undefined) return undefined;
     const hashes = epoch === head.epoch ? tree.frontier(size) : await this.#frontierOf(epoch, size);
     return { size, chain: last.chain, hashes };
@@ -136,7 +139,9 @@ export class Inspection {
 
   /** Of an earlier epoch, whose tree is no longer in memory: its first `size` lines are hashed again. */
   async #frontierOf(epoch: number, size: number): Promise<readonly Uint8Array[]> {
-    const merkle = new MerkleTree();
+    const { base } = this.#ports.ledger;
+    const isBased = base?.position.epoch === epoch;
+    const merkle = isBased ? MerkleTree.from(base.position.sequence, base.frontier) : new MerkleTree();
     while (merkle.size < size) {
       const limit = Math.min(LIMITS.pageEntriesMax, size - merkle.size);
       const page = await this.#ports.ledger.read({ epoch, sequence: merkle.size }, limit);

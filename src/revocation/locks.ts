@@ -7,9 +7,9 @@
  * memory together, once the lock would have ended by itself by the clock that never goes back.
  */
 import type { HandleSet } from '../credential/handle.ts';
-import type { LiftEntry, LockEntry, Target } from '../feed/entry.ts';
+import type { Folded, LiftEntry, LockEntry, Target } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { comparePositions, laterOf, pageAfter } from '../feed/position.ts';
+import { byId, comparePositions, laterOf, pageAfter } from '../feed/position.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
 import type { DeadHandle } from './cutoff.ts';
@@ -53,6 +53,12 @@ interface Tombstone {
   readonly untilS: number;
 }
 
+/** A lock or a tombstone as a snapshot takes it. */
+export interface FoldedLock {
+  readonly position: Position;
+  readonly entry: Folded<LockEntry> | Folded<LiftEntry>;
+}
+
 export interface LockList {
   /** Oldest first, from the one that follows this position on. */
   readonly after: Position;
@@ -81,7 +87,7 @@ export class Locks {
   }
 
   /** Takes in a lock whose handles are `dead`. False when it was lifted before it came. Again: the same again. */
-  lock(entry: LockEntry, position: Position, dead: readonly DeadHandle[]): boolean {
+  lock(entry: Folded<LockEntry>, position: Position, dead: readonly DeadHandle[]): boolean {
     const lift = this.#tombstones.get(entry.id)?.lift;
     const known = this.#byId.get(entry.id);
     if (known !== undefined) {
@@ -97,7 +103,7 @@ export class Locks {
   }
 
   /** Takes in a tombstone: the lock it names, known or not, is over from here on. */
-  lift(entry: LiftEntry, position: Position): void {
+  lift(entry: Folded<LiftEntry>, position: Position): void {
     const before = this.#tombstones.get(entry.lock);
     const lift = laterOf(before?.lift, { id: entry.id, position, at: entry.at, caller: entry.caller });
     this.#tombstones.set(entry.lock, { lift, untilS: Math.max(before?.untilS ?? 0, entry.untilS) });
@@ -139,20 +145,43 @@ export class Locks {
     return pageAfter(inForce, after, limit);
   }
 
-  /** One slice of letting go what is over at `nowS`, by the clock that never goes back. Call it from a timer. */
-  sweep(nowS: number): void {
-    this.#rounds.slice(SWEPT, ([id, kept]) => this.#age(id, kept, nowS));
-    this.#tombstoneRounds.slice(SWEPT, ([id, { untilS }]) => {
-      if (untilS < nowS && !this.#byId.has(id)) this.#tombstones.delete(id);
-    });
+  /**
+   * One slice of letting go what is over at `nowS`, by the clock that never goes back. Call it from a timer. What was over
+   * before `forgetS` leaves memory; the rest only the index.
+   */
+  sweep(nowS: number, forgetS = nowS): void {
+    this.#rounds.slice(SWEPT, ([id, kept]) => this.#age(id, kept, { nowS, forgetS }));
+    this.#tombstoneRounds.slice(SWEPT, ([id, tombstone]) => this.#ageTombstone(id, tombstone, forgetS));
+  }
+
+  /** Lets go, at once, of all that was over before `nowS`. */
+  prune(nowS: number): void {
+    for (const [id, kept] of this.#byId) this.#age(id, kept, { nowS, forgetS: nowS });
+    for (const [id, tombstone] of this.#tombstones) this.#ageTombstone(id, tombstone, nowS);
+  }
+
+  /** All of them as entries, locks and then tombstones, each kind in the order of its ids. */
+  *folded(): Generator<FoldedLock, void, unknown> {
+    for (const [, { record }] of byId(this.#byId)) {
+      const { position, lift: _lift, ...said } = record;
+      yield { position, entry: { kind: 'lock', ...said, targets: [...record.targets] } };
+    }
+    for (const [lock, { lift, untilS }] of byId(this.#tombstones)) {
+      const { position, ...said } = lift;
+      yield { position, entry: { kind: 'lift', ...said, lock, untilS } };
+    }
   }
 
   /** Out of the index as soon as it is over; out of memory once no Idempotency-Key can ask for it any more. */
-  #age(id: string, kept: Kept, nowS: number): void {
+  #age(id: string, kept: Kept, { nowS, forgetS }: { nowS: number; forgetS: number }): void {
     if (isRunning(kept.record, nowS)) return;
     this.#unindex(kept);
     const { at, expiresAtS } = kept.record;
-    if (Math.max(expiresAtS, (Date.parse(at) + LIMITS.idempotencyMs) / 1000) < nowS) this.#byId.delete(id);
+    if (Math.max(expiresAtS, (Date.parse(at) + LIMITS.idempotencyMs) / 1000) < forgetS) this.#byId.delete(id);
+  }
+
+  #ageTombstone(id: string, { untilS }: Tombstone, forgetS: number): void {
+    if (untilS < forgetS && !this.#byId.has(id)) this.#tombstones.delete(id);
   }
 
   #unindex(kept: Kept): void {
@@ -175,7 +204,7 @@ function endsLater(left: LockRecord, right: LockRecord): boolean {
   return left.expiresAtS === right.expiresAtS ? left.id < right.id : left.expiresAtS > right.expiresAtS;
 }
 
-function recordOf(entry: LockEntry, position: Position, lift: LiftRecord | undefined): LockRecord {
+function recordOf(entry: Folded<LockEntry>, position: Position, lift: LiftRecord | undefined): LockRecord {
   const { id, at, caller, body, targets, expiresAtS, reason } = entry;
   return {
     id,

@@ -32,6 +32,17 @@ export interface ListOptions {
   readonly limit: number;
 }
 
+/** A record as a snapshot takes it. */
+export interface KeptRecord {
+  readonly record: RevocationRecord;
+  readonly ref: number;
+  /** Epoch seconds; Infinity: never. */
+  readonly endS: number;
+}
+
+/** Records looked at between two looks at the clock. */
+const PRUNED = 256;
+
 interface Kept {
   record: RevocationRecord;
   readonly ref: number;
@@ -60,24 +71,49 @@ export class RevocationRecords {
   /** Remembers an entry (again), with the latest end of its targets. Returns the number that refers to it. */
   keep(entry: RevocationEntry, position: Position, targetsEndS: number): number {
     const endS = Math.max(targetsEndS, (Date.parse(entry.at) + LIMITS.idempotencyMs) / 1000);
-    const known = this.#byId.get(entry.id);
+    return this.restore(recordOf(entry, position), endS);
+  }
+
+  /** As `keep`, of a record that was made elsewhere. */
+  restore(record: RevocationRecord, endS: number): number {
+    const { id, position } = record;
+    const known = this.#byId.get(id);
     if (known !== undefined) {
       known.endS = Math.max(known.endS, endS);
       known.round = this.#round;
       if (comparePositions(known.record.position, position) < 0) this.#move(known, position);
       return known.ref;
     }
-    const kept = {
-      record: recordOf(entry, position),
-      ref: this.#nextRef++,
-      endS,
-      round: this.#round,
-      isGone: false,
-    };
-    this.#byId.set(entry.id, kept);
+    const kept = { record, ref: this.#nextRef++, endS, round: this.#round, isGone: false };
+    this.#byId.set(id, kept);
     this.#byRef.set(kept.ref, kept);
     this.#append(kept);
     return kept.ref;
+  }
+
+  /** One more than the largest reference. */
+  get refs(): number {
+    return this.#nextRef;
+  }
+
+  /** Lets go of all that ended before `nowS` and that `isReferenced` does not name. */
+  *prune(nowS: number, isReferenced: (ref: number) => boolean): Generator<void, void, unknown> {
+    let looked = 0;
+    for (const kept of this.#byRef.values()) {
+      if (looked++ % PRUNED === 0) yield;
+      if (kept.endS < nowS && !isReferenced(kept.ref)) this.#forget(kept);
+    }
+  }
+
+  /** All of them in the order of their positions, each with its reference and its end. Later changes do not show. */
+  *all(): Generator<void, readonly KeptRecord[], unknown> {
+    this.#sort();
+    const all: KeptRecord[] = [];
+    for (const { record, ref, endS, isGone } of this.#order) {
+      if (all.length % PRUNED === 0) yield;
+      if (!isGone) all.push({ record, ref, endS });
+    }
+    return all;
   }
 
   lookup(id: string): RevocationRecord | undefined {

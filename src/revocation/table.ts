@@ -44,6 +44,9 @@ const PAGE_BITS = 8;
 const PAGE_SLOTS = 1 << PAGE_BITS;
 const PAGE_MASK = PAGE_SLOTS - 1;
 
+/** Records merged between two looks at the clock. */
+const UNPACKED = 256;
+
 /** Of the last page; an overflow beyond them takes one page more. */
 const OVERFLOW_SLOTS = 32;
 
@@ -122,6 +125,50 @@ export class FingerprintTable {
     }
     if (ended > 0) this.#drop(shard, ended, nowS);
     return ended;
+  }
+
+  /** Bytes of a record in `pack`. */
+  get recordBytes(): number {
+    return this.#width * Uint32Array.BYTES_PER_ELEMENT;
+  }
+
+  /**
+   * The records of one shard as bytes (little-endian words in the layout's order), in an order that depends on nothing
+   * but what they are. `refOf` says what stands for a reference.
+   */
+  pack(shard: number, refOf: (ref: number) => number): Uint8Array {
+    const width = this.#width;
+    const packed = new Uint32Array(word(this.#counts, shard) * width);
+    let to = 0;
+    for (const page of this.#pagesOf(shard)) {
+      const words = this.#store.slab(page);
+      const start = this.#store.start(page);
+      for (let at = start; at < start + PAGE_SLOTS * width; at += width) {
+        if (word(words, at) === EMPTY) continue;
+        let into = to;
+        // Slots are sorted by the low word; of equal ones it is the high word that decides.
+        for (; into > 0 && isAfter(packed, into - width, words, at); into -= width)
+          packed.copyWithin(into, into - width, into);
+        packed.set(words.subarray(at, at + width), into);
+        packed[into + REF] = refOf(word(words, at + REF));
+        to += width;
+      }
+    }
+    return new Uint8Array(packed.buffer);
+  }
+
+  /** Merges records as `pack` wrote them; `refOf` is asked for each reference. */
+  *unpack(bytes: Uint8Array, refOf: (ref: number) => number): Generator<void, void, unknown> {
+    // A copy: a view of words must begin at a multiple of four.
+    const words = new Uint32Array(Uint8Array.from(bytes).buffer);
+    for (let at = 0; at < words.length; at += this.#width) {
+      if (at % (this.#width * UNPACKED) === 0) yield;
+      this.merge(word(words, at + HI), word(words, at + LO), {
+        untilS: word(words, at + UNTIL),
+        ref: refOf(word(words, at + REF)),
+        cutoffS: this.#width > CUTOFF ? word(words, at + CUTOFF) : NEVER_S,
+      });
+    }
   }
 
   /** Slot of the record, or `~slot` of where it would stand. */
@@ -296,6 +343,11 @@ export class FingerprintTable {
     }
     return free;
   }
+}
+
+/** True when the record at `left` of `words` belongs after the one at `at` of `others`. */
+function isAfter(words: Uint32Array, left: number, others: Uint32Array, at: number): boolean {
+  return word(words, left + LO) === word(others, at + LO) && word(words, left + HI) > word(others, at + HI);
 }
 
 /** EMPTY is no key, so the two largest low words share one: fingerprints of 64 bits less one pair in 2^32. */

@@ -12,14 +12,17 @@ import type { FeedLine, LockEntry, RevocationEntry, Target } from '../feed/entry
 import type { Position } from '../feed/position.ts';
 import { renderPosition } from '../feed/position.ts';
 import { LIMITS } from '../kernel/limits.ts';
+import { WritError } from '../kernel/error.ts';
 import type { Steps } from '../kernel/pace.ts';
+import { runAtOnce } from '../kernel/pace.ts';
 import type { DeadHandle } from './cutoff.ts';
 import { isDeadUnder } from './cutoff.ts';
+import type { FoldedLock } from './locks.ts';
 import { Locks } from './locks.ts';
-import type { ListOptions, RevocationRecord } from './records.ts';
+import type { KeptRecord, ListOptions, RevocationRecord } from './records.ts';
 import { RevocationRecords } from './records.ts';
 import { endOfHandleS } from './retention.ts';
-import type { TableRecord } from './table.ts';
+import type { TableLayout, TableRecord } from './table.ts';
 import { FingerprintTable, NEVER_S, SHARDS } from './table.ts';
 import type { RevocationRef, RevocationVerdict } from './verdict.ts';
 import { word } from './word.ts';
@@ -36,8 +39,20 @@ export interface AppliedRevocation {
   readonly expiresAtS?: number;
 }
 
+/** A view as a snapshot takes it: references are places among the records. */
+export interface PackedView {
+  readonly records: readonly KeptRecord[];
+  /** One for each shard. */
+  readonly plain: Uint8Array[];
+  readonly cutoff: Uint8Array[];
+}
+
 interface EndingHandle extends DeadHandle {
   readonly untilS: number;
+}
+
+function withoutCutoff({ hi, lo }: DeadHandle): DeadHandle {
+  return { hi, lo, cutoffS: undefined };
 }
 
 const CLEAR: RevocationVerdict = { state: 'clear' };
@@ -102,7 +117,7 @@ export class RevocationView {
     const { id, expiresAtS } = entry;
     const handles = yield* this.#endingHandles(entry.targets);
     // Whatever their `iat`: a lock has no cutoff.
-    const dead = handles.map(({ hi, lo }) => ({ hi, lo, cutoffS: undefined }));
+    const dead = handles.map(withoutCutoff);
     return this.locks.lock(entry, position, dead)
       ? { id, position, reason: 'locked', dead, expiresAtS }
       : undefined;
@@ -151,17 +166,71 @@ export class RevocationView {
 
   /**
    * One slice of letting go what ended before `nowS`, by the clock that never goes back: one shard of 1,024 and as
-   * large a part of the records. Call it from a timer; 1,024 calls are a round. A record goes once the index entries
+   * large a part of the records. What ended before `forgetS` goes; locks that are over leave the index. Call it from a timer; 1,024 calls are a round. A record goes once the index entries
    * of its targets are gone, it is older than an Idempotency-Key lives, and a whole round found no reference to it.
    */
-  sweep(nowS: number): void {
+  sweep(nowS: number, forgetS = nowS): void {
     const mark = (ref: number): void => this.#records.mark(ref);
-    this.#plain.sweep(nowS, this.#sweptShard, mark);
-    this.#cutoffs.sweep(nowS, this.#sweptShard, mark);
-    this.#records.age(nowS, Math.ceil(this.#records.size / SHARDS) + 1);
-    this.locks.sweep(nowS);
+    this.#plain.sweep(forgetS, this.#sweptShard, mark);
+    this.#cutoffs.sweep(forgetS, this.#sweptShard, mark);
+    this.#records.age(forgetS, Math.ceil(this.#records.size / SHARDS) + 1);
+    this.locks.sweep(nowS, forgetS);
     this.#sweptShard = (this.#sweptShard + 1) % SHARDS;
     if (this.#sweptShard === 0) this.#records.nextRound();
+  }
+
+  /** Lets go, in pieces, of all that ended before `nowS`: what is left depends on the entries alone. */
+  *pruning(nowS: number): Steps<void> {
+    const referenced = new Uint8Array(this.#records.refs);
+    const mark = (ref: number): void => void (referenced[ref] = 1);
+    for (let shard = 0; shard < SHARDS; shard++) {
+      yield;
+      this.#plain.sweep(nowS, shard, mark);
+      this.#cutoffs.sweep(nowS, shard, mark);
+    }
+    yield* this.#records.prune(nowS, (ref) => referenced[ref] === 1);
+    this.locks.prune(nowS);
+  }
+
+  /** All that is in it but the locks, in an order that depends on nothing else. It must not change meanwhile. */
+  *packing(): Steps<PackedView> {
+    const records = yield* this.#records.all();
+    const places = new Uint32Array(this.#records.refs);
+    for (const [i, { ref }] of records.entries()) places[ref] = i;
+    const packed: PackedView = { records, plain: [], cutoff: [] };
+    for (let shard = 0; shard < SHARDS; shard++) {
+      yield;
+      packed.plain.push(this.#plain.pack(shard, (ref) => word(places, ref)));
+      packed.cutoff.push(this.#cutoffs.pack(shard, (ref) => word(places, ref)));
+    }
+    return packed;
+  }
+
+  /** Takes in a record that another replica packed; what it returns stands for it in `unpacking`. */
+  restoreRecord(record: RevocationRecord, endS: number): number {
+    return this.#records.restore(record, endS);
+  }
+
+  /** Takes in what `packing` made of one table: by union, as an entry. `refs`: the restored records, in their order. */
+  *unpacking(layout: TableLayout, bytes: Uint8Array, refs: readonly number[]): Steps<void> {
+    const table = layout === 'plain' ? this.#plain : this.#cutoffs;
+    if (bytes.length % table.recordBytes !== 0)
+      throw new WritError('PROOF_INVALID', 'a packed record is cut');
+    yield* table.unpack(bytes, (place) => {
+      const ref = refs[place];
+      if (ref === undefined) throw new WritError('PROOF_INVALID', 'a packed record refers to nothing');
+      return ref;
+    });
+  }
+
+  /** Takes in a lock or a lift that another replica folded. */
+  restoreLock({ entry, position }: FoldedLock): void {
+    if (entry.kind === 'lift') {
+      this.locks.lift(entry, position);
+      return;
+    }
+    const handles = runAtOnce(this.#endingHandles(entry.targets));
+    this.locks.lock(entry, position, handles.map(withoutCutoff));
   }
 
   #firstPlain({ prints, cutoffFrom }: HandleSet): TableRecord | undefined {

@@ -16,6 +16,9 @@ export interface Plan {
   readonly streamSecondsMax: number;
   readonly idleSeconds: number;
   readonly sessions: number;
+  /** Into a fleet, in bulks of 1,000. */
+  readonly fleetTargets: number;
+  readonly fleetSingles: number;
   /** Of a bundle with 10 MB of data. */
   readonly loads: number;
 }
@@ -33,6 +36,8 @@ export const FULL: Plan = {
   streamSecondsMax: 180,
   idleSeconds: 10,
   sessions: SESSIONS_MAX,
+  fleetTargets: 1_000_000,
+  fleetSingles: 2_000,
   loads: 3,
 };
 
@@ -50,5 +55,7 @@ export const QUICK: Plan = {
   streamSecondsMax: 10,
   idleSeconds: 2,
   sessions: 10_000,
+  fleetTargets: 50_000,
+  fleetSingles: 200,
   loads: 1,
 };

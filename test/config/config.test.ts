@@ -46,6 +46,7 @@ describe('a configuration from nothing', () => {
       store: { kind: 'journal' },
       bootstrap: false,
       rosterForgetMs: 600_000,
+      snapshotEvery: 10_000,
       barrier: 'acknowledged',
       policy: { entrypoint: 'writ/authz/decision', ...POLICY },
       listen: {
@@ -115,6 +116,7 @@ lease: 500ms
 store: { kind: journal }
 bootstrap: true
 rosterForget: 1m
+snapshotEvery: 500
 barrier: wait
 policy: { bundle: policies/bundle.tar.gz, watch: false, entrypoint: acme/allow, memo: false }
 listen:
@@ -157,6 +159,7 @@ describe('a configuration with every key', () => {
       store: { kind: 'journal' },
       bootstrap: true,
       rosterForgetMs: 60_000,
+      snapshotEvery: 500,
       barrier: 'wait',
       policy: {
         bundle: '/srv/writ/policies/bundle.tar.gz',

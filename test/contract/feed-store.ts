@@ -7,6 +7,7 @@ import { describeAdmission } from './feed-store/admission.ts';
 import { describeAppends } from './feed-store/appends.ts';
 import { describeClones } from './feed-store/clones.ts';
 import { describeEpochs } from './feed-store/epochs.ts';
+import { describeGrowth } from './feed-store/growth.ts';
 import { describeForgets } from './feed-store/forgets.ts';
 import { describeReadings } from './feed-store/readings.ts';
 import { describeRenewals } from './feed-store/renewals.ts';
@@ -36,5 +37,6 @@ export function feedStoreContract(name: string, makeHarness: () => Promise<Harne
     describeReadings(under);
     describeRestart(under);
     describeRestores(under);
+    describeGrowth(under);
   });
 }

@@ -271,6 +271,38 @@ describe('a compact range', () => {
   });
 });
 
+describe('a tree of which only the frontier is known', () => {
+  it('has the same root, frontier and proofs as the whole one, from there on', () => {
+    fc.assert(
+      fc.property(sizes, fc.nat(), (size, at) => {
+        const start = at % size;
+        const leaves = leavesOf(size);
+        const whole = treeOf(leaves);
+        const tree = MerkleTree.from(start, whole.frontier(start));
+        expect(tree.size).toBe(start);
+        for (const leaf of leaves.slice(start)) tree.append(leaf);
+        expect(hex(tree.root())).toBe(hex(whole.root()));
+        for (let index = start; index < size; index++)
+          expect(tree.inclusionProof(index, size).map(hex)).toEqual(
+            whole.inclusionProof(index, size).map(hex),
+          );
+        for (let count = start; count <= size; count++)
+          expect(tree.frontier(count).map(hex)).toEqual(whole.frontier(count).map(hex));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('knows nothing of what came before, and takes no frontier of another size', () => {
+    const whole = treeOf(leavesOf(11));
+    const tree = MerkleTree.from(8, whole.frontier(8));
+    tree.append(leavesOf(11)[8]!);
+    expect(() => tree.inclusionProof(3, 9)).toThrow(RangeError);
+    expect(() => tree.frontier(7)).toThrow(RangeError);
+    expect(() => MerkleTree.from(8, whole.frontier(7))).toThrow(RangeError);
+  });
+});
+
 function flip(hash: Uint8Array, bit: number): Uint8Array {
   const copy = Uint8Array.from(hash);
   copy[bit >> 3]! ^= 1 << (bit & 7);

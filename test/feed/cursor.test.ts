@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Cursor } from '../../src/feed/cursor.ts';
-import type { FeedLine, SealedEntry } from '../../src/feed/entry.ts';
+import type { EpochEntry, FeedLine, SealedEntry } from '../../src/feed/entry.ts';
 import { CHAIN_START, nextChain } from '../../src/feed/entry.ts';
 import { ORIGIN } from '../../src/feed/position.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
@@ -40,6 +40,17 @@ describe('the cursor', () => {
     expect(cursor.advance(line)).toBe(false);
   });
 
+  it('goes on after a base that it was given', () => {
+    const cursor = new Cursor();
+    const opening = opened.sealed.entry as EpochEntry;
+    cursor.jump({ opening, amnesia: opening, position: second.position, chain: second.chain, frontier: [] });
+    expect(cursor.amnesia).toBe(opening);
+    expect([cursor.epochId, cursor.advance(third)]).toEqual(['ep_1', false]);
+    expect(cursor.settled).toEqual(ORIGIN);
+    const again = lineOf(epoch('ep_1', 'run_1'), [101, 1]);
+    expect(() => cursor.advance(again)).toThrow('feed diverges');
+  });
+
   it.each([
     ['the same line again', second],
     ['a line after a gap', lineOf(revocation('rev_3'), [100, 4], second.chain)],
@@ -66,8 +77,14 @@ describe('the cursor', () => {
     for (const sealed of [epoch('ep_2', 'run_2', base), epoch('ep_2', 'run_2')])
       expect(cursorAfter(opened, second).advance(lineOf(sealed, [101, 1]))).toBe(true);
     const newcomer = new Cursor();
-    expect(newcomer.advance(lineOf(epoch('ep_2', 'run_2', base), [101, 1]))).toBe(true);
+    expect(newcomer.advance(lineOf(epoch('ep_2', 'run_2'), [101, 1]))).toBe(true);
     expect(newcomer.opening).toMatchObject({ epochId: 'ep_2', runId: 'run_2' });
+  });
+
+  it('does not follow an epoch that goes on from one that is not here, so that it hides what came before it', () => {
+    const newcomer = new Cursor();
+    expect(() => newcomer.advance(lineOf(epoch('ep_2', 'run_2', base), [101, 1]))).toThrow('feed diverges');
+    expect(newcomer.epochId).toBeUndefined();
   });
 
   it('follows an epoch that knows less of the one before, and says what it has more', () => {

@@ -33,6 +33,20 @@ describe('who may sign', () => {
     expect(members.keyOf('inc_a')).toBeUndefined();
   });
 
+  it('is who a snapshot names; of who is known only that it is over can be news', () => {
+    const members = membersOf(
+      replica('joined', 'inc_a'),
+      replica('joined', 'inc_b'),
+      replica('left', 'inc_b'),
+    );
+    const known = members.list();
+    const other = membersOf(replica('joined', 'inc_c'));
+    for (const member of [...known, ...other.list()]) members.restore({ ...member, state: 'joined' });
+    expect(statesOf(members)).toEqual(['inc_a joined', 'inc_b left', 'inc_c joined']);
+    for (const member of members.list()) members.restore({ ...member, state: 'succeeded' });
+    expect(statesOf(members)).toEqual(['inc_a succeeded', 'inc_b left', 'inc_c succeeded']);
+  });
+
   it('is who joined, with the key and the text that admitted it', () => {
     const entry = replica('joined', 'inc_a');
     const members = membersOf(entry);

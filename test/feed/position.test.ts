@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ORIGIN, comparePositions, parsePosition, renderPosition } from '../../src/feed/position.ts';
+import { ORIGIN, byId, comparePositions, parsePosition, renderPosition } from '../../src/feed/position.ts';
 
 const positions = fc.record({
   epoch: fc.integer({ min: 0, max: 999_999_999_999_999 }),
@@ -36,6 +36,15 @@ describe('a position', () => {
     expect(() => parsePosition(text)).toThrow(
       expect.objectContaining({ code: 'BAD_REQUEST', field: 'position' }),
     );
+  });
+
+  it('matters not to what is ordered by its ids', () => {
+    const kept = new Map([
+      ['c', 1],
+      ['a', 2],
+      ['b', 3],
+    ]);
+    expect(byId(kept).map(([id]) => id)).toEqual(['a', 'b', 'c']);
   });
 
   it('is ordered by epoch, then by sequence, and nothing comes before the origin', () => {

@@ -976,7 +976,7 @@ const FACTS: readonly Removal[] = [
   {
     name: 'a tombstone leaves while what it buries could come back',
     file: 'src/revocation/locks.ts',
-    find: 'if (untilS < nowS && !this.#byId.has(id))',
+    find: 'if (untilS < forgetS && !this.#byId.has(id))',
     replace: 'if (!this.#byId.has(id))',
     test: locks('keeps a tombstone as long as what it buries could be in force'),
   },
@@ -1230,6 +1230,67 @@ const EVIDENCE: readonly Removal[] = [
   },
 ];
 
+const grows = (name: string): Removal['test'] => test('flows/snapshot', name);
+
+const GROWTH: readonly Removal[] = [
+  {
+    name: 'a snapshot is loaded whose digest is another one',
+    file: 'src/flows/load.ts',
+    find: '!== entry.digest)',
+    replace: "=== '')",
+    test: grows('is refused when it is altered'),
+  },
+  {
+    name: 'a snapshot is loaded that a stranger has signed',
+    file: 'src/flows/load.ts',
+    find: 'if (signer === undefined || !isSignedBy(sealed, signer))',
+    replace: "if (entry.by === '')",
+    test: grows('is refused when it is signed by a stranger'),
+  },
+  {
+    name: 'a snapshot is loaded whose time is ahead of the clock',
+    file: 'src/flows/load.ts',
+    find: 'if (header.endedBeforeS > epochS(yield))',
+    replace: 'if (header.endedBeforeS < epochS(yield) - 1e9)',
+    test: grows('is refused when it is ahead of the clock'),
+  },
+  {
+    name: 'the store is trimmed before everybody has said the digest',
+    file: 'src/flows/snapshot.ts',
+    find: "if (own.step === 'trim' && this.#isConfirmed(mark, digest))",
+    replace: "if (own.step === 'trim' && (this.#isConfirmed(mark, digest) || true))",
+    test: grows('trims nothing while a replica that may hold a lease has not said the digest'),
+  },
+  {
+    name: 'what has not ended leaves at a mark from a clock that is ahead',
+    file: 'src/flows/snapshot.ts',
+    find: 'if (entry.endedBeforeS > epochS(yield))',
+    replace: 'if (entry.endedBeforeS > epochS(yield) + 1e6)',
+    test: grows('passes over a mark that is ahead of its clock, and trims nothing by it'),
+  },
+  {
+    name: 'what has ended leaves between two marks, on one replica and not on the other',
+    file: 'src/flows/snapshot.ts',
+    find: 'return this.#ports.every === undefined ? nowS : 0;',
+    replace: 'return nowS;',
+    test: grows('lets nothing leave by the clock between two marks, where replicas compare'),
+  },
+  {
+    name: 'an epoch is followed by whoever lacks what came before it',
+    file: 'src/feed/cursor.ts',
+    find: 'if (base === undefined) return true;',
+    replace: 'if (base === undefined || at.opening === undefined) return true;',
+    test: test('feed/cursor', 'does not follow an epoch that goes on from one'),
+  },
+  {
+    name: 'a snapshot is loaded whose epoch a stranger has opened',
+    file: 'src/flows/load.ts',
+    find: 'entry: epoch }, identity.logKey.public))',
+    replace: 'entry: epoch }, signer) && epoch.sig === "")',
+    test: grows('is refused when it is of an epoch that a stranger has opened'),
+  },
+];
+
 /** What keeps `enforced` true where another Redis may take over. */
 const FAILOVER: readonly Removal[] = [
   {
@@ -1337,6 +1398,7 @@ export const REMOVALS: readonly Removal[] = [
   ...TELEMETRY,
   ...SESSIONS,
   ...FACTS,
+  ...GROWTH,
   ...FORGETTING,
   {
     name: 'shows what the configuration file took from the environment',

@@ -4,6 +4,7 @@ import type { Position } from '../../src/feed/position.ts';
 import { ORIGIN } from '../../src/feed/position.ts';
 import { isWritError } from '../../src/kernel/error.ts';
 import type { ListOptions } from '../../src/revocation/records.ts';
+import { runAtOnce } from '../../src/kernel/pace.ts';
 import { RevocationRecords } from '../../src/revocation/records.ts';
 import { AT_S, revocationLine } from './lines.ts';
 
@@ -29,6 +30,21 @@ function age(): void {
   for (let i = 0; i < 3; i++) records.nextRound();
   records.age(LATER_S, records.size + 1);
 }
+
+describe('records for a snapshot', () => {
+  it('are those that have not ended or that something refers to, in the order of their positions', () => {
+    for (let i = 9; i >= 1; i--) keep(`r${i}`, i, { endS: i % 2 === 0 ? Number.POSITIVE_INFINITY : 0 });
+    const third = keep('r3', 3);
+    runAtOnce(records.prune(LATER_S, (ref) => ref === third));
+    const all = runAtOnce(records.all());
+    expect(all.map(({ record }) => record.id)).toEqual(['r2', 'r3', 'r4', 'r6', 'r8']);
+    expect(all.map(({ endS }) => endS === Number.POSITIVE_INFINITY)).toEqual([true, false, true, true, true]);
+    expect(records.refs).toBe(9);
+    const other = new RevocationRecords();
+    for (const { record, endS } of all) other.restore(record, endS);
+    expect(runAtOnce(other.all()).map(({ record }) => record)).toEqual(all.map(({ record }) => record));
+  });
+});
 
 describe('a list of revocations', () => {
   it('is newest first, or oldest first from a position on', () => {

@@ -191,6 +191,53 @@ describe('the strictest wins', () => {
   });
 });
 
+describe('a packed table', () => {
+  it.each<TableLayout>(['plain', 'cutoff'])(
+    'is the same whatever the order in which it was made: %s',
+    (layout) => {
+      // Few low words, so that many share one.
+      const merges = fc.array(
+        fc.record({
+          hi: fc.nat(0xffff_ffff),
+          lo: fc.constantFrom(1, 2, 0xffff_ffff),
+          untilS: fc.nat(99),
+          cutoffS: fc.nat(99),
+        }),
+        { maxLength: 60 },
+      );
+      const packed = (table: FingerprintTable): string[] =>
+        Array.from({ length: SHARDS }, (_, shard) =>
+          Buffer.from(table.pack(shard, (ref) => ref)).toString('hex'),
+        );
+      fc.assert(
+        fc.property(merges, (all) => {
+          const [one, other, loaded] = [0, 1, 2].map(() => new FingerprintTable(layout)) as [
+            FingerprintTable,
+            FingerprintTable,
+            FingerprintTable,
+          ];
+          const merge =
+            (table: FingerprintTable) =>
+            ({ hi, lo, ...said }: (typeof all)[number]) =>
+              // The reference follows the record, so that the order of equals does not show.
+              table.merge(hi, lo, { ...said, ref: 7 });
+          all.forEach(merge(one));
+          all.toReversed().forEach(merge(other));
+          expect(packed(other)).toEqual(packed(one));
+          for (let shard = 0; shard < SHARDS; shard++)
+            for (const _ of loaded.unpack(
+              one.pack(shard, () => 3),
+              (ref) => ref + 4,
+            ));
+          expect(packed(loaded)).toEqual(packed(one));
+          expect(loaded.size).toBe(one.size);
+        }),
+        { numRuns: 50 },
+      );
+    },
+  );
+});
+
 describe('memory', () => {
   it('is small while there is nothing', () => {
     expect(new FingerprintTable('plain').bytes + new FingerprintTable('cutoff').bytes).toBeLessThan(100_000);

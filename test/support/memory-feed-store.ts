@@ -54,7 +54,8 @@ export type Command =
   | 'restore'
   | 'openEpoch'
   | 'readSnapshot'
-  | 'writeSnapshot';
+  | 'writeSnapshot'
+  | 'trim';
 
 export interface MemoryServerOptions {
   readonly durability?: StoreFacts['durability'];
@@ -77,8 +78,12 @@ export class MemoryFeedServer {
   #leases = new LeaseTable();
   #reports = new ReportTable();
   #snapshot: Snapshot | undefined;
+  /** Where the lines begin, if not at their beginning. */
+  #floor: Position = ORIGIN;
   /** Beside the lines: what is being put back. */
   readonly #copies = new Map<string, readonly FeedLine[]>();
+  /** The epoch in which a copy begins that lacks its beginning. */
+  readonly #begins = new Map<string, string>();
   isReachable = true;
 
   constructor(options: MemoryServerOptions = {}) {
@@ -182,6 +187,7 @@ export class MemoryFeedServer {
     const reply = this.#leases.renew(request, {
       ...{ cursorChain, lines, isLast },
       head: this.head,
+      isTrimmed: comparePositions(position, this.#floor) < 0,
       runId: this.runId,
     });
     this.#isOpen = this.#leases.openEpochId !== undefined;
@@ -226,7 +232,7 @@ export class MemoryFeedServer {
     return { kind: 'opened', position, chain };
   }
 
-  restore({ runId, closedEpochId, copy, lines, after, limit }: RestoreRequest): RestoreReply {
+  restore({ runId, closedEpochId, copy, lines, begins, after, limit }: RestoreRequest): RestoreReply {
     if (this.#isOpen || runId !== this.runId || closedEpochId !== this.#newestEpochId)
       return { kind: 'lost' };
     const newest = [...this.#copies.keys()].at(-1);
@@ -237,11 +243,13 @@ export class MemoryFeedServer {
     const follows = lines.every((line) => {
       const there = whole.find(({ position }) => comparePositions(position, line.position) === 0);
       if (there !== undefined) return there.chain === line.chain;
-      if (!continues(whole.at(-1), line)) return false;
+      const isBase = whole.length === 0 && begins !== undefined && line.position.sequence > 1;
+      if (!isBase && !continues(whole.at(-1), line)) return false;
       whole.push(line);
       return true;
     });
-    if (name === 'current') this.#load(whole);
+    if (begins !== undefined && whole.length === lines.length) this.#begins.set(name, begins);
+    if (name === 'current') this.#load(whole, this.#begins.get(name));
     else this.#copies.set(name, whole);
     if (!follows) return { kind: 'other' };
     const last = whole.at(-1);
@@ -249,7 +257,7 @@ export class MemoryFeedServer {
       kind: 'restored',
       head: {
         copy: name,
-        epochId: epochIdOf(whole),
+        epochId: epochIdOf(whole) ?? this.#begins.get(name),
         position: last?.position ?? ORIGIN,
         chain: last?.chain ?? CHAIN_START,
       },
@@ -283,6 +291,20 @@ export class MemoryFeedServer {
       this.#snapshot = snapshot;
   }
 
+  trim({ position, digest }: Pick<Snapshot, 'position' | 'digest'>, keep: number): void {
+    const { epoch, sequence } = position;
+    const isKept =
+      this.#isOpen &&
+      this.head.epoch === epoch &&
+      sequence > keep &&
+      this.#snapshot?.digest === digest &&
+      comparePositions(this.#snapshot.position, position) === 0;
+    const floor = { epoch, sequence: sequence - keep };
+    if (!isKept || comparePositions(floor, this.#floor) <= 0) return;
+    this.#floor = floor;
+    this.#lines = this.#lines.filter((line) => comparePositions(line.position, floor) >= 0);
+  }
+
   /** Resolves when the feed grows, the server restarts, or `signal` aborts. */
   wake(after: Position, signal: AbortSignal): Promise<void> {
     if (signal.aborted || comparePositions(this.head, after) > 0) return Promise.resolve();
@@ -303,8 +325,9 @@ export class MemoryFeedServer {
     const isThat =
       comparePositions(last?.position ?? ORIGIN, position) === 0 && (last?.chain ?? CHAIN_START) === chain;
     if (!isThat || (this.#isOpen && copy !== 'current')) return false;
-    if (copy !== 'current') this.#load(lines);
+    if (copy !== 'current') this.#load(lines, this.#begins.get(copy));
     this.#copies.clear();
+    this.#begins.clear();
     return true;
   }
 
@@ -318,10 +341,12 @@ export class MemoryFeedServer {
   }
 
   /** Another history than the one in memory, without the lease table that stood beside it. */
-  #load(lines: readonly FeedLine[]): void {
+  #load(lines: readonly FeedLine[], begins?: string): void {
     this.#lines = [...lines];
+    const [first] = lines;
+    this.#floor = first !== undefined && first.position.sequence > 1 ? first.position : ORIGIN;
     this.#leases = new LeaseTable();
-    this.#newestEpochId = undefined;
+    this.#newestEpochId = lines.length === 0 ? undefined : begins;
     for (const line of lines) {
       this.#leases.note(line);
       if (line.sealed.entry.kind === 'epoch') this.#newestEpochId = line.sealed.entry.epochId;
@@ -404,6 +429,10 @@ export class MemoryFeedStore implements FeedStore {
 
   writeSnapshot(snapshot: Snapshot): Promise<void> {
     return this.#send('writeSnapshot', () => this.#server.writeSnapshot(snapshot));
+  }
+
+  trim(snapshot: Pick<Snapshot, 'position' | 'digest'>, keep: number): Promise<void> {
+    return this.#send('trim', () => this.#server.trim(snapshot, keep));
   }
 
   async wake(after: Position, signal: AbortSignal): Promise<void> {

@@ -18,6 +18,9 @@ import type { AccessRequest } from '../../src/decision/request.ts';
 import { Cursor } from '../../src/feed/cursor.ts';
 import type { FeedLine } from '../../src/feed/entry.ts';
 import { EPS_MS, Lease } from '../../src/feed/lease.ts';
+import type { Snapshot } from '../../src/feed/feed-store.ts';
+import type { SnapshotBase } from '../../src/feed/snapshot.ts';
+import { parseHeader } from '../../src/feed/snapshot.ts';
 import type { Ledger } from '../../src/feed/ledger.ts';
 import { Members } from '../../src/feed/members.ts';
 import type { Position } from '../../src/feed/position.ts';
@@ -29,6 +32,7 @@ import { Checker } from '../../src/flows/check.ts';
 import { Effects } from '../../src/flows/effects.ts';
 import type { ReceiptStore } from '../../src/flows/enforce.ts';
 import { Expirer } from '../../src/flows/expire.ts';
+import { Fold } from '../../src/flows/fold.ts';
 import { Follower } from '../../src/flows/follow.ts';
 import type { Identity } from '../../src/flows/identity.ts';
 import { Forgetter } from '../../src/flows/forget.ts';
@@ -36,6 +40,7 @@ import { Granter } from '../../src/flows/grant.ts';
 import { Joiner } from '../../src/flows/join.ts';
 import { SessionKeeper } from '../../src/flows/keep-session.ts';
 import { Lifter } from '../../src/flows/lift.ts';
+import { Loader } from '../../src/flows/load.ts';
 import { News } from '../../src/flows/news.ts';
 import { Reevaluator } from '../../src/flows/reevaluate.ts';
 import { Publisher } from '../../src/flows/publish.ts';
@@ -45,6 +50,7 @@ import { Reviewer } from '../../src/flows/review.ts';
 import { Reopener } from '../../src/flows/reopen.ts';
 import type { RevocationOrder } from '../../src/flows/revoke.ts';
 import { Revoker } from '../../src/flows/revoke.ts';
+import { Snapshotter } from '../../src/flows/snapshot.ts';
 import { Surveyor } from '../../src/flows/survey.ts';
 import { Tree } from '../../src/flows/tree.ts';
 import type { HeldEpoch } from '../../src/flows/vouch.ts';
@@ -86,6 +92,7 @@ class MemoryHeldEpoch implements HeldEpoch {
 export class MemoryLedger implements Ledger {
   readonly held = new MemoryHeldEpoch();
   readonly lines: FeedLine[] = [];
+  #snapshot: Snapshot | undefined;
   fails = false;
   /** Called before a line counts as durable. */
   onKeep: () => Promise<void> | void = () => undefined;
@@ -94,6 +101,20 @@ export class MemoryLedger implements Ledger {
     await this.onKeep();
     if (this.fails) throw new Error('disk');
     this.lines.push(...lines);
+  }
+
+  get base(): SnapshotBase | undefined {
+    return this.#snapshot === undefined ? undefined : parseHeader(this.#snapshot.chunks[0]).base;
+  }
+
+  async snapshot(): Promise<Snapshot | undefined> {
+    return this.#snapshot;
+  }
+
+  async begin(snapshot: Snapshot): Promise<void> {
+    await this.onKeep();
+    this.#snapshot = snapshot;
+    this.lines.length = 0;
   }
 
   async read(after: Position, limit: number): Promise<readonly FeedLine[]> {
@@ -221,6 +242,8 @@ export interface TestReplicaOptions {
   /** 0: the loop turns after each piece of work. */
   readonly sliceMs?: number;
   readonly hasMemo?: boolean;
+  /** Entries from mark to mark; none: no snapshots. */
+  readonly snapshotEvery?: number;
   readonly rosterForgetMs?: number;
 }
 
@@ -270,6 +293,8 @@ export class TestReplica {
   readonly appender: Appender;
   readonly follower: Follower;
   readonly joiner: Joiner;
+  readonly snapshots: Snapshotter;
+  readonly loader: Loader;
   readonly reopener: Reopener;
   readonly vouching: Vouching;
   readonly renewer: Renewer;
@@ -334,8 +359,19 @@ export class TestReplica {
     const { tree } = this;
     this.appender = new Appender(feed);
     const { appender } = this;
+    const fold = new Fold({ identity, members, view, grants, effects });
+    this.snapshots = new Snapshotter({
+      ...feed,
+      ...{ members, table, tree, appender, fold, log, owing, news, timer: clock },
+      term: { leaseMs: LEASE_MS, epsMs: EPS_MS },
+      every: options.snapshotEvery,
+      ...(options.sliceMs === undefined ? {} : { sliceMs: options.sliceMs }),
+    });
+    const { snapshots } = this;
     this.follower = new Follower({
       ...feed,
+      fold,
+      snapshots,
       members,
       view,
       grants,
@@ -361,12 +397,16 @@ export class TestReplica {
     const { vouching } = this;
     this.reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
     const { reopener } = this;
+    this.loader = new Loader({ ...feed, ledger, follower, timer: clock, log });
+    const { loader } = this;
     this.joiner = new Joiner({
       ...feed,
-      ...{ ledger, members, follower, appender, tree, reopener, random, log, bootstrap },
+      ...{ loader, ledger, members, follower, appender, tree, reopener, random, log, bootstrap },
     });
     this.renewer = new Renewer({
       ...feed,
+      snapshots,
+      loader,
       follower,
       vouching,
       carrier: new Carrier({ cursor, ledger, appender, log }),
@@ -478,6 +518,7 @@ export class TestReplica {
     this.#reviewing = Promise.all([
       this.expirer.run(signal),
       this.reevaluator.run(signal),
+      this.snapshots.run(signal),
       this.forgetter.run(signal),
     ]);
     return this;

@@ -3,6 +3,7 @@
  * 8 bytes a line and 100 an id. Filled by the scan at opening, then by each commit; must hold durable lines only.
  */
 import { CHAIN_START } from '../../feed/entry.ts';
+import type { SnapshotBase } from '../../feed/snapshot.ts';
 import type { Position } from '../../feed/position.ts';
 import { ORIGIN } from '../../feed/position.ts';
 
@@ -29,10 +30,23 @@ export class History {
   #offsets = new Float64Array(1024);
   #lines = 0;
   #endBytes = 0;
-  #head = EMPTY_HEAD;
-  /** Where each epoch's first line is. */
-  readonly #epochs: { readonly epoch: number; readonly line: number }[] = [];
+  #head: Head;
+  /** Where each epoch's first line is, and how many of its lines are not here. */
+  readonly #epochs: { readonly epoch: number; readonly line: number; readonly before: number }[] = [];
   #ids = new Map<string, number>();
+  /** The chain before the first line. */
+  readonly startChain: string;
+
+  /** `base`: what comes before the first line, where that is not everything. */
+  constructor(base?: SnapshotBase) {
+    this.#head = EMPTY_HEAD;
+    if (base !== undefined) {
+      const { opening, position, chain } = base;
+      this.#head = { epochId: opening.epochId, position, chain };
+      this.#epochs.push({ epoch: position.epoch, line: 0, before: position.sequence });
+    }
+    this.startChain = this.#head.chain;
+  }
 
   get head(): Head {
     return this.#head;
@@ -50,7 +64,7 @@ export class History {
   /** The next line, and where it begins: at what was the end. */
   push({ id, head, sizeBytes }: Placed): void {
     if (head.epochId !== this.#head.epochId) {
-      this.#epochs.push({ epoch: head.position.epoch, line: this.#lines });
+      this.#epochs.push({ epoch: head.position.epoch, line: this.#lines, before: 0 });
       this.#ids = new Map();
     }
     this.#ids.set(id, this.#lines);
@@ -76,7 +90,7 @@ export class History {
     const line = this.lineAfter(position) - 1;
     const epoch = this.#epochs.findLast((begun) => begun.line <= line);
     if (epoch?.epoch !== position.epoch) return undefined;
-    return line - epoch.line + 1 === position.sequence ? line : undefined;
+    return line - epoch.line + epoch.before + 1 === position.sequence ? line : undefined;
   }
 
   /** The first line after `position`, held or not. */
@@ -85,7 +99,7 @@ export class History {
     const begun = this.#epochs[at];
     if (begun === undefined) return 0;
     const end = this.#epochs[at + 1]?.line ?? this.#lines;
-    return begun.epoch === epoch ? Math.min(begun.line + sequence, end) : end;
+    return begun.epoch === epoch ? Math.min(begun.line + Math.max(0, sequence - begun.before), end) : end;
   }
 
   #grow(): void {

@@ -178,6 +178,21 @@ export class JournalFeedStore implements FeedStore, Ledger {
     return Promise.resolve();
   }
 
+  async trim(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** None, ever: this ledger is the store, and it begins with the feed. */
+  readonly base = undefined;
+
+  async snapshot(): Promise<undefined> {
+    return undefined;
+  }
+
+  async begin(): Promise<void> {
+    return Promise.reject(new WritError('INTERNAL', 'a journal begins with its feed'));
+  }
+
   /** Nothing to do: an append was durable on this disk before anybody could apply it. */
   async keep(): Promise<void> {
     return Promise.resolve();

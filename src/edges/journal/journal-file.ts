@@ -4,7 +4,6 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import type { FeedLine } from '../../feed/entry.ts';
-import { CHAIN_START } from '../../feed/entry.ts';
 import { WritError } from '../../kernel/error.ts';
 import { fileIdentity, isSameFile } from './file-identity.ts';
 import type { FileIdentity } from './file-identity.ts';
@@ -13,7 +12,7 @@ import { chainOf, restoreLine } from './record.ts';
 import type { Syscalls } from './syscalls.ts';
 
 export interface LinePage {
-  /** The chain of the line before them; CHAIN_START before the first. */
+  /** The chain of the line before them. */
   readonly chain: string;
   readonly lines: readonly FeedLine[];
   /** True when `limit`, or the size of a page, ended it rather than the journal. */
@@ -78,7 +77,7 @@ export class JournalFile {
     const isFull = end - first === limit || end < this.#history.lines;
     const from = Math.max(0, first - 1);
     const records = this.#split(await this.#bytes(from, end), from, end);
-    let chain = first === 0 ? CHAIN_START : chainOf(records[0] ?? Buffer.alloc(0));
+    let chain = first === 0 ? this.#history.startChain : chainOf(records[0] ?? Buffer.alloc(0));
     const before = chain;
     const lines = records.slice(first - from).map((record) => {
       const line = restoreLine(record, chain);

@@ -1,14 +1,25 @@
 /**
  * The ledger of a replica beside a shared store: the same lines as a journal, kept as they come from the feed and fsynced
  * before a lease is adopted. It grants nothing and orders nothing; what it keeps was checked by who applies it.
+ *
+ * It begins with the feed (`<path>`), or with a snapshot (`<path>-<position of its mark>`: the snapshot and the lines from
+ * its mark on). Of several the furthest is the ledger; what an earlier one holds stays where it is.
  */
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { CrashPoint } from '../../feed/crash-point.ts';
 import type { FeedLine } from '../../feed/entry.ts';
-import type { StoreFacts } from '../../feed/feed-store.ts';
+import type { Snapshot, StoreFacts } from '../../feed/feed-store.ts';
 import type { Ledger } from '../../feed/ledger.ts';
 import type { Position } from '../../feed/position.ts';
+import { comparePositions, renderPosition } from '../../feed/position.ts';
+import type { SnapshotBase } from '../../feed/snapshot.ts';
+import { parseHeader } from '../../feed/snapshot.ts';
+import { createDirectory } from './directory.ts';
 import type { DurableLog } from './durable-log.ts';
+import type { OpenedLog } from './open-log.ts';
 import { openLog } from './open-log.ts';
+import { readSnapshotFile, writeSnapshotFile } from './snapshot-file.ts';
 import { SYSCALLS } from './syscalls.ts';
 
 export interface OpenedLedger {
@@ -16,19 +27,33 @@ export interface OpenedLedger {
   readonly cutTail: StoreFacts['cutTail'];
 }
 
-export class LocalLedger implements Ledger {
-  readonly #log: DurableLog;
+interface Place {
+  readonly directory: string;
+  readonly base: SnapshotBase | undefined;
+}
 
-  private constructor(log: DurableLog) {
+export class LocalLedger implements Ledger {
+  readonly #path: string;
+  readonly #crashPoint: CrashPoint;
+  #place: Place;
+  #log: DurableLog;
+
+  private constructor(path: string, crashPoint: CrashPoint, place: Place, log: DurableLog) {
+    this.#path = path;
+    this.#crashPoint = crashPoint;
+    this.#place = place;
     this.#log = log;
   }
 
   /** DATA_DIR_LOCKED, JOURNAL_CORRUPT, or STORE_UNREACHABLE when the directory cannot be used. */
-  static async open(dataDir: string, crashPoint: CrashPoint): Promise<OpenedLedger> {
-    const nobody = (): void => undefined;
-    const options = { dataDir, syscalls: SYSCALLS, crashPoint, onScanned: nobody, onVisible: nobody };
-    const { log, cutTail } = await openLog(options);
-    return { ledger: new LocalLedger(log), cutTail };
+  static async open(path: string, crashPoint: CrashPoint): Promise<OpenedLedger> {
+    const place = await newestAt(path);
+    const { log, cutTail } = await openAt(place, crashPoint);
+    return { ledger: new LocalLedger(path, crashPoint, place, log), cutTail };
+  }
+
+  get base(): SnapshotBase | undefined {
+    return this.#place.base;
   }
 
   /** Durable when it resolves; as DurableLog.commit otherwise. */
@@ -43,7 +68,55 @@ export class LocalLedger implements Ledger {
     return first < this.#log.history.lines ? (await this.#log.read(first, limit)).lines : [];
   }
 
+  snapshot(): Promise<Snapshot | undefined> {
+    return readSnapshotFile(this.#place.directory);
+  }
+
+  async begin(snapshot: Snapshot): Promise<void> {
+    const { base } = parseHeader(snapshot.chunks[0]);
+    const place = { directory: `${this.#path}-${renderPosition(snapshot.position)}`, base };
+    await createDirectory(place.directory);
+    // The lines first: with the snapshot in place this is the ledger, whatever happens.
+    const { log } = await openAt(place, this.#crashPoint);
+    const before = this.#log;
+    [this.#place, this.#log] = [place, log];
+    await before.close();
+    await writeSnapshotFile(place.directory, snapshot);
+  }
+
   close(): Promise<void> {
     return this.#log.close();
   }
+}
+
+function openAt({ directory, base }: Place, crashPoint: CrashPoint): Promise<OpenedLog> {
+  const nobody = (): void => undefined;
+  const options = {
+    dataDir: directory,
+    syscalls: SYSCALLS,
+    crashPoint,
+    onScanned: nobody,
+    onVisible: nobody,
+  };
+  return openLog({ ...options, base });
+}
+
+async function newestAt(path: string): Promise<Place> {
+  let newest: Place & { readonly position?: Position } = { directory: path, base: undefined };
+  for (const directory of await beside(path)) {
+    const snapshot = await readSnapshotFile(directory);
+    if (snapshot === undefined) continue;
+    const { position } = snapshot;
+    if (newest.position !== undefined && comparePositions(newest.position, position) > 0) continue;
+    newest = { directory, base: parseHeader(snapshot.chunks[0]).base, position };
+  }
+  return newest;
+}
+
+/** Directories that may be ledgers which begin with a snapshot. */
+async function beside(path: string): Promise<readonly string[]> {
+  const parent = dirname(path);
+  const prefix = `${basename(path)}-`;
+  const names = await readdir(parent).catch(() => []);
+  return names.filter((name) => name.startsWith(prefix)).map((name) => join(parent, name));
 }

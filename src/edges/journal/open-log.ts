@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { CrashPoint } from '../../feed/crash-point.ts';
 import type { FeedLine } from '../../feed/entry.ts';
 import type { StoreFacts } from '../../feed/feed-store.ts';
+import type { SnapshotBase } from '../../feed/snapshot.ts';
 import { WritError, isWritError } from '../../kernel/error.ts';
 import { createDirectory, syncDirectory } from './directory.ts';
 import { DurableLog } from './durable-log.ts';
@@ -27,6 +28,8 @@ export interface OpenLogOptions {
   /** Told of each line the store acts on (not of revocations and outcomes), while scanning. */
   readonly onScanned: (line: FeedLine) => void;
   readonly onVisible: (lines: readonly FeedLine[]) => void;
+  /** What comes before its first line, where that is not everything. */
+  readonly base?: SnapshotBase | undefined;
 }
 
 export interface OpenedLog {
@@ -62,7 +65,11 @@ async function openLocked(
   // With a mark there was a journal: a missing one is not made, so that the refusal changes nothing.
   const handle = await openJournal(path, kept !== undefined);
   opened.push(() => handle.close());
-  const scanned = await scanJournal(handle, kept, options.onScanned);
+  const scanned = await scanJournal(handle, {
+    mark: kept,
+    note: options.onScanned,
+    base: options.base,
+  });
   await settle(handle, scanned, syscalls);
   const { history } = scanned;
   const mark = await HighWaterMark.open(markPath, syscalls);

@@ -12,6 +12,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { FeedLine } from '../../feed/entry.ts';
 import { comparePositions, renderPosition } from '../../feed/position.ts';
+import type { SnapshotBase } from '../../feed/snapshot.ts';
 import { WritError, isWritError } from '../../kernel/error.ts';
 import type { Head } from './history.ts';
 import { History } from './history.ts';
@@ -29,16 +30,21 @@ export interface Scanned {
   readonly lacksNewline: boolean;
 }
 
+export interface ScanOptions {
+  /** How far it had answered. */
+  readonly mark: Mark | undefined;
+  /** Told of the lines the store acts on. */
+  readonly note: (line: FeedLine) => void;
+  /** What comes before its first line. */
+  readonly base?: SnapshotBase | undefined;
+}
+
 const CHUNK_BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 
-/** Scans `file`; `note` sees the lines the store acts on. JOURNAL_CORRUPT names the place after which it is damaged. */
-export async function scanJournal(
-  file: FileHandle,
-  mark: Mark | undefined,
-  note: (line: FeedLine) => void,
-): Promise<Scanned> {
-  const scan = new Scan(mark, note);
+/** Scans `file`. JOURNAL_CORRUPT names the place after which it is damaged. */
+export async function scanJournal(file: FileHandle, { mark, note, base }: ScanOptions): Promise<Scanned> {
+  const scan = new Scan({ mark, note, base });
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   for (let offset = 0; ;) {
     const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, offset);
@@ -49,7 +55,7 @@ export async function scanJournal(
 }
 
 class Scan {
-  readonly #history = new History();
+  readonly #history: History;
   readonly #mark: Mark | undefined;
   readonly #note: (line: FeedLine) => void;
   #markedBytes = 0;
@@ -57,7 +63,8 @@ class Scan {
   #rest: Buffer[] = [];
   #restBytes = 0;
 
-  constructor(mark: Mark | undefined, note: (line: FeedLine) => void) {
+  constructor({ mark, note, base }: ScanOptions) {
+    this.#history = new History(base);
     this.#mark = mark;
     this.#note = note;
   }

@@ -7,11 +7,12 @@
 -- the newest epoch: its head, and what it is bound to. A generation is one copy of the history: a copy that somebody has
 -- damaged is never mended, another one is put beside it (restore) and takes its place with the next epoch. Under <base>:<g>
 --   :epochs        sorted set of the epochs' numbers;  :heads  number -> the sequence at which it was closed
---   :feed:<n>      the stream of one epoch, ids `<n>-<sequence>`, fields c (chain) and e (entry);  :ids:<n>  entry id -> sequence
+--   :feed:<n>      the stream of one epoch, ids `<n>-<sequence>`, fields c (chain) and e (entry)
 --   :roster        incarnation -> `joined <position>` or `gone`
 --   :reports:<n>:<run>  of the epoch that is closed, by incarnation
 --   :staged        the head of a copy that is being restored
--- and <base>:snapshot, the newest one.
+-- and <base>:snapshot, the newest one: its head, whose `slot` says where its chunks are, `a:<i>` or `b:<i>`, while the next one is
+-- staged in the other; `a` and `b` say what is there, `<digest> <count>`. What is not needed any more is overwritten by nothing.
 --
 -- An epoch lives no longer than this process, so what is true only in an epoch is kept in no key. Keys can be swapped, restored
 -- from a copy or written by a hostile client while this process goes on; these cannot:
@@ -19,13 +20,16 @@
 --   openings  how many epochs they have opened: the run that an epoch is bound to says which opening it was, so that nothing
 --             signed for one (an epoch's entry, a report, a copy that was put back) is good for another
 --   rows      of the lease table: what nobody but a renewal can move, nobody can hold still or hide
+--   windows   the ids of the entries in the open epoch's stream, so that none is appended twice, and what of it may go (trim)
 -- A process or a library that has just been loaded knows nothing: everything is closed.
 
 local CHAIN_START = '0000000000000000000000000000000000000000'
 local NONCES_KEPT = 64
-local PAGE_BYTES_MAX = 4 * 1024 * 1024
+-- Redis and who applies it are held by no more than this in one go.
+local PAGE_BYTES_MAX = 512 * 1024
 -- Behind everything an epoch can have.
 local LAST_SEQUENCE = 999999999999999
+local TRIMMED_AT_ONCE = 16
 
 local function fail(code)
   return redis.error_reply('WRIT ' .. code)
@@ -49,7 +53,7 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
-local known, openings, rows, loaded = {}, {}, {}, nil
+local known, openings, rows, windows, loaded = {}, {}, {}, {}, nil
 
 -- One lifetime of this library in this server with this history: another one after a restart, and after it was anybody's
 -- replica. An opening in it has its number behind this.
@@ -138,6 +142,17 @@ local function newer(state, epoch, sequence, limit)
   return lines, true
 end
 
+-- Whether what is held begins after a cursor. `held`: the chain at the cursor.
+local function is_trimmed(state, epoch, sequence, held)
+  local begun = integer(redis.call('ZRANGEBYSCORE', state.at .. ':epochs', '-inf', '+inf', 'LIMIT', 0, 1)[1])
+  if not begun then return false end
+  local oldest = redis.call('XRANGE', state.at .. ':feed:' .. whole(math.max(epoch, begun)), '-', '+', 'COUNT', 1)[1]
+  local _, within = position_of(oldest and oldest[1] or '')
+  if epoch == 0 then return within ~= 1 end
+  if held then return false end
+  return within ~= nil and within > 1 and (epoch < begun or within > sequence)
+end
+
 -- Everyone who may have held a lease in this epoch, flat: incarnation, renewals, acknowledgement.
 local function rows_of(base)
   local names, flat = {}, {}
@@ -212,6 +227,8 @@ local function renew(keys, args)
   end
   take(row, nonces)
   if row.is_cloned then return { 'stale', 'cloned' } end
+  -- What it lacks is in a snapshot. Nobody has lost anything.
+  if is_trimmed(state, epoch, sequence, held) then return { 'stale', 'trimmed' } end
   if held ~= chain then
     -- Of an epoch that is over, who has other lines than are here judges by what the next one continues.
     if epoch < state.number then sequence = LAST_SEQUENCE
@@ -240,10 +257,29 @@ local function note_replica(base, state, at, event, incarnation)
   end
 end
 
--- False when somebody else's entry stands there.
-local function write_line(state, at, chain, text)
-  local written = redis.pcall('XADD', state.at .. ':feed:' .. whole(state.number), at, 'c', chain, 'e', text)
+-- False when somebody else's entry stands there. What is before the sequence `first`, if it is given, goes.
+local function write_line(state, at, chain, text, first)
+  local feed = state.at .. ':feed:' .. whole(state.number)
+  local written
+  if first then written = redis.pcall('XADD', feed, 'MINID', '=', place(state.number, first), at, 'c', chain, 'e', text)
+  else written = redis.pcall('XADD', feed, at, 'c', chain, 'e', text) end
   return not (type(written) == 'table' and written.err)
+end
+
+-- Up to where lines go with the next one: a few at a time, and none from the floor on.
+local function overdue(window)
+  return math.min(window.first + TRIMMED_AT_ONCE, window.floor)
+end
+
+-- Called once what is before `first` went, and `id` came.
+local function slide(window, first, id, sequence)
+  for gone = window.first, first - 1 do
+    -- Its line is in every view by now: none needs the store to know that it was there.
+    local id_gone = window.ids[gone]
+    if id_gone then window.sequences[id_gone] = nil end
+    window.ids[gone] = nil
+  end
+  window.first, window.ids[sequence], window.sequences[id] = first, id, sequence
 end
 
 -- ARGV: epoch id, entry id, text, and of a replica's entry: event, incarnation; else two ''.
@@ -253,8 +289,8 @@ local function append(keys, args)
   if #keys ~= 1 or #args ~= 5 or id == '' or text == '' then return fail('MALFORMED') end
   local state = read(base)
   if not state.is_open or epoch_id ~= state.epoch then return { 'closed' } end
-  local ids = state.at .. ':ids:' .. whole(state.number)
-  local before = integer(redis.call('HGET', ids, id) or '')
+  local window = windows[base]
+  local before = window.sequences[id]
   if before then
     local chain = line_at(state, state.number, before)
     if not chain then return fail('DAMAGED') end
@@ -263,15 +299,16 @@ local function append(keys, args)
   local sequence = state.sequence + 1
   local at = place(state.number, sequence)
   local chain = redis.sha1hex(state.chain .. text)
+  local first = overdue(window)
   -- The one write that can be refused comes first: somebody else's entry stands there. Nothing can follow in this epoch.
-  if not write_line(state, at, chain, text) then
+  if not write_line(state, at, chain, text, first) then
     close(base, at)
     return { 'closed' }
   end
   redis.call('HSET', base .. ':meta', 'sequence', whole(sequence), 'chain', chain)
   state.sequence, state.chain = sequence, chain
   known[base] = mark_of(state)
-  redis.call('HSET', ids, id, whole(sequence))
+  slide(window, first, id, sequence)
   note_replica(base, state, at, args[4], args[5])
   redis.call('PUBLISH', base .. ':news', at)
   return { 'appended', at, chain, state.run, '0' }
@@ -317,6 +354,7 @@ local function open_epoch(keys, args)
     'run', run, 'sequence', '1', 'chain', chain)
   state.epoch, state.sequence, state.chain = epoch_id, 1, chain
   known[base], openings[base], rows[base] = mark_of(state), (openings[base] or 0) + 1, {}
+  windows[base] = { first = 1, floor = 1, ids = {}, sequences = {} }
   redis.call('PUBLISH', base .. ':news', place(number, 1))
   return { 'opened', place(number, 1), chain }
 end
@@ -331,11 +369,14 @@ local function put_back(base, state, args, i)
     return line_at(state, number, sequence) == chain
   end
   local begins = epoch_id ~= ''
+  -- What comes before it is in a snapshot: only who reads that can check it.
+  local is_base = begins and state.epoch == nil and sequence and sequence > 1
   local follows
-  if begins then follows = number and number > state.number and sequence == 1
+  if is_base then follows = true
+  elseif begins then follows = number and number > state.number and sequence == 1
   else follows = number and state.epoch and number == state.number and sequence == state.sequence + 1 end
   if not follows then return false end
-  if redis.sha1hex((begins and CHAIN_START or state.chain) .. text) ~= chain then return false end
+  if not is_base and redis.sha1hex((begins and CHAIN_START or state.chain) .. text) ~= chain then return false end
   if begins and state.epoch then
     redis.call('HSET', state.at .. ':heads', whole(state.number), whole(state.sequence))
   end
@@ -349,8 +390,8 @@ local function put_back(base, state, args, i)
 end
 
 -- ARGV: run, the closed epoch's id or '', a generation ('' for the one there is, 'new' for one beside it), a position, limit,
--- and of each line position, chain, text, event, incarnation, epoch id. Puts back what a closed store has lost, and
--- answers with what it has after that position.
+-- and of each line position, chain, text, event, incarnation, and the epoch's id where it begins one, or a copy. Puts back
+-- what a closed store has lost, and answers with what it has after that position.
 local function restore(keys, args)
   local base, run, closed_id, generation = keys[1], args[1], args[2], args[3]
   local epoch, sequence = position_of(args[4] or '')
@@ -425,27 +466,103 @@ local function report(keys, args)
   return reports
 end
 
--- ARGV: epoch id, position, digest, chunks. Kept if it is newer than the one that is there.
-local function write_snapshot(keys, args)
-  local base, epoch, sequence = keys[1], position_of(args[2] or '')
-  if #keys ~= 1 or not epoch then return fail('MALFORMED') end
-  local known = redis.call('HGET', base .. ':snapshot', 'position')
-  local at, within = position_of(known or '')
-  if at and (at > epoch or (at == epoch and within >= sequence)) then return 0 end
-  redis.call('HSET', base .. ':snapshot', 'epoch', args[1], 'position', args[2], 'digest', args[3], 'chunks', #args - 3)
-  for i = 4, #args do redis.call('HSET', base .. ':snapshot', 'chunk' .. (i - 3), args[i]) end
+local SNAPSHOT_PAGE_BYTES = 4 * 1024 * 1024
+
+-- What a slot holds: digest and number of chunks.
+local function slot_at(key, slot)
+  local digest, count = (redis.call('HGET', key, slot) or ''):match('^(%S+) (%d+)$')
+  return digest, integer(count) or 0
+end
+
+local function empty(key, slot)
+  local _, count = slot_at(key, slot)
+  for i = 1, count do
+    -- As far as there are any.
+    if redis.call('HSET', key, slot .. ':' .. i, '') == 1 then break end
+  end
+  redis.call('HSET', key, slot, '')
+end
+
+-- The slot of the newest snapshot, and the other one.
+local function slots_of(key)
+  if redis.call('HGET', key, 'slot') == 'a' then return 'a', 'b' end
+  return 'b', 'a'
+end
+
+-- ARGV: digest, index of the first of them, chunks. In order; whoever begins another one takes the place of who was at it.
+local function stage_snapshot(keys, args)
+  local digest, first = args[1], integer(args[2])
+  if #keys ~= 1 or #args < 3 or not first or first < 1 then return fail('MALFORMED') end
+  local key = keys[1] .. ':snapshot'
+  local _, slot = slots_of(key)
+  local staged, count = slot_at(key, slot)
+  if staged ~= digest then count = 0 end
+  if first > count + 1 then return 0 end
+  if staged ~= digest then empty(key, slot) end
+  for i = 3, #args do redis.call('HSET', key, slot .. ':' .. whole(first + i - 3), args[i]) end
+  redis.call('HSET', key, slot, digest .. ' ' .. whole(math.max(count, first + #args - 3)))
   return 1
 end
 
--- The newest snapshot: epoch id, position, digest, chunks; nothing when there is none.
-local function read_snapshot(keys)
-  local base = keys[1]
-  local head = redis.call('HMGET', base .. ':snapshot', 'epoch', 'position', 'digest', 'chunks')
-  local count = integer(head[4])
-  if not count then return {} end
-  local reply = { head[1], head[2], head[3] }
-  for i = 1, count do reply[#reply + 1] = redis.call('HGET', base .. ':snapshot', 'chunk' .. i) or '' end
+-- ARGV: epoch id, position, digest, entry, chunks. It is kept if it is staged in full and newer than the one that is there.
+local function write_snapshot(keys, args)
+  local epoch, sequence = position_of(args[2] or '')
+  local count = integer(args[5])
+  if #keys ~= 1 or #args ~= 5 or not epoch or not count then return fail('MALFORMED') end
+  local key = keys[1] .. ':snapshot'
+  local at, within = position_of(redis.call('HGET', key, 'position') or '')
+  if at and (at > epoch or (at == epoch and within >= sequence)) then return 0 end
+  local before, slot = slots_of(key)
+  local digest, staged = slot_at(key, slot)
+  if digest ~= args[3] or staged ~= count then return 0 end
+  redis.call('HSET', key, 'slot', slot, 'epoch', args[1], 'position', args[2], 'digest', digest, 'entry', args[4],
+    'chunks', whole(count))
+  empty(key, before)
+  return 1
+end
+
+-- ARGV: digest and index, or two ''. The newest snapshot's head: epoch id, position, digest, entry, chunks; nothing when
+-- there is none. Or a page of the chunks of the one with that digest.
+local function read_snapshot(keys, args)
+  local key = keys[1] .. ':snapshot'
+  if args[1] == '' then
+    local head = redis.call('HMGET', key, 'epoch', 'position', 'digest', 'entry', 'chunks')
+    return integer(head[5]) and head or {}
+  end
+  local slot = slots_of(key)
+  local digest, count = slot_at(key, slot)
+  local reply, bytes = {}, 0
+  for i = integer(args[2]) or 1, digest == args[1] and count or 0 do
+    local chunk = redis.call('HGET', key, slot .. ':' .. i)
+    if not chunk then return reply end
+    reply[#reply + 1], bytes = chunk, bytes + #chunk
+    if bytes > SNAPSHOT_PAGE_BYTES then return reply end
+  end
   return reply
+end
+
+-- ARGV: position and digest of the snapshot that is kept, how many lines before its mark stay.
+local function trim(keys, args)
+  local base, keep = keys[1], integer(args[3])
+  local epoch, sequence = position_of(args[1] or '')
+  if #keys ~= 1 or #args ~= 3 or not epoch or not keep then return fail('MALFORMED') end
+  local state = read(base)
+  local head = redis.call('HMGET', base .. ':snapshot', 'position', 'digest')
+  if not state.is_open or state.number ~= epoch or head[1] ~= args[1] or head[2] ~= args[2] or sequence <= keep then
+    return 0
+  end
+  local window = windows[base]
+  if sequence - keep <= window.floor then return 0 end
+  window.floor = sequence - keep
+  -- Earlier epochs go as a whole. What stands there instead is behind their heads, so nobody reads it.
+  for _, text in ipairs(redis.call('ZRANGEBYSCORE', state.at .. ':epochs', '-inf', '(' .. whole(epoch))) do
+    local number = integer(text)
+    if number and redis.call('HGET', state.at .. ':heads', text) then
+      local last = place(number, LAST_SEQUENCE)
+      redis.pcall('XADD', state.at .. ':feed:' .. text, 'MINID', '=', last, last, 'c', '', 'e', '')
+    end
+  end
+  return 1
 end
 
 redis.register_function('writ1_renew', renew)
@@ -454,7 +571,9 @@ redis.register_function('writ1_forget', forget)
 redis.register_function('writ1_open_epoch', open_epoch)
 redis.register_function('writ1_restore', restore)
 redis.register_function('writ1_report', report)
+redis.register_function('writ1_stage_snapshot', stage_snapshot)
 redis.register_function('writ1_write_snapshot', write_snapshot)
+redis.register_function('writ1_trim', trim)
 -- Without the flag no-writes: a master that may not write (its replicas are gone, so another may be in its place) reads nobody
 -- anything out of it, and so no `enforced` (DESIGN 3.3, last reading).
 redis.register_function('writ1_roster', roster)

@@ -41,9 +41,10 @@ import {
   renderReport,
   reportOf,
   rowsOf,
-  snapshotOf,
+  snapshotHeadOf,
   textOf,
 } from './reply.ts';
+import type { SnapshotHead } from './reply.ts';
 import type { ServerFacts } from './server-facts.ts';
 import { lifetimeOf, readServer } from './server-facts.ts';
 
@@ -113,7 +114,7 @@ export class RedisFeedStore implements FeedStore {
       case 'more':
       case 'lease': {
         const head = this.#note(positionOf(rest[0]));
-        const lines = linesOf(rest[1]);
+        const lines = await linesOf(rest[1]);
         if (kind === 'more') return { kind, head, lines };
         return { kind, head, lines, rows: rowsOf(rest[2]), runId: textOf(rest[3], 'a run') };
       }
@@ -165,10 +166,14 @@ export class RedisFeedStore implements FeedStore {
   }
 
   async restore(request: RestoreRequest): Promise<RestoreReply> {
-    const { runId, closedEpochId = '', copy, lines, after, limit } = request;
+    const { runId, closedEpochId = '', copy, lines, begins, after, limit } = request;
     const args = [runId, closedEpochId, copyArg(copy), renderPosition(after), String(limit)];
     const reply = listOf(
-      await this.#call('restore', [...args, ...lines.flatMap(restoredLine)], 'STORE_UNREACHABLE'),
+      await this.#call(
+        'restore',
+        [...args, ...lines.flatMap((line, i) => restoredLine(line, i === 0 ? begins : undefined))],
+        'STORE_UNREACHABLE',
+      ),
       'a restored copy',
     );
     const [kind] = reply;
@@ -179,7 +184,7 @@ export class RedisFeedStore implements FeedStore {
       position: positionOf(reply[2]),
       chain: chainOf(reply[3]),
     };
-    return { kind: 'restored', head, newer: linesOf(reply[5]) };
+    return { kind: 'restored', head, newer: await linesOf(reply[5]) };
   }
 
   async wake(after: Position, signal: AbortSignal): Promise<void> {
@@ -195,7 +200,8 @@ export class RedisFeedStore implements FeedStore {
     if (lifetime !== this.#judged) await this.#examineAgain(lifetime);
     const head = this.#note(positionOf(reply[3]));
     const text = textOf(reply[6], 'a roster');
-    const [line] = text === '' || at === undefined ? [] : linesOf([renderPosition(at), reply[5] ?? '', text]);
+    const [line] =
+      text === '' || at === undefined ? [] : await linesOf([renderPosition(at), reply[5] ?? '', text]);
     return {
       epochId: open === '' ? undefined : open,
       closedEpochId: closed === '' ? undefined : closed,
@@ -214,17 +220,33 @@ export class RedisFeedStore implements FeedStore {
   }
 
   async readSnapshot(): Promise<Snapshot | undefined> {
-    const reply = await this.#attempt('STORE_UNREACHABLE', () =>
-      this.#withFunctions(() =>
-        this.#asking.callBuffers(['FCALL_RO', `${LIBRARY}_read_snapshot`, '1', this.#base]),
-      ),
-    );
-    return snapshotOf(reply);
+    for (let tries = 0; tries < SNAPSHOT_TRIES; tries++) {
+      const head = await this.#snapshotHead();
+      if (head === undefined) return undefined;
+      const { count, ...snapshot } = head;
+      const chunks: Buffer[] = [];
+      while (chunks.length < count) {
+        const page = await this.#readSnapshot(snapshot.digest, String(chunks.length + 1));
+        // Another one has taken its place meanwhile.
+        if (page.length === 0) break;
+        chunks.push(...page);
+      }
+      if (chunks.length === count) return { ...snapshot, chunks };
+    }
+    throw broken('a snapshot');
   }
 
-  async writeSnapshot({ epochId, position, digest, chunks }: Snapshot): Promise<void> {
-    const args = [epochId, renderPosition(position), digest, ...chunks.map((chunk) => Buffer.from(chunk))];
-    await this.#call('write_snapshot', args, 'STORE_UNREACHABLE');
+  async writeSnapshot({ epochId, position, digest, entry, chunks }: Snapshot): Promise<void> {
+    const kept = await this.#snapshotHead();
+    if (kept !== undefined && comparePositions(kept.position, position) >= 0) return;
+    for (const { first, page } of pagesOf(chunks))
+      await this.#call('stage_snapshot', [digest, String(first), ...page], 'STORE_UNREACHABLE');
+    const head = [epochId, renderPosition(position), digest, entry, String(chunks.length)];
+    await this.#call('write_snapshot', head, 'STORE_UNREACHABLE');
+  }
+
+  async trim({ position, digest }: Pick<Snapshot, 'position' | 'digest'>, keep: number): Promise<void> {
+    await this.#call('trim', [renderPosition(position), digest, String(keep)], 'STORE_UNREACHABLE');
   }
 
   async close(): Promise<void> {
@@ -238,6 +260,17 @@ export class RedisFeedStore implements FeedStore {
   #note(head: Position): Position {
     if (comparePositions(head, this.#head) > 0) this.#head = head;
     return head;
+  }
+
+  async #snapshotHead(): Promise<SnapshotHead | undefined> {
+    return snapshotHeadOf(await this.#readSnapshot('', ''));
+  }
+
+  #readSnapshot(digest: string, from: string): Promise<readonly Buffer[]> {
+    const command = ['FCALL_RO', `${LIBRARY}_read_snapshot`, '1', this.#base, digest, from] as const;
+    return this.#attempt('STORE_UNREACHABLE', () =>
+      this.#withFunctions(() => this.#asking.callBuffers(command)),
+    );
   }
 
   #call(
@@ -311,6 +344,31 @@ function isWeaker(now: ServerFacts, first: ServerFacts): boolean {
   return now.splitMs > first.splitMs || (first.durability === 'durable' && now.durability !== 'durable');
 }
 
+/** Of a snapshot that is replaced while it is read. */
+const SNAPSHOT_TRIES = 3;
+/** Of a snapshot in one command. */
+const PAGE_BYTES = 4 * 1024 * 1024;
+
+interface Page {
+  /** From 1. */
+  readonly first: number;
+  readonly page: readonly Buffer[];
+}
+
+function pagesOf(chunks: readonly Uint8Array[]): readonly Page[] {
+  const pages: { first: number; page: Buffer[] }[] = [];
+  let bytes = PAGE_BYTES;
+  for (const [i, chunk] of chunks.entries()) {
+    if (bytes >= PAGE_BYTES) {
+      pages.push({ first: i + 1, page: [] });
+      bytes = 0;
+    }
+    pages.at(-1)?.page.push(Buffer.from(chunk));
+    bytes += chunk.length;
+  }
+  return pages;
+}
+
 /** What a function has to know of an entry, which it does not parse. */
 function admissionOf(entry: Entry): readonly [string, string] {
   return entry.kind === 'replica' ? [entry.event, entry.incarnation] : ['', ''];
@@ -320,12 +378,13 @@ function copyArg(copy: string): string {
   return copy === 'current' ? '' : copy;
 }
 
-function restoredLine({ position, chain, sealed: { entry, text } }: FeedLine): readonly string[] {
-  const opens = entry.kind === 'epoch' ? entry.epochId : '';
+function restoredLine({ position, chain, sealed }: FeedLine, begins = ''): readonly string[] {
+  const { entry, text } = sealed;
+  const opens = entry.kind === 'epoch' ? entry.epochId : begins;
   return [renderPosition(position), chain, text, ...admissionOf(entry), opens];
 }
 
-const REASONS = ['cloned', 'forgotten', 'unknown'] as const;
+const REASONS = ['cloned', 'forgotten', 'unknown', 'trimmed'] as const;
 
 function reasonOf(reply: Reply | undefined): (typeof REASONS)[number] {
   return REASONS.find((reason) => reason === reply) ?? 'unknown';

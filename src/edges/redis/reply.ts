@@ -3,6 +3,7 @@
  * hostile: whatever is not of its shape is STORE_UNREACHABLE, never an exception of another kind. Entries are parsed
  * here and believed by nobody before their signature is checked.
  */
+import { setImmediate } from 'node:timers/promises';
 import type { FeedLine } from '../../feed/entry.ts';
 import { parseEntry } from '../../feed/entry.ts';
 import type { EpochReport, LeaseRow, Snapshot } from '../../feed/feed-store.ts';
@@ -41,13 +42,26 @@ export function chainOf(reply: Reply | undefined): string {
   throw broken('a chain value');
 }
 
-/** Position, chain and text, one after the other. PROOF_INVALID for a text that is no entry. */
-export function linesOf(reply: Reply | undefined): readonly FeedLine[] {
+/** Of entries, parsed in one go: a thousand targets are 65 KB and take 3 to 6 ms. */
+const PARSED_BYTES = 32 * 1024;
+
+/**
+ * Position, chain and text, one after the other. PROOF_INVALID for a text that is no entry. The loop turns meanwhile: a page
+ * of bulk entries would hold it for a tenth of a second.
+ */
+export async function linesOf(reply: Reply | undefined): Promise<readonly FeedLine[]> {
   const flat = listOf(reply, 'lines');
   if (flat.length % 3 !== 0) throw broken('lines');
   const lines: FeedLine[] = [];
+  let parsedBytes = 0;
   for (let i = 0; i < flat.length; i += 3) {
-    const sealed = parseEntry(textOf(flat[i + 2], 'an entry'));
+    const text = textOf(flat[i + 2], 'an entry');
+    if (parsedBytes > PARSED_BYTES) {
+      await setImmediate();
+      parsedBytes = 0;
+    }
+    parsedBytes += text.length;
+    const sealed = parseEntry(text);
     lines.push({ position: positionOf(flat[i]), chain: chainOf(flat[i + 1]), sealed });
   }
   return lines;
@@ -93,14 +107,16 @@ export function reportOf(reply: Reply | undefined): EpochReport {
   throw broken('a report');
 }
 
+export interface SnapshotHead extends Omit<Snapshot, 'chunks'> {
+  /** Of its chunks. */
+  readonly count: number;
+}
+
 /** Chunks are binary, so this reply has buffers. */
-export function snapshotOf(reply: readonly Buffer[]): Snapshot | undefined {
-  const [epochId, position, digest, ...chunks] = reply;
-  if (epochId === undefined || position === undefined || digest === undefined) return undefined;
-  return {
-    epochId: epochId.toString(),
-    position: positionOf(position.toString()),
-    digest: digest.toString(),
-    chunks,
-  };
+export function snapshotHeadOf(reply: readonly Buffer[]): SnapshotHead | undefined {
+  if (reply.length === 0) return undefined;
+  const [epochId = '', position, digest = '', entry = '', chunks] = reply.map(String);
+  const count = Number(chunks);
+  if (!Number.isSafeInteger(count) || count < 1) throw broken('a snapshot');
+  return { epochId, position: positionOf(position), digest, entry, count };
 }

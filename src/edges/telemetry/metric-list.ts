@@ -12,6 +12,7 @@ import type { Renewer } from '../../flows/renew.ts';
 import { isFencedForGood } from '../../flows/renew.ts';
 import type { Reviewer } from '../../flows/review.ts';
 import type { Revoker } from '../../flows/revoke.ts';
+import type { Snapshotter } from '../../flows/snapshot.ts';
 import type { Tree } from '../../flows/tree.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import type { LastAccepts } from '../../revocation/last-accepts.ts';
@@ -37,6 +38,7 @@ export interface MetricSources {
   readonly lease: Lease;
   readonly clock: Clock;
   readonly tree: Tree;
+  readonly snapshots: Snapshotter;
   readonly renewer: Renewer;
   readonly follower: Follower;
   readonly revoker: Revoker;
@@ -235,7 +237,15 @@ function sinkMetrics({ decisionLog, traces }: MetricSources): Metric[] {
   ];
 }
 
-function feedMetrics({ lease, clock, tree, renewer, skewBackMs, version }: MetricSources): Metric[] {
+function feedMetrics({
+  lease,
+  clock,
+  tree,
+  snapshots,
+  renewer,
+  skewBackMs,
+  version,
+}: MetricSources): Metric[] {
   const freshForMs = (): number => lease.freshForMs(clock.now());
   return [
     gauge(
@@ -258,6 +268,14 @@ function feedMetrics({ lease, clock, tree, renewer, skewBackMs, version }: Metri
     ),
     gauge('writ_store_up', '1 while the feed store answers renewals.', () =>
       renewer.state === 'lease' || renewer.state === 'more' ? 1 : 0,
+    ),
+    gauge(
+      'writ_snapshot_entries',
+      'Entries since the newest mark, at which the fleet writes its fold down.',
+      () => snapshots.entriesSinceMark,
+    ),
+    gauge('writ_snapshot_agrees', '0 when the newest snapshot is not what this replica holds.', () =>
+      snapshots.agrees ? 1 : 0,
     ),
     gauge('writ_ledger_size', "Leaves of the open epoch's Merkle tree.", () => tree.size),
     gauge(

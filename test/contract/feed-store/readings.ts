@@ -91,9 +91,10 @@ export function describeReadings(under: StoreUnderTest): void {
         epochId: 'ep_1',
         position: { epoch: 100, sequence: 2 },
         digest: 'd2',
+        entry: 'e2',
         chunks: [Buffer.from([1])],
       };
-      const newer = { ...older, position: { epoch: 100, sequence: 3 }, digest: 'd3' };
+      const newer = { ...older, position: { epoch: 100, sequence: 3 }, digest: 'd3', entry: 'e3' };
       await under.store.writeSnapshot(older);
       await under.store.writeSnapshot(newer);
       await under.store.writeSnapshot(older);

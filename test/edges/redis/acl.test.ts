@@ -104,9 +104,46 @@ describe("a sidecar's user", () => {
       epochId: 'ep_1',
       position: a.position,
       digest: 'd',
+      entry: 'e',
       chunks: [Buffer.from([1])],
     });
     expect(await one.readSnapshot()).toMatchObject({ digest: 'd' });
+    await one.close();
+  });
+
+  it('can let go what a snapshot stands for', async () => {
+    const one = store();
+    const { runId } = await one.open();
+    const { closedEpochId, epochId = '', head } = await one.roster();
+    expect([closedEpochId, epochId, runId]).toEqual([undefined, 'ep_1', runId]);
+    for (let i = 0; i < 20; i++) await one.append(epochId, revocation(`g${i}`));
+    const position = { ...head, sequence: head.sequence + 18 };
+    const first = {
+      epochId,
+      position,
+      digest: 'e',
+      entry: 'e',
+      chunks: [Buffer.from([1]), Buffer.from([2])],
+    };
+    await one.writeSnapshot(first);
+    await one.writeSnapshot({
+      ...first,
+      position: { ...position, sequence: position.sequence + 1 },
+      digest: 'f',
+    });
+    expect(await one.readSnapshot()).toMatchObject({ digest: 'f' });
+    await one.trim({ position: { ...position, sequence: position.sequence + 1 }, digest: 'f' }, 2);
+    await one.append(epochId, revocation('g20'));
+    await one.append(epochId, revocation('g21'));
+    expect((await one.roster({ ...position, sequence: 2 })).line).toBeUndefined();
+    const [held, kept] = await server.ask(async (redis) => [
+      await redis.xrange(`{writ:f}:0:feed:${position.epoch}`, '-', '+'),
+      await redis.hgetall('{writ:f}:snapshot'),
+    ]);
+    // The window, the mark, and what came after it; and the chunks of the newest snapshot.
+    expect(held.map(([id]) => id)[0]).toBe(`${position.epoch}-${position.sequence - 1}`);
+    const chunks = Object.entries(kept).filter(([field, chunk]) => field.includes(':') && chunk !== '');
+    expect(chunks.map(([field]) => field.slice(2)).sort()).toEqual(['1', '2']);
     await one.close();
   });
 

@@ -1,0 +1,234 @@
+/**
+ * All that a replica keeps of the entries it has applied, as one thing: pruned at a mark, taken down for a snapshot, and
+ * merged from one (DESIGN 3.6). By union: nothing that is here ever leaves because a snapshot lacks it.
+ */
+import * as z from 'zod';
+import type { FoldedGrant, GrantTable } from '../decision/grants.ts';
+import { verifyCertificate } from '../evidence/certificate.ts';
+import { count, id, instant, position } from '../evidence/field.ts';
+import type { Folded, OutcomeEntry } from '../feed/entry.ts';
+import { FOLDED } from '../feed/entry.ts';
+import type { Member, Members } from '../feed/members.ts';
+import { parsePosition, renderPosition } from '../feed/position.ts';
+import type { SnapshotHeader } from '../feed/snapshot.ts';
+import { CHUNK, ChunkWriter, refused, renderHeader } from '../feed/snapshot.ts';
+import type { PublicKey } from '../kernel/key.ts';
+import { canonicalJson } from '../kernel/json.ts';
+import type { Steps } from '../kernel/pace.ts';
+import type { FoldedLock } from '../revocation/locks.ts';
+import type { KeptRecord } from '../revocation/records.ts';
+import type { PackedView, RevocationView } from '../revocation/view.ts';
+import type { Effects } from './effects.ts';
+import type { Identity } from './identity.ts';
+
+export interface FoldPorts {
+  readonly identity: Identity;
+  readonly members: Members;
+  readonly view: RevocationView;
+  readonly grants: GrantTable;
+  readonly effects: Effects;
+}
+
+/** A fold as it was at one moment. What it refers to is never changed, only replaced. */
+export interface Captured {
+  readonly members: readonly Member[];
+  readonly view: PackedView;
+  /** Ids of records that no outcome has called enforced. */
+  readonly unfinished: ReadonlySet<string>;
+  readonly facts: readonly (FoldedLock | FoldedGrant)[];
+  readonly outcomes: readonly Folded<OutcomeEntry>[];
+}
+
+const at = position.transform((text) => parsePosition(text));
+const fact = z.discriminatedUnion('kind', [FOLDED.lock, FOLDED.lift, FOLDED.grant, FOLDED.ungrant]);
+
+const item = z.discriminatedUnion('is', [
+  z.strictObject({
+    is: z.literal('member'),
+    certificate: z.string(),
+    state: z.enum(['joined', 'left', 'forgotten', 'succeeded']),
+  }),
+  z.strictObject({
+    is: z.literal('revocation'),
+    id,
+    position: at,
+    at: instant,
+    caller: z.string(),
+    body: z.string(),
+    targetsCount: count,
+    reason: z.string().exactOptional(),
+    ticket: z.string().exactOptional(),
+    endS: z.number().optional(),
+    isUnfinished: z.boolean(),
+  }),
+  z.strictObject({ is: z.literal('fact'), position: at, entry: fact }),
+  z.strictObject({ is: z.literal('outcome'), entry: FOLDED.outcome }),
+]);
+
+type Item = z.infer<typeof item>;
+
+/** Items handled between two looks at the clock. */
+const PIECE = 64;
+
+export class Fold {
+  readonly #ports: FoldPorts;
+
+  constructor(ports: FoldPorts) {
+    this.#ports = ports;
+  }
+
+  /** Lets go of all that ended before `nowS`: then it depends on the entries alone, however it came here. */
+  *pruning(nowS: number): Steps<void> {
+    const { view, grants, effects } = this.#ports;
+    yield* view.pruning(nowS);
+    grants.prune(nowS);
+    effects.prune((id) => view.placeOf(id) !== undefined);
+  }
+
+  /** Takes it down, in pieces. Nothing may be applied meanwhile. */
+  *capturing(): Steps<Captured> {
+    const { members, view, grants, effects } = this.#ports;
+    const packed = yield* view.packing();
+    const unfinished = new Set(effects.unfinished());
+    const facts: (FoldedLock | FoldedGrant)[] = [];
+    for (const folded of [view.locks.folded(), grants.folded()]) {
+      for (const one of folded) {
+        if (facts.length % PIECE === 0) yield;
+        facts.push(one);
+      }
+    }
+    return { members: members.list(), view: packed, unfinished, facts, outcomes: effects.folded() };
+  }
+
+  /** Merges the chunks of a snapshot, header apart. PROOF_INVALID half-way leaves a part of it merged. */
+  *loading(chunks: readonly Uint8Array[]): Steps<void> {
+    const refs: number[] = [];
+    for (const chunk of chunks) {
+      const body = chunk.subarray(1);
+      if (chunk[0] === CHUNK.items) {
+        for (const one of itemsOf(body)) {
+          if (refs.length % PIECE === 0) yield;
+          this.#load(one, refs);
+        }
+      } else if (chunk[0] === CHUNK.plain || chunk[0] === CHUNK.cutoff) {
+        yield* this.#ports.view.unpacking(chunk[0] === CHUNK.plain ? 'plain' : 'cutoff', body, refs);
+      } else {
+        throw refused('it has a chunk of no known kind');
+      }
+    }
+  }
+
+  #load(one: Item, refs: number[]): void {
+    const { identity, members, view, effects } = this.#ports;
+    switch (one.is) {
+      case 'member': {
+        const { certificate, state } = one;
+        members.restore({ ...verifyCertificate(certificate, identity.logKey.public), certificate, state });
+        return;
+      }
+      case 'revocation': {
+        const { is: _is, endS = Number.POSITIVE_INFINITY, isUnfinished, ...record } = one;
+        refs.push(view.restoreRecord(record, endS));
+        effects.restore(record.id, isUnfinished);
+        return;
+      }
+      case 'fact':
+        this.#loadFact(one);
+        return;
+      case 'outcome':
+        effects.restoreOutcome(one.entry);
+    }
+  }
+
+  #loadFact({ entry, position: place }: Extract<Item, { is: 'fact' }>): void {
+    const { view, grants, effects } = this.#ports;
+    if (entry.kind === 'lock' || entry.kind === 'lift') {
+      view.restoreLock({ entry, position: place });
+      if (entry.kind === 'lock') effects.restore(entry.id, true);
+    } else {
+      grants.merge({ entry, position: place });
+    }
+  }
+}
+
+/** The chunks of what was captured, the header first. */
+export function* rendering(header: SnapshotHeader, captured: Captured): Steps<readonly Uint8Array[]> {
+  const writer = new ChunkWriter();
+  writer.add('header', Buffer.from(renderHeader(header)));
+  let pieces = 0;
+  for (const text of textsOf(captured)) {
+    if (pieces++ % PIECE === 0) yield;
+    writer.add('items', Buffer.from(`${text}\n`));
+  }
+  for (const table of ['plain', 'cutoff'] as const) {
+    for (const shard of captured.view[table]) {
+      yield;
+      writer.add(table, shard);
+    }
+  }
+  writer.flush();
+  return writer.chunks;
+}
+
+function* textsOf({ members, view, unfinished, facts, outcomes }: Captured): Generator<string> {
+  for (const { certificate, state } of members) yield JSON.stringify({ is: 'member', certificate, state });
+  for (const kept of view.records) yield renderRecord(kept, unfinished.has(kept.record.id));
+  for (const { entry, position: place } of facts)
+    yield canonicalJson({ is: 'fact', entry, position: renderPosition(place) });
+  for (const entry of outcomes) yield canonicalJson({ is: 'outcome', entry: unsigned(entry) });
+}
+
+/** Always with its members in this order; an end that is infinite is left out. */
+function renderRecord({ record, endS }: KeptRecord, isUnfinished: boolean): string {
+  const { id: name, position: place, at: when, caller, body, targetsCount, reason, ticket } = record;
+  const said = {
+    id: name,
+    position: renderPosition(place),
+    at: when,
+    caller,
+    body,
+    targetsCount,
+    reason,
+    ticket,
+  };
+  const end = Number.isFinite(endS) ? { endS } : {};
+  return JSON.stringify({ is: 'revocation', ...said, ...end, isUnfinished });
+}
+
+/** One that came as an entry still has its signature. */
+function unsigned(entry: Folded<OutcomeEntry>): Folded<OutcomeEntry> {
+  return FOLDED.outcome.strip().parse(entry);
+}
+
+/** The key of a member that a snapshot brings along; undefined for a stranger. PROOF_INVALID for a false certificate. */
+export function signerIn(
+  chunks: readonly Uint8Array[],
+  incarnation: string,
+  log: PublicKey,
+): PublicKey | undefined {
+  for (const chunk of chunks.filter(([kind]) => kind === CHUNK.items)) {
+    for (const one of itemsOf(chunk.subarray(1))) {
+      // They come first.
+      if (one.is !== 'member') return undefined;
+      const certified = verifyCertificate(one.certificate, log);
+      if (certified.incarnation === incarnation) return certified.key;
+    }
+  }
+  return undefined;
+}
+
+function* itemsOf(body: Uint8Array): Generator<Item> {
+  for (const text of Buffer.from(body).toString('utf8').split('\n').slice(0, -1)) {
+    const parsed = item.safeParse(jsonOf(text));
+    if (!parsed.success) throw refused('it holds an item of no known shape');
+    yield parsed.data;
+  }
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

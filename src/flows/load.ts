@@ -1,0 +1,98 @@
+/**
+ * How a replica begins at a snapshot instead of at the first entry (DESIGN 3.6): a newcomer, and one that was away for so
+ * long that what it lacks has been trimmed. The store is believed nothing: the digest is that of the `snapshot` entry, the
+ * entry is signed by a member, the member's certificate by the log key. What is here already stays.
+ */
+import type { Cursor } from '../feed/cursor.ts';
+import { isSignedBy, parseEntry } from '../feed/entry.ts';
+import type { FeedStore, Snapshot } from '../feed/feed-store.ts';
+import type { Ledger } from '../feed/ledger.ts';
+import { comparePositions, renderPosition } from '../feed/position.ts';
+import type { SnapshotHeader } from '../feed/snapshot.ts';
+import { digesting, parseHeader, refused } from '../feed/snapshot.ts';
+import type { Clock, Timer } from '../kernel/clock.ts';
+import { epochS } from '../kernel/clock.ts';
+import { canonicalJson } from '../kernel/json.ts';
+import type { Log } from '../kernel/log.ts';
+import type { Steps } from '../kernel/pace.ts';
+import { Pace } from '../kernel/pace.ts';
+import { signerIn } from './fold.ts';
+import type { Follower } from './follow.ts';
+import type { Identity } from './identity.ts';
+
+export interface LoadPorts {
+  readonly identity: Identity;
+  readonly store: FeedStore;
+  readonly ledger: Ledger;
+  readonly cursor: Cursor;
+  readonly follower: Follower;
+  readonly clock: Clock;
+  readonly timer: Timer;
+  readonly log: Log;
+}
+
+export class Loader {
+  readonly #ports: LoadPorts;
+
+  constructor(ports: LoadPorts) {
+    this.#ports = ports;
+  }
+
+  /** Loads what this replica's own ledger begins with, if that is a snapshot. PROOF_INVALID when it is not intact. */
+  async restore(): Promise<void> {
+    const { ledger, follower } = this.#ports;
+    const snapshot = await ledger.snapshot();
+    if (snapshot === undefined) return;
+    const header = await this.#pace().run(this.#judging(snapshot));
+    await follower.load(snapshot, header);
+    // A crash may have come before the first line was kept.
+    if ((await ledger.read(header.base.position, 1)).length === 0) await follower.apply([header.mark]);
+  }
+
+  /** Loads the store's snapshot, if it leads further. False when there is none, or none that can be believed; said. */
+  async load(): Promise<boolean> {
+    const { store, ledger, cursor, follower, log } = this.#ports;
+    const snapshot = await store.readSnapshot();
+    if (snapshot === undefined) return false;
+    let header: SnapshotHeader;
+    try {
+      header = await this.#pace().run(this.#judging(snapshot));
+    } catch (error) {
+      log.error('the snapshot in the store was refused', { detail: (error as Error).message });
+      return false;
+    }
+    if (comparePositions(header.mark.position, cursor.position) <= 0) return false;
+    await follower.load(snapshot, header, ledger);
+    await follower.apply([header.mark]);
+    log.info('a snapshot was loaded', { position: renderPosition(header.mark.position) });
+    return true;
+  }
+
+  *#judging(snapshot: Snapshot): Steps<SnapshotHeader> {
+    const { identity } = this.#ports;
+    const sealed = parseEntry(snapshot.entry);
+    const { entry } = sealed;
+    if (entry.kind !== 'snapshot') throw refused('no snapshot entry names it');
+    if ((yield* digesting(snapshot.chunks)) !== entry.digest) throw refused('its digest is another one');
+    const header = parseHeader(snapshot.chunks[0]);
+    const isThat =
+      renderPosition(header.mark.position) === entry.mark &&
+      comparePositions(header.mark.position, snapshot.position) === 0 &&
+      header.base.opening.epochId === snapshot.epochId;
+    if (!isThat) throw refused('it is of another place than it says');
+    const signer = signerIn(snapshot.chunks, entry.by, identity.logKey.public);
+    if (signer === undefined || !isSignedBy(sealed, signer))
+      throw refused('nobody of this fleet has signed it');
+    const { opening, amnesia = opening } = header.base;
+    for (const epoch of [opening, amnesia]) {
+      if (!isSignedBy({ text: canonicalJson(epoch), entry: epoch }, identity.logKey.public))
+        throw refused('nobody of this fleet has opened its epoch');
+    }
+    if (header.endedBeforeS > epochS(yield)) throw refused('its time is ahead of this clock');
+    return header;
+  }
+
+  #pace(): Pace {
+    return new Pace(this.#ports);
+  }
+}

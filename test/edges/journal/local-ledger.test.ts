@@ -1,0 +1,123 @@
+/** A replica's own ledger beside a shared store, on a real disk: from the feed's beginning, or from a snapshot. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LocalLedger } from '../../../src/edges/journal/local-ledger.ts';
+import type { EpochEntry, FeedLine, SealedEntry } from '../../../src/feed/entry.ts';
+import { CHAIN_START, nextChain, sealEntry } from '../../../src/feed/entry.ts';
+import type { Snapshot } from '../../../src/feed/feed-store.ts';
+import { ORIGIN } from '../../../src/feed/position.ts';
+import { CHUNK, renderHeader } from '../../../src/feed/snapshot.ts';
+import { epoch, REPLICA_KEY, revocation } from '../../support/feed-entries.ts';
+
+const nowhere = (): void => undefined;
+const BEFORE = 7;
+const base = {
+  opening: epoch('ep_1', 'run_1').entry as EpochEntry,
+  amnesia: epoch('ep_1', 'run_1').entry as EpochEntry,
+  position: { epoch: 100, sequence: BEFORE },
+  chain: 'c'.repeat(40),
+  frontier: [1, 2, 3].map((byte) => new Uint8Array(32).fill(byte)),
+};
+
+function follow(chain: string, sequence: number, ...entries: SealedEntry[]): FeedLine[] {
+  let last = chain;
+  return entries.map((sealed, i) => {
+    last = nextChain(last, sealed.text);
+    return { sealed, chain: last, position: { epoch: 100, sequence: sequence + i } };
+  });
+}
+
+const markEntry = sealEntry(
+  { v: 1, id: 'mrk_1', at: '2026-11-24T05:00:00.000Z', by: 'inc_a', kind: 'mark', endedBeforeS: 5 },
+  REPLICA_KEY,
+);
+const lines = follow(base.chain, BEFORE + 1, markEntry, revocation('r1'), revocation('r2'));
+const [mark] = lines as [FeedLine, ...FeedLine[]];
+const snapshot: Snapshot = {
+  epochId: 'ep_1',
+  position: mark.position,
+  digest: 'd',
+  entry: 'e',
+  chunks: [
+    Buffer.concat([Buffer.of(CHUNK.header), Buffer.from(renderHeader({ base, mark, endedBeforeS: 5 }))]),
+    Buffer.from([1, 10, 13, 10]),
+  ],
+};
+
+let dir: string;
+let opened: LocalLedger[];
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'writ-ledger-'));
+  opened = [];
+});
+afterEach(async () => {
+  for (const ledger of opened) await ledger.close();
+  await rm(dir, { recursive: true, force: true });
+});
+
+async function open(): Promise<LocalLedger> {
+  const { ledger } = await LocalLedger.open(join(dir, 'ledger'), nowhere);
+  opened.push(ledger);
+  return ledger;
+}
+
+async function closeAll(): Promise<void> {
+  for (const ledger of opened.splice(0)) await ledger.close();
+}
+
+const positionsOf = (read: readonly FeedLine[]): number[] => read.map(({ position }) => position.sequence);
+
+describe('a ledger that begins at a snapshot', () => {
+  it('has the snapshot, what comes before its first line, and the lines from the mark on, also when it is opened again', async () => {
+    const before = await open();
+    await before.keep(follow(CHAIN_START, 1, epoch('ep_1', 'run_1'), revocation('r0')));
+    expect([before.base, await before.snapshot()]).toEqual([undefined, undefined]);
+    await before.begin(snapshot);
+    await before.keep(lines.slice(0, 2));
+    const check = async (ledger: LocalLedger): Promise<void> => {
+      expect(ledger.base).toEqual(base);
+      const { chunks = [], ...head } = (await ledger.snapshot()) ?? {};
+      expect(head).toEqual({ ...snapshot, chunks: undefined });
+      expect(chunks.map((chunk) => Buffer.from(chunk))).toEqual(snapshot.chunks);
+      expect(positionsOf(await ledger.read(ORIGIN, 10))).toEqual([8, 9]);
+      expect(positionsOf(await ledger.read(base.position, 1))).toEqual([8]);
+      expect(positionsOf(await ledger.read(mark.position, 10))).toEqual([9]);
+    };
+    await check(before);
+    await closeAll();
+    const again = await open();
+    await check(again);
+    await again.keep(lines.slice(2));
+    expect(positionsOf(await again.read(mark.position, 10))).toEqual([9, 10]);
+  });
+
+  it('is not there before its snapshot is whole, and does not open when that is damaged', async () => {
+    const first = await open();
+    await first.keep(follow(CHAIN_START, 1, epoch('ep_1', 'run_1')));
+    await first.begin(snapshot);
+    await closeAll();
+    const file = join(dir, 'ledger-100-8', 'snapshot');
+    await writeFile(file, '{"sizes":[900]}\nx');
+    await expect(open()).rejects.toMatchObject({ code: 'JOURNAL_CORRUPT' });
+    await rm(file);
+    const earlier = await open();
+    expect(earlier.base).toBeUndefined();
+    expect(positionsOf(await earlier.read(ORIGIN, 10))).toEqual([1]);
+  });
+
+  it('is the furthest of several', async () => {
+    const first = await open();
+    await first.begin(snapshot);
+    await closeAll();
+    const second = await open();
+    const later = { ...mark, position: { epoch: 101, sequence: 8 } };
+    const other = { ...base, position: { epoch: 101, sequence: BEFORE } };
+    const header = renderHeader({ base: other, mark: later, endedBeforeS: 5 });
+    const chunks = [Buffer.concat([Buffer.of(CHUNK.header), Buffer.from(header)])];
+    await second.begin({ ...snapshot, position: later.position, chunks });
+    await closeAll();
+    expect((await open()).base?.position.epoch).toBe(101);
+  });
+});
