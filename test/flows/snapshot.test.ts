@@ -586,7 +586,7 @@ describe('a snapshot that is not to be believed', () => {
       (one, by) => signed({ ...one, chunks: altered(one.chunks, 1, '\x01{\n') }, by),
     ],
   ])('is refused when it is %s', async (_, why, make) => {
-    expect((await newcomer(make)).detail).toMatch(why);
+    expect(String((await newcomer(make)).detail)).toMatch(why);
   });
 
   it.each<readonly [string, (snapshot: Snapshot) => readonly Uint8Array[]]>([
