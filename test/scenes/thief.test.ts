@@ -46,17 +46,32 @@ interface Line {
   readonly at: string;
 }
 
-async function history(): Promise<{ run: string; lines: Line[] }> {
+async function history(): Promise<readonly Line[]> {
   const [generation = '0', number = ''] = await hostile.hmget(`${BASE}:meta`, 'generation', 'number');
-  const [, , run] = (await hostile.call('FCALL', 'writ1_roster', '1', BASE, '')) as string[];
   const found = (await hostile.xrange(`${BASE}:${generation}:feed:${number}`, '-', '+')) as [
     string,
     string[],
   ][];
-  return {
-    run: run ?? '',
-    lines: found.map(([at, fields]) => ({ at, chain: fields[1]!, text: fields[3]! })),
+  return found.map(([at, fields]) => ({ at, chain: fields[1]!, text: fields[3]! }));
+}
+
+/** To what the open epoch is bound, or else the next one. */
+async function runNow(): Promise<string> {
+  const [, , run = ''] = (await fcall('roster', '')) as string[];
+  return run;
+}
+
+/** Another copy, in which nothing is yet, in the place of the one there is. */
+async function showNothing(): Promise<void> {
+  const nothing = {
+    generation: '777',
+    epoch: '',
+    number: '0',
+    sequence: '0',
+    chain: '0'.repeat(40),
+    run: '-',
   };
+  await hostile.hset(`${BASE}:meta`, nothing);
 }
 
 const facts = (text: string): Record<string, string> => JSON.parse(text) as Record<string, string>;
@@ -66,51 +81,32 @@ const admission = (text: string): string[] => {
 };
 
 /** Through open_epoch and append: every check of theirs passes. */
-async function replayByAppending(run: string, lines: readonly Line[]): Promise<void> {
+async function replayByAppending(lines: readonly Line[]): Promise<void> {
   const [opening, ...rest] = lines;
   const number = opening!.at.split('-')[0]!;
   const { epochId = '' } = facts(opening!.text);
-  await hostile.hset(
-    `${BASE}:meta`,
-    'generation',
-    '777',
-    'epoch',
-    '',
-    'number',
-    '0',
-    'sequence',
-    '0',
-    'chain',
-    '-',
-  );
-  await fcall('open_epoch', '', run, number, epochId, opening!.text, '', '', '');
-  for (const { text } of rest) await fcall('append', epochId, facts(text)['id']!, text, ...admission(text));
+  await showNothing();
+  const opened = await fcall('open_epoch', '', await runNow(), number, epochId, opening!.text, '', '', '');
+  expect(opened).toEqual(['opened', opening!.at, opening!.chain]);
+  for (const { text, at, chain } of rest) {
+    const appended = await fcall('append', epochId, facts(text)['id']!, text, ...admission(text));
+    expect(appended).toEqual(['appended', at, chain, expect.any(String), '0']);
+  }
 }
 
-/** Through restore, and the run written back: `known` is set by a restored copy as well. */
-async function replayByRestoring(run: string, lines: readonly Line[]): Promise<void> {
+/** Through restore, and bound to the run there was, and to the one there is. */
+async function replayByRestoring(lines: readonly Line[]): Promise<void> {
+  const before = await runNow();
   const { epochId = '' } = facts(lines[0]!.text);
-  await hostile.hset(
-    `${BASE}:meta`,
-    'generation',
-    '777',
-    'epoch',
-    '',
-    'number',
-    '0',
-    'sequence',
-    '0',
-    'chain',
-    '0'.repeat(40),
-    'run',
-    '-',
-  );
+  await showNothing();
   const args = lines.flatMap(({ at, chain, text }) => {
     const { kind } = facts(text);
     return [at, chain, text, ...admission(text), kind === 'epoch' ? epochId : ''];
   });
-  await fcall('restore', run, '', '', '0-0', '100', ...args);
-  await hostile.hset(`${BASE}:meta`, 'run', run);
+  const now = await runNow();
+  expect(now).not.toBe(before);
+  expect(await fcall('restore', now, '', '', '0-0', '100', ...args)).toMatchObject({ 0: 'restored' });
+  for (const run of [now, before]) await hostile.hset(`${BASE}:meta`, 'run', run);
 }
 
 describe('a stolen credential of a replica', () => {
@@ -134,7 +130,7 @@ describe('a stolen credential of a replica', () => {
       expect(reasonOf(await evaluate(a, token.token))).toBe('revoked');
       // Then the host of r1 is lost or paused too: nobody contradicts for a while.
       process.kill(a.pid, 'SIGSTOP');
-      await replay(earlier.run, earlier.lines);
+      await replay(earlier);
       process.kill(b.pid, 'SIGCONT');
       const seen = new Set<unknown>();
       await eventually(
