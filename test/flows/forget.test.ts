@@ -1,17 +1,13 @@
 /** Who is taken off the roster, when, by whom, and what becomes of it when it comes back. */
 import { describe, expect, it } from 'vitest';
-import type { Target } from '../../src/feed/entry.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
+import { OVER_MS, cut, enforce, isFresh, jti, readinessOf, reasonOf } from '../support/memory-fleet.ts';
 import type { TestReplica, TestReplicaOptions } from '../support/replica-harness.ts';
-import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { orderOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled } from '../support/replicas.ts';
 
-const NOW_S = 1_800_000_000;
 const ROSTER_FORGET_MS = 20_000;
-/** Longer than any lease. */
-const OVER_MS = 4_000;
-const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
 
 interface Fleet {
   readonly clock: FakeClock;
@@ -39,12 +35,6 @@ async function join(
   return replica;
 }
 
-const isFresh = ({ lease, clock }: TestReplica): boolean => lease.isFresh(clock.now());
-
-function cut(replica: TestReplica, isCut: boolean): void {
-  replica.store.fate = () => (isCut ? 'lose-request' : 'deliver');
-}
-
 /** SIGKILL: nothing is said. */
 async function kill(replica: TestReplica): Promise<void> {
   forget(replica);
@@ -60,21 +50,7 @@ const eventsOf = ({ server }: Fleet): string[] =>
 const stateOf = (by: TestReplica, incarnation: string): string | undefined =>
   by.members.lookup(incarnation)?.state;
 
-function readinessOf({ replica }: TestReplica, wanted: 'store' | 'epoch'): string | undefined {
-  const facts = { policy: '', skewBackMs: 0, issuersWithoutKeys: [], targets: 0, isRecording: undefined };
-  return replica.readiness(facts).find(({ name }) => name === wanted)?.detail;
-}
-
 const order = (replica: string) => ({ replica, reason: 'scrapped', caller: 'admin' });
-
-async function enforce({ clock }: Fleet, by: TestReplica, value: string): Promise<void> {
-  const pending = by.revoker.revoke(orderOf({ targets: [jti(value)], waitMs: 30_000 }));
-  await pass(clock, 5_000);
-  expect(await pending).toMatchObject({ state: 'enforced' });
-}
-
-const reasonOf = async ({ checker }: TestReplica, value: string): Promise<string> =>
-  (await checker.check(requestOf(tokenOf('billing', value, NOW_S)))).reason;
 
 describe('a replica that is silent for rosterForget', () => {
   it('is forgotten once, with a signed entry that says for how long, and is in no receipt from then on', async () => {
@@ -105,7 +81,7 @@ describe('a replica that is silent for rosterForget', () => {
     const [a, b] = fleet.replicas as [TestReplica, TestReplica];
     cut(b, true);
     await pass(fleet.clock, ROSTER_FORGET_MS + OVER_MS);
-    await enforce(fleet, a, 'j1');
+    await enforce(a, 'j1');
     expect(eventsOf(fleet)).toEqual(['forgotten inc_b2']);
     cut(b, false);
     await pass(fleet.clock, 2_000);
@@ -184,7 +160,7 @@ describe('a replica that is silent for rosterForget', () => {
     const [a, b] = fleet.replicas as [TestReplica, TestReplica];
     cut(a, true);
     await pass(fleet.clock, OVER_MS);
-    await enforce(fleet, b, 'j1');
+    await enforce(b, 'j1');
     cut(b, true);
     await pass(fleet.clock, OVER_MS);
     fleet.server.forget();
@@ -212,7 +188,7 @@ describe('a closed epoch', () => {
     await kill(c);
     await pass(fleet.clock, OVER_MS);
     await a.forgetter.forget(order('c'));
-    await enforce(fleet, a, 'j1');
+    await enforce(a, 'j1');
     fleet.server.isReachable = false;
     await pass(fleet.clock, OVER_MS);
     fleet.server.restart();
@@ -231,13 +207,13 @@ describe('a closed epoch', () => {
   it('is not opened by who has left it, nor is a newcomer admitted: an empty roster is not whole (THREATS 10.8)', async () => {
     const fleet = await start('a');
     const [a] = fleet.replicas as [TestReplica];
-    await enforce(fleet, a, 'j1');
+    await enforce(a, 'j1');
     forget(a);
     await a.stop();
     expect(eventsOf(fleet)).toEqual(['left inc_a1']);
     // Nobody is there who could acknowledge it: it is admitted at once, and enforces what a knows nothing of.
     const j = await join(fleet, 'j', 2);
-    await enforce(fleet, j, 'j2');
+    await enforce(j, 'j2');
     await kill(j);
     fleet.server.restart();
     fleet.server.forget();
@@ -330,7 +306,7 @@ describe('an operator', () => {
   it('asks one that has a lease; where nobody has one any more, amnesia is accepted over the open epoch', async () => {
     const fleet = await start('a');
     const [a] = fleet.replicas as [TestReplica];
-    await enforce(fleet, a, 'j1');
+    await enforce(a, 'j1');
     await kill(a);
     const b = await join(fleet, 'b', 2);
     await pass(fleet.clock, OVER_MS);

@@ -4,17 +4,12 @@
  */
 import { describe, expect, it } from 'vitest';
 import { signEpochReport } from '../../src/evidence/epoch-report.ts';
-import type { Target } from '../../src/feed/entry.ts';
 import { FakeClock } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
+import { OVER_MS, cut, enforce, epochOf, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
-import { ISSUER, MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { MemoryLedger, orderOf } from '../support/replica-harness.ts';
 import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';
-
-const NOW_S = 1_800_000_000;
-/** Longer than any lease. */
-const OVER_MS = 4_000;
-const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
 
 interface Fleet {
   readonly clock: FakeClock;
@@ -35,27 +30,6 @@ async function start(...names: string[]): Promise<Fleet> {
   return { clock, server, replicas };
 }
 
-const isFresh = ({ lease, clock }: TestReplica): boolean => lease.isFresh(clock.now());
-
-async function enforce({ clock }: Fleet, by: TestReplica, value: string): Promise<void> {
-  const pending = by.revoker.revoke(orderOf({ targets: [jti(value)], waitMs: 30_000 }));
-  await pass(clock, 5_000);
-  expect(await pending).toMatchObject({ state: 'enforced' });
-}
-
-/** Cut off in both directions, or no longer. */
-function cut(replica: TestReplica, isCut: boolean): void {
-  replica.store.fate = () => (isCut ? 'lose-request' : 'deliver');
-}
-
-const reasonOf = async ({ checker }: TestReplica, value: string): Promise<string> =>
-  (await checker.check(requestOf(tokenOf('billing', value, NOW_S)))).reason;
-
-function epochOf({ replica }: TestReplica): string | undefined {
-  const facts = { policy: '', skewBackMs: 0, issuersWithoutKeys: [], targets: 0, isRecording: undefined };
-  return replica.readiness(facts).find(({ name }) => name === 'epoch')?.detail;
-}
-
 const rulesOf = ({ server }: Fleet): string[] =>
   server.lines.flatMap(({ sealed: { entry } }) => (entry.kind === 'epoch' ? [entry.rule] : []));
 
@@ -63,7 +37,7 @@ describe('a witness', () => {
   it('reopens a store that was flushed, with all that it held, before its lease is over', async () => {
     const fleet = await start('a', 'b');
     const [a, b] = fleet.replicas as [TestReplica, TestReplica];
-    await enforce(fleet, a, 'j1');
+    await enforce(a, 'j1');
     const { lines } = fleet.server;
     fleet.server.flush();
     await pass(fleet.clock, 1_500);
@@ -82,12 +56,12 @@ describe('a witness', () => {
   it('extends an older copy that came back, and leaves a damaged one beside', async () => {
     const fleet = await start('a');
     const [a] = fleet.replicas as [TestReplica];
-    await enforce(fleet, a, 'j1');
+    await enforce(a, 'j1');
     fleet.server.restart(2);
     await pass(fleet.clock, 1_000);
     expect(rulesOf(fleet)).toEqual(['bootstrap', 'witness']);
     expect(await reasonOf(a, 'j1')).toBe('revoked');
-    await enforce(fleet, a, 'j2');
+    await enforce(a, 'j2');
     fleet.server.damage();
     await pass(fleet.clock, 1_500);
     expect(rulesOf(fleet)).toEqual(['bootstrap', 'witness', 'witness']);
@@ -139,7 +113,7 @@ describe('a roster', () => {
   it('reopens when everyone on it is back, and not before', async () => {
     const fleet = await start('a', 'b');
     const [a, b] = fleet.replicas as [TestReplica, TestReplica];
-    await enforce(fleet, a, 'j1');
+    await enforce(a, 'j1');
     await outage(fleet, () => cut(b, true));
     await pass(fleet.clock, OVER_MS);
     expect(rulesOf(fleet)).toEqual(['bootstrap']);
@@ -160,7 +134,7 @@ describe('a roster', () => {
     const [a, b] = fleet.replicas as [TestReplica, TestReplica];
     cut(a, true);
     await pass(fleet.clock, OVER_MS);
-    await enforce(fleet, b, 'j1');
+    await enforce(b, 'j1');
     await outage(fleet, () => cut(b, true));
     fleet.server.forget();
     cut(a, false);
@@ -180,7 +154,7 @@ describe('a roster', () => {
     const [a, b] = fleet.replicas as [TestReplica, TestReplica];
     cut(a, true);
     await pass(fleet.clock, OVER_MS);
-    await enforce(fleet, b, 'j1');
+    await enforce(b, 'j1');
     await outage(fleet);
     fleet.server.forget();
     await pass(fleet.clock, 1_500);
@@ -194,7 +168,7 @@ describe('a roster', () => {
   it('counts the disk, not the process: whoever goes on with it reports for the one before', async () => {
     const fleet = await start('a', 'b');
     const [a, b] = fleet.replicas as [TestReplica, TestReplica];
-    await enforce(fleet, a, 'j1');
+    await enforce(a, 'j1');
     fleet.server.isReachable = false;
     await pass(fleet.clock, OVER_MS);
     forget(b);

@@ -3,7 +3,6 @@
  * comes later begins there. On the memory store, with time moved by hand.
  */
 import { describe, expect, it } from 'vitest';
-import type { Target } from '../../src/feed/entry.ts';
 import type { Snapshot } from '../../src/feed/feed-store.ts';
 import { ORIGIN, comparePositions, renderPosition } from '../../src/feed/position.ts';
 import { digesting } from '../../src/feed/snapshot.ts';
@@ -11,13 +10,12 @@ import { runAtOnce } from '../../src/kernel/pace.ts';
 import type { RevocationRecord } from '../../src/revocation/records.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
+import { NOW_S, cut, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';
 
-const NOW_S = 1_800_000_000;
 const EVERY = 10;
-const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
 
 interface Fleet {
   readonly clock: FakeClock;
@@ -48,9 +46,6 @@ async function revoke(by: TestReplica, value: string): Promise<void> {
   await by.revoker.revoke(orderOf({ targets: [jti(value)], wait: 'durable' }));
 }
 
-const reasonOf = async ({ checker }: TestReplica, value: string): Promise<string> =>
-  (await checker.check(requestOf(tokenOf('billing', value, NOW_S)))).reason;
-
 const kindsOf = ({ server }: Fleet): string[] => server.lines.map(({ sealed }) => sealed.entry.kind);
 
 async function grow(fleet: Fleet, by: TestReplica, count: number): Promise<void> {
@@ -69,12 +64,6 @@ const isTrimmed = ({ server }: Fleet): boolean => (server.lines[0]?.position.seq
 
 const errorsOf = ({ log }: TestReplica): string[] =>
   log.filter(({ level }) => level === 'error').map(({ sentence }) => sentence);
-
-const isFresh = ({ lease, clock }: TestReplica): boolean => lease.isFresh(clock.now());
-
-function cut(replica: TestReplica, isCut: boolean): void {
-  replica.store.fate = () => (isCut ? 'lose-request' : 'deliver');
-}
 
 /** Appends a mark of that time at once, and waits until it is dealt with. */
 async function markAt(fleet: Fleet, by: TestReplica, endedBeforeS: number): Promise<void> {

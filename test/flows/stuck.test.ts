@@ -3,33 +3,12 @@
  * 2026-11-29, each of these stayed fenced for good).
  */
 import { describe, expect, it } from 'vitest';
-import type { Target } from '../../src/feed/entry.ts';
-import { FakeClock } from '../support/fake-time.ts';
-import { MemoryFeedServer } from '../support/memory-feed-store.ts';
+import type { FakeClock } from '../support/fake-time.ts';
+import type { MemoryFeedServer } from '../support/memory-feed-store.ts';
+import { OVER_MS, cut, epochOf, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
-import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { orderOf } from '../support/replica-harness.ts';
 import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';
-
-const OVER_MS = 4_000;
-const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
-const reasonOf = async ({ checker }: TestReplica, value: string): Promise<string> =>
-  (await checker.check(requestOf(tokenOf('billing', value, 1_800_000_000)))).reason;
-const isFresh = ({ lease, clock }: TestReplica): boolean => lease.isFresh(clock.now());
-
-function cut(replica: TestReplica, isCut: boolean): void {
-  replica.store.fate = () => (isCut ? 'lose-request' : 'deliver');
-}
-
-async function start() {
-  const clock = new FakeClock();
-  const server = new MemoryFeedServer();
-  const a = await startSettled({ clock, server, name: 'a', exclusive: false });
-  await pass(clock, 1_000);
-  const b = await startSettled({ clock, server, name: 'b', seed: 2, exclusive: false, bootstrap: false });
-  await pass(clock, 4_000);
-  for (const one of [a, b]) expect(isFresh(one)).toBe(true);
-  return { clock, server, a, b };
-}
 
 async function outage(clock: FakeClock, server: MemoryFeedServer): Promise<void> {
   server.isReachable = false;
@@ -39,14 +18,9 @@ async function outage(clock: FakeClock, server: MemoryFeedServer): Promise<void>
   await pass(clock, OVER_MS);
 }
 
-const epochOf = ({ replica }: TestReplica): string | undefined => {
-  const facts = { policy: '', skewBackMs: 0, issuersWithoutKeys: [], targets: 0, isRecording: undefined };
-  return replica.readiness(facts).find(({ name }) => name === 'epoch')?.detail;
-};
-
 describe('a newcomer whose joining was said, and to whom nothing has come yet', () => {
   it('does not keep the fleet closed after an outage', async () => {
-    const { clock, server, a, b } = await start();
+    const { clock, server, a, b } = await startPair();
     const c = makeReplica({ clock, server, name: 'c', seed: 3, exclusive: false, bootstrap: false });
     c.store.fate = (command) => (command === 'renew' ? 'lose-request' : 'deliver');
     await c.start();
@@ -68,7 +42,7 @@ describe('a newcomer whose joining was said, and to whom nothing has come yet', 
 
 describe('a lone replica that is stopped just after its store restarted', () => {
   it('goes on when it is started again: its goodbye was refused', async () => {
-    const { clock, server, a, b } = await start();
+    const { clock, server, a, b } = await startPair();
     forget(b);
     await b.stop();
     await pass(clock, 1_000);
@@ -91,7 +65,7 @@ describe('a lone replica that is stopped just after its store restarted', () => 
 
 describe('a replica that had applied one line more than the witness when the store was flushed', () => {
   const lose = async () => {
-    const fleet = await start();
+    const fleet = await startPair();
     const { clock, server, a, b } = fleet;
     // For half a second nothing reaches a; b appends a line that both would have had.
     cut(a, true);

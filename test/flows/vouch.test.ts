@@ -3,32 +3,13 @@
  * who comes back, an earlier moment; nothing that was enforced after it is ever accepted there.
  */
 import { describe, expect, it } from 'vitest';
-import type { Target } from '../../src/feed/entry.ts';
 import { FakeClock } from '../support/fake-time.ts';
 import { epoch } from '../support/feed-entries.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
+import { OVER_MS, cut, enforce, epochOf, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
-import { ISSUER, MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { MemoryLedger, orderOf } from '../support/replica-harness.ts';
 import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';
-
-const NOW_S = 1_800_000_000;
-const OVER_MS = 4_000;
-const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
-
-const isFresh = ({ lease, clock }: TestReplica): boolean => lease.isFresh(clock.now());
-
-const reasonOf = async ({ checker }: TestReplica, value: string): Promise<string> =>
-  (await checker.check(requestOf(tokenOf('billing', value, NOW_S)))).reason;
-
-async function enforce(by: TestReplica, value: string): Promise<void> {
-  const pending = by.revoker.revoke(orderOf({ targets: [jti(value)], waitMs: 30_000 }));
-  await pass(by.clock, 5_000);
-  expect(await pending).toMatchObject({ state: 'enforced' });
-}
-
-function cut(replica: TestReplica, isCut: boolean): void {
-  replica.store.fate = () => (isCut ? 'lose-request' : 'deliver');
-}
 
 interface Fleet {
   readonly clock: FakeClock;
@@ -234,9 +215,7 @@ describe('a data directory that was left', () => {
     await pass(clock, OVER_MS);
     expect(isFresh(again)).toBe(false);
     expect(await reasonOf(again, 'j2')).toBe('fenced');
-    const facts = { policy: '', skewBackMs: 0, issuersWithoutKeys: [], targets: 0, isRecording: undefined };
-    const check = again.replica.readiness(facts).find(({ name }) => name === 'epoch');
-    expect(check?.detail).toMatch(
+    expect(epochOf(again)).toMatch(
       /it waits for b; if they are gone for good: writ epoch open --accept-amnesia/,
     );
   });
@@ -274,10 +253,7 @@ describe('a data directory that was left', () => {
     server.restart();
     const again = await startSettled({ clock, server, name: 'b', seed: 7, ledger: b.ledger });
     await pass(clock, 1_000);
-    const facts = { policy: '', skewBackMs: 0, issuersWithoutKeys: [], targets: 0, isRecording: undefined };
-    const detail = (): string | undefined =>
-      again.replica.readiness(facts).find(({ name }) => name === 'epoch')?.detail;
-    expect(detail()).toMatch(/is closed; everyone had left it; .* writ epoch open --accept-amnesia$/);
+    expect(epochOf(again)).toMatch(/is closed; everyone had left it; .* writ epoch open --accept-amnesia$/);
     await again.replica.openEpoch('accept-amnesia', 'a planned shutdown');
     await pass(clock, 1_000);
     expect(isFresh(again)).toBe(true);

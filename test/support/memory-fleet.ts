@@ -1,0 +1,51 @@
+/** What tests of several replicas on one memory store do to them, and ask of them. */
+import { expect } from 'vitest';
+import type { Target } from '../../src/feed/entry.ts';
+import { FakeClock } from './fake-time.ts';
+import { MemoryFeedServer } from './memory-feed-store.ts';
+import type { TestReplica } from './replica-harness.ts';
+import { ISSUER, orderOf, requestOf, tokenOf } from './replica-harness.ts';
+import { pass, startSettled } from './replicas.ts';
+
+export const NOW_S = 1_800_000_000;
+/** Longer than any lease. */
+export const OVER_MS = 4_000;
+
+export const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
+
+export const isFresh = ({ lease, clock }: TestReplica): boolean => lease.isFresh(clock.now());
+
+/** Why the token with that `jti` is permitted or not. */
+export const reasonOf = async ({ checker }: TestReplica, value: string): Promise<string> =>
+  (await checker.check(requestOf(tokenOf('billing', value, NOW_S)))).reason;
+
+export async function enforce(by: TestReplica, value: string, withinMs = 5_000): Promise<void> {
+  const pending = by.revoker.revoke(orderOf({ targets: [jti(value)], waitMs: 30_000 }));
+  await pass(by.clock, withinMs);
+  expect(await pending).toMatchObject({ state: 'enforced' });
+}
+
+/** Cut off in both directions, or no longer. */
+export function cut(replica: TestReplica, isCut: boolean): void {
+  replica.store.fate = () => (isCut ? 'lose-request' : 'deliver');
+}
+
+/** What `/readyz` says of it. */
+export function readinessOf({ replica }: TestReplica, wanted: 'store' | 'epoch'): string | undefined {
+  const facts = { policy: '', skewBackMs: 0, issuersWithoutKeys: [], targets: 0, isRecording: undefined };
+  return replica.readiness(facts).find(({ name }) => name === wanted)?.detail;
+}
+
+export const epochOf = (replica: TestReplica): string | undefined => readinessOf(replica, 'epoch');
+
+/** Two replicas with a lease that have watched each other for longer than one; only the first opens an empty store. */
+export async function startPair() {
+  const clock = new FakeClock();
+  const server = new MemoryFeedServer();
+  const a = await startSettled({ clock, server, name: 'a', exclusive: false });
+  await pass(clock, 1_000);
+  const b = await startSettled({ clock, server, name: 'b', seed: 2, exclusive: false, bootstrap: false });
+  await pass(clock, 4_000);
+  for (const one of [a, b]) expect(isFresh(one)).toBe(true);
+  return { clock, server, a, b };
+}
