@@ -10,7 +10,7 @@ import type { Lease, LeaseTerm } from '../feed/lease.ts';
 import { leaseOverMs } from '../feed/lease.ts';
 import type { Member, Members } from '../feed/members.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
-import { WritError, isWritError } from '../kernel/error.ts';
+import { WritError, codeOf } from '../kernel/error.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
@@ -195,8 +195,4 @@ export class Forgetter {
   #renewalsOf({ incarnation }: Member): number {
     return this.#ports.table.row(incarnation)?.renewals ?? 0;
   }
-}
-
-function codeOf(error: unknown): string {
-  return isWritError(error) ? error.code : 'INTERNAL';
 }

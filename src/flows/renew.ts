@@ -13,7 +13,7 @@ import { ORIGIN, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
 import { ageMs, epochS, renderInstant } from '../kernel/clock.ts';
 import { toBase64Url } from '../kernel/digest.ts';
-import { WritError, explanationOf, isWritError } from '../kernel/error.ts';
+import { WritError, codeOf, explanationOf, isWritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
@@ -310,7 +310,3 @@ function never(): Promise<void> {
 
 /** Renewals whose answers were lost in a row that are told apart. */
 const NONCES_MAX = 16;
-
-function codeOf(error: unknown): string {
-  return isWritError(error) ? error.code : 'INTERNAL';
-}

@@ -6,7 +6,7 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { Lease } from '../feed/lease.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
-import { explanationOf, isWritError } from '../kernel/error.ts';
+import { codeOf, explanationOf } from '../kernel/error.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
@@ -89,7 +89,7 @@ export class Replica {
       if (vouching.isHolder(opening)) await vouching.leave(opening.epochId);
       await this.#sayLeft(opening.epochId);
     } catch (error) {
-      const code = isWritError(error) ? error.code : 'INTERNAL';
+      const code = codeOf(error);
       // Not said is safe: the others wait until this incarnation's lease is surely over, and for its data directory.
       log.warn('leaving could not be said', { code });
       if (code === 'STORE_UNREACHABLE' || code === 'EPOCH_CLOSED')
@@ -199,7 +199,7 @@ export class Replica {
       this.#failure = undefined;
     } catch (error) {
       const failure = explanationOf(error);
-      const code = isWritError(error) ? error.code : 'INTERNAL';
+      const code = codeOf(error);
       if (failure !== this.#failure) log.error('the feed could not be joined', { code, detail: failure });
       this.#failure = failure;
     }

@@ -12,7 +12,7 @@ import { comparePositions, parsePosition } from '../feed/position.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
 import { epochS } from '../kernel/clock.ts';
 import { sha256Hex } from '../kernel/digest.ts';
-import { WritError, isWritError } from '../kernel/error.ts';
+import { WritError, codeOf } from '../kernel/error.ts';
 import { FEED_BOUNDS_S, Histogram } from '../kernel/histogram.ts';
 import { joinMembers, memberTexts } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
@@ -475,8 +475,4 @@ function statusOfReceipt(facts: ReceiptFacts, lateAccepts: number): RevocationSt
     hasReceipt: true,
     isReached: facts.state === 'enforced',
   };
-}
-
-function codeOf(error: unknown): string {
-  return isWritError(error) ? error.code : 'INTERNAL';
 }

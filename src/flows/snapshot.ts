@@ -16,7 +16,7 @@ import type { SnapshotBase, SnapshotHeader } from '../feed/snapshot.ts';
 import { digesting } from '../feed/snapshot.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
-import { isWritError } from '../kernel/error.ts';
+import { codeOf } from '../kernel/error.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { Pace } from '../kernel/pace.ts';
@@ -250,10 +250,6 @@ export class Snapshotter {
       position: statement.mark,
     });
   }
-}
-
-function codeOf(error: unknown): string {
-  return isWritError(error) ? error.code : 'INTERNAL';
 }
 
 /** A renewal may have been answered before anybody listened. */

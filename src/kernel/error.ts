@@ -70,6 +70,11 @@ export function isWritError(error: unknown, ...codes: ErrorCode[]): error is Wri
   return error instanceof WritError && (codes.length === 0 || codes.includes(error.code));
 }
 
+/** The code by which a failure is logged: of any that is not ours, INTERNAL. */
+export function codeOf(error: unknown): ErrorCode {
+  return isWritError(error) ? error.code : 'INTERNAL';
+}
+
 /** What an operator is told of a failure: an error of ours says it itself, any other says nothing. */
 export function explanationOf(error: unknown): string {
   return isWritError(error) ? error.message : 'something unforeseen happened';

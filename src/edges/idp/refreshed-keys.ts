@@ -7,7 +7,7 @@ import type { KeySet } from '../../credential/key-set.ts';
 import { parseKeySet } from '../../credential/key-set.ts';
 import type { Clock, Instant } from '../../kernel/clock.ts';
 import { ageMs } from '../../kernel/clock.ts';
-import { isWritError } from '../../kernel/error.ts';
+import { codeOf, isWritError } from '../../kernel/error.ts';
 import { LIMITS } from '../../kernel/limits.ts';
 import type { Log } from '../../kernel/log.ts';
 
@@ -117,7 +117,7 @@ export class RefreshedKeys implements KeySource {
       this.#failures = 0;
     } catch (error) {
       this.#failures += 1;
-      const code = isWritError(error) ? error.code : 'INTERNAL';
+      const code = codeOf(error);
       const detail = systemCodeOf(error);
       log.warn('the keys of an issuer could not be fetched', {
         issuer,

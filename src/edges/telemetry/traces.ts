@@ -20,7 +20,7 @@ import {
 } from '@opentelemetry/sdk-trace';
 import type { TracesConfig } from '../../config/config.ts';
 import type { Observed, Occasion } from '../../decision/observer.ts';
-import { WritError, isWritError } from '../../kernel/error.ts';
+import { WritError, codeOf } from '../../kernel/error.ts';
 import type { Log } from '../../kernel/log.ts';
 import type { SpanFacts, Tracer } from '../../kernel/trace.ts';
 import type { ActiveTrace } from './active-trace.ts';
@@ -107,7 +107,7 @@ export class Traces implements Tracer {
     try {
       return await activeTrace.run(active, work);
     } catch (error) {
-      fail(active.span, isWritError(error) ? error.code : 'INTERNAL');
+      fail(active.span, codeOf(error));
       throw error;
     } finally {
       active.span.end();
