@@ -46,6 +46,8 @@ export interface JoinPorts {
 
 interface Opening {
   readonly rule: EpochEntry['rule'];
+  /** Which run the right to open was judged in: in a later one somebody may have opened, enforced, and lost it. */
+  readonly runId: string;
   readonly reason?: string;
   /** What it goes on from: where this replica stands. */
   readonly restored?: RestoredHead;
@@ -101,7 +103,7 @@ export class Joiner {
     const reopening = await this.#ports.reopener.attempt(roster, witnessed);
     if (reopening === undefined) return undefined;
     try {
-      return await this.#open({ rule: reopening.rule, restored: reopening.restored });
+      return await this.#open({ ...reopening, runId: roster.nextRunId });
     } catch (error) {
       // Somebody was first: the next look finds what they opened.
       if (isWritError(error, 'ALREADY_OPEN')) return undefined;
@@ -116,7 +118,8 @@ export class Joiner {
   async open(rule: OpenRule, reason?: string): Promise<string> {
     const { store, lease, clock } = this.#ports;
     const roster = await store.roster();
-    const said = reason === undefined ? { rule } : { rule, reason };
+    const { nextRunId: runId } = roster;
+    const said = { rule, runId, ...(reason === undefined ? {} : { reason }) };
     if (roster.epochId === undefined) return this.#open({ ...said, ...(await this.#goOn(roster)) });
     if (rule !== 'accept-amnesia' || lease.isFresh(clock.now())) throw alreadyOpen();
     const { epochId, position, chain } = this.#ports.cursor;
@@ -135,15 +138,15 @@ export class Joiner {
     return { restored };
   }
 
-  async #open({ rule, reason, restored, over }: Opening): Promise<string> {
+  async #open({ rule, runId, reason, restored, over }: Opening): Promise<string> {
     const { store, appender, clock, random, log } = this.#ports;
-    const { epochId: current, closedEpochId = over, nextRunId: runId } = await store.roster();
-    if (current !== over) throw alreadyOpen();
+    const { epochId: current, closedEpochId = over, nextRunId } = await store.roster();
+    if (current !== over || nextRunId !== runId) throw alreadyOpen();
     const epochId = newId('ep', random);
     const said = { ...(reason === undefined ? {} : { reason }), ...this.#base() };
     const sealed = appender.seal({ id: newId('ent', random), kind: 'epoch', epochId, runId, rule, ...said });
     const reply = await store.openEpoch({
-      closedEpochId: current ?? closedEpochId,
+      closedEpochId,
       runId,
       epochS: epochS(clock.now()),
       sealed,

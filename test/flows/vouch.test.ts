@@ -280,9 +280,12 @@ describe('an operator’s epoch', () => {
       chain: a.cursor.chain,
     };
     a.store.restore = () => Promise.resolve({ kind: 'restored', head, newer: [] });
-    const readings = [closed, open];
-    a.store.roster = () => Promise.resolve(readings.shift() ?? open);
-    await expect(a.replica.openEpoch('accept-amnesia', 'x')).rejects.toMatchObject(refused);
+    // Or have opened one that was lost again, while this process was paused.
+    for (const later of [open, { ...closed, nextRunId: `${closed.nextRunId}1` }]) {
+      const readings = [closed, later];
+      a.store.roster = () => Promise.resolve(readings.shift() ?? later);
+      await expect(a.replica.openEpoch('accept-amnesia', 'x')).rejects.toMatchObject(refused);
+    }
     expect(server.lines.filter(({ sealed }) => sealed.entry.kind === 'epoch')).toHaveLength(1);
   });
 });
