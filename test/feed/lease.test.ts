@@ -22,7 +22,7 @@ describe('a lease', () => {
     expect(lease.freshForMs(at(99_000))).toBe(0);
   });
 
-  it('ages by whichever clock says more: a suspend shows on one of them only', () => {
+  it('ages by whichever clock says more: a suspend shows on one of them only (THREATS 10.13)', () => {
     const lease = new Lease(term);
     lease.adopt(at(1000, 50_000));
     expect(lease.isFresh(at(1100, 60_000))).toBe(false);

@@ -105,7 +105,7 @@ describe('the barrier', () => {
     expect(table.judge(question(0, { sentBefore: before }), AT(2)).rule).toBe('acknowledged');
   });
 
-  it('counts quiet from the receipt of the first reading that showed the counter, and a renewal begins it anew', () => {
+  it('counts quiet from the receipt of the first reading that showed the counter, and a renewal begins it anew (THREATS 10.3)', () => {
     const table = tableOf();
     const row = (renewals: number) => ({ incarnation: 'inc_b', renewals, acknowledgement: undefined });
     table.observe('ep_1', [row(1)], READ(AT(0)));

@@ -36,7 +36,7 @@ describe('a witness that was kept from opening', () => {
 });
 
 describe('a report about an earlier closing of an empty store', () => {
-  it('does not count in a later one', async () => {
+  it('does not count in a later one (THREATS 10.5)', async () => {
     const { clock, server, a, b } = await startPair();
     server.isReachable = false;
     await pass(clock, OVER_MS);

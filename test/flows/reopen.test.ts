@@ -129,7 +129,7 @@ describe('a roster', () => {
     }
   });
 
-  it('is opened by whoever has most, on what everyone has: a replica that was away is given it', async () => {
+  it('is opened by whoever has most, on what everyone has: a replica that was away is given it (THREATS 10.10)', async () => {
     const fleet = await start('a', 'b');
     const [a, b] = fleet.replicas as [TestReplica, TestReplica];
     cut(a, true);

@@ -109,7 +109,7 @@ describe('a fleet that grows', () => {
     expect(c.snapshots.statement).toEqual(a.snapshots.statement);
   });
 
-  it('hands on locks and grants with their tombstones, and what each revocation has reached', async () => {
+  it('hands on locks and grants with their tombstones, and what each revocation has reached (THREATS 10.16)', async () => {
     const fleet = await start('a');
     const [a] = fleet.replicas as [TestReplica];
     const expiresAtMs = fleet.clock.now().wallMs + 3_600_000;
@@ -215,7 +215,7 @@ describe('a fleet that grows', () => {
     expect(makeReplica({ name: 'x' }).snapshots.forgetS(NOW_S)).toBe(NOW_S);
   });
 
-  it('trims nothing while a replica that may hold a lease has not said the digest', async () => {
+  it('trims nothing while a replica that may hold a lease has not said the digest (THREATS 10.17)', async () => {
     const fleet = await start('a', 'b');
     const [a, b] = fleet.replicas as [TestReplica, TestReplica];
     // Another table than everybody's: as a bug, or a disk, would make it.

@@ -146,7 +146,7 @@ describe('a newcomer', () => {
 });
 
 describe('a store that is shown as it was', () => {
-  it('is closed by the first who knows better, and given back what was enforced', async () => {
+  it('is closed by the first who knows better, and given back what was enforced (THREATS 10.12)', async () => {
     const fleet = await start();
     fleet.server.rollBack(fleet.before);
     await pass(fleet.clock, 2_000);
@@ -158,7 +158,7 @@ describe('a store that is shown as it was', () => {
     }
   });
 
-  it('as the open epoch of another run fences everyone, whoever comes first', async () => {
+  it('as the open epoch of another run fences everyone, whoever comes first (THREATS 10.18)', async () => {
     const fleet = await start();
     const { clock, server, a, b } = fleet;
     for (const one of [a, b]) cut(one, true);

@@ -30,7 +30,7 @@ export function describeClones(under: StoreUnderTest): void {
       expect((await a!.renew()).kind).toBe('lease');
     });
 
-    it('ignores a request that its own successor has overtaken', async () => {
+    it('ignores a request that its own successor has overtaken (THREATS 10.15)', async () => {
       const [a] = await under.begin('inc_a');
       await a!.lease();
       const late = a!.request();
