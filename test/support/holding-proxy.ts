@@ -10,20 +10,22 @@ export type Direction = 'up' | 'down';
 
 export class HoldingProxy {
   readonly path: string;
+  #target: string;
   readonly #server: Server;
   readonly #held: Record<Direction, boolean> = { up: false, down: false };
   readonly #ends: { readonly direction: Direction; readonly from: Socket }[] = [];
 
-  private constructor(path: string, server: Server) {
+  private constructor(path: string, target: string, server: Server) {
     this.path = path;
+    this.#target = target;
     this.#server = server;
   }
 
-  /** Listens at `path`; forwards to the socket at `target`. */
+  /** Listens at `path`; forwards to the socket at `target`. Either may be a port of this host, as digits. */
   static async open(path: string, target: string): Promise<HoldingProxy> {
     const server = createServer({ pauseOnConnect: true });
-    const proxy = new HoldingProxy(path, server);
-    server.on('connection', (client) => proxy.#join(client, connect(target)));
+    const proxy = new HoldingProxy(path, target, server);
+    server.on('connection', (client) => proxy.#join(client, connect(proxy.#target)));
     server.listen(path);
     await once(server, 'listening');
     return proxy;
@@ -38,9 +40,19 @@ export class HoldingProxy {
     this.#set(['up', 'down'], false);
   }
 
+  /** The address is another server's from now on: what was connected to the one before is cut. */
+  moveTo(target: string): void {
+    this.#target = target;
+    this.#cut();
+  }
+
   close(): void {
-    for (const { from } of this.#ends) from.destroy();
+    this.#cut();
     this.#server.close();
+  }
+
+  #cut(): void {
+    for (const { from } of this.#ends.splice(0)) from.destroy();
   }
 
   #set(directions: readonly Direction[], isHeld: boolean): void {

@@ -77,9 +77,12 @@ export class RedisFleet {
     return writ;
   }
 
-  /** A way to the Redis that can be held; closed with the fleet. */
-  async proxy(): Promise<HoldingProxy> {
-    const proxy = await HoldingProxy.open(join(this.#dir, 'proxy.sock'), this.redis.socket);
+  /** A way to the Redis, or to what is at `target`, that can be held; closed with the fleet. */
+  async proxy(
+    path = join(this.#dir, `proxy-${this.#proxies.length}.sock`),
+    target = this.redis.socket,
+  ): Promise<HoldingProxy> {
+    const proxy = await HoldingProxy.open(path, target);
     this.#proxies.push(proxy);
     return proxy;
   }
