@@ -82,16 +82,19 @@ interface Attempt {
   readonly to?: number;
   /** A Sentinel that names this address, where the server is; `host` is then its name for it. */
   readonly namedAt?: string;
+  /** It speaks TLS itself, with a certificate of this authority. */
+  readonly sentinelBy?: Certificate;
 }
 
 /** Opens a store there; what went over the wire. */
 async function attempt(
   host: string,
-  { ca, to = port, namedAt }: Attempt,
+  { ca, to = port, namedAt, sentinelBy }: Attempt,
 ): Promise<{ error: unknown; said: Buffer }> {
   const tap = await listenIn(to, namedAt ?? '127.0.0.1');
   const own = { username: 'writ-init', isTls: true };
-  const sentinel = namedAt === undefined ? undefined : await startSentinel(host, namedAt, tap.port);
+  const sentinel =
+    namedAt === undefined ? undefined : await startSentinel(host, `${namedAt} ${tap.port}`, sentinelBy);
   const address = sentinel === undefined ? { host, port: tap.port, ...own } : { host, ...own };
   const store = new RedisFeedStore({
     server: await serverOf({
@@ -119,13 +122,20 @@ async function attempt(
 async function startSentinel(
   name: string,
   address: string,
-  at: number,
+  by?: Certificate,
 ): Promise<{ urls: { host: string; port: number; isTls: boolean }[] }> {
   const own = await freePort();
   const file = join(dir, `${name}.conf`);
-  await writeFile(file, `port ${own}\nsentinel monitor ${name} ${address} ${at} 1\n`);
+  await writeFile(file, `${doorOf(name, own, by)}\nsentinel monitor ${name} ${address} 1\n`);
   sentinels.push(spawn(peerPath('redis-sentinel'), [file], { stdio: 'ignore' }));
-  return { urls: [{ host: '127.0.0.1', port: own, isTls: false }] };
+  return { urls: [{ host: 'localhost', port: own, isTls: by !== undefined }] };
+}
+
+function doorOf(name: string, own: number, by: Certificate | undefined): string {
+  if (by === undefined) return `port ${own}`;
+  const { certFile, keyFile } = makeCertificate(dir, `sentinel-${name}`, by, 'DNS:localhost');
+  const tls = [`tls-port ${own}`, `tls-cert-file ${certFile}`, `tls-key-file ${keyFile}`];
+  return ['port 0', ...tls, `tls-ca-cert-file ${by.certFile}`, 'tls-auth-clients no'].join('\n');
 }
 
 describe('a Redis over TLS', () => {
@@ -153,6 +163,21 @@ describe('a Redis over TLS', () => {
       message: expect.stringMatching(/altnames/) as string,
     });
     expect(elsewhere.said.includes(PASSWORD)).toBe(false);
+  });
+
+  it('is asked for in TLS of a Sentinel that speaks it, and only of one that the authority vouches for', async () => {
+    const named = { ca: authority, namedAt: '127.0.0.2' };
+    const { error } = await attempt('guarded', { ...named, sentinelBy: authority });
+    expect(error).toMatchObject({
+      message: expect.stringMatching(/^Redis refuses: NOPERM.* 'fcall'/) as string,
+    });
+    const forged = await attempt('forged', { ...named, sentinelBy: other });
+    expect(forged.error).toMatchObject({
+      code: 'STORE_UNREACHABLE',
+      message: expect.stringMatching(/sentinels are unreachable/) as string,
+    });
+    // What it would have named was not gone to.
+    expect(forged.said.includes(TLS_HELLO)).toBe(false);
   });
 
   it.each([
