@@ -107,7 +107,7 @@ async function attempt(
     }),
     fleet: 'f',
     replica: 'r',
-    callMs: namedAt === undefined ? 2_000 : 10_000,
+    callMs: namedAt === undefined || sentinelBy === other ? 2_000 : 10_000,
   });
   const error: unknown = await store.open().then(
     () => undefined,
