@@ -77,6 +77,7 @@ import type { ReloadOutcome } from './flows/reload.ts';
 import { Reloader } from './flows/reload.ts';
 import { Reopener } from './flows/reopen.ts';
 import { Reviewer } from './flows/review.ts';
+import { Retracer } from './flows/retrace.ts';
 import { Revoker } from './flows/revoke.ts';
 import { Snapshotter } from './flows/snapshot.ts';
 import { Surveyor } from './flows/survey.ts';
@@ -266,13 +267,15 @@ async function open(
     log,
     bootstrap: config.bootstrap,
   });
+  const carrier = new Carrier({ cursor, ledger, appender, log });
   const renewer = new Renewer({
     ...feed,
     snapshots,
     loader,
     follower,
     vouching,
-    carrier: new Carrier({ cursor, ledger, appender, log }),
+    carrier,
+    retracer: new Retracer({ identity, cursor, ledger, tree, carrier, log }),
     leaseMs,
     table,
     tree,

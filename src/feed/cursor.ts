@@ -9,14 +9,14 @@ import { runAtOnce } from '../kernel/pace.ts';
 import type { EpochEntry, FeedLine } from './entry.ts';
 import { CHAIN_START, nextChain } from './entry.ts';
 import type { Position } from './position.ts';
-import { ORIGIN, parsePosition, renderPosition } from './position.ts';
+import { ORIGIN, comparePositions, parsePosition, renderPosition } from './position.ts';
 import type { SnapshotBase } from './snapshot.ts';
 
 /** How many lines of an epoch this replica may have more than the epoch that follows it knows of. */
-const TAIL_MAX = 1_024;
+export const TAIL_MAX = 1_024;
 
 /** A place in a history. */
-interface Place {
+export interface Place {
   /** The entry that opened the epoch it is in; undefined before the first. */
   readonly opening: EpochEntry | undefined;
   readonly position: Position;
@@ -34,6 +34,8 @@ export class Cursor {
   readonly #epochIds = new Set<string>();
   /** The newest lines of this epoch: sequence -> chain. */
   readonly #recent = new Map<number, string>();
+  /** Where the epochs before this one end here, oldest first, as far as this replica applied them. */
+  #ends: readonly Place[] = [];
   #tail: Tail | undefined;
   #amnesia: EpochEntry | undefined;
   /** Lines that were found to follow, so that each is hashed once. */
@@ -70,6 +72,36 @@ export class Cursor {
     return this.#tail;
   }
 
+  /** Where the epochs before this one end here, oldest first. */
+  get ends(): readonly Place[] {
+    return this.#ends;
+  }
+
+  /**
+   * A cursor at one of `ends`, with the lines that lead to it: to try on lines that do not continue what is here. An epoch
+   * that was applied here is none that they may open, those after that end included.
+   */
+  at(end: Place, leading: readonly FeedLine[]): Cursor {
+    const other = new Cursor();
+    other.#at = end;
+    other.#ends = this.#ends.slice(0, this.#ends.indexOf(end));
+    for (const id of this.#epochIds) other.#epochIds.add(id);
+    for (const { position, chain } of leading) other.#recent.set(position.sequence, chain);
+    return other;
+  }
+
+  /** Goes back to where `earlier` was made. A tail that lies before it stays. */
+  goBackTo(earlier: Cursor): void {
+    this.#at = earlier.#at;
+    this.#settled = this.position;
+    this.#ends = earlier.#ends;
+    this.#recent.clear();
+    for (const [sequence, chain] of earlier.#recent) this.#recent.set(sequence, chain);
+    if (this.#tail !== undefined && comparePositions(this.#tail.upTo, this.position) > 0)
+      this.#tail = undefined;
+    this.#checked = new Set();
+  }
+
   /** It was appended again. Another epoch may have begun meanwhile, with a tail of its own, which stays. */
   dropTail(tail: Tail): void {
     if (this.#tail === tail) this.#tail = undefined;
@@ -85,6 +117,7 @@ export class Cursor {
     this.#at = { opening, position, chain };
     this.#amnesia = amnesia ?? this.#amnesia;
     this.#epochIds.add(opening.epochId);
+    this.#ends = [];
     this.#recent.clear();
     this.#recent.set(position.sequence, chain);
     this.#checked = new Set();
@@ -129,6 +162,7 @@ export class Cursor {
       this.#epochIds.add(entry.epochId);
       if (entry.rule === 'accept-amnesia') this.#amnesia = entry;
       this.#tail = tailOf(entry, before) ?? this.#tail;
+      if (before.opening !== undefined) this.#ends = [...this.#ends, before];
       this.#recent.clear();
     }
     this.#recent.set(line.position.sequence, line.chain);

@@ -2,6 +2,7 @@
  * The port to the entries a replica keeps on its own disk: what an export, a receipt and a restart read. On the
  * journal store it is the journal itself; beside a shared store it is `dataDir/ledger/`, the same lines.
  */
+import type { Place } from './cursor.ts';
 import type { FeedLine } from './entry.ts';
 import type { Snapshot } from './feed-store.ts';
 import type { Position } from './position.ts';
@@ -18,4 +19,6 @@ export interface Ledger {
   snapshot(): Promise<Snapshot | undefined>;
   /** Begins again at `snapshot`, whose next line is its mark; durable when it resolves. Never on the journal store. */
   begin(snapshot: Snapshot): Promise<void>;
+  /** Takes out what comes after `after`, a line that is here, and keeps it beside; durable when it resolves. Never on the journal store. */
+  cut(after: Place): Promise<void>;
 }

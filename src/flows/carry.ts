@@ -1,10 +1,10 @@
 /**
  * Appends again what a store had lost and nobody else had: lines of this replica's own ledger that the present epoch does
- * not continue (feed/cursor.ts, `tail`). They are in force here all along; from then on everywhere. Called by renew.ts
+ * not continue (feed/cursor.ts, `tail`), or that were taken out of it (flows/retrace.ts). They are in force here all along; from then on everywhere. Called by renew.ts
  * whenever there is a lease; what was not appended is tried again with the next one.
  */
 import type { Cursor, Tail } from '../feed/cursor.ts';
-import type { EntryKind, FeedLine } from '../feed/entry.ts';
+import type { EntryKind, FeedLine, SealedEntry } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { comparePositions } from '../feed/position.ts';
 import { LIMITS } from '../kernel/limits.ts';
@@ -24,26 +24,35 @@ const FACTS: ReadonlySet<EntryKind> = new Set(['revocation', 'lock', 'lift', 'gr
 export class Carrier {
   readonly #ports: CarryPorts;
   #running: Promise<void> | undefined;
+  /** Of lines that are in no history any more. */
+  #owed: readonly SealedEntry[] = [];
 
   constructor(ports: CarryPorts) {
     this.#ports = ports;
   }
 
+  /** What binds of `lines`, which were taken out of the ledger. This run owes it; a later one does not know of it. */
+  owe(lines: readonly FeedLine[]): void {
+    this.#owed = [...this.#owed, ...factsOf(lines)];
+  }
+
   /** Never rejects, and returns at once where nothing is to be carried. */
   carry(): Promise<void> {
     const { tail } = this.#ports.cursor;
-    if (tail === undefined) return Promise.resolve();
+    if (tail === undefined && this.#owed.length === 0) return Promise.resolve();
     this.#running ??= this.#carry(tail)
       .catch(() => undefined)
       .finally(() => (this.#running = undefined));
     return this.#running;
   }
 
-  async #carry(tail: Tail): Promise<void> {
+  async #carry(tail: Tail | undefined): Promise<void> {
     const { cursor, appender, log } = this.#ports;
-    const facts = (await this.#linesOf(tail)).filter(({ sealed }) => FACTS.has(sealed.entry.kind));
-    for (const { sealed } of facts) await appender.append(sealed);
-    cursor.dropTail(tail);
+    const owed = this.#owed;
+    const facts = [...owed, ...(tail === undefined ? [] : factsOf(await this.#linesOf(tail)))];
+    for (const sealed of facts) await appender.append(sealed);
+    this.#owed = this.#owed.slice(owed.length);
+    if (tail !== undefined) cursor.dropTail(tail);
     log.warn('what the store had lost was appended again', { count: facts.length });
   }
 
@@ -58,4 +67,8 @@ export class Carrier {
     }
     return lines;
   }
+}
+
+function factsOf(lines: readonly FeedLine[]): SealedEntry[] {
+  return lines.map(({ sealed }) => sealed).filter(({ entry }) => FACTS.has(entry.kind));
 }

@@ -26,6 +26,7 @@ import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
 import type { Loader } from './load.ts';
 import type { News } from './news.ts';
+import type { Retracer } from './retrace.ts';
 import type { Snapshotter } from './snapshot.ts';
 import type { Tree } from './tree.ts';
 import type { Vouching } from './vouch.ts';
@@ -41,6 +42,7 @@ export interface RenewPorts {
   readonly tree: Tree;
   readonly vouching: Vouching;
   readonly carrier: Carrier;
+  readonly retracer: Retracer;
   readonly effects: Effects;
   readonly sessions: SessionRegistry;
   readonly view: RevocationView;
@@ -131,7 +133,8 @@ export class Renewer {
       const until = AbortSignal.any([signal, woken.signal]);
       // A hint that fails must not become a loop that never sleeps.
       const woke = this.#isReachable() ? store.wake(cursor.position, until).catch(never) : never();
-      const sleepMs = this.#state === 'awaiting' ? soonMs(leaseMs) : leaseMs / 6;
+      const sleepMs =
+        this.#state === 'awaiting' || this.#ports.retracer.isUnderWay ? soonMs(leaseMs) : leaseMs / 6;
       await Promise.race([timer.sleep(sleepMs, until), woke, changed]);
       woken.abort();
     }
@@ -157,6 +160,7 @@ export class Renewer {
     } catch (error) {
       this.#state = isWritError(error, 'PROOF_INVALID') ? 'diverged' : 'unreachable';
       this.#problem = explanationOf(error);
+      if (this.#state === 'diverged') await this.#ports.retracer.stepBack().catch(() => undefined);
       // A store that does not answer may answer again within the lease. After anything else (it cannot be written, its
       // history is not ours, the view is torn) nothing more is allowed on the old one.
       if (!isWritError(error, 'STORE_UNREACHABLE')) lease.drop();
@@ -175,8 +179,9 @@ export class Renewer {
   }
 
   async #take(reply: RenewReply, sent: Sent): Promise<void> {
-    const { follower, loader, lease, cursor, clock, news } = this.#ports;
+    const { follower, loader, lease, cursor, clock, news, retracer } = this.#ports;
     if (reply.kind === 'closed' || reply.kind === 'stale') {
+      retracer.stop();
       const now = clock.now();
       if (reply.kind === 'closed' && cursor.epochId !== undefined && lease.isFresh(now))
         this.#heard = { epochId: cursor.epochId, at: now, forMs: lease.freshForMs(now) };
@@ -184,6 +189,10 @@ export class Renewer {
       this.#state = reply.kind === 'stale' ? reply.reason : reply.kind;
       // What lies between the cursor and what the store holds is in its snapshot, or nowhere.
       if (this.#state === 'trimmed' && (await loader.load())) this.#state = 'more';
+      return;
+    }
+    if (retracer.isUnderWay) {
+      this.#state = (await retracer.take(reply)) ? 'more' : 'diverged';
       return;
     }
     await follower.apply(reply.lines);
@@ -214,15 +223,16 @@ export class Renewer {
   }
 
   #request(): Parameters<FeedStore['renew']>[0] {
-    const { identity, cursor, random } = this.#ports;
+    const { identity, retracer, random } = this.#ports;
+    const { position, chain } = retracer.after;
     this.#acknowledge();
     // A full list repeats its last: dropping its first could drop the one the store took, and look like a clone.
     if (this.#nonces.length < NONCES_MAX) this.#nonces = [...this.#nonces, toBase64Url(random.bytes(12))];
     return {
       incarnation: identity.incarnation,
       epochId: this.#joined.epochId,
-      position: cursor.position,
-      chain: cursor.chain,
+      position,
+      chain,
       nonces: this.#nonces,
       acknowledgement: this.#acknowledgement,
       limit: LIMITS.pageEntriesMax,

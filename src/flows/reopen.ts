@@ -44,11 +44,13 @@ export interface Missing {
   readonly replicas: readonly string[];
   /** Nobody is on the roster: what was enforced after the last of them left, if anything, is known to nobody here. */
   readonly hasEveryoneLeft: boolean;
+  /** Names of replicas whose history parts from the one here: neither can put back what the other holds. */
+  readonly forked: readonly string[];
 }
 
 export class Reopener {
   readonly #ports: ReopenPorts;
-  #missing: Missing = { replicas: [], hasEveryoneLeft: false };
+  #missing: Missing = { replicas: [], hasEveryoneLeft: false, forked: [] };
 
   constructor(ports: ReopenPorts) {
     this.#ports = ports;
@@ -159,6 +161,7 @@ export class Reopener {
     this.#missing = {
       replicas: [],
       hasEveryoneLeft: members.list().every(({ state }) => state !== 'joined'),
+      forked: [],
     };
     if (own === undefined) return false;
     const { incarnation } = own;
@@ -172,8 +175,14 @@ export class Reopener {
     const heard = reports.flatMap(({ statement = '' }) => this.#verified(statement, closing));
     const disks = new Set(heard.map(({ key }) => key.x));
     const awaited = members.list().filter(({ state, key }) => state === 'joined' && !disks.has(key.x));
-    this.#missing = { replicas: awaited.map(({ replica }) => replica), hasEveryoneLeft: false };
     const isHeld = await Promise.all(heard.map(({ report }) => this.#holdsAllOf(report)));
+    // One that is ahead may be going on from here: its own look tells.
+    const forked = heard.filter(({ report }, i) => isHeld[i] === false && !isAhead(report, position));
+    this.#missing = {
+      replicas: awaited.map(({ replica }) => replica),
+      hasEveryoneLeft: false,
+      forked: forked.map(({ report }) => (members.lookup(report.incarnation) as Member).replica),
+    };
     const isHolder = cursor.opening !== undefined && vouching.isHolder(cursor.opening);
     return isHolder && awaited.length === 0 && isHeld.every(Boolean);
   }
@@ -192,15 +201,19 @@ export class Reopener {
     }
   }
 
-  async #holdsAllOf({ position, chain }: EpochReportStatement): Promise<boolean> {
-    const at = parsePosition(position);
-    return comparePositions(at, this.#ports.cursor.position) <= 0 && (await this.#holds(at, chain));
+  async #holdsAllOf(report: EpochReportStatement): Promise<boolean> {
+    if (isAhead(report, this.#ports.cursor.position)) return false;
+    return this.#holds(parsePosition(report.position), report.chain);
   }
 }
 
 interface Heard {
   readonly report: EpochReportStatement;
   readonly key: PublicKey;
+}
+
+function isAhead({ position }: EpochReportStatement, of: Position): boolean {
+  return comparePositions(parsePosition(position), of) > 0;
 }
 
 /** Where a store that knows no epoch keeps reports. */

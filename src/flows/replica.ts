@@ -162,13 +162,15 @@ export class Replica {
     if (epochId === undefined)
       return { name: 'epoch', ok: false, detail: 'none is open: writ epoch open --new-fleet, once' };
     if (renewer.state !== 'closed' && !this.#isClosed) return { name: 'epoch', ok: true, detail: epochId };
-    const { replicas, hasEveryoneLeft } = reopener.missing;
+    const { replicas, hasEveryoneLeft, forked } = reopener.missing;
     const awaited = `it waits for ${replicas.join(', ')}; if they are gone for good: ${AMNESIA}`;
     const next = hasEveryoneLeft
       ? `everyone had left it; if nothing else was ever decided in this fleet: ${AMNESIA}`
-      : replicas.length === 0
-        ? 'whoever holds most of it opens the next one'
-        : awaited;
+      : replicas.length > 0
+        ? awaited
+        : forked.length > 0
+          ? `${forked.join(', ')} went on from it otherwise than this replica; where more was decided: ${AMNESIA}`
+          : 'whoever holds most of it opens the next one';
     return { name: 'epoch', ok: false, detail: `${epochId} is closed; ${next}` };
   }
 
@@ -214,6 +216,8 @@ const SAID_OF: Partial<Record<RenewState, string>> = {
   forgotten: 'forgotten: this incarnation is given no lease ever again; restart it',
   cloned:
     'cloned: two processes go by this incarnation, and neither is given a lease ever again; restart them',
+  diverged:
+    'diverged: the history in the store does not go on from the one here; if it stays so, stop this replica and move its ledger out of the data directory',
   awaiting: `awaiting: nobody with a lease has acknowledged this replica yet; if they are gone for good: ${AMNESIA}`,
 };
 

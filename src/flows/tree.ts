@@ -4,6 +4,7 @@ import { MerkleTree, leafHash } from '../evidence/merkle.ts';
 import type { FeedLine } from '../feed/entry.ts';
 import { leafText } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
+import type { SnapshotBase } from '../feed/snapshot.ts';
 import { WritError } from '../kernel/error.ts';
 import type { Identity } from './identity.ts';
 
@@ -30,6 +31,14 @@ export class Tree {
   begin(epoch: number, size: number, frontier: readonly Uint8Array[]): void {
     this.#merkle = MerkleTree.from(size, frontier);
     this.#epoch = epoch;
+  }
+
+  /** Is that of an epoch of which `lines`, one at least, are here: all of them, or those after `base`. */
+  beginAgain(lines: readonly FeedLine[], base: SnapshotBase | undefined): void {
+    const { epoch } = (lines[0] as FeedLine).position;
+    const isAfterBase = base?.position.epoch === epoch;
+    this.begin(epoch, isAfterBase ? base.position.sequence : 0, isAfterBase ? base.frontier : []);
+    for (const line of lines) this.append(line, false);
   }
 
   get size(): number {

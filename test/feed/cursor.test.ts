@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import type { Place } from '../../src/feed/cursor.ts';
 import { Cursor } from '../../src/feed/cursor.ts';
 import type { EpochEntry, FeedLine, SealedEntry } from '../../src/feed/entry.ts';
 import { CHAIN_START, nextChain } from '../../src/feed/entry.ts';
-import { ORIGIN } from '../../src/feed/position.ts';
+import { ORIGIN, renderPosition } from '../../src/feed/position.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
 import { epoch, revocation } from '../support/feed-entries.ts';
 
@@ -146,5 +147,50 @@ describe('the cursor', () => {
       const line = lineOf(revocation('rev_1'), [number, 1]);
       expect(() => new Cursor().advance(line)).toThrow('feed diverges after 0-0');
     }
+  });
+});
+
+describe('a cursor that goes back', () => {
+  const based = (sealed: SealedEntry, line: FeedLine): SealedEntry => {
+    const base = { epochId: 'ep_1', head: renderPosition(line.position), chain: line.chain, checkpoint: '' };
+    return { ...sealed, entry: { ...sealed.entry, base } as EpochEntry };
+  };
+  const lost = lineOf(based(epoch('ep_2', 'run_2'), third), [101, 1]);
+  const other = lineOf(based(epoch('ep_3', 'run_3'), second), [101, 1]);
+
+  it('stands at the end of an epoch, and goes on from there', () => {
+    const cursor = cursorAfter(opened, second, third, lost);
+    const [end] = cursor.ends;
+    const earlier = cursor.at(end as Place, [opened, second, third]);
+    cursor.goBackTo(earlier);
+    expect([cursor.epochId, cursor.position, cursor.settled]).toEqual([
+      'ep_1',
+      third.position,
+      third.position,
+    ]);
+    expect(cursor.ends).toEqual([]);
+    expect(cursor.advance(other)).toBe(true);
+    expect(cursor.tail).toEqual({ after: second.position, upTo: third.position });
+  });
+
+  it('is never led into an epoch that it has been in', () => {
+    const cursor = cursorAfter(opened, second, third, lost);
+    const earlier = cursor.at(cursor.ends[0] as Place, [opened, second, third]);
+    expect(() => earlier.advance(lost)).toThrow('feed diverges');
+  });
+
+  it('keeps a tail that lies before, and no other', () => {
+    const after = lineOf(revocation('rev_4'), [101, 2], other.chain);
+    const cursor = cursorAfter(opened, second, third, other, after);
+    const base = { epochId: 'ep_3', head: '101-1', chain: other.chain, checkpoint: '' };
+    const shorter = epoch('ep_4', 'run_4');
+    const ends = cursor.tail;
+    cursor.advance(lineOf({ ...shorter, entry: { ...shorter.entry, base } as EpochEntry }, [102, 1]));
+    expect(cursor.tail).toEqual({ after: other.position, upTo: after.position });
+    const [first, newest] = cursor.ends as [Place, Place];
+    cursor.goBackTo(cursor.at(newest, [other, after]));
+    expect(cursor.tail).toEqual({ after: other.position, upTo: after.position });
+    cursor.goBackTo(cursor.at(first, [opened, second, third]));
+    expect([cursor.tail, ends]).toEqual([undefined, { after: second.position, upTo: third.position }]);
   });
 });

@@ -3,9 +3,20 @@
  * 2026-11-29, each of these stayed fenced for good).
  */
 import { describe, expect, it } from 'vitest';
+import type { FeedLine } from '../../src/feed/entry.ts';
+import type { RenewReply } from '../../src/feed/feed-store.ts';
 import type { FakeClock } from '../support/fake-time.ts';
 import type { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import { OVER_MS, cut, epochOf, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
+import {
+  OVER_MS,
+  cut,
+  enforce,
+  epochOf,
+  isFresh,
+  jti,
+  reasonOf,
+  startPair,
+} from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf } from '../support/replica-harness.ts';
 import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';
@@ -115,4 +126,124 @@ describe('a replica that had applied one line more than the witness when the sto
     await pass(clock, 10_000);
     expect(isFresh(a), epochOf(a)).toBe(true);
   });
+});
+
+describe('a replica that opened an epoch which the store lost before anybody else followed', () => {
+  /** While b hears nothing, a opens `epochs` of them, and revokes j1 in the last; then b, still a witness, opens another. */
+  const fork = async (epochs = 1) => {
+    const fleet = await startPair();
+    const { clock, server, a, b } = fleet;
+    cut(b, true);
+    for (let i = 0; i < epochs; i++) {
+      server.flush();
+      await pass(clock, 550);
+    }
+    await a.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(clock, 100);
+    const forked = a.cursor.epochId;
+    cut(a, true);
+    server.flush();
+    cut(b, false);
+    await pass(clock, 1_000);
+    expect(isFresh(b)).toBe(true);
+    expect(b.cursor.epochId).not.toBe(forked);
+    expect(await reasonOf(b, 'j1')).toBe('permitted');
+    return fleet;
+  };
+
+  /** What a renewal of this replica is answered is changed on its way. */
+  const answering = ({ store }: TestReplica, change: (reply: RenewReply) => RenewReply): void => {
+    const renew = store.renew.bind(store);
+    store.renew = async (request) => change(await renew(request));
+  };
+
+  it.each([1, 2])('goes back to where both were, and what it had more is everywhere: %i', async (epochs) => {
+    const { clock, server, a, b } = await fork(epochs);
+    cut(a, false);
+    await pass(clock, 10_000);
+    expect([a, b].map(isFresh), a.renewer.state).toEqual([true, true]);
+    for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
+    expect(a.ledger.lines).toEqual(b.ledger.lines);
+    expect(a.tree.checkpoint()).toBe(b.tree.checkpoint());
+    expect(a.ledger.beside.filter(({ sealed }) => sealed.entry.kind === 'epoch')).toHaveLength(epochs);
+    expect(a.log).toContainEqual(
+      expect.objectContaining({
+        sentence: 'what the fleet did not go on with was taken out of the ledger',
+        count: a.ledger.beside.length,
+      }),
+    );
+    await enforce(a, 'j2');
+    expect(await reasonOf(b, 'j2')).toBe('revoked');
+    await outage(clock, server);
+    expect([a, b].map(isFresh), `${epochOf(a)}; ${epochOf(b)}`).toEqual([true, true]);
+  });
+
+  it('finds its way back page by page', async () => {
+    const { clock, a, b } = await fork(2);
+    answering(a, (reply) =>
+      reply.kind === 'lease' && reply.lines.length > 1
+        ? { kind: 'more', lines: reply.lines.slice(0, 1), head: reply.head }
+        : reply,
+    );
+    cut(a, false);
+    await pass(clock, 10_000);
+    expect([a, b].map(isFresh), a.renewer.state).toEqual([true, true]);
+    expect(a.ledger.lines).toEqual(b.ledger.lines);
+  });
+
+  it("is named where the store restarts before it came back, and goes back on an operator's word for the others", async () => {
+    const { clock, server, a, b } = await fork();
+    await outage(clock, server);
+    cut(a, false);
+    await pass(clock, OVER_MS);
+    expect([a, b].map(isFresh)).toEqual([false, false]);
+    expect(epochOf(b)).toMatch(
+      / is closed; a went on from it otherwise than this replica; .*accept-amnesia$/,
+    );
+    await b.replica.openEpoch('accept-amnesia', 'a had opened one that nobody followed');
+    await pass(clock, 10_000);
+    expect([a, b].map(isFresh), a.renewer.state).toEqual([true, true]);
+    for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
+  });
+
+  it('tries again where its disk could not be written', async () => {
+    const { clock, a } = await fork();
+    let isFull = true;
+    a.ledger.onKeep = () => {
+      if (isFull) throw new Error('disk');
+    };
+    cut(a, false);
+    await pass(clock, 5_000);
+    expect(isFresh(a)).toBe(false);
+    expect(a.ledger.beside).toEqual([]);
+    isFull = false;
+    await pass(clock, 5_000);
+    expect(isFresh(a)).toBe(true);
+  });
+
+  it.each<[string, (reply: RenewReply) => RenewReply]>([
+    [
+      'that is not of this run of the store',
+      (reply) => (reply.kind === 'lease' ? { ...reply, runId: 'another run' } : reply),
+    ],
+    [
+      'that nobody of this fleet has signed',
+      (reply) => ('lines' in reply ? { ...reply, lines: reply.lines.map(forged) } : reply),
+    ],
+  ])('does not go back for an epoch %s', async (_, change) => {
+    const { clock, server, a } = await fork();
+    const lines = [...a.ledger.lines];
+    answering(a, change);
+    cut(a, false);
+    await pass(clock, 10_000);
+    expect(server.roster().epochId).toBeDefined();
+    expect(a.renewer.state).toBe('diverged');
+    expect(a.ledger.lines).toEqual(lines);
+  });
+
+  function forged(line: FeedLine): FeedLine {
+    const { sealed } = line;
+    if (sealed.entry.kind !== 'epoch') return line;
+    return { ...line, sealed: { ...sealed, entry: { ...sealed.entry, sig: 'AAAA' } } };
+  }
 });

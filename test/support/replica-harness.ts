@@ -15,6 +15,7 @@ import type { Decision } from '../../src/decision/decision.ts';
 import type { ReviewOccasion } from '../../src/decision/observer.ts';
 import type { PolicyEngine, PolicyRevision } from '../../src/decision/policy-engine.ts';
 import type { AccessRequest } from '../../src/decision/request.ts';
+import type { Place } from '../../src/feed/cursor.ts';
 import { Cursor } from '../../src/feed/cursor.ts';
 import type { FeedLine } from '../../src/feed/entry.ts';
 import { EPS_MS, Lease } from '../../src/feed/lease.ts';
@@ -46,6 +47,7 @@ import { Reevaluator } from '../../src/flows/reevaluate.ts';
 import { Publisher } from '../../src/flows/publish.ts';
 import { Renewer } from '../../src/flows/renew.ts';
 import { Replica } from '../../src/flows/replica.ts';
+import { Retracer } from '../../src/flows/retrace.ts';
 import { Reviewer } from '../../src/flows/review.ts';
 import { Reopener } from '../../src/flows/reopen.ts';
 import type { RevocationOrder } from '../../src/flows/revoke.ts';
@@ -92,6 +94,8 @@ class MemoryHeldEpoch implements HeldEpoch {
 export class MemoryLedger implements Ledger {
   readonly held = new MemoryHeldEpoch();
   readonly lines: FeedLine[] = [];
+  /** What was cut. */
+  readonly beside: FeedLine[] = [];
   #snapshot: Snapshot | undefined;
   fails = false;
   /** Called before a line counts as durable. */
@@ -115,6 +119,12 @@ export class MemoryLedger implements Ledger {
     await this.onKeep();
     this.#snapshot = snapshot;
     this.lines.length = 0;
+  }
+
+  async cut({ position }: Place): Promise<void> {
+    await this.onKeep();
+    const kept = this.lines.findLastIndex((line) => comparePositions(line.position, position) <= 0);
+    this.beside.push(...this.lines.splice(kept + 1));
   }
 
   async read(after: Position, limit: number): Promise<readonly FeedLine[]> {
@@ -403,13 +413,15 @@ export class TestReplica {
       ...feed,
       ...{ loader, ledger, members, follower, appender, tree, reopener, random, log, bootstrap },
     });
+    const carrier = new Carrier({ cursor, ledger, appender, log });
     this.renewer = new Renewer({
       ...feed,
       snapshots,
       loader,
       follower,
       vouching,
-      carrier: new Carrier({ cursor, ledger, appender, log }),
+      carrier,
+      retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
       leaseMs: LEASE_MS,
       table,
       tree,

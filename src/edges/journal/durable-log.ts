@@ -13,7 +13,7 @@ import { renderLine } from '../../feed/entry.ts';
 import { WritError, isWritError } from '../../kernel/error.ts';
 import { probeDirectory } from './directory.ts';
 import type { Sink } from './group-commit.ts';
-import type { History } from './history.ts';
+import type { Head, History } from './history.ts';
 import type { JournalFile, LinePage } from './journal-file.ts';
 import type { DirectoryLock } from './lock.ts';
 import type { HighWaterMark } from './mark.ts';
@@ -39,7 +39,7 @@ interface Fault {
 
 export class DurableLog implements Sink {
   readonly #parts: DurableLogParts;
-  readonly #recent = new RecentLines(RECENT_BYTES);
+  #recent = new RecentLines(RECENT_BYTES);
   #fault: Fault | undefined;
   #repair: Promise<void> | undefined;
 
@@ -103,6 +103,26 @@ export class DurableLog implements Sink {
     if (this.#fault.isForGood) throw this.#fault.error;
     this.#repair ??= this.#cutAndProbe().finally(() => (this.#repair = undefined));
     await this.#repair;
+  }
+
+  /**
+   * Takes out every line after `head`, the last of the first `lines`. The mark first: one that is ahead of the file would
+   * say that something was lost. STORE_BROKEN, for good, when it fails half-way.
+   */
+  async cut(lines: number, head: Head): Promise<void> {
+    this.assertIntact();
+    const { file, mark, history } = this.#parts;
+    try {
+      // Both of its slots: the later one is believed.
+      await mark.write(head);
+      await mark.write(head);
+      await mark.sync();
+      history.cut(lines, head);
+      this.#recent = new RecentLines(RECENT_BYTES);
+      await file.cut();
+    } catch (cause) {
+      throw this.#breakFor('the ledger could not be cut', cause);
+    }
   }
 
   /** Closes everything, the lock last. */

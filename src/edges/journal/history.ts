@@ -75,6 +75,16 @@ export class History {
     this.#head = head;
   }
 
+  /** Goes back to `head`, after the first `lines` lines. The ids of what epoch is then open are not known. */
+  cut(lines: number, head: Head): void {
+    this.#endBytes = this.offsetOf(lines);
+    this.#lines = lines;
+    this.#head = head;
+    const begun = this.#epochs.findLastIndex(({ line }) => line < lines);
+    this.#epochs.length = begun + 1;
+    this.#ids = new Map();
+  }
+
   /** Byte at which `line` begins; the end for the line after the last. */
   offsetOf(line: number): number {
     return line < this.#lines ? (this.#offsets[line] ?? 0) : this.#endBytes;

@@ -3,23 +3,28 @@
  * before a lease is adopted. It grants nothing and orders nothing; what it keeps was checked by who applies it.
  *
  * It begins with the feed (`<path>`), or with a snapshot (`<path>-<position of its mark>`: the snapshot and the lines from
- * its mark on). Of several the furthest is the ledger; what an earlier one holds stays where it is.
+ * its mark on). Of several the furthest is the ledger; what an earlier one holds stays where it is. Lines that the fleet did
+ * not go on with are in `beside-…jsonl`, and read by nobody.
  */
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { CrashPoint } from '../../feed/crash-point.ts';
+import type { Place } from '../../feed/cursor.ts';
 import type { FeedLine } from '../../feed/entry.ts';
+import { renderLine } from '../../feed/entry.ts';
 import type { Snapshot, StoreFacts } from '../../feed/feed-store.ts';
 import type { Ledger } from '../../feed/ledger.ts';
 import type { Position } from '../../feed/position.ts';
 import { comparePositions, renderPosition } from '../../feed/position.ts';
 import type { SnapshotBase } from '../../feed/snapshot.ts';
 import { parseHeader } from '../../feed/snapshot.ts';
+import { LIMITS } from '../../kernel/limits.ts';
 import { createDirectory } from './directory.ts';
 import type { DurableLog } from './durable-log.ts';
 import type { OpenedLog } from './open-log.ts';
 import { openLog } from './open-log.ts';
 import { readSnapshotFile, writeSnapshotFile } from './snapshot-file.ts';
+import { writeWhole } from './whole-file.ts';
 import { SYSCALLS } from './syscalls.ts';
 
 export interface OpenedLedger {
@@ -27,7 +32,7 @@ export interface OpenedLedger {
   readonly cutTail: StoreFacts['cutTail'];
 }
 
-interface Place {
+interface Directory {
   readonly directory: string;
   readonly base: SnapshotBase | undefined;
 }
@@ -35,25 +40,25 @@ interface Place {
 export class LocalLedger implements Ledger {
   readonly #path: string;
   readonly #crashPoint: CrashPoint;
-  #place: Place;
+  #at: Directory;
   #log: DurableLog;
 
-  private constructor(path: string, crashPoint: CrashPoint, place: Place, log: DurableLog) {
+  private constructor(path: string, crashPoint: CrashPoint, at: Directory, log: DurableLog) {
     this.#path = path;
     this.#crashPoint = crashPoint;
-    this.#place = place;
+    this.#at = at;
     this.#log = log;
   }
 
   /** DATA_DIR_LOCKED, JOURNAL_CORRUPT, or STORE_UNREACHABLE when the directory cannot be used. */
   static async open(path: string, crashPoint: CrashPoint): Promise<OpenedLedger> {
-    const place = await newestAt(path);
-    const { log, cutTail } = await openAt(place, crashPoint);
-    return { ledger: new LocalLedger(path, crashPoint, place, log), cutTail };
+    const at = await newestAt(path);
+    const { log, cutTail } = await openAt(at, crashPoint);
+    return { ledger: new LocalLedger(path, crashPoint, at, log), cutTail };
   }
 
   get base(): SnapshotBase | undefined {
-    return this.#place.base;
+    return this.#at.base;
   }
 
   /** Durable when it resolves; as DurableLog.commit otherwise. */
@@ -69,19 +74,34 @@ export class LocalLedger implements Ledger {
   }
 
   snapshot(): Promise<Snapshot | undefined> {
-    return readSnapshotFile(this.#place.directory);
+    return readSnapshotFile(this.#at.directory);
   }
 
   async begin(snapshot: Snapshot): Promise<void> {
     const { base } = parseHeader(snapshot.chunks[0]);
-    const place = { directory: `${this.#path}-${renderPosition(snapshot.position)}`, base };
-    await createDirectory(place.directory);
+    const at = { directory: `${this.#path}-${renderPosition(snapshot.position)}`, base };
+    await createDirectory(at.directory);
     // The lines first: with the snapshot in place this is the ledger, whatever happens.
-    const { log } = await openAt(place, this.#crashPoint);
+    const { log } = await openAt(at, this.#crashPoint);
     const before = this.#log;
-    [this.#place, this.#log] = [place, log];
+    [this.#at, this.#log] = [at, log];
     await before.close();
-    await writeSnapshotFile(place.directory, snapshot);
+    await writeSnapshotFile(at.directory, snapshot);
+  }
+
+  async cut({ opening, position, chain }: Place): Promise<void> {
+    const { history } = this.#log;
+    const kept = history.lineAfter(position);
+    const beside: FeedLine[] = [];
+    while (kept + beside.length < history.lines)
+      beside.push(...(await this.#log.read(kept + beside.length, LIMITS.pageEntriesMax)).lines);
+    if (beside[0] === undefined) return;
+    const name = `beside-${renderPosition(beside[0].position)}-${beside[0].chain.slice(0, 8)}.jsonl`;
+    await writeWhole(
+      join(this.#at.directory, name),
+      beside.map((line) => `${renderLine(line)}\n`),
+    );
+    await this.#log.cut(kept, { epochId: opening?.epochId, position, chain });
   }
 
   close(): Promise<void> {
@@ -89,7 +109,7 @@ export class LocalLedger implements Ledger {
   }
 }
 
-function openAt({ directory, base }: Place, crashPoint: CrashPoint): Promise<OpenedLog> {
+function openAt({ directory, base }: Directory, crashPoint: CrashPoint): Promise<OpenedLog> {
   const nobody = (): void => undefined;
   const options = {
     dataDir: directory,
@@ -101,8 +121,8 @@ function openAt({ directory, base }: Place, crashPoint: CrashPoint): Promise<Ope
   return openLog({ ...options, base });
 }
 
-async function newestAt(path: string): Promise<Place> {
-  let newest: Place & { readonly position?: Position } = { directory: path, base: undefined };
+async function newestAt(path: string): Promise<Directory> {
+  let newest: Directory & { readonly position?: Position } = { directory: path, base: undefined };
   for (const directory of await beside(path)) {
     const snapshot = await readSnapshotFile(directory);
     if (snapshot === undefined) continue;

@@ -2,12 +2,12 @@
  * The snapshot that a ledger begins with, in a file of its own beside the lines: whole or not there. What it holds is
  * checked by who loads it, its digest too; here it is only taken apart.
  */
-import { open, readFile, rename } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Snapshot } from '../../feed/feed-store.ts';
 import { parsePosition, renderPosition } from '../../feed/position.ts';
 import { WritError } from '../../kernel/error.ts';
-import { syncDirectory } from './directory.ts';
+import { writeWhole } from './whole-file.ts';
 
 const NAME = 'snapshot';
 
@@ -16,17 +16,7 @@ export async function writeSnapshotFile(directory: string, snapshot: Snapshot): 
   const { epochId, position, digest, entry, chunks } = snapshot;
   const sizes = chunks.map(({ length }) => length);
   const head = JSON.stringify({ epochId, position: renderPosition(position), digest, entry, sizes });
-  const path = join(directory, NAME);
-  const file = await open(`${path}.tmp`, 'w', 0o600);
-  try {
-    await file.write(Buffer.from(`${head}\n`));
-    for (const chunk of chunks) await file.write(chunk);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.tmp`, path);
-  await syncDirectory(directory);
+  await writeWhole(join(directory, NAME), [`${head}\n`, ...chunks]);
 }
 
 /** Undefined where there is none; JOURNAL_CORRUPT for one that is not whole. */

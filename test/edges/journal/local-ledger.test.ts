@@ -1,11 +1,11 @@
 /** A replica's own ledger beside a shared store, on a real disk: from the feed's beginning, or from a snapshot. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LocalLedger } from '../../../src/edges/journal/local-ledger.ts';
 import type { EpochEntry, FeedLine, SealedEntry } from '../../../src/feed/entry.ts';
-import { CHAIN_START, nextChain, sealEntry } from '../../../src/feed/entry.ts';
+import { CHAIN_START, nextChain, renderLine, sealEntry } from '../../../src/feed/entry.ts';
 import type { Snapshot } from '../../../src/feed/feed-store.ts';
 import { ORIGIN } from '../../../src/feed/position.ts';
 import { CHUNK, renderHeader } from '../../../src/feed/snapshot.ts';
@@ -119,5 +119,41 @@ describe('a ledger that begins at a snapshot', () => {
     await second.begin({ ...snapshot, position: later.position, chunks });
     await closeAll();
     expect((await open()).base?.position.epoch).toBe(101);
+  });
+});
+
+describe('lines that the fleet did not go on with', () => {
+  const opening = epoch('ep_1', 'run_1');
+  const history = follow(CHAIN_START, 1, opening, revocation('r0'), revocation('r1'));
+  const other = follow((history[0] as FeedLine).chain, 2, revocation('r2'));
+  const end = { ...(history[0] as FeedLine), opening: opening.entry as EpochEntry };
+
+  it('are beside the ledger, which goes on without them, also when it is opened again', async () => {
+    const ledger = await open();
+    await ledger.keep(history);
+    await ledger.cut(end);
+    expect(await ledger.read(ORIGIN, 10)).toEqual(history.slice(0, 1));
+    await ledger.keep(other);
+    expect(await ledger.read(ORIGIN, 10)).toEqual([...history.slice(0, 1), ...other]);
+    await closeAll();
+    const again = await open();
+    expect(await again.read(ORIGIN, 10)).toEqual([...history.slice(0, 1), ...other]);
+    const names = (await readdir(join(dir, 'ledger'))).filter((name) => name.startsWith('beside-'));
+    expect(names).toEqual([`beside-100-2-${(history[1] as FeedLine).chain.slice(0, 8)}.jsonl`]);
+    const text = await readFile(join(dir, 'ledger', names[0] as string), 'utf8');
+    expect(text).toBe(
+      history
+        .slice(1)
+        .map((line) => `${renderLine(line)}\n`)
+        .join(''),
+    );
+  });
+
+  it('are none where nothing comes after', async () => {
+    const ledger = await open();
+    await ledger.keep(history.slice(0, 1));
+    await ledger.cut(end);
+    expect(await ledger.read(ORIGIN, 10)).toEqual(history.slice(0, 1));
+    expect((await readdir(join(dir, 'ledger'))).some((name) => name.startsWith('beside-'))).toBe(false);
   });
 });
