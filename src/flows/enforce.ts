@@ -33,6 +33,7 @@ import type { BarrierAnswer, LeaseTable, ReplicaStanding } from './barrier.ts';
 import type { Gate } from './gate.ts';
 import type { Identity } from './identity.ts';
 import type { News } from './news.ts';
+import { firstOf } from './news.ts';
 import type { TableReading } from './table-reading.ts';
 import type { Tree } from './tree.ts';
 
@@ -176,9 +177,7 @@ export class Enforcing {
       const changed = news.next();
       await this.look();
       if (this.#now.hasReceipt || this.isMoot) return;
-      const woken = new AbortController();
-      await Promise.race([changed, timer.sleep(LOOK_AGAIN_MS, AbortSignal.any([signal, woken.signal]))]);
-      woken.abort();
+      await firstOf(signal, (over) => [changed, timer.sleep(LOOK_AGAIN_MS, over)]);
     }
   }
 

@@ -26,6 +26,7 @@ import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
 import type { Loader } from './load.ts';
 import type { News } from './news.ts';
+import { firstOf } from './news.ts';
 import type { Snapshotter } from './snapshot.ts';
 import type { Tree } from './tree.ts';
 import type { Vouching } from './vouch.ts';
@@ -127,13 +128,13 @@ export class Renewer {
       const changed = owing.next();
       const isOwing = await this.renewOnce();
       if (isOwing) continue;
-      const woken = new AbortController();
-      const until = AbortSignal.any([signal, woken.signal]);
-      // A hint that fails must not become a loop that never sleeps.
-      const woke = this.#isReachable() ? store.wake(cursor.position, until).catch(never) : never();
       const sleepMs = this.#state === 'awaiting' ? soonMs(leaseMs) : leaseMs / 6;
-      await Promise.race([timer.sleep(sleepMs, until), woke, changed]);
-      woken.abort();
+      await firstOf(signal, (over) => [
+        timer.sleep(sleepMs, over),
+        // A hint that fails must not become a loop that never sleeps.
+        this.#isReachable() ? store.wake(cursor.position, over).catch(never) : never(),
+        changed,
+      ]);
     }
   }
 
