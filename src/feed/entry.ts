@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { parseBase64Url, sha1Hex, toBase64Url } from '../kernel/digest.ts';
 import { WritError } from '../kernel/error.ts';
 import type { Json } from '../kernel/json.ts';
-import { canonicalJson, isCanonical, joinMembers, memberTexts } from '../kernel/json.ts';
+import { canonicalJson, isCanonical, isJsonObject, joinMembers, memberTexts } from '../kernel/json.ts';
 import type { PublicKey, SigningKey } from '../kernel/key.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { runAtOnce } from '../kernel/pace.ts';
@@ -58,22 +58,32 @@ function areTargets(value: unknown, mayEnd: boolean): boolean {
 }
 
 function isTarget(value: unknown, mayEnd: boolean): boolean {
-  if (typeof value !== 'object' || value === null || !KINDS.has((value as Target).kind)) return false;
-  return Object.entries(value).every(([name, member]) => {
-    switch (name) {
-      case 'kind':
-        return true;
-      case 'issuer':
-      case 'name':
-      case 'value':
-        return typeof member === 'string';
-      case 'cutoffS':
-      case 'untilS':
-        return mayEnd && Number.isInteger(member) && member >= 0 && member <= END_MAX_S;
-      default:
-        return false;
-    }
-  });
+  if (!isJsonObject(value) || !KINDS.has(value['kind'])) return false;
+  // What was parsed inherits no member.
+  for (const name in value) {
+    if (!isTargetMember(name, value[name], mayEnd)) return false;
+  }
+  return true;
+}
+
+function isTargetMember(name: string, value: unknown, mayEnd: boolean): boolean {
+  switch (name) {
+    case 'kind':
+      return true;
+    case 'issuer':
+    case 'name':
+    case 'value':
+      return typeof value === 'string';
+    case 'cutoffS':
+    case 'untilS':
+      return mayEnd && isEndS(value);
+    default:
+      return false;
+  }
+}
+
+function isEndS(value: unknown): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= END_MAX_S;
 }
 
 const head = {
@@ -344,6 +354,10 @@ export interface LineParts {
   readonly chain: string;
   readonly text: string;
   readonly position: Position;
+}
+
+export function partsOf({ position, chain, sealed }: FeedLine): LineParts {
+  return { position, chain, text: sealed.text };
 }
 
 /** Takes a line apart without looking into the entry; PROOF_INVALID when it is not of renderLine's shape. */
