@@ -5,7 +5,7 @@
  */
 import { parseBase64Url, toBase64Url } from '../kernel/digest.ts';
 import type { Json } from '../kernel/json.ts';
-import { canonicalJson, isJsonObject, parseJson } from '../kernel/json.ts';
+import { canonicalJson, isCanonical, isJsonObject, parseJson } from '../kernel/json.ts';
 import type { PublicKey, SigningKey } from '../kernel/key.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { demand, demandReadable } from './demand.ts';
@@ -54,7 +54,7 @@ function parseCanonical(bytes: Uint8Array): Json {
   const text = parseText(bytes);
   const limits = { depthMax: LIMITS.jsonDepthMax, strictMembers: true };
   const value = demandReadable(() => parseJson(text, limits), 'statement is not JSON');
-  demand(canonicalJson(value) === text, 'statement is not canonical JSON');
+  demand(isCanonical(value, text), 'statement is not canonical JSON');
   return value;
 }
 

@@ -9,7 +9,7 @@
  * been), STORE_BROKEN (nothing was, and nothing will be until this process restarts: give the lease up at once).
  * Each call has a deadline of the adapter's own.
  */
-import type { FeedLine, SealedEntry } from './entry.ts';
+import type { FeedLine, LineParts, SealedEntry } from './entry.ts';
 import type { Position } from './position.ts';
 
 export interface StoreFacts {
@@ -110,7 +110,7 @@ export type ForgetReply =
   /** It has renewed since, is gone already, or was never admitted. */
   | { readonly kind: 'lost' };
 
-/** One reading of the lease table; `line` is the line at `at`, if it is held. */
+/** One reading of the lease table; `line` is the line at `at`, if it is held, as the text that it is. */
 export interface Roster {
   /** The open epoch. */
   readonly epochId: string | undefined;
@@ -122,7 +122,7 @@ export interface Roster {
   readonly nextRunId: string;
   readonly head: Position;
   readonly rows: readonly LeaseRow[];
-  readonly line: FeedLine | undefined;
+  readonly line: LineParts | undefined;
 }
 
 /** An incarnation's word, in a closed epoch, that everything it holds has been merged (DESIGN 3.4). */

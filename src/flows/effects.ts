@@ -6,6 +6,7 @@ import type { AcknowledgedOutcome } from '../evidence/acknowledgement.ts';
 import type { Entry, Folded, OutcomeEntry } from '../feed/entry.ts';
 import type { Instant } from '../kernel/clock.ts';
 import { renderInstant } from '../kernel/clock.ts';
+import type { Steps } from '../kernel/pace.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
 import type { AppliedRevocation } from '../revocation/view.ts';
 import type { DeadHandle } from '../revocation/cutoff.ts';
@@ -29,6 +30,9 @@ const EFFECTS_MAX = 1_024;
 
 const OUTCOMES_MAX = 65_536;
 
+/** Handles that are begun to be watched between two looks at the clock. */
+const PIECE = 128;
+
 export class Effects {
   readonly #lastAccepts: LastAccepts;
   readonly #sessions: SessionRegistry;
@@ -50,11 +54,12 @@ export class Effects {
     this.#outcomesMax = outcomesMax;
   }
 
-  /** From here on an accept of what `applied` names is late. Called as it enters the index. */
-  begin(applied: AppliedRevocation): void {
+  /** At its end, an accept of what `applied` names is late. Called once it is in the index. */
+  *beginning(applied: AppliedRevocation): Steps<void> {
     const { id, dead, expiresAtS } = applied;
     let lastAcceptMs: number | undefined;
-    for (const { hi, lo, cutoffS } of dead) {
+    for (const [i, { hi, lo, cutoffS }] of dead.entries()) {
+      if (i % PIECE === 0) yield;
       const before =
         expiresAtS === undefined ? this.#lastAccepts.watch(hi, lo, cutoffS) : this.#lastAccepts.seen(hi, lo);
       if (before !== undefined) lastAcceptMs = Math.max(lastAcceptMs ?? 0, before.lastMs);

@@ -9,7 +9,7 @@ import { keyringOf } from '../evidence/keyring.ts';
 import { buildReceipt, receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { OutcomeEntry, SealedEntry } from '../feed/entry.ts';
-import { leafText } from '../feed/entry.ts';
+import { leafText, parseEntry } from '../feed/entry.ts';
 import type { FeedStore, Roster, StoreFacts } from '../feed/feed-store.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
 import { enforcedByWaitMs } from '../feed/lease.ts';
@@ -33,6 +33,7 @@ import type { BarrierAnswer, LeaseTable, ReplicaStanding } from './barrier.ts';
 import type { Gate } from './gate.ts';
 import type { Identity } from './identity.ts';
 import type { News } from './news.ts';
+import { firstOf } from './news.ts';
 import type { TableReading } from './table-reading.ts';
 import type { Tree } from './tree.ts';
 
@@ -176,9 +177,7 @@ export class Enforcing {
       const changed = news.next();
       await this.look();
       if (this.#now.hasReceipt || this.isMoot) return;
-      const woken = new AbortController();
-      await Promise.race([changed, timer.sleep(LOOK_AGAIN_MS, AbortSignal.any([signal, woken.signal]))]);
-      woken.abort();
+      await firstOf(signal, (over) => [changed, timer.sleep(LOOK_AGAIN_MS, over)]);
     }
   }
 
@@ -240,12 +239,12 @@ export class Enforcing {
   }
 
   #isSameHistory(reading: Roster): boolean {
-    return (
-      reading.epochId === this.#appended.epochId &&
-      reading.runId === this.#appended.runId &&
-      reading.line?.chain === this.#appended.chain &&
-      reading.line.sealed.entry.id === this.id
-    );
+    const { epochId, runId, line } = reading;
+    const { sealed, ...appended } = this.#appended;
+    if (epochId !== appended.epochId || runId !== appended.runId || line?.chain !== appended.chain)
+      return false;
+    // Usually the same text. Somebody may have appended the same order first, and sealed it himself.
+    return line.text === sealed.text || parseEntry(line.text).entry.id === this.id;
   }
 
   /** The history the append named is gone: it is appended again in the new one, and its clock starts again. */
@@ -337,6 +336,7 @@ export class Enforcing {
     const { pace } = this.#ports;
     await (this.#isLong ? pace.rest() : pace.restIfDue());
     const text = this.#receipt(known, rule);
+    await (this.#isLong ? pace.rest() : pace.restIfDue());
     this.#assertProves(text);
     return text;
   }

@@ -156,7 +156,7 @@ export class Follower {
     effects.noteOutcome(line.sealed.entry);
     const subjectId = grants.apply(line);
     if (subjectId !== undefined) this.#changedSubjects.add(subjectId);
-    if (applied !== undefined) effects.begin(applied);
+    if (applied !== undefined) yield* effects.beginning(applied);
     yield* snapshots.noting(line, { position, chain }, isOwnDisk);
     return applied === undefined ? [] : [applied];
   }

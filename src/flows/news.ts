@@ -18,6 +18,26 @@ export class News {
   }
 }
 
+/**
+ * Waits for the first of what `begin` starts, which is handed the signal that ends the rest of it: then, or when `outer`
+ * aborts. Not AbortSignal.any, nor an abort without a reason: what they make for nobody costs as much as a signature.
+ */
+export async function firstOf<T>(
+  outer: AbortSignal,
+  begin: (over: AbortSignal) => readonly Promise<T>[],
+): Promise<T> {
+  const over = new AbortController();
+  const end = (): void => over.abort('over');
+  outer.addEventListener('abort', end);
+  if (outer.aborted) end();
+  try {
+    return await Promise.race(begin(over.signal));
+  } finally {
+    outer.removeEventListener('abort', end);
+    end();
+  }
+}
+
 export interface Patience {
   readonly news: News;
   readonly timer: Timer;
@@ -34,17 +54,15 @@ export async function waitUntil(
   isReached: () => boolean,
   { news, timer, waitMs, closing }: Patience,
 ): Promise<boolean> {
-  const patience = new AbortController();
-  const over = timer.sleep(waitMs, AbortSignal.any([patience.signal, closing]));
   let isOver = false;
-  void over.then(() => (isOver = true));
-  for (;;) {
-    const next = news.next();
-    const reached = isReached();
-    if (reached || isOver) {
-      patience.abort();
-      return reached;
+  const waiting = async (over: AbortSignal): Promise<boolean> => {
+    const patience = timer.sleep(waitMs, over).then(() => (isOver = true));
+    for (;;) {
+      const next = news.next();
+      if (isReached()) return true;
+      if (isOver) return false;
+      await Promise.race([next, patience]);
     }
-    await Promise.race([next, over]);
-  }
+  };
+  return firstOf(closing, (over) => [waiting(over)]);
 }

@@ -10,7 +10,7 @@ import type { Steps } from '../kernel/pace.ts';
 import { Pace } from '../kernel/pace.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import type { Session } from '../session/session.ts';
-import { News } from './news.ts';
+import { News, firstOf } from './news.ts';
 import type { ReviewCause, Reviewer } from './review.ts';
 
 export interface ReevaluatePorts {
@@ -75,10 +75,7 @@ export class Reevaluator {
       const changed = this.#changed.next();
       const isWhole = await new Pace({ clock, timer }).run(this.#pass(signal));
       if (isWhole) this.#say();
-      const woken = new AbortController();
-      const until = AbortSignal.any([signal, woken.signal]);
-      await Promise.race([changed, timer.sleep(isWhole ? IDLE_MS : RETRY_MS, until)]);
-      woken.abort();
+      await firstOf(signal, (over) => [changed, timer.sleep(isWhole ? IDLE_MS : RETRY_MS, over)]);
     }
   }
 

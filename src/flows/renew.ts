@@ -26,6 +26,7 @@ import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
 import type { Loader } from './load.ts';
 import type { News } from './news.ts';
+import { firstOf } from './news.ts';
 import type { Retracer } from './retrace.ts';
 import type { Snapshotter } from './snapshot.ts';
 import type { Tree } from './tree.ts';
@@ -124,19 +125,18 @@ export class Renewer {
    * the epoch is closed and has to be joined anew.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const { timer, leaseMs, store, cursor, owing } = this.#ports;
+    const { timer, leaseMs, store, cursor, owing, retracer } = this.#ports;
     while (!signal.aborted && this.#state !== 'closed') {
       const changed = owing.next();
       const isOwing = await this.renewOnce();
       if (isOwing) continue;
-      const woken = new AbortController();
-      const until = AbortSignal.any([signal, woken.signal]);
-      // A hint that fails must not become a loop that never sleeps.
-      const woke = this.#isReachable() ? store.wake(cursor.position, until).catch(never) : never();
-      const sleepMs =
-        this.#state === 'awaiting' || this.#ports.retracer.isUnderWay ? soonMs(leaseMs) : leaseMs / 6;
-      await Promise.race([timer.sleep(sleepMs, until), woke, changed]);
-      woken.abort();
+      const isSoon = this.#state === 'awaiting' || retracer.isUnderWay;
+      await firstOf(signal, (over) => [
+        timer.sleep(isSoon ? soonMs(leaseMs) : leaseMs / 6, over),
+        // A hint that fails must not become a loop that never sleeps.
+        this.#isReachable() ? store.wake(cursor.position, over).catch(never) : never(),
+        changed,
+      ]);
     }
   }
 

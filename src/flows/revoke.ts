@@ -5,7 +5,7 @@
 import { keyringOf } from '../evidence/keyring.ts';
 import type { ReceiptFacts, ReceiptStatement } from '../evidence/receipt.ts';
 import { receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
-import type { FeedLine, LockEntry, RevocationEntry, Target } from '../feed/entry.ts';
+import type { FeedLine, LockEntry, LockTarget, RevocationEntry, Target } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition } from '../feed/position.ts';
@@ -433,8 +433,7 @@ function entryFacts(
   return { ...said, kind: 'revocation', targets: [...targets], ...(ticket === undefined ? {} : { ticket }) };
 }
 
-/** A lock ignores `iat` and ends as a whole. */
-function withoutEnd({ cutoffS: _cutoffS, untilS: _untilS, ...named }: Target): LockEntry['targets'][number] {
+function withoutEnd({ cutoffS: _cutoffS, untilS: _untilS, ...named }: Target): LockTarget {
   return named;
 }
 

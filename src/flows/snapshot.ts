@@ -26,6 +26,7 @@ import type { Captured, Fold } from './fold.ts';
 import { rendering } from './fold.ts';
 import type { Identity } from './identity.ts';
 import type { News } from './news.ts';
+import { firstOf } from './news.ts';
 import type { Tree } from './tree.ts';
 
 export interface SnapshotPorts {
@@ -152,9 +153,7 @@ export class Snapshotter {
     while (!signal.aborted) {
       const next = news.next();
       await this.tend();
-      const over = new AbortController();
-      await Promise.race([next, timer.sleep(IDLE_MS, AbortSignal.any([signal, over.signal]))]);
-      over.abort();
+      await firstOf(signal, (over) => [next, timer.sleep(IDLE_MS, over)]);
     }
     await this.#rendering;
   }

@@ -5,6 +5,7 @@
 import type { Cursor } from '../feed/cursor.ts';
 import type { FeedStore } from '../feed/feed-store.ts';
 import type { Clock } from '../kernel/clock.ts';
+import { SharedWork } from '../kernel/shared-work.ts';
 import type { LeaseTable } from './barrier.ts';
 
 export interface TableReadingPorts {
@@ -16,8 +17,7 @@ export interface TableReadingPorts {
 
 export class TableReading {
   readonly #ports: TableReadingPorts;
-  #inFlight: Promise<void> = Promise.resolve();
-  #next: Promise<void> | undefined;
+  readonly #readings = new SharedWork(() => this.#read());
 
   constructor(ports: TableReadingPorts) {
     this.#ports = ports;
@@ -25,13 +25,7 @@ export class TableReading {
 
   /** Resolves once a reading that is sent after this call was taken in. Rejects as the store does. */
   read(): Promise<void> {
-    this.#next ??= this.#inFlight.then(() => {
-      this.#next = undefined;
-      const reading = this.#read();
-      this.#inFlight = reading.catch(() => undefined);
-      return reading;
-    });
-    return this.#next;
+    return this.#readings.run();
   }
 
   async #read(): Promise<void> {

@@ -65,6 +65,28 @@ function orderedObject(value: object): Record<string, unknown> | undefined {
   return copy;
 }
 
+/**
+ * True when `text`, from which `value` was parsed, is its canonical text. With its members in order that needs no copy of
+ * it: JSON.stringify writes what was read. Half a surrogate pair has no canonical text.
+ */
+export function isCanonical(value: Json, text: string): boolean {
+  if (text.includes('\\ud') && LONE_SURROGATE.test(text)) return false;
+  return (isInOrder(value) ? JSON.stringify(value) : canonicalText(value)) === text;
+}
+
+function isInOrder(value: Json): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  if (Array.isArray(value)) return (value as readonly Json[]).every(isInOrder);
+  const members = value as JsonObject;
+  let before = '';
+  // What was parsed inherits no member. Object.entries would make as much again as was parsed.
+  for (const name in members) {
+    if (name < before || !isInOrder(members[name] as Json)) return false;
+    before = name;
+  }
+  return true;
+}
+
 /** Array indices come first in every object, `__proto__` is no member, and `toJSON` speaks for its object. */
 const OWN_ORDER = /^(?:\d+|__proto__|toJSON)$/;
 

@@ -1,8 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import * as z from 'zod';
 import type { FeedLine, SealedEntry, UnsignedEntry } from '../../src/feed/entry.ts';
 import {
   CHAIN_START,
+  SELECTOR_KINDS,
   isLogSigned,
   isSignedBy,
   leafText,
@@ -115,6 +117,55 @@ describe('an entry', () => {
     ['an array', '[]'],
   ])('is not %s', (_, text) => {
     expect(() => parseEntry(text)).toThrow(PROOF_INVALID);
+  });
+
+  it('has exactly the targets that a schema would take', () => {
+    const end = z.int().min(0).max(0xffff_fffe).optional();
+    const text = z.string().optional();
+    const named = { kind: z.enum(SELECTOR_KINDS), issuer: text, name: text, value: text };
+    const schemas = {
+      revocation: z.array(z.strictObject({ ...named, cutoffS: end, untilS: end })).min(1),
+      lock: z.array(z.strictObject(named)).min(1),
+    };
+    const one = fc.oneof(
+      fc.record(
+        {
+          kind: fc.constantFrom(...SELECTOR_KINDS, 'shoe', 1),
+          issuer: fc.constantFrom('i', '', 1, null),
+          value: fc.constantFrom('v', ['v']),
+          name: fc.constantFrom('n', {}),
+          cutoffS: fc.constantFrom(0, 5, -1, 1.5, '5', 0xffff_fffe, 0xffff_ffff),
+          untilS: fc.constantFrom(0, 0xffff_fffe, 0xffff_ffff, null),
+          other: fc.constant(1),
+        },
+        { requiredKeys: [] },
+      ),
+      fc.constantFrom(null, 'jti', [], {}, { kind: 'all' }),
+    );
+    const isTaken = (kind: 'revocation' | 'lock', targets: unknown): boolean => {
+      const { entry } = kind === 'lock' ? lock('lck_1') : sealed;
+      try {
+        return parseEntry(canonicalJson({ ...entry, targets })).entry.kind === kind;
+      } catch {
+        return false;
+      }
+    };
+    const seen = new Set<string>();
+    const both = fc.property(fc.array(one, { maxLength: 2 }), (targets) => {
+      for (const kind of ['revocation', 'lock'] as const) {
+        const isRight = schemas[kind].safeParse(targets).success;
+        seen.add(`${kind} ${isRight}`);
+        expect(isTaken(kind, targets)).toBe(isRight);
+      }
+    });
+    fc.assert(both, { numRuns: 2_000 });
+    expect(seen.size).toBe(4);
+    expect(isTaken('revocation', 'all')).toBe(false);
+    for (const [count, isRight] of [
+      [1_000, true],
+      [1_001, false],
+    ] as const)
+      expect(isTaken('lock', Array(count).fill({ kind: 'all' }))).toBe(isRight);
   });
 
   const wrong = (entry: SealedEntry, from: string, to: string): string => {

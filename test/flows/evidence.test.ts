@@ -8,6 +8,7 @@ import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import { readStatement, signStatement } from '../../src/evidence/statement.ts';
 import type { OutcomeEntry, Target } from '../../src/feed/entry.ts';
 import { WritError } from '../../src/kernel/error.ts';
+import { runAtOnce } from '../../src/kernel/pace.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import type { TestReplica, TestReplicaOptions } from '../support/replica-harness.ts';
 import { ISSUER, MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
@@ -110,7 +111,9 @@ describe('a revocation that was enforced', () => {
     const replica = await start();
     const { id } = await replica.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
     await pass(replica.clock, 1_000);
-    replica.effects.begin({ id, position: replica.cursor.position, reason: 'revoked', dead: [] });
+    runAtOnce(
+      replica.effects.beginning({ id, position: replica.cursor.position, reason: 'revoked', dead: [] }),
+    );
     expect(replica.effects.unfinished()).toEqual([]);
   });
 });
@@ -162,7 +165,7 @@ describe('an enforcement that was interrupted', () => {
   it('is open no longer once it has ended: no credential that it names is valid', async () => {
     const replica = await start();
     const { position } = replica.cursor;
-    replica.effects.begin({ id: 'rev_gone', position, reason: 'revoked', dead: [] });
+    runAtOnce(replica.effects.beginning({ id: 'rev_gone', position, reason: 'revoked', dead: [] }));
     replica.sessions.restoreLost('rev_gone', 1);
     expect(replica.effects.unfinished()).toEqual(['rev_gone']);
     expect(replica.revoker.openCount).toBe(0);

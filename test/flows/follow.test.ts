@@ -56,6 +56,32 @@ describe('an entry that is applied in slices', () => {
     expect(replica.cursor.settled).toEqual(replica.cursor.position);
   });
 
+  it('lets checks in between its pieces, and is acknowledged when all of it is in', async () => {
+    const clock = new WatchedClock();
+    const replica = await start({ clock, sliceMs: 0 });
+    const before = acknowledged(replica);
+    const tokens = [
+      tokenOf('billing', 'j0', NOW_S),
+      tokenOf('billing', 'j999', NOW_S),
+      tokenOf('billing', 'x', NOW_S),
+    ];
+    const seen: string[] = [];
+    clock.onTurn = () => {
+      const said = tokens.map(
+        (token) => (replica.checker.check(requestOf(token)) as { effect: string }).effect,
+      );
+      const isAll = replica.view.size === 1_000;
+      seen.push(said.join(' '));
+      if (!isAll) expect(acknowledged(replica)).toBe(before);
+    };
+    await replica.revoker.revoke(orderOf({ targets: bulk(1_000), wait: 'durable' }));
+    for (let i = 0; i < 10; i++) await settle();
+    // Dead from its first piece on, alive up to its last, and one that is in none of it all the while.
+    expect(new Set(seen)).toEqual(new Set(['allow allow allow', 'deny allow allow', 'deny deny allow']));
+    expect(seen.filter((said) => said === 'deny allow allow').length).toBeGreaterThan(10);
+    expect(acknowledged(replica)).not.toBe(before);
+  });
+
   it('of which nothing is ours leaves nothing in the index', async () => {
     const replica = await start({ sliceMs: 0 });
     const sealed = replica.appender.seal({

@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { noteKeyOf } from '../../src/evidence/note.ts';
 import { receiptDigest, verifyReceipt } from '../../src/evidence/receipt.ts';
 import type { Target } from '../../src/feed/entry.ts';
+import { parseEntry } from '../../src/feed/entry.ts';
 import type { RevocationStatus } from '../../src/flows/revoke.ts';
+import { canonicalJson } from '../../src/kernel/json.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
@@ -509,6 +511,27 @@ describe('enforcement', () => {
     expect(replica.clock.now().monoMs - begunMs).toBeGreaterThanOrEqual(3_252);
     const keyring = [noteKeyOf('writ/test', replica.logKey.public)];
     expect(verifyReceipt(await replica.revoker.receipt(status.id), keyring)).toMatchObject({ rule: 'wait' });
+  });
+
+  it.each([
+    ['the same order that somebody else had sealed', 'a', 'enforced'],
+    ['another order', 'b', 'accepted'],
+  ])('is proven by a final reading, which finds its own entry: %s', async (_, which, state) => {
+    const replica = await start();
+    const roster = replica.store.roster.bind(replica.store);
+    replica.store.roster = async (at) => {
+      const reading = await roster(at);
+      if (reading.line === undefined) return reading;
+      const { entry } = parseEntry(reading.line.text);
+      const other = {
+        ...entry,
+        at: '2027-01-15T08:00:00.001Z',
+        ...(which === 'b' ? { id: 'rev_other' } : {}),
+      };
+      return { ...reading, line: { ...reading.line, text: canonicalJson(other) } };
+    };
+    const pending = replica.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 1_000 }));
+    expect(await run(replica, pending)).toMatchObject({ state });
   });
 
   it('is appended again when the store lost the history that held it', async () => {

@@ -2,7 +2,15 @@ import canonicalize from 'canonicalize';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isWritError } from '../../src/kernel/error.ts';
-import { canonicalJson, isJsonObject, joinMembers, memberTexts, parseJson } from '../../src/kernel/json.ts';
+import type { Json } from '../../src/kernel/json.ts';
+import {
+  canonicalJson,
+  isCanonical,
+  isJsonObject,
+  joinMembers,
+  memberTexts,
+  parseJson,
+} from '../../src/kernel/json.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
 
 const STRICT = { depthMax: 32, strictMembers: true };
@@ -134,6 +142,32 @@ describe('the canonical text of a value', () => {
     };
     expect(canonicalJson(odd)).toBe(canonicalize(odd));
     expect(canonicalJson([new Date(0)])).toBe(canonicalize([new Date(0)]));
+  });
+
+  it('is known when it is seen, and nothing else is taken for it', () => {
+    const isSeen = (text: string): boolean => isCanonical(JSON.parse(text) as Json, text);
+    fc.assert(
+      fc.property(value, fc.boolean(), (any, isMade) => {
+        const text = isMade ? canonicalJson(any) : JSON.stringify(any);
+        expect(isSeen(text)).toBe(text === canonicalJson(JSON.parse(text)));
+      }),
+    );
+    const texts = [
+      '{"10":1,"9":2}',
+      '{"1":1,"2":2}',
+      '{"__proto__":1,"toJSON":2}',
+      '[{"a":[{"b":1,"c":2}]}]',
+    ];
+    expect(texts.map(isSeen)).toEqual(texts.map(() => true));
+    const others = [
+      '{"9":2,"10":1}',
+      '{"b":1,"a":2}',
+      '[{"a":[{"c":1,"b":2}]}]',
+      '{"a":1,"a":1}',
+      '1.0',
+      '"\\ud800"',
+    ];
+    expect(others.map(isSeen)).toEqual(others.map(() => false));
   });
 
   it('is the same when it is put together in pieces', () => {

@@ -56,6 +56,21 @@ describe('Ed25519 keys', () => {
     for (const length of [0, 63, 65]) expect(key.public.verify('m', new Uint8Array(length))).toBe(false);
   });
 
+  it('remembers that a signature was good for what it was good for, and for nothing else', () => {
+    const key = signingKeyOf(new Uint8Array(32).fill(3));
+    const same = parsePublicKey(key.public.x)!;
+    const signature = key.sign('m');
+    const other = Uint8Array.from(signature);
+    other[0]! ^= 1;
+    for (let times = 0; times < 3; times++) {
+      expect(same.verify('m', signature)).toBe(true);
+      expect(same.verify('n', signature)).toBe(false);
+      expect(same.verify('m', other)).toBe(false);
+      expect(signingKeyOf(new Uint8Array(32).fill(4)).public.verify('m', signature)).toBe(false);
+    }
+    expect(parsePublicKey(key.public.x)).toBe(same);
+  });
+
   it('takes as a public key only 32 bytes in canonical base64url, and any such bytes verify nothing by accident', () => {
     for (const x of ['', 'AA', 'A'.repeat(44), `${'A'.repeat(42)}B`, `${'A'.repeat(43)}=`, '!'.repeat(43)]) {
       expect(parsePublicKey(x)).toBeUndefined();

@@ -4,7 +4,7 @@
  * no timers and no randomness of its own: a run is repeated by repeating its fates.
  */
 import type { FeedLine, SealedEntry } from '../../src/feed/entry.ts';
-import { CHAIN_START, forgottenIn, nextChain } from '../../src/feed/entry.ts';
+import { CHAIN_START, forgottenIn, nextChain, partsOf } from '../../src/feed/entry.ts';
 import type {
   AppendReply,
   EpochReport,
@@ -267,6 +267,7 @@ export class MemoryFeedServer {
 
   roster(at?: Position): Roster {
     const newest = this.#newestEpochId;
+    const line = at === undefined ? undefined : this.#lineAt(at);
     return {
       epochId: this.#isOpen ? newest : undefined,
       closedEpochId: this.#isOpen ? undefined : newest,
@@ -274,7 +275,7 @@ export class MemoryFeedServer {
       nextRunId: this.nextRunId,
       head: this.head,
       rows: this.#leases.rows(),
-      line: at === undefined ? undefined : this.#lineAt(at),
+      line: line && partsOf(line),
     };
   }
 

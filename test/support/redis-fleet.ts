@@ -18,6 +18,8 @@ export interface FleetOptions {
   readonly redis?: { readonly args?: readonly string[] } & RedisServerOptions;
   /** A server that is there already, in place of one of its own; whoever brought it removes it. */
   readonly server?: RedisServer;
+  /** For node, before the program. */
+  readonly execArgv?: readonly string[];
 }
 
 export interface FleetToken {
@@ -49,7 +51,7 @@ export class RedisFleet {
 
   /** Starts a replica; the same name again goes on with its data directory. */
   async replica(name: string, set: readonly string[] = []): Promise<WritProcess> {
-    const { lease = '1s', bootstrap = true } = this.#options;
+    const { lease = '1s', bootstrap = true, execArgv = [] } = this.#options;
     const dataDir = join(this.#dir, name);
     await mkdir(dataDir, { recursive: true });
     const issuer = {
@@ -61,6 +63,7 @@ export class RedisFleet {
     const writ = await startWrit({
       dataDir,
       dev: false,
+      execArgv,
       set: [
         `replica=${name}`,
         'fleet=test',

@@ -5,7 +5,7 @@
  */
 import type { CrashPoint } from '../../feed/crash-point.ts';
 import type { FeedLine, SealedEntry } from '../../feed/entry.ts';
-import { forgottenIn } from '../../feed/entry.ts';
+import { forgottenIn, partsOf } from '../../feed/entry.ts';
 import type {
   AppendReply,
   EpochReport,
@@ -160,7 +160,7 @@ export class JournalFeedStore implements FeedStore, Ledger {
     // The line is the same whenever it is read, so this is one reading although something is awaited in it.
     const line = number === undefined ? undefined : (await this.#page(log, number, 1)).lines[0];
     log.assertIntact();
-    return { ...reading, line };
+    return { ...reading, line: line && partsOf(line) };
   }
 
   async report(report: EpochReport): Promise<readonly EpochReport[]> {

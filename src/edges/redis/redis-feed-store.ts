@@ -200,8 +200,7 @@ export class RedisFeedStore implements FeedStore {
     if (lifetime !== this.#judged) await this.#examineAgain(lifetime);
     const head = this.#note(positionOf(reply[3]));
     const text = textOf(reply[6], 'a roster');
-    const [line] =
-      text === '' || at === undefined ? [] : await linesOf([renderPosition(at), reply[5] ?? '', text]);
+    const isThere = text !== '' && at !== undefined;
     return {
       epochId: open === '' ? undefined : open,
       closedEpochId: closed === '' ? undefined : closed,
@@ -209,7 +208,7 @@ export class RedisFeedStore implements FeedStore {
       nextRunId: textOf(reply[7], 'a roster'),
       head,
       rows: rowsOf(reply[4]),
-      line,
+      line: isThere ? { position: at, chain: chainOf(reply[5]), text } : undefined,
     };
   }
 

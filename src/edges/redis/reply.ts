@@ -42,7 +42,7 @@ export function chainOf(reply: Reply | undefined): string {
   throw broken('a chain value');
 }
 
-/** Of entries, parsed in one go: a thousand targets are 65 KB and take 3 to 6 ms. */
+/** Of entries, parsed in one go: a thousand targets are 84 KB and take a millisecond. */
 const PARSED_BYTES = 32 * 1024;
 
 /**
@@ -56,13 +56,13 @@ export async function linesOf(reply: Reply | undefined): Promise<readonly FeedLi
   let parsedBytes = 0;
   for (let i = 0; i < flat.length; i += 3) {
     const text = textOf(flat[i + 2], 'an entry');
+    const sealed = parseEntry(text);
+    lines.push({ position: positionOf(flat[i]), chain: chainOf(flat[i + 1]), sealed });
+    parsedBytes += text.length;
     if (parsedBytes > PARSED_BYTES) {
       await setImmediate();
       parsedBytes = 0;
     }
-    parsedBytes += text.length;
-    const sealed = parseEntry(text);
-    lines.push({ position: positionOf(flat[i]), chain: chainOf(flat[i + 1]), sealed });
   }
   return lines;
 }

@@ -18,10 +18,21 @@ export async function makeDataDir(dataDir: string): Promise<void> {
   }
 }
 
+export interface DurableWrite {
+  readonly mode?: number;
+  /** Makes the names in a directory durable; for who writes many files into one. */
+  readonly sync?: (directory: string) => Promise<void>;
+}
+
 /** Replaces `path`: after a crash at any moment it holds the old or the new data. INTERNAL when it cannot be written. */
-export async function writeFileDurably(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
+export async function writeFileDurably(
+  path: string,
+  data: string | Uint8Array,
+  { mode = 0o600, sync = syncDirectory }: DurableWrite = {},
+): Promise<void> {
   try {
     await putInPlace(path, { data, mode }, rename);
+    await sync(dirname(path));
   } catch (cause) {
     throw unwritable(path, cause);
   }
@@ -35,7 +46,8 @@ export async function createFileDurably(
 ): Promise<boolean> {
   try {
     // link() refuses an existing name as O_EXCL does, but shows the file only once all of it is on the disk.
-    await putInPlace(path, { data, mode }, link);
+    await putInPlace(path, { data, mode }, linkAlone);
+    await syncDirectory(dirname(path));
     return true;
   } catch (cause) {
     if (causeCode(cause) === 'EEXIST') return false;
@@ -59,11 +71,16 @@ async function putInPlace(path: string, content: Content, place: Place): Promise
   try {
     await writeAside(aside, content);
     await place(aside, path);
-    await syncDirectory(dirname(path));
-  } finally {
-    // After a rename there is nothing left to remove.
+  } catch (cause) {
     await unlink(aside).catch(() => undefined);
+    throw cause;
   }
+}
+
+/** As a rename leaves it: under its new name only. */
+async function linkAlone(from: string, to: string): Promise<void> {
+  await link(from, to);
+  await unlink(from).catch(() => undefined);
 }
 
 async function writeAside(aside: string, { data, mode }: Content): Promise<void> {

@@ -3,6 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ReceiptStore } from '../../flows/enforce.ts';
 import { WritError } from '../../kernel/error.ts';
+import { SharedWork } from '../../kernel/shared-work.ts';
 import { causeCode, syncDirectory, writeFileDurably } from './files.ts';
 
 const ID = /^(rev|lck)_[A-Za-z0-9_-]{1,64}$/;
@@ -11,6 +12,8 @@ const ID = /^(rev|lck)_[A-Za-z0-9_-]{1,64}$/;
 export class ReceiptFiles implements ReceiptStore {
   readonly #dataDir: string;
   readonly #directory: string;
+  /** One fsync for all receipts that were put in place before it began. */
+  readonly #synced = new SharedWork(() => syncDirectory(this.#directory));
   #isMade = false;
 
   constructor(dataDir: string) {
@@ -20,7 +23,7 @@ export class ReceiptFiles implements ReceiptStore {
 
   async write(id: string, text: string): Promise<void> {
     if (!this.#isMade) await this.#make();
-    await writeFileDurably(this.#pathOf(id), text);
+    await writeFileDurably(this.#pathOf(id), text, { sync: () => this.#synced.run() });
   }
 
   /** Undefined for a receipt that is not there; one that is there and cannot be read is not denied. */

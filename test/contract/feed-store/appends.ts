@@ -20,7 +20,7 @@ export function describeAppends(under: StoreUnderTest): void {
       expect((await under.store.roster(first.position)).line).toEqual({
         position: first.position,
         chain: first.chain,
-        sealed: revocation('r1'),
+        text: revocation('r1').text,
       });
     });
 

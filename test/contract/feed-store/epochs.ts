@@ -46,7 +46,7 @@ export function describeEpochs(under: StoreUnderTest): void {
         runId: under.runId,
         head: position,
       });
-      expect(roster.line).toEqual({ position, chain, sealed });
+      expect(roster.line).toEqual({ position, chain, text: sealed.text });
     });
 
     it('is won by one of two openers', async () => {

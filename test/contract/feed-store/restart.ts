@@ -11,7 +11,7 @@ export function describeRestart(under: StoreUnderTest): void {
       const { position, chain } = await under.store.append('ep_1', revocation('r1'));
       const restarted = await under.harness.restart();
       const roster = await restarted.store.roster(position);
-      expect(roster).toMatchObject({ head: position, line: { chain, sealed: revocation('r1') } });
+      expect(roster).toMatchObject({ head: position, line: { chain, text: revocation('r1').text } });
       expect(roster.runId).toBe(restarted.facts.runId);
       a!.store = restarted.store;
       if (under.harness.keepsEpoch) {

@@ -23,7 +23,7 @@ describe('writeFileDurably', () => {
     await writeFileDurably(path, 'new');
     expect(await readFile(path, 'utf8')).toBe('new');
     expect(await modeOf(path)).toBe(0o600);
-    await writeFileDurably(path, new Uint8Array([1, 2]), 0o640);
+    await writeFileDurably(path, new Uint8Array([1, 2]), { mode: 0o640 });
     expect(new Uint8Array(await readFile(path))).toEqual(new Uint8Array([1, 2]));
     expect(await modeOf(path)).toBe(0o640);
     expect(await readdir(dir)).toEqual(['file']);
