@@ -56,6 +56,7 @@ import { Authoriser } from './flows/authorise.ts';
 import { LeaseTable } from './flows/barrier.ts';
 import { Carrier } from './flows/carry.ts';
 import { Checker } from './flows/check.ts';
+import { Cosigner } from './flows/cosign.ts';
 import { Effects } from './flows/effects.ts';
 import { Expirer } from './flows/expire.ts';
 import { Fold } from './flows/fold.ts';
@@ -266,8 +267,10 @@ async function open(
     log,
     bootstrap: config.bootstrap,
   });
+  const cosigner = new Cosigner({ identity, tree, table, clock, log });
   const renewer = new Renewer({
     ...feed,
+    cosigner,
     snapshots,
     loader,
     follower,
@@ -444,6 +447,7 @@ async function open(
     members,
     surveyor,
     tree,
+    cosigner,
     ledger,
     revoker,
   });
@@ -487,6 +491,7 @@ async function open(
       lease,
       clock,
       tree,
+      cosigner,
       snapshots,
       renewer,
       follower,
@@ -511,6 +516,7 @@ async function open(
     identity,
     readiness,
     surveyor,
+    cosigner,
     storeWeakens,
     view,
     cursor,

@@ -65,6 +65,7 @@ describe('an exported ledger', () => {
       size,
       kinds: { epoch: 1, replica: 3, revocation: 9, outcome: 2 },
       uncertified: 0,
+      cosigned: {},
     });
   });
 
@@ -292,6 +293,7 @@ describe('an export over several epochs', () => {
       size: 4,
       kinds: { epoch: 2, replica: 5, revocation: 10, outcome: 2 },
       uncertified: 0,
+      cosigned: {},
     });
     expect(await verifyLedger(next.export(), fleet.keyring)).toMatchObject({ first: '900-1', epochs: 1 });
     expect(await verifyLedger(next.export(3), fleet.keyring)).toMatchObject({ first: '900-3', size: 4 });
