@@ -267,7 +267,7 @@ async function open(
     log,
     bootstrap: config.bootstrap,
   });
-  const cosigner = new Cosigner({ identity, tree, table, clock, log });
+  const cosigner = new Cosigner({ identity, tree, table, cursor, clock, log });
   const renewer = new Renewer({
     ...feed,
     cosigner,
@@ -314,6 +314,7 @@ async function open(
     ...feed,
     members,
     table,
+    cosigner,
     tree,
     appender,
     receipts: new ReceiptFiles(dataDir),

@@ -8,7 +8,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { parseCheckpoint, renderCheckpoint } from './checkpoint.ts';
 import { demand } from './demand.ts';
 import type { NoteSignature } from './note.ts';
-import { keyIdOf, parseNote, renderNote, renderNoteKey, renderSignature } from './note.ts';
+import { keyIdOf, parseNote, renderNote, renderSignature, renderVerifierKey } from './note.ts';
 
 const TYPE_COSIGNATURE = 0x04;
 const TIME_BYTES = 8;
@@ -22,8 +22,7 @@ export interface Cosignature extends Checkpoint {
 
 /** The verifier key of a replica's cosignatures, a vkey; `log` is the name of its fleet's log key. */
 export function renderCosignerKey(log: string, replica: string, key: PublicKey): string {
-  const name = `${log}/${replica}`;
-  return renderNoteKey({ name, id: keyIdOf(name, TYPE_COSIGNATURE, key), key }, TYPE_COSIGNATURE);
+  return renderVerifierKey(`${log}/${replica}`, TYPE_COSIGNATURE, key);
 }
 
 /** The note in which `replica` cosigns `checkpoint` at `atS` (unix seconds). */

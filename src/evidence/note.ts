@@ -42,9 +42,14 @@ export function noteKeyOf(name: string, key: PublicKey): NoteKey {
   return { name, id: keyIdOf(name, TYPE_ED25519, key), key };
 }
 
+/** The vkey of a key that signs notes as they are. */
+export function renderNoteKey({ name, key }: NoteKey): string {
+  return renderVerifierKey(name, TYPE_ED25519, key);
+}
+
 /** `<name>+<id>+<base64(type ‖ public key)>`, a vkey. */
-export function renderNoteKey({ name, id, key }: NoteKey, type = TYPE_ED25519): string {
-  return `${name}+${id}+${toBase64(keyMaterial(type, key))}`;
+export function renderVerifierKey(name: string, type: number, key: PublicKey): string {
+  return `${name}+${keyIdOf(name, type, key)}+${toBase64(keyMaterial(type, key))}`;
 }
 
 const VKEY = /^([^+]+)\+([0-9a-f]{8})\+(.+)$/;

@@ -1,12 +1,15 @@
 /**
  * Cosigns this replica's ledger, and compares what the others have cosigned with it: so a ledger that was forked (two
  * replicas were shown two histories) is seen by both. In the background: a cosignature rides on an acknowledgement, and
- * no answer waits for one. Called by renew.ts.
+ * no answer waits for one. Called by renew.ts, and with each reading of the lease table.
  */
+import type { Acknowledgement } from '../evidence/acknowledgement.ts';
 import { cosignedIn } from '../evidence/acknowledgement.ts';
 import type { Cosignature } from '../evidence/cosignature.ts';
 import { readCosignature, signCosignature } from '../evidence/cosignature.ts';
-import { renderPosition } from '../feed/position.ts';
+import type { Cursor } from '../feed/cursor.ts';
+import type { Position } from '../feed/position.ts';
+import { parsePosition, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
 import type { Log } from '../kernel/log.ts';
@@ -21,6 +24,7 @@ export interface CosignPorts {
   readonly identity: Identity;
   readonly tree: Tree;
   readonly table: LeaseTable;
+  readonly cursor: Cursor;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -43,8 +47,8 @@ interface Own {
 export class Cosigner {
   readonly #ports: CosignPorts;
   #own: Own | undefined;
-  /** What was found the same, by incarnation. */
-  #compared = new Map<string, string>();
+  /** The cosignature that was compared last, by incarnation. */
+  readonly #compared = new Map<string, string>();
   readonly #forks = new Map<string, Fork>();
 
   constructor(ports: CosignPorts) {
@@ -74,31 +78,39 @@ export class Cosigner {
     return this.#own?.origin === tree.origin ? this.#own.note : undefined;
   }
 
-  /** Compares what the newest reading of the lease table has brought with our own ledger. */
+  /** Compares what the others have acknowledged and cosigned, by the newest reading of the lease table, with our ledger. */
   compare(): void {
-    const { table } = this.#ports;
-    const compared = new Map<string, string>();
-    for (const { incarnation, replica, cosigned } of table.acknowledgements()) {
-      if (cosigned === undefined || this.#forks.has(incarnation)) continue;
-      const isSame = this.#compared.get(incarnation) === cosigned || this.#isOurs(readCosignature(cosigned));
-      // What is not known here (yet) is looked at again.
-      if (isSame === true) compared.set(incarnation, cosigned);
-      if (isSame === false) this.#note(incarnation, replica, readCosignature(cosigned));
+    const { table, cursor } = this.#ports;
+    for (const said of table.acknowledgements()) {
+      if (said.epochId !== cursor.epochId || this.#forks.has(said.incarnation)) continue;
+      const other = this.#otherChain(said) ?? this.#otherRoot(said);
+      if (other !== undefined) this.#note(said, renderPosition(other));
     }
-    this.#compared = compared;
   }
 
-  #isOurs(cosigned: Cosignature): boolean | undefined {
-    const own = this.#ports.tree.rootOf(cosigned);
-    return own === undefined ? undefined : Buffer.compare(own, cosigned.root) === 0;
+  /** Each acknowledgement has a chain: a fork is seen before the next cosignature, and before it counts for anything. */
+  #otherChain({ position, chain }: Acknowledgement): Position | undefined {
+    const at = parsePosition(position);
+    const own = this.#ports.cursor.chainAt(at) ?? chain;
+    return own === chain ? undefined : at;
   }
 
-  #note(incarnation: string, replica: string, { size }: Cosignature): void {
-    const { tree, table, log } = this.#ports;
-    const position = renderPosition({ epoch: tree.epoch, sequence: size });
+  #otherRoot({ incarnation, cosigned }: Acknowledgement): Position | undefined {
+    if (cosigned === undefined || this.#compared.get(incarnation) === cosigned) return undefined;
+    const { tree } = this.#ports;
+    const said = readCosignature(cosigned);
+    const own = tree.rootOf(said);
+    // Not known here yet: looked at again.
+    if (own === undefined) return undefined;
+    this.#compared.set(incarnation, cosigned);
+    return Buffer.compare(own, said.root) === 0 ? undefined : { epoch: tree.epoch, sequence: said.size };
+  }
+
+  #note({ incarnation, replica }: Acknowledgement, position: string): void {
+    const { table, log } = this.#ports;
     this.#forks.set(incarnation, { replica, incarnation, position });
     table.disown(incarnation);
-    log.error('the ledger is forked: another replica has cosigned another one', { replica, position });
+    log.error('the ledger is forked: another replica holds another one', { replica, position });
   }
 
   /** The newest one of each replica, in this epoch; of forked ledgers too. */

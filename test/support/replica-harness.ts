@@ -405,7 +405,7 @@ export class TestReplica {
       ...feed,
       ...{ loader, ledger, members, follower, appender, tree, reopener, random, log, bootstrap },
     });
-    this.cosigner = new Cosigner({ identity, tree, table, clock, log });
+    this.cosigner = new Cosigner({ identity, tree, table, cursor, clock, log });
     const { cosigner } = this;
     this.renewer = new Renewer({
       ...feed,
@@ -463,6 +463,7 @@ export class TestReplica {
       ...feed,
       members,
       table,
+      cosigner,
       tree,
       appender,
       receipts: this.receipts,
