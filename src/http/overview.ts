@@ -29,7 +29,7 @@ export interface OverviewPorts {
   readonly sessions: SessionRegistry;
   readonly revoker: Revoker;
   readonly lastAccepts: LastAccepts;
-  readonly reloader: Reloader;
+  readonly reloader: Pick<Reloader, 'lastFailure'>;
   /** What the feed store, by its settings, makes weaker than promised. */
   readonly storeWeakens: readonly string[];
   /** Lines of the decision log that were lost; 0 where none is kept. */
