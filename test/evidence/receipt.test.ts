@@ -294,7 +294,9 @@ describe('the keyring of a receipt', () => {
 });
 
 describe('cosignatures in a receipt', () => {
+  const fleet = new FleetFixture();
   const [first, second] = [fleet.replica(0), fleet.replica(1)];
+  const [line, later] = [fleet.revoke(), fleet.revoke()];
 
   /** Both acknowledged everything, with what each has cosigned. */
   function cosigned(...notes: [string?, string?]): string {
