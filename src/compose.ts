@@ -56,6 +56,7 @@ import { Authoriser } from './flows/authorise.ts';
 import { LeaseTable } from './flows/barrier.ts';
 import { Carrier } from './flows/carry.ts';
 import { Checker } from './flows/check.ts';
+import { Cosigner } from './flows/cosign.ts';
 import { Effects } from './flows/effects.ts';
 import { Expirer } from './flows/expire.ts';
 import { Fold } from './flows/fold.ts';
@@ -268,8 +269,10 @@ async function open(
     bootstrap: config.bootstrap,
   });
   const carrier = new Carrier({ cursor, ledger, appender, log });
+  const cosigner = new Cosigner({ identity, tree, table, cursor, clock, log });
   const renewer = new Renewer({
     ...feed,
+    cosigner,
     snapshots,
     loader,
     follower,
@@ -314,6 +317,7 @@ async function open(
     ...feed,
     members,
     table,
+    cosigner,
     tree,
     appender,
     receipts: new ReceiptFiles(dataDir),
@@ -447,6 +451,7 @@ async function open(
     members,
     surveyor,
     tree,
+    cosigner,
     ledger,
     revoker,
   });
@@ -490,6 +495,7 @@ async function open(
       lease,
       clock,
       tree,
+      cosigner,
       snapshots,
       renewer,
       follower,
@@ -514,6 +520,7 @@ async function open(
     identity,
     readiness,
     surveyor,
+    cosigner,
     storeWeakens,
     view,
     cursor,

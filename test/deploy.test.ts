@@ -213,6 +213,7 @@ describe('the alert rules', () => {
 
   it.each([
     'writ_late_accepts_total',
+    'writ_ledgers_forked',
     'writ_fenced',
     'writ_store_up',
     'writ_revocation_view_age_seconds',

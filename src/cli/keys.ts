@@ -82,5 +82,7 @@ function replicaLines(replicas: unknown): string[] {
   if (!Array.isArray(replicas)) return [];
   return replicas
     .filter(isJsonObject)
-    .map(({ replica, incarnation, key }) => `# ${cell(replica)} ${cell(incarnation)} ${cell(key)}`);
+    .map((one) =>
+      ['#', ...[one['replica'], one['incarnation'], one['key'], one['cosigner']].map(cell)].join(' '),
+    );
 }

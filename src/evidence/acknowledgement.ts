@@ -4,7 +4,10 @@
  */
 import * as z from 'zod';
 import { WritError, isWritError } from '../kernel/error.ts';
+import { parsePosition } from '../feed/position.ts';
 import type { SigningKey } from '../kernel/key.ts';
+import type { Cosignature } from './cosignature.ts';
+import { readCosignature, verifyCosignature } from './cosignature.ts';
 import { demand } from './demand.ts';
 import { count, id, instant, name, position, sha1, sha256 } from './field.ts';
 import type { KeyLookup } from './statement.ts';
@@ -49,6 +52,8 @@ const acknowledgement = z.strictObject({
   cachesPurged: z.literal(true),
   /** It held a lease of this epoch when it said so: whoever joined up to `position` may be let in on its word. */
   leased: z.literal(true).optional(),
+  /** Its newest cosignature of this epoch's tree, a signed note; of no place after `position`. */
+  cosigned: z.string().max(1_024).optional(),
   outcomes: z
     .array(outcome)
     .refine((outcomes) => new Set(outcomes.map(({ revocation }) => revocation)).size === outcomes.length),
@@ -64,15 +69,34 @@ export function signAcknowledgement(said: Acknowledgement, key: SigningKey): str
   return signStatement(TYP, said.incarnation, said, key);
 }
 
-/** The acknowledgement in `text`, or undefined: what does not verify is none. `keyOf` names who was admitted. */
-export function verifyAcknowledgement(text: string, keyOf: KeyLookup): Acknowledgement | undefined {
+/**
+ * The acknowledgement in `text`, or undefined: what does not verify is none. `keyOf` names who was admitted, `before` what
+ * this incarnation said last: most of its acknowledgements carry the same cosignature.
+ */
+export function verifyAcknowledgement(
+  text: string,
+  keyOf: KeyLookup,
+  before?: Acknowledgement,
+): Acknowledgement | undefined {
   try {
-    const { kid, payload } = readStatement(text, TYP, keyOf);
+    const { kid, key, payload } = readStatement(text, TYP, keyOf);
     const { success, data } = acknowledgement.safeParse(payload);
     demand(success && data.incarnation === kid, 'acknowledgement is of no known shape');
+    const { cosigned, position: at } = data;
+    if (cosigned === undefined) return data;
+    const isKnown = cosigned === before?.cosigned;
+    const read = isKnown ? readCosignature(cosigned) : verifyCosignature(cosigned, data.replica, key);
+    const { epoch, sequence } = parsePosition(at);
+    const isItsOwn = read?.origin.endsWith(`/${epoch}`) === true && read.size <= sequence;
+    demand(isItsOwn, 'cosignature does not verify, or is of another place');
     return data;
   } catch (error) {
     if (isWritError(error, 'PROOF_INVALID')) return undefined;
     throw error;
   }
+}
+
+/** What it has cosigned, if anything; of one that was verified. */
+export function cosignedIn({ cosigned }: Acknowledgement): Cosignature | undefined {
+  return cosigned === undefined ? undefined : readCosignature(cosigned);
 }

@@ -34,7 +34,8 @@ export function signCheckpoint(checkpoint: Checkpoint, name: string, key: Signin
   return signNote(renderCheckpoint(checkpoint), name, key);
 }
 
-function renderCheckpoint({ origin, size, root }: Checkpoint): string {
+/** The text of the note. */
+export function renderCheckpoint({ origin, size, root }: Checkpoint): string {
   return `${origin}\n${size}\n${toBase64(root)}\n`;
 }
 
@@ -50,7 +51,8 @@ export function verifyCheckpoint(note: string, keyring: Keyring): VerifiedCheckp
 // Sizes are sequences (feed/position.ts): 15 digits at most. Extension lines are not ours: nobody can audit them.
 const CHECKPOINT = /^([^\n]+)\n(0|[1-9]\d{0,14})\n([^\n]+)\n$/;
 
-function parseCheckpoint(text: string): Checkpoint {
+/** The checkpoint in the text of a note; PROOF_INVALID when there is none. */
+export function parseCheckpoint(text: string): Checkpoint {
   const [, origin = '', size = '', base64 = ''] = CHECKPOINT.exec(text) ?? [];
   const root = parseBase64(base64);
   demand(root?.length === HASH_BYTES, 'checkpoint is not origin, size and root');

@@ -7,10 +7,11 @@ import type { EntryKind } from '../feed/entry.ts';
 import { CHAIN_START, isLogSigned, isSignedBy, leafText, nextChain, parseLine } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
 import { renderPosition } from '../feed/position.ts';
-import type { PublicKey } from '../kernel/key.ts';
+import type { Certificate } from './certificate.ts';
 import { certificateOf } from './certificate.ts';
 import type { VerifiedCheckpoint } from './checkpoint.ts';
 import { verifyCheckpoint } from './checkpoint.ts';
+import { readCosignature, verifyCosignature } from './cosignature.ts';
 import { demand, demandReadable } from './demand.ts';
 import type { Keyring } from './keyring.ts';
 import { CompactRange, leafHash } from './merkle.ts';
@@ -27,6 +28,17 @@ export interface LedgerFacts {
   readonly kinds: Readonly<Partial<Record<EntryKind, number>>>;
   /** Entries whose signer's certificate is not in the export: the tree vouches for them, no signature was checked. */
   readonly uncertified: number;
+  /** Up to which entry of the last epoch each replica has cosigned this very ledger. */
+  readonly cosigned: Readonly<Record<string, number>>;
+}
+
+/** What stands in the last line of an export. */
+export interface ExportClosing {
+  /** The signed note. */
+  readonly checkpoint: string;
+  /** Notes: what replicas have cosigned of this epoch's tree. */
+  readonly cosigned: readonly string[];
+  readonly frontier: ExportFrontier | undefined;
 }
 
 /** What stands before the first line of an export that does not begin with its epoch. */
@@ -61,7 +73,7 @@ const TAIL_MAX = 1_024;
 export class LedgerAudit {
   readonly #keyring: Keyring;
   readonly #epochs: EpochTrack[] = [];
-  readonly #members = new Map<string, PublicKey>();
+  readonly #members = new Map<string, Certificate>();
   readonly #kinds: Partial<Record<EntryKind, number>> = {};
   #first: FeedLine | undefined;
   #log: NoteKey | undefined;
@@ -93,12 +105,12 @@ export class LedgerAudit {
     this.#append(line, begins ? undefined : epoch);
   }
 
-  /** Judges the whole, by the signed note and the frontier of the export's last line. */
-  close(note: string, frontier: ExportFrontier | undefined): LedgerFacts {
+  /** Judges the whole, by the export's last line. */
+  close({ checkpoint, cosigned, frontier }: ExportClosing): LedgerFacts {
     const epoch = this.#epochs.at(-1);
     demand(this.#first !== undefined && epoch !== undefined, 'export holds no entry');
     checkFrontier(this.#first, frontier);
-    epoch.checkpoint = this.#verifyCheckpoint(note, this.due);
+    epoch.checkpoint = this.#verifyCheckpoint(checkpoint, this.due);
     const { origin, size, log } = epoch.checkpoint;
     demand(origin === `${log.name}/${epoch.head.epoch}`, `${this.due}: checkpoint is of another epoch`);
     demand(size <= epoch.range.end, `${this.due}: entry is missing`);
@@ -116,6 +128,9 @@ export class LedgerAudit {
       size,
       kinds: this.#kinds,
       uncertified: this.#uncertified,
+      cosigned: Object.fromEntries(
+        cosigned.flatMap((note) => this.#judgeCosignature(note, origin, frontier?.hashes ?? [])),
+      ),
     };
   }
 
@@ -176,15 +191,34 @@ export class LedgerAudit {
       this.#log = this.#findLog((log) => isSignedBy(sealed, log.key));
       demand(this.#log !== undefined, `${at}: entry is not signed by the log key`);
       if (entry.kind === 'replica' && entry.event === 'joined') {
-        const { key } = demandReadable(() => certificateOf(entry), `${at}: entry admits nobody`);
-        this.#members.set(entry.incarnation, key);
+        const certificate = demandReadable(() => certificateOf(entry), `${at}: entry admits nobody`);
+        this.#members.set(entry.incarnation, certificate);
       }
       return;
     }
-    const key = this.#members.get(entry.by);
+    const key = this.#members.get(entry.by)?.key;
     demand(key !== undefined || !this.#isWhole(), `${at}: entry is signed by nobody who was admitted`);
     demand(key === undefined || isSignedBy(sealed, key), `${at}: entry has a bad signature`);
     if (key === undefined) this.#uncertified += 1;
+  }
+
+  /** Who has cosigned how much; nobody where that place, or who is admitted, was left out. */
+  #judgeCosignature(note: string, of: string, before: readonly Uint8Array[]): [string, number][] {
+    const { name, origin, size, root } = demandReadable(
+      () => readCosignature(note),
+      `${this.due}: cosignature is none`,
+    );
+    const members = [...this.#members.values()];
+    const isKnown = members.some(({ replica, key }) => verifyCosignature(note, replica, key) !== undefined);
+    demand(isKnown || !this.#isWhole(), `${this.due}: cosignature is of nobody who was admitted`);
+    demand(origin === of, `${this.due}: cosignature is of another epoch`);
+    const place = this.#epochs.at(-1)?.recent.find(({ head }) => head.sequence === size);
+    if (!isKnown || place === undefined) return [];
+    demand(
+      Buffer.compare(place.range.root(before), root) === 0,
+      `${renderPosition(place.head)}: the ledger is forked: ${name} has cosigned another one up to here`,
+    );
+    return [[name, size]];
   }
 
   #verifyCheckpoint(note: string, at: string): VerifiedCheckpoint {

@@ -8,7 +8,7 @@ import { parsePublicKey } from '../kernel/key.ts';
 import { WritError } from '../kernel/error.ts';
 import { demand } from './demand.ts';
 
-/** Ed25519 over the note's text; the other types of the specification are unknown keys here, and ignored. */
+/** Ed25519 over the note's text; of the other types cosignature.ts knows one, and the rest are unknown keys, and ignored. */
 const TYPE_ED25519 = 0x01;
 const KEY_ID_BYTES = 4;
 /** The specification asks for at least 16. */
@@ -39,12 +39,17 @@ const CONTROL = /[\0-\t\v-\x1f]/;
 /** The verifier key for `key` under `name`. INTERNAL when no note can carry that name. */
 export function noteKeyOf(name: string, key: PublicKey): NoteKey {
   if (!isName(name)) throw new WritError('INTERNAL', 'no key can have this name');
-  return { name, id: keyId(name, key), key };
+  return { name, id: keyIdOf(name, TYPE_ED25519, key), key };
 }
 
-/** `<name>+<id>+<base64(0x01 ‖ public key)>`, a vkey. */
-export function renderNoteKey({ name, id, key }: NoteKey): string {
-  return `${name}+${id}+${toBase64(keyMaterial(key))}`;
+/** The vkey of a key that signs notes as they are. */
+export function renderNoteKey({ name, key }: NoteKey): string {
+  return renderVerifierKey(name, TYPE_ED25519, key);
+}
+
+/** `<name>+<id>+<base64(type ‖ public key)>`, a vkey. */
+export function renderVerifierKey(name: string, type: number, key: PublicKey): string {
+  return `${name}+${keyIdOf(name, type, key)}+${toBase64(keyMaterial(type, key))}`;
 }
 
 const VKEY = /^([^+]+)\+([0-9a-f]{8})\+(.+)$/;
@@ -56,17 +61,26 @@ export function parseNoteKey(text: string): NoteKey {
   demand(isName(name) && material?.[0] === TYPE_ED25519, 'verifier key is no Ed25519 vkey');
   const key = parsePublicKey(toBase64Url(material.subarray(1)));
   demand(key !== undefined, 'verifier key is no Ed25519 vkey');
-  demand(keyId(name, key) === id, 'verifier key has the id of another key');
+  demand(keyIdOf(name, TYPE_ED25519, key) === id, 'verifier key has the id of another key');
   return { name, id, key };
 }
 
 /** The note over `text` with one signature. INTERNAL for a text that no note can carry. */
 export function signNote(text: string, name: string, key: SigningKey): string {
   const { id } = noteKeyOf(name, key.public);
+  return renderNote(text, { name, id, signature: key.sign(text) });
+}
+
+/** The note over `text` with that signature. INTERNAL for a text that no note can carry. */
+export function renderNote(text: string, signature: NoteSignature): string {
   if (!text.endsWith('\n') || !isNoteText(text))
     throw new WritError('INTERNAL', 'no note can carry this text');
-  const signature = Buffer.concat([Buffer.from(id, 'hex'), key.sign(text)]);
-  return `${text}\n— ${name} ${toBase64(signature)}\n`;
+  return `${text}\n${renderSignature(signature)}\n`;
+}
+
+/** One signature line, without its newline. */
+export function renderSignature({ name, id, signature }: NoteSignature): string {
+  return `— ${name} ${toBase64(Buffer.concat([Buffer.from(id, 'hex'), signature]))}`;
 }
 
 /**
@@ -86,13 +100,16 @@ export function verifyNote(note: string, keys: readonly NoteKey[]): VerifiedNote
   return { text, signers: [...signers], signatureLines: signatures.length };
 }
 
-interface NoteSignature {
+export interface NoteSignature {
   readonly name: string;
+  /** As `NoteKey` has it. */
   readonly id: string;
+  /** What follows the key id. */
   readonly signature: Uint8Array;
 }
 
-function parseNote(note: string): { text: string; signatures: NoteSignature[] } {
+/** What stands in a note, unverified; PROOF_INVALID when it is malformed. */
+export function parseNote(note: string): { text: string; signatures: NoteSignature[] } {
   demand(isNoteText(note), 'note has a character that no note may have');
   const end = note.lastIndexOf('\n\n');
   demand(end >= 0 && note.endsWith('\n'), 'note has no signatures');
@@ -123,11 +140,11 @@ function isNoteText(text: string): boolean {
 }
 
 /** SHA-256(name ‖ 0x0A ‖ type ‖ public key)[:4], in hex. */
-function keyId(name: string, key: PublicKey): string {
-  const hash = sha256(Buffer.concat([Buffer.from(`${name}\n`), keyMaterial(key)]));
+export function keyIdOf(name: string, type: number, key: PublicKey): string {
+  const hash = sha256(Buffer.concat([Buffer.from(`${name}\n`), keyMaterial(type, key)]));
   return Buffer.from(hash.subarray(0, KEY_ID_BYTES)).toString('hex');
 }
 
-function keyMaterial(key: PublicKey): Uint8Array {
-  return Buffer.concat([Buffer.of(TYPE_ED25519), Buffer.from(key.x, 'base64url')]);
+function keyMaterial(type: number, key: PublicKey): Uint8Array {
+  return Buffer.concat([Buffer.of(type), Buffer.from(key.x, 'base64url')]);
 }

@@ -11,7 +11,7 @@ import { sha256Hex } from '../kernel/digest.ts';
 import { WritError } from '../kernel/error.ts';
 import type { PublicKey, SigningKey } from '../kernel/key.ts';
 import type { Acknowledgement } from './acknowledgement.ts';
-import { verifyAcknowledgement } from './acknowledgement.ts';
+import { cosignedIn, verifyAcknowledgement } from './acknowledgement.ts';
 import type { Certificate } from './certificate.ts';
 import { verifyCertificate } from './certificate.ts';
 import type { VerifiedCheckpoint } from './checkpoint.ts';
@@ -58,6 +58,8 @@ export interface ReceiptFacts extends ReceiptStatement {
   /** The tree that holds the entry, and its size when it was signed. */
   readonly origin: string;
   readonly treeSize: number;
+  /** The replicas that cosigned this very tree. Cosignatures of other sizes are in the acknowledgements. */
+  readonly cosignedBy: readonly string[];
   /** What the ledger's `outcome` entry names. */
   readonly digest: string;
 }
@@ -102,6 +104,7 @@ export function verifyReceipt(receipt: string | Uint8Array, keyring: Keyring): R
   const acknowledgements = parts.acknowledgements.map((one) => verifyAcknowledged(one, keyOf));
   const signers = new Set([by, kid, ...acknowledgements.map(({ incarnation }) => incarnation)]);
   demand(signers.size === certificates.size, 'receipt has a certificate of one who signed nothing here');
+  const cosignedBy = judgeCosignatures(acknowledgements, checkpoint);
   const subject = { id, position: logged.position, leaf: logged.leaf };
   const own = judgeTestimony({ subject, statement, coordinator: kid, acknowledgements, certificates });
   return {
@@ -113,6 +116,7 @@ export function verifyReceipt(receipt: string | Uint8Array, keyring: Keyring): R
     coordinator: { replica: own.replica, incarnation: kid },
     origin: checkpoint.origin,
     treeSize: checkpoint.size,
+    cosignedBy,
     digest: receiptDigest(text),
   };
 }
@@ -160,6 +164,29 @@ function verifyStatement(text: string, keyOf: KeyLookup): { kid: string; stateme
   const { success, data } = receiptStatement.safeParse(payload);
   demand(success, 'statement is of no known shape');
   return { kid, statement: data };
+}
+
+/** Who cosigned the tree of the checkpoint. Two roots of one size in one receipt are a forked ledger, and prove nothing. */
+function judgeCosignatures(
+  acknowledgements: readonly Acknowledgement[],
+  checkpoint: VerifiedCheckpoint,
+): readonly string[] {
+  const roots = new Map([[checkpoint.size, checkpoint.root]]);
+  const cosigners: string[] = [];
+  for (const said of acknowledgements) {
+    const cosigned = cosignedIn(said);
+    if (cosigned === undefined) continue;
+    const { origin, size, root } = cosigned;
+    demand(origin === checkpoint.origin, 'a cosignature is of another log');
+    const known = roots.get(size) ?? root;
+    demand(
+      Buffer.compare(known, root) === 0,
+      `the ledger is forked: ${said.replica} has cosigned another one of ${size} entries`,
+    );
+    roots.set(size, root);
+    if (size === checkpoint.size) cosigners.push(said.replica);
+  }
+  return cosigners.sort();
 }
 
 function verifyAcknowledged(text: string, keyOf: KeyLookup): Acknowledgement {

@@ -14,6 +14,8 @@ import { parseText } from './text.ts';
 export interface Statement {
   /** The incarnation that signed. */
   readonly kid: string;
+  /** Its key. */
+  readonly key: PublicKey;
   readonly payload: Json;
 }
 
@@ -35,7 +37,7 @@ export function readStatement(text: string, typ: string, keyOf: KeyLookup): Stat
   const key = keyOf(kid);
   demand(key !== undefined, 'statement is signed by nobody who was admitted');
   demand(key.verify(`${header}.${payload}`, decode(signature)), 'statement has a bad signature');
-  return { kid, payload: parseCanonical(decode(payload)) };
+  return { kid, key, payload: parseCanonical(decode(payload)) };
 }
 
 function parseKid(bytes: Uint8Array, typ: string): string {

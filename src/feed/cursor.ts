@@ -107,6 +107,11 @@ export class Cursor {
     if (this.#tail === tail) this.#tail = undefined;
   }
 
+  /** The chain at one of the newest places of this epoch; undefined where it is not known. */
+  chainAt({ epoch, sequence }: Position): string | undefined {
+    return epoch === this.position.epoch ? this.#recent.get(sequence) : undefined;
+  }
+
   /** How far all is done: indexed, on disk, and every session told. Never ahead of `position`. */
   get settled(): Position {
     return this.#settled;

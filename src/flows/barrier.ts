@@ -70,6 +70,8 @@ export class LeaseTable {
   readonly #term: LeaseTerm;
   readonly #members: Members;
   #rows = new Map<string, WatchedRow>();
+  /** Whose ledger is another one than ours: what it acknowledges is no entry of ours. */
+  readonly #strangers = new Set<string>();
   #epochId: string | undefined;
   #watchedSince: Instant | undefined;
   #sent = 0;
@@ -116,6 +118,16 @@ export class LeaseTable {
     return this.#rows.get(incarnation)?.since ?? this.#watchedSince;
   }
 
+  /** From now on its acknowledgements count as none, and for as long as it renews nothing is enforced. */
+  disown(incarnation: string): void {
+    this.#strangers.add(incarnation);
+  }
+
+  /** What every incarnation has acknowledged last in this epoch. */
+  acknowledgements(): readonly Acknowledgement[] {
+    return [...this.#rows.values()].flatMap(({ acknowledgement }) => acknowledgement ?? []);
+  }
+
   /** What is known of one incarnation's row in this epoch. */
   row(incarnation: string): WatchedRow | undefined {
     return this.#rows.get(incarnation);
@@ -123,11 +135,15 @@ export class LeaseTable {
 
   /** Judges from what has been observed; nothing is over by acknowledgement before a reading that was sent after the append replied. */
   judge(question: BarrierQuestion, now: Instant): BarrierAnswer {
-    const byWait = waitedMs(question.appendedAt, now) >= enforcedByWaitMs(this.#term);
     const standings = [...this.#rows].map(([incarnation, row]) =>
       this.#stand(incarnation, row, question, now),
     );
-    if (byWait)
+    // A store that shows two histories may have granted that one a lease without the entry, however long ago it was appended.
+    const isForked = standings.some(
+      ({ incarnation, state }) => state === 'outstanding' && this.#strangers.has(incarnation),
+    );
+    if (isForked) return { standings, rule: undefined };
+    if (waitedMs(question.appendedAt, now) >= enforcedByWaitMs(this.#term))
       return { standings: standings.map((one) => overByClock(one, question, this.#term)), rule: 'wait' };
     const isAllOver = standings.length > 0 && standings.every(({ state }) => state !== 'outstanding');
     const isWatched = question.exclusive || this.#isWatchedFor(leaseOverMs(this.#term), now);
@@ -152,7 +168,11 @@ export class LeaseTable {
     const acknowledgement =
       row.acknowledgement === undefined
         ? undefined
-        : verifyAcknowledgement(row.acknowledgement, (incarnation) => this.#members.keyOf(incarnation));
+        : verifyAcknowledgement(
+            row.acknowledgement,
+            (incarnation) => this.#members.keyOf(incarnation),
+            known?.acknowledgement,
+          );
     // One incarnation cannot speak for another, and a statement that does not verify is none.
     const isItsOwn = acknowledgement?.incarnation === row.incarnation;
     return {
@@ -166,7 +186,7 @@ export class LeaseTable {
 
   #stand(incarnation: string, row: WatchedRow, question: BarrierQuestion, now: Instant): ReplicaStanding {
     const member = this.#members.lookup(incarnation);
-    const acknowledged = covers(row.acknowledgement, question);
+    const acknowledged = !this.#strangers.has(incarnation) && covers(row.acknowledgement, question);
     const isQuiet = waitedMs(row.since, now) >= leaseOverMs(this.#term);
     return {
       replica: member?.replica ?? incarnation,

@@ -21,6 +21,7 @@ import type { RevocationView } from '../revocation/view.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import type { LeaseTable } from './barrier.ts';
 import type { Carrier } from './carry.ts';
+import type { Cosigner } from './cosign.ts';
 import type { Effects } from './effects.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
@@ -41,6 +42,7 @@ export interface RenewPorts {
   readonly leaseMs: number;
   readonly table: LeaseTable;
   readonly tree: Tree;
+  readonly cosigner: Cosigner;
   readonly vouching: Vouching;
   readonly carrier: Carrier;
   readonly retracer: Retracer;
@@ -209,7 +211,7 @@ export class Renewer {
 
   /** The lease that came with everything up to here. `awaiting` while nobody vouches for who never held one. */
   async #adopt({ rows, runId }: GrantedLease, sent: Sent): Promise<'lease' | 'awaiting'> {
-    const { cursor, vouching, lease, table, carrier, clock } = this.#ports;
+    const { cursor, vouching, lease, table, cosigner, carrier, clock } = this.#ports;
     const { epochId, at } = this.#joined;
     const { opening } = cursor;
     // An epoch that was signed for another run of the store is over, whatever the store says (THREATS 10.18).
@@ -218,6 +220,7 @@ export class Renewer {
     if (!(await vouching.admits(opening, at, rows))) return 'awaiting';
     lease.adopt(sent.at);
     table.observe(epochId, rows, { number: sent.number, at: clock.now() });
+    cosigner.compare();
     void carrier.carry();
     return 'lease';
   }
@@ -239,13 +242,14 @@ export class Renewer {
     };
   }
 
-  /** Signs what has been applied and what it reached, when that has changed since the last signature. */
+  /** Signs what has been applied and what it reached, when that has changed since the last signature, or is to be cosigned. */
   #acknowledge(): void {
-    const { identity, cursor, tree, lease, effects, snapshots, clock } = this.#ports;
+    const { identity, cursor, tree, cosigner, lease, effects, snapshots, clock } = this.#ports;
     const text = this.#acknowledgedText();
-    if (text === this.#acknowledged || cursor.epochId === undefined) return;
-    this.#acknowledged = text;
     const now = clock.now();
+    if (cursor.epochId === undefined || (text === this.#acknowledged && !cosigner.isDue(now))) return;
+    this.#acknowledged = text;
+    const cosigned = cosigner.cosign(now);
     this.#acknowledgement = signAcknowledgement(
       {
         v: 1,
@@ -259,6 +263,7 @@ export class Renewer {
         ...(snapshots.statement === undefined ? {} : { snapshot: snapshots.statement }),
         cachesPurged: true,
         ...(lease.isFresh(now) ? { leased: true } : {}),
+        ...(cosigned === undefined ? {} : { cosigned }),
         outcomes: effects.outcomes(now),
       },
       identity.key,

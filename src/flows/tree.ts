@@ -1,5 +1,7 @@
 /** The ledger's Merkle tree as this replica computes it while applying: one tree per epoch (DESIGN sections 6 and 9). */
-import { signCheckpoint } from '../evidence/checkpoint.ts';
+import type { Checkpoint } from '../evidence/checkpoint.ts';
+import { checkpointOrigin, signCheckpoint } from '../evidence/checkpoint.ts';
+import { logName } from '../evidence/keyring.ts';
 import { MerkleTree, leafHash } from '../evidence/merkle.ts';
 import type { FeedLine } from '../feed/entry.ts';
 import { leafText } from '../feed/entry.ts';
@@ -12,6 +14,8 @@ export class Tree {
   readonly #identity: Identity;
   #merkle = new MerkleTree();
   #epoch = 0;
+  /** The smallest size of which the root is known. */
+  #sizeMin = 0;
   #lastLeaf: Uint8Array = leafHash('');
 
   constructor(identity: Identity) {
@@ -22,6 +26,7 @@ export class Tree {
     if (opensEpoch) {
       this.#merkle = new MerkleTree();
       this.#epoch = line.position.epoch;
+      this.#sizeMin = 0;
     }
     this.#lastLeaf = leafHash(leafText(line));
     this.#merkle.append(this.#lastLeaf);
@@ -31,6 +36,16 @@ export class Tree {
   begin(epoch: number, size: number, frontier: readonly Uint8Array[]): void {
     this.#merkle = MerkleTree.from(size, frontier);
     this.#epoch = epoch;
+    this.#sizeMin = size;
+  }
+
+  /** The number of the epoch. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  get origin(): string {
+    return checkpointOrigin(this.#identity.fleet, this.#epoch);
   }
 
   /** Is that of an epoch of which `lines`, one at least, are here: all of them, or those after `base`. */
@@ -50,15 +65,21 @@ export class Tree {
     return Buffer.from(this.#lastLeaf).toString('hex');
   }
 
-  /** The signed note over everything applied in this epoch. */
+  /** Everything applied in this epoch. */
+  get head(): Checkpoint {
+    return { origin: this.origin, size: this.#merkle.size, root: this.#merkle.root() };
+  }
+
+  /** The signed note over it. */
   checkpoint(): string {
     const { fleet, logKey } = this.#identity;
-    const origin = `writ/${fleet}/${this.#epoch}`;
-    return signCheckpoint(
-      { origin, size: this.#merkle.size, root: this.#merkle.root() },
-      `writ/${fleet}`,
-      logKey,
-    );
+    return signCheckpoint(this.head, logName(fleet), logKey);
+  }
+
+  /** What the tree of that origin and size is here; undefined for another one, and where it is not known (yet, or any more). */
+  rootOf({ origin, size }: Pick<Checkpoint, 'origin' | 'size'>): Uint8Array | undefined {
+    const isKnown = origin === this.origin && size >= this.#sizeMin && size <= this.#merkle.size;
+    return isKnown ? this.#merkle.root(size) : undefined;
   }
 
   /** Inclusion proof of the entry at `position` in the tree as it is now. INTERNAL for one that is not in it. */

@@ -263,7 +263,14 @@ export const replicaForgotten = z.object({
 
 export const keys = z.object({
   log: z.string().describe('The verifier key of the log: all that a stranger needs.'),
-  replicas: z.array(z.object({ replica: z.string(), incarnation: z.string(), key: z.string() })),
+  replicas: z.array(
+    z.object({
+      replica: z.string(),
+      incarnation: z.string(),
+      key: z.string(),
+      cosigner: z.string().describe("The verifier key of the replica's cosignatures (type 0x04)."),
+    }),
+  ),
 });
 
 const policyDigest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
@@ -320,6 +327,7 @@ export const overview = z.object({
   sessionsEnding: count.describe('Told to end, and not proven to have.'),
   revocationsOpen: count.describe('Coordinated here, and not enforced yet.'),
   lateAccepts: count.describe('Allows of what was revoked here before. It must stay 0.'),
+  ledgersForked: count.describe('Replicas that have cosigned another ledger than this one. It must stay 0.'),
   bundlesRefused: count.describe('1 while the bundle offered last is refused, and the one before goes on.'),
   decisionLogLinesLost: count.describe('Since the start: the queue was full, or the sink did not take them.'),
   reviewsOwed: count.describe(

@@ -1,6 +1,8 @@
 /** What the control plane shows of this replica: revocations, sessions, replicas, keys, the ledger. Reads only. */
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { renderCosignature, renderCosignerKey } from '../evidence/cosignature.ts';
+import { logName } from '../evidence/keyring.ts';
 import type { ExportFrontier } from '../evidence/ledger-audit.ts';
 import { renderCheckpointLine } from '../evidence/ledger-export.ts';
 import { MerkleTree, leafHash } from '../evidence/merkle.ts';
@@ -12,6 +14,7 @@ import type { Ledger } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
+import type { Cosigner } from '../flows/cosign.ts';
 import type { Identity } from '../flows/identity.ts';
 import type { Revoker } from '../flows/revoke.ts';
 import type { Sight, Surveyor } from '../flows/survey.ts';
@@ -32,6 +35,7 @@ export interface InspectionPorts {
   readonly members: Members;
   readonly surveyor: Surveyor;
   readonly tree: Tree;
+  readonly cosigner: Cosigner;
   readonly ledger: Ledger;
   readonly cursor: Cursor;
   readonly revoker: Revoker;
@@ -88,18 +92,32 @@ export class Inspection {
     return { status: 200, body: { replicas: this.#ports.surveyor.look().map(renderSight) } };
   }
 
+  /** With a line of each replica that has cosigned this very place. */
   checkpoint(): Answer {
-    return { status: 200, text: this.#ports.tree.checkpoint(), type: 'text/plain; charset=utf-8' };
+    const { tree, cosigner } = this.#ports;
+    const { size, root } = tree.head;
+    const lines = cosigner
+      .cosignatures()
+      .filter((one) => one.size === size && Buffer.compare(one.root, root) === 0)
+      .map(({ line }) => `${line}\n`);
+    const text = [tree.checkpoint(), ...lines].join('');
+    return { status: 200, text, type: 'text/plain; charset=utf-8' };
   }
 
   /** The log's verifier key, which is all a stranger needs, and the replicas' for people. */
   keys(): Answer {
     const { identity, members } = this.#ports;
-    const log = renderNoteKey(noteKeyOf(`writ/${identity.fleet}`, identity.logKey.public));
-    const replicas = members
-      .list()
-      .map(({ replica, incarnation, key }) => ({ replica, incarnation, key: key.x }));
-    return { status: 200, body: { log, replicas } };
+    const log = logName(identity.fleet);
+    const replicas = members.list().map(({ replica, incarnation, key }) => ({
+      replica,
+      incarnation,
+      key: key.x,
+      cosigner: renderCosignerKey(log, replica, key),
+    }));
+    return {
+      status: 200,
+      body: { log: renderNoteKey(noteKeyOf(log, identity.logKey.public)), replicas },
+    };
   }
 
   /**
@@ -109,11 +127,12 @@ export class Inspection {
   async streamLedger(query: Query, res: ServerResponse): Promise<void> {
     requireKnown(query, ['from']);
     const from = parsePosition(query.get('from') ?? renderPosition(ORIGIN), 'from');
-    const { cursor, tree } = this.#ports;
+    const { cursor, tree, cosigner } = this.#ports;
     const head = cursor.position;
     const checkpoint = tree.checkpoint();
+    const cosigned = cosigner.cosignatures().map(renderCosignature);
     const after = { epoch: from.epoch, sequence: Math.max(0, from.sequence - 1) };
-    const last = renderCheckpointLine(checkpoint, await this.#frontier(after, head));
+    const last = renderCheckpointLine(checkpoint, await this.#frontier(after, head), cosigned);
     res.writeHead(200, { 'content-type': 'application/jsonl', 'cache-control': 'no-store' });
     await this.#writeLines(after, head, res);
     res.end(`${last}\n`);

@@ -5,6 +5,7 @@
 import type { ShownSetting } from '../config/config.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import { renderPosition } from '../feed/position.ts';
+import type { Cosigner } from '../flows/cosign.ts';
 import type { Identity } from '../flows/identity.ts';
 import type { Reloader } from '../flows/reload.ts';
 import type { Revoker } from '../flows/revoke.ts';
@@ -22,12 +23,13 @@ export interface OverviewPorts {
   readonly identity: Identity;
   readonly readiness: () => readonly ReadinessCheck[];
   readonly surveyor: Surveyor;
+  readonly cosigner: Cosigner;
   readonly view: RevocationView;
   readonly cursor: Cursor;
   readonly sessions: SessionRegistry;
   readonly revoker: Revoker;
   readonly lastAccepts: LastAccepts;
-  readonly reloader: Reloader;
+  readonly reloader: Pick<Reloader, 'lastFailure'>;
   /** What the feed store, by its settings, makes weaker than promised. */
   readonly storeWeakens: readonly string[];
   /** Lines of the decision log that were lost; 0 where none is kept. */
@@ -58,6 +60,7 @@ export class Overview {
       sessions,
       revoker,
       lastAccepts,
+      cosigner,
       reloader,
       storeWeakens,
       linesLost,
@@ -72,6 +75,7 @@ export class Overview {
       sessionsEnding: sessions.endingCount,
       revocationsOpen: revoker.openCount,
       lateAccepts: lastAccepts.lateTotal,
+      ledgersForked: cosigner.forks.length,
       bundlesRefused: reloader.lastFailure === undefined ? 0 : 1,
       decisionLogLinesLost: linesLost(),
       reviewsOwed: isOwingReviews() ? 1 : 0,
@@ -93,6 +97,10 @@ export class Overview {
         ...loose,
         looseEnds: [
           ...this.#looseReplicas(),
+          ...cosigner.forks.map(
+            ({ replica, incarnation, position }) =>
+              `the ledger is forked: ${replica} (${incarnation}) has another one up to ${position}`,
+          ),
           ...storeWeakens.map((what) => `the store weakens a promise: ${what}`),
         ],
         checks,

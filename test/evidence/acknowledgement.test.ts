@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { signAcknowledgement, verifyAcknowledgement } from '../../src/evidence/acknowledgement.ts';
+import type { Acknowledgement } from '../../src/evidence/acknowledgement.ts';
+import {
+  cosignedIn,
+  signAcknowledgement,
+  verifyAcknowledgement,
+} from '../../src/evidence/acknowledgement.ts';
+import { signCosignature } from '../../src/evidence/cosignature.ts';
 import { signStatement } from '../../src/evidence/statement.ts';
 import { FleetFixture, killedTwo } from '../support/fleet-fixture.ts';
 
@@ -75,5 +81,41 @@ describe('an acknowledgement', () => {
       throw new TypeError('broken');
     };
     expect(() => verifyAcknowledgement(signAnything(said), broken)).toThrow(TypeError);
+  });
+});
+
+describe('the cosignature in an acknowledgement', () => {
+  const [epoch = 0, sequence = 0] = said.position.split('-').map(Number);
+  const note = (over: object = {}, replica = who.replica, key = who.key): string => {
+    const checkpoint = { origin: `writ/payments/${epoch}`, size: sequence, root: fleet.tree.root(sequence) };
+    return signCosignature({ ...checkpoint, ...over }, { replica, key }, 1_800_000_000);
+  };
+  const cosigned = (text: string) => ({ ...said, cosigned: text });
+  const verified = (one: Acknowledgement, before?: Acknowledgement) =>
+    verifyAcknowledgement(signAcknowledgement(one, who.key), keyOf, before);
+
+  it('is of this replica and of no place after the one that is acknowledged', () => {
+    for (const text of [note(), note({ size: 1, root: fleet.tree.root(1) })]) {
+      expect(verified(cosigned(text))).toEqual(cosigned(text));
+      expect(cosignedIn(cosigned(text))).toMatchObject({ name: `writ/payments/${who.replica}` });
+    }
+    expect(cosignedIn(said)).toBeUndefined();
+  });
+
+  it.each([
+    ['of another replica', note({}, 'gw-us-1')],
+    ['by another key', note({}, who.replica, fleet.replica(1).key)],
+    ['of another epoch', note({ origin: 'writ/payments/813' })],
+    ['of a place ahead', note({ size: sequence + 1 })],
+    ['nonsense', 'nonsense'],
+  ])('takes the word from whoever sends one %s', (_, text) => {
+    expect(verified(cosigned(text))).toBeUndefined();
+  });
+
+  it('is verified once: the same one again is the one before', () => {
+    const forged = cosigned(note({}, who.replica, fleet.replica(1).key));
+    expect(verified(forged, forged)).toEqual(forged);
+    const elsewhere = cosigned(note({ size: sequence + 1 }));
+    expect(verified(elsewhere, elsewhere)).toBeUndefined();
   });
 });

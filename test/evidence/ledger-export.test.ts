@@ -65,6 +65,7 @@ describe('an exported ledger', () => {
       size,
       kinds: { epoch: 1, replica: 3, revocation: 9, outcome: 2 },
       uncertified: 0,
+      cosigned: {},
     });
   });
 
@@ -292,6 +293,7 @@ describe('an export over several epochs', () => {
       size: 4,
       kinds: { epoch: 2, replica: 5, revocation: 10, outcome: 2 },
       uncertified: 0,
+      cosigned: {},
     });
     expect(await verifyLedger(next.export(), fleet.keyring)).toMatchObject({ first: '900-1', epochs: 1 });
     expect(await verifyLedger(next.export(3), fleet.keyring)).toMatchObject({ first: '900-3', size: 4 });
@@ -395,5 +397,52 @@ describe('the shape of an epoch', () => {
   it('is checked on lines that are exactly what the feed writes', () => {
     for (const [i, line] of whole.slice(0, -1).entries())
       expect(parseLine(line).sealed.text).toBe(fleet.lines[i]!.sealed.text);
+  });
+});
+
+describe('cosignatures in an export', () => {
+  const [first, second] = [fleet.replica(0), fleet.replica(1)];
+  const verified = async (from: number, cosigned: readonly string[]) =>
+    (await verifyLedger(fleet.export(from, cosigned), fleet.keyring)).cosigned;
+
+  it('say up to where each replica has cosigned this very ledger', async () => {
+    const cosigned = [fleet.cosignature(first), fleet.cosignature(second, 8)];
+    expect(await verified(1, cosigned)).toEqual({
+      'writ/payments/gw-eu-1': size,
+      'writ/payments/gw-us-1': 8,
+    });
+    // Who is admitted stands in entries 2 and 3.
+    expect(await verified(3, cosigned)).toEqual({ 'writ/payments/gw-us-1': 8 });
+    expect(await verified(9, cosigned)).toEqual({});
+    expect(await verified(1, [fleet.cosignature(first, 2), fleet.cosignature(second, 1)])).toEqual({
+      'writ/payments/gw-eu-1': 2,
+      'writ/payments/gw-us-1': 1,
+    });
+    expect(await verified(3, [fleet.cosignature(second, 2)])).toEqual({});
+  });
+
+  it('refute it where one is of another ledger, and name who and where', async () => {
+    const other = fleet.cosignature(second, 8, leafHash('another'));
+    const sentence = '812-8: the ledger is forked: writ/payments/gw-us-1 has cosigned another one up to here';
+    expect(await refused(fleet.export(1, [other]))).toBe(sentence);
+    expect(await refused(fleet.export(3, [fleet.cosignature(first), other]))).toBe(sentence);
+  });
+
+  it('are of members, of this epoch, and cosignatures', async () => {
+    const stranger = { ...first, key: seededKey('stranger') };
+    expect(await refused(fleet.export(1, [fleet.cosignature(stranger)]))).toMatch(/nobody who was admitted/);
+    const elsewhere = new FleetFixture({ epoch: 813 }).cosignature(first, 3);
+    expect(await refused(fleet.export(1, [elsewhere]))).toMatch(/of another epoch/);
+    expect(await refused(fleet.export(1, ['nonsense']))).toMatch(/cosignature is none/);
+  });
+
+  it('are refused when a character of one is altered', async () => {
+    const lines = fleet.export(1, [fleet.cosignature(first)]);
+    const last = lines.at(-1)!;
+    const [from, to] = [last.indexOf('"cosigned"'), last.length];
+    for (let at = from; at < to; at++) {
+      const char = String.fromCharCode(last.charCodeAt(at) ^ 1);
+      await refused([...lines.slice(0, -1), `${last.slice(0, at)}${char}${last.slice(at + 1)}`]);
+    }
   });
 });

@@ -61,6 +61,7 @@ describe('a receipt', () => {
       coordinator: { replica: 'gw-eu-1', incarnation: 'inc_gw-eu-1' },
       origin: 'writ/payments/812',
       treeSize: 5,
+      cosignedBy: [],
       digest: sha256Hex(receipt),
     });
     expect(receiptDigest(receipt)).toBe(sha256Hex(receipt));
@@ -289,5 +290,42 @@ describe('the keyring of a receipt', () => {
     const keyring = [witness, ...other.keyring, ...fleet.keyring];
     expect(verifyReceipt(receipt, keyring).fleet).toBe('payments');
     expect(verifyReceipt(other.receipt(other.revoke()), keyring).fleet).toBe('orders');
+  });
+});
+
+describe('cosignatures in a receipt', () => {
+  const fleet = new FleetFixture();
+  const [first, second] = [fleet.replica(0), fleet.replica(1)];
+  const [line, later] = [fleet.revoke(), fleet.revoke()];
+
+  /** Both acknowledged everything, with what each has cosigned. */
+  function cosigned(...notes: [string?, string?]): string {
+    const acknowledged = [first, second].map((who, i) => ({
+      ...fleet.acknowledgement(who, later, i === 0 ? [killedTwo(line.sealed.entry.id)] : []),
+      ...(notes[i] === undefined ? {} : { cosigned: notes[i] }),
+    }));
+    return buildReceipt(fleet.partsOf(line, fleet.statement(line, acknowledged), acknowledged));
+  }
+
+  it('name who has cosigned the very tree that holds the entry', () => {
+    const both = cosigned(fleet.cosignature(first), fleet.cosignature(second));
+    expect(verifyReceipt(both, fleet.keyring).cosignedBy).toEqual(['gw-eu-1', 'gw-us-1']);
+    const earlier = cosigned(fleet.cosignature(first, 4), fleet.cosignature(second));
+    expect(verifyReceipt(earlier, fleet.keyring).cosignedBy).toEqual(['gw-us-1']);
+  });
+
+  it('refute it where they show that the ledger was forked', () => {
+    const forked = (size: number) => fleet.cosignature(second, size, leafHash('another'));
+    expect(refused(cosigned(fleet.cosignature(first), forked(5)))).toBe(
+      'the ledger is forked: gw-us-1 has cosigned another one of 5 entries',
+    );
+    // Neither is of the tree of this checkpoint, and yet one of them is false.
+    const [one, other] = [fleet.cosignature(first, 4), forked(4)];
+    expect(refused(cosigned(one, other))).toMatch(/the ledger is forked: .* of 4 entries/);
+  });
+
+  it('are of this fleet', () => {
+    const other = new FleetFixture({ fleet: 'orders' });
+    expect(refused(cosigned(other.cosignature(first, 3)))).toMatch(/of another log/);
   });
 });

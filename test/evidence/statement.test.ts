@@ -24,7 +24,7 @@ describe('a statement', () => {
     const [header = '', body = ''] = text.split('.');
     expect(Buffer.from(header, 'base64url').toString()).toBe(HEADER);
     expect(Buffer.from(body, 'base64url').toString()).toBe('{"list":[1,{"deep":true}],"text":"é","v":1}');
-    expect(readStatement(text, 'writ-test+jws', keyOf)).toEqual({ kid: 'inc_1', payload });
+    expect(readStatement(text, 'writ-test+jws', keyOf)).toEqual({ kid: 'inc_1', key: key.public, payload });
   });
 
   it.each([

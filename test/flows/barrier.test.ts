@@ -178,3 +178,27 @@ describe('the barrier', () => {
     expect(table.readAt).toEqual(AT(1_500));
   });
 });
+
+describe('a replica whose ledger is another one', () => {
+  const observed = (ms: number, renewals: number) => {
+    const row = { incarnation: 'inc_a', renewals, acknowledgement: acknowledged('inc_a') };
+    return ['ep_1', [row], READ(AT(ms))] as const;
+  };
+
+  it('has acknowledged nothing, and while it renews nothing is enforced, by no rule', () => {
+    const table = tableOf();
+    table.observe(...observed(0, 1));
+    expect(table.judge(question(0), AT(1)).rule).toBe('acknowledged');
+    table.disown('inc_a');
+    expect(table.judge(question(0), AT(1))).toMatchObject({
+      standings: [{ state: 'outstanding', acknowledgement: undefined }],
+      rule: undefined,
+    });
+    table.observe(...observed(9_000, 2));
+    expect(table.judge(question(0), AT(10_000)).rule).toBeUndefined();
+    expect(table.judge(question(0), AT(13_000))).toMatchObject({
+      standings: [{ state: 'fenced' }],
+      rule: 'wait',
+    });
+  });
+});

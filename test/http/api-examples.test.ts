@@ -1,5 +1,7 @@
 /** The examples of API.md that one replica answers, as a table: what is sent, the status, and every promised field. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { verifyCosignature } from '../../src/evidence/cosignature.ts';
+import { parsePublicKey } from '../../src/kernel/key.ts';
 import type { Reply } from '../support/client.ts';
 import { call, listen } from '../support/client.ts';
 import { InProcessWrit, contextOf, evaluation, registration } from '../support/in-process.ts';
@@ -39,6 +41,11 @@ function claimsOf(jwt: string): Record<string, unknown> {
 
 function revoke(body: Record<string, unknown>, headers: Record<string, string> = {}): Promise<Reply> {
   return writ.control('/v1/revocations', { body, headers });
+}
+
+/** What the checkpoint is of; who has cosigned it may change. */
+async function treeHead(): Promise<string | undefined> {
+  return (await writ.control('/v1/checkpoint')).text.split('\n\n')[0];
 }
 
 async function revoked(): Promise<{ dead: string; id: string }> {
@@ -575,7 +582,7 @@ describe('revoke', () => {
 
   it('answers a dry run with what would die, and appends nothing', async () => {
     const { jwt, path } = await openSession();
-    const before = (await writ.control('/v1/checkpoint')).text;
+    const before = await treeHead();
     const body = { selector: { kind: 'token', value: jwt }, dryRun: true };
     const reply = await revoke(body);
     expect(reply.status).toBe(200);
@@ -588,7 +595,7 @@ describe('revoke', () => {
     });
     const unseen = await revoke({ selector: { kind: 'jti', issuer: 'i', value: 'unseen' }, dryRun: true });
     expect(unseen.body).toEqual({ dryRun: true, targets: 1, sessions: { matched: 0 }, seen: false });
-    expect((await writ.control('/v1/checkpoint')).text).toBe(before);
+    expect(await treeHead()).toBe(before);
     expect((await writ.data(`${path}/ping`, { method: 'POST' })).body).toEqual({ freshForMs: FRESH });
     await writ.data(path, { method: 'DELETE' });
   });
@@ -780,12 +787,39 @@ describe('what the control plane shows', () => {
   it('serves the checkpoint as a signed note, and the keys that verify it', async () => {
     const note = await writ.control('/v1/checkpoint');
     expect(note.headers['content-type']).toBe('text/plain; charset=utf-8');
-    expect(note.text).toMatch(/^writ\/default\S*\n\d+\n[\w+/=]+\n(.*\n)*\n— writ\/default \S+\n$/);
+    expect(note.text).toMatch(/^writ\/default\S*\n\d+\n[\w+/=]+\n\n— writ\/default \S+\n(— .*\n)*$/);
     const keys = await writ.control('/v1/keys');
     expect(keys.body).toEqual({
       log: like(/^writ\/default\+[0-9a-f]{8}\+\S+$/),
-      replicas: [{ replica: 'gw-1', incarnation: like(/^inc_/), key: like(/^[\w-]{43}$/) }],
+      replicas: [
+        {
+          replica: 'gw-1',
+          incarnation: like(/^inc_/),
+          key: like(/^[\w-]{43}$/),
+          cosigner: like(/^writ\/default\/gw-1\+[0-9a-f]{8}\+B\S+$/),
+        },
+      ],
     });
+  });
+
+  it('serves it with the cosignature of each replica that has come so far, which its key verifies', async () => {
+    const [{ key, cosigner }] = (await writ.control('/v1/keys')).body['replicas'] as [
+      { key: string; cosigner: string },
+    ];
+    let lines: string[] = [];
+    const read = async () => (lines = (await writ.control('/v1/checkpoint')).text.split('\n'));
+    // In the background, once a second at most.
+    await expect.poll(read, { timeout: 10_000 }).toHaveLength(7);
+    const [origin, size, root, , , line = ''] = lines;
+    const publicKey = parsePublicKey(key)!;
+    const note = `${origin}\n${size}\n${root}\n\n${line}\n`;
+    expect(verifyCosignature(note, 'gw-1', publicKey)).toMatchObject({ origin, size: Number(size) });
+    expect(Buffer.from(line.split(' ')[2] ?? '', 'base64').toString('hex', 0, 4)).toBe(
+      cosigner.split('+')[1],
+    );
+    const exported = (await writ.control('/v1/ledger')).text.trimEnd().split('\n').at(-1) ?? '';
+    const { cosigned } = JSON.parse(exported) as { cosigned: [string] };
+    expect(verifyCosignature(cosigned[0], 'gw-1', publicKey)).toMatchObject({ origin });
   });
 
   it.each([

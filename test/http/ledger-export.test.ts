@@ -62,6 +62,8 @@ describe('an export of the ledger', () => {
     for (const [i, from] of places.entries()) {
       const facts = await verifyLedger(each(await exported(replica, from)), keyring);
       expect(facts).toMatchObject({ first: from, head: places.at(-1), entries: lines.length - i });
+      // Where the replica that cosigned it was admitted is in it.
+      if (i === 0) expect(Object.keys(facts.cosigned)).toEqual(['writ/test/a']);
     }
     // A place that no entry has: what follows it.
     const [first] = lines;

@@ -3,8 +3,14 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { renderPosition } from '../../src/feed/position.ts';
+import { Overview } from '../../src/http/overview.ts';
 import { compile } from '../edges/opa/bundles.ts';
+import { fork } from '../support/forking-store.ts';
 import { InProcessWrit, registration } from '../support/in-process.ts';
+import { enforce, jti, startPair } from '../support/memory-fleet.ts';
+import { orderOf } from '../support/replica-harness.ts';
+import { pass } from '../support/replicas.ts';
 
 let dir: string;
 beforeAll(async () => {
@@ -79,6 +85,35 @@ describe('the status', () => {
     } finally {
       await writ.remove();
     }
+  });
+
+  it('has a loose end where another replica was shown another ledger, and says which and up to where', async () => {
+    const { clock, a, b } = await startPair();
+    await enforce(a, 'j1');
+    const hidden = a.ledger.lines.find(({ sealed }) => sealed.entry.kind === 'revocation')!.sealed;
+    fork(b, hidden, ({ sealed }) => sealed.text.includes('"j2"'));
+    const order = orderOf({ targets: [jti('j2')], wait: 'durable' });
+    const { position } = await a.revoker.revoke(order);
+    await pass(clock, 1_000);
+    const { identity, surveyor, cosigner, view, cursor, sessions, revoker, lastAccepts } = a;
+    const { body } = new Overview({
+      ...{ identity, surveyor, cosigner, view, cursor, sessions, revoker, lastAccepts },
+      settings: [],
+      version: '0',
+      readiness: () => [],
+      reloader: { lastFailure: undefined },
+      storeWeakens: [],
+      linesLost: () => 0,
+      isOwingReviews: () => false,
+    }).status();
+    const { incarnation } = b.identity;
+    expect(body).toMatchObject({
+      verdict: 'ready, with loose ends',
+      ledgersForked: 1,
+      looseEnds: [
+        `the ledger is forked: b (${incarnation}) has another one up to ${renderPosition(position)}`,
+      ],
+    });
   });
 
   it('is not ready, although it answers, where no epoch is open, and says what is missing', async () => {

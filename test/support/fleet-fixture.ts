@@ -5,6 +5,7 @@
 import type { AcknowledgedOutcome, Acknowledgement } from '../../src/evidence/acknowledgement.ts';
 import { signAcknowledgement } from '../../src/evidence/acknowledgement.ts';
 import { checkpointOrigin, signCheckpoint } from '../../src/evidence/checkpoint.ts';
+import { signCosignature } from '../../src/evidence/cosignature.ts';
 import type { Keyring } from '../../src/evidence/keyring.ts';
 import { keyringOf, logName } from '../../src/evidence/keyring.ts';
 import { renderCheckpointLine } from '../../src/evidence/ledger-export.ts';
@@ -146,6 +147,12 @@ export class FleetFixture {
     return signCheckpoint({ origin, size, root: this.tree.root(size) }, logName(this.fleet), this.logKey);
   }
 
+  /** The note in which `who` cosigns the first `size` entries; `root` is another one for a forked ledger. */
+  cosignature({ replica, key }: FixtureReplica, size = this.tree.size, root = this.tree.root(size)): string {
+    const origin = checkpointOrigin(this.fleet, this.epoch);
+    return signCosignature({ origin, size, root }, { replica, key }, FIXTURE_START_MS / 1_000);
+  }
+
   /** What `who` acknowledges after applying `line`. */
   acknowledgement(
     who: FixtureReplica,
@@ -249,15 +256,15 @@ export class FleetFixture {
     return buildReceipt(this.receiptParts(line));
   }
 
-  /** An export of this epoch from sequence `from`, with its checkpoint line, as lines without newlines. */
-  export(from = 1): string[] {
+  /** An export of this epoch from sequence `from`, with its checkpoint line, as lines without newlines; `cosigned` are notes. */
+  export(from = 1, cosigned: readonly string[] = []): string[] {
     const before = this.lines[from - 2];
     const frontier =
       before === undefined
         ? undefined
         : { size: from - 1, hashes: this.tree.frontier(from - 1), chain: before.chain };
     const lines = this.lines.slice(from - 1).map(renderLine);
-    return [...lines, renderCheckpointLine(this.checkpoint(), frontier)];
+    return [...lines, renderCheckpointLine(this.checkpoint(), frontier, cosigned)];
   }
 
   /** What the next epoch's first entry says of this one. */

@@ -30,6 +30,7 @@ import { Appender } from '../../src/flows/append.ts';
 import { LeaseTable } from '../../src/flows/barrier.ts';
 import { Carrier } from '../../src/flows/carry.ts';
 import { Checker } from '../../src/flows/check.ts';
+import { Cosigner } from '../../src/flows/cosign.ts';
 import { Effects } from '../../src/flows/effects.ts';
 import type { ReceiptStore } from '../../src/flows/enforce.ts';
 import { Expirer } from '../../src/flows/expire.ts';
@@ -307,6 +308,7 @@ export class TestReplica {
   readonly loader: Loader;
   readonly reopener: Reopener;
   readonly vouching: Vouching;
+  readonly cosigner: Cosigner;
   readonly renewer: Renewer;
   readonly checker: Checker;
   readonly reviewer: Reviewer;
@@ -414,8 +416,11 @@ export class TestReplica {
       ...{ loader, ledger, members, follower, appender, tree, reopener, random, log, bootstrap },
     });
     const carrier = new Carrier({ cursor, ledger, appender, log });
+    this.cosigner = new Cosigner({ identity, tree, table, cursor, clock, log });
+    const { cosigner } = this;
     this.renewer = new Renewer({
       ...feed,
+      cosigner,
       snapshots,
       loader,
       follower,
@@ -470,6 +475,7 @@ export class TestReplica {
       ...feed,
       members,
       table,
+      cosigner,
       tree,
       appender,
       receipts: this.receipts,

@@ -6,6 +6,7 @@ import type { DecisionCounts } from '../../decision/counts.ts';
 import type { GrantTable } from '../../decision/grants.ts';
 import type { PolicyEngine } from '../../decision/policy-engine.ts';
 import type { Lease } from '../../feed/lease.ts';
+import type { Cosigner } from '../../flows/cosign.ts';
 import type { Follower } from '../../flows/follow.ts';
 import type { Reloader } from '../../flows/reload.ts';
 import type { Renewer } from '../../flows/renew.ts';
@@ -38,6 +39,7 @@ export interface MetricSources {
   readonly lease: Lease;
   readonly clock: Clock;
   readonly tree: Tree;
+  readonly cosigner: Cosigner;
   readonly snapshots: Snapshotter;
   readonly renewer: Renewer;
   readonly follower: Follower;
@@ -241,6 +243,7 @@ function feedMetrics({
   lease,
   clock,
   tree,
+  cosigner,
   snapshots,
   renewer,
   skewBackMs,
@@ -273,6 +276,11 @@ function feedMetrics({
       'writ_snapshot_entries',
       'Entries since the newest mark, at which the fleet writes its fold down.',
       () => snapshots.entriesSinceMark,
+    ),
+    gauge(
+      'writ_ledgers_forked',
+      'Replicas that have cosigned another ledger than this one, since the start. It must stay 0.',
+      () => cosigner.forks.length,
     ),
     gauge('writ_snapshot_agrees', '0 when the newest snapshot is not what this replica holds.', () =>
       snapshots.agrees ? 1 : 0,

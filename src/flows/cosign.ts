@@ -1,0 +1,127 @@
+/**
+ * Cosigns this replica's ledger, and compares what the others have cosigned with it: so a ledger that was forked (two
+ * replicas were shown two histories) is seen by both. In the background: a cosignature rides on an acknowledgement, and
+ * no answer waits for one. Called by renew.ts, and with each reading of the lease table.
+ */
+import type { Acknowledgement } from '../evidence/acknowledgement.ts';
+import { cosignedIn } from '../evidence/acknowledgement.ts';
+import type { Cosignature } from '../evidence/cosignature.ts';
+import { readCosignature, signCosignature } from '../evidence/cosignature.ts';
+import type { Cursor } from '../feed/cursor.ts';
+import type { Position } from '../feed/position.ts';
+import { parsePosition, renderPosition } from '../feed/position.ts';
+import type { Clock, Instant } from '../kernel/clock.ts';
+import { epochS } from '../kernel/clock.ts';
+import type { Log } from '../kernel/log.ts';
+import type { LeaseTable } from './barrier.ts';
+import type { Identity } from './identity.ts';
+import type { Tree } from './tree.ts';
+
+/** At most one cosignature in so long. */
+const EVERY_MS = 1_000;
+
+export interface CosignPorts {
+  readonly identity: Identity;
+  readonly tree: Tree;
+  readonly table: LeaseTable;
+  readonly cursor: Cursor;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Another incarnation holds another ledger of this epoch. */
+export interface Fork {
+  readonly replica: string;
+  readonly incarnation: string;
+  /** The ledgers differ here or before. */
+  readonly position: string;
+}
+
+interface Own {
+  readonly note: string;
+  readonly origin: string;
+  readonly size: number;
+  readonly at: Instant;
+}
+
+export class Cosigner {
+  readonly #ports: CosignPorts;
+  #own: Own | undefined;
+  /** The cosignature that was compared last, by incarnation. */
+  readonly #compared = new Map<string, string>();
+  readonly #forks = new Map<string, Fork>();
+
+  constructor(ports: CosignPorts) {
+    this.#ports = ports;
+  }
+
+  /** Until this process ends: a ledger that was forked stays one, whatever is opened after it. */
+  get forks(): readonly Fork[] {
+    return [...this.#forks.values()];
+  }
+
+  /** The ledger has grown, and the newest cosignature is not of just now. */
+  isDue(now: Instant): boolean {
+    if (this.#own === undefined) return true;
+    const { origin, size } = this.#ports.tree;
+    const isMoved = this.#own.size !== size || this.#own.origin !== origin;
+    return isMoved && now.monoMs - this.#own.at.monoMs >= EVERY_MS;
+  }
+
+  /** The newest cosignature of this epoch, a new one where one is due. Only while all that was applied is on disk. */
+  cosign(now: Instant): string | undefined {
+    const { identity, tree } = this.#ports;
+    if (this.isDue(now)) {
+      const { origin, size } = tree;
+      this.#own = { note: signCosignature(tree.head, identity, epochS(now)), origin, size, at: now };
+    }
+    return this.#own?.origin === tree.origin ? this.#own.note : undefined;
+  }
+
+  /** Compares what the others have acknowledged and cosigned, by the newest reading of the lease table, with our ledger. */
+  compare(): void {
+    const { table, cursor } = this.#ports;
+    for (const said of table.acknowledgements()) {
+      if (said.epochId !== cursor.epochId || this.#forks.has(said.incarnation)) continue;
+      const other = this.#otherChain(said) ?? this.#otherRoot(said);
+      if (other !== undefined) this.#note(said, renderPosition(other));
+    }
+  }
+
+  /** Each acknowledgement has a chain: a fork is seen before the next cosignature, and before it counts for anything. */
+  #otherChain({ position, chain }: Acknowledgement): Position | undefined {
+    const at = parsePosition(position);
+    const own = this.#ports.cursor.chainAt(at) ?? chain;
+    return own === chain ? undefined : at;
+  }
+
+  #otherRoot({ incarnation, cosigned }: Acknowledgement): Position | undefined {
+    if (cosigned === undefined || this.#compared.get(incarnation) === cosigned) return undefined;
+    const { tree } = this.#ports;
+    const said = readCosignature(cosigned);
+    const own = tree.rootOf(said);
+    // Not known here yet: looked at again.
+    if (own === undefined) return undefined;
+    this.#compared.set(incarnation, cosigned);
+    return Buffer.compare(own, said.root) === 0 ? undefined : { epoch: tree.epoch, sequence: said.size };
+  }
+
+  #note({ incarnation, replica }: Acknowledgement, position: string): void {
+    const { table, log } = this.#ports;
+    this.#forks.set(incarnation, { replica, incarnation, position });
+    table.disown(incarnation);
+    log.error('the ledger is forked: another replica holds another one', { replica, position });
+  }
+
+  /** The newest one of each replica, in this epoch; of forked ledgers too. */
+  cosignatures(): readonly Cosignature[] {
+    const { table, tree } = this.#ports;
+    const newest = new Map<string, Cosignature>();
+    for (const cosigned of table.acknowledgements().flatMap((said) => cosignedIn(said) ?? [])) {
+      const known = newest.get(cosigned.name);
+      if (cosigned.origin !== tree.origin || (known !== undefined && known.size > cosigned.size)) continue;
+      newest.set(cosigned.name, cosigned);
+    }
+    return [...newest.values()];
+  }
+}
