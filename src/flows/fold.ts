@@ -196,8 +196,13 @@ function renderRecord({ record, endS }: KeptRecord, isUnfinished: boolean): stri
 }
 
 /** One that came as an entry still has its signature. */
-function unsigned(entry: Folded<OutcomeEntry>): Folded<OutcomeEntry> {
-  return FOLDED.outcome.strip().parse(entry);
+function unsigned({
+  v: _v,
+  by: _by,
+  sig: _sig,
+  ...folded
+}: Folded<OutcomeEntry> & Partial<OutcomeEntry>): Folded<OutcomeEntry> {
+  return folded;
 }
 
 /** The key of a member that a snapshot brings along; undefined for a stranger. PROOF_INVALID for a false certificate. */
