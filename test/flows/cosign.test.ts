@@ -136,15 +136,19 @@ describe('a store that shows two replicas two histories', () => {
     const position = renderPosition(b.cursor.position);
     const { origin, size } = tree.head;
     const cosigned = signCosignature({ origin, size, root: leafHash('x') }, b.identity, 1);
-    const { epochId } = a.cursor;
-    const said = { ...saidBy(a, b)!, cosigned, position, chain: 'f'.repeat(40), epochId: epochId! };
+    let said = { ...saidBy(a, b)!, cosigned, position, chain: 'f'.repeat(40) };
     const table = { acknowledgements: () => [said], disown: () => undefined };
-    const cursor = { epochId, chainAt: () => undefined };
+    const cursor = { epochId: said.epochId, chainAt: (): string | undefined => undefined };
     const cosigner = new Cosigner({ identity, tree, clock, log: SILENT, table, cursor } as never);
     cosigner.compare();
-    expect(cosigner.forks).toEqual([
-      { replica: 'b', incarnation: b.identity.incarnation, position: `${tree.epoch}-${size}` },
-    ]);
+    cosigner.compare();
+    const { incarnation } = b.identity;
+    expect(cosigner.forks).toEqual([{ replica: 'b', incarnation, position: `${tree.epoch}-${size}` }]);
+    // What was seen stays seen, and in another epoch it is looked for again.
+    Object.assign(cursor, { epochId: 'ep_2', chainAt: () => '0'.repeat(40) });
+    said = { ...said, epochId: 'ep_2' };
+    cosigner.compare();
+    expect(cosigner.forks).toHaveLength(2);
   });
 
   it('is not seen in what is said of another epoch, or of a place that is not reached yet', async () => {
