@@ -70,7 +70,7 @@ export class LeaseTable {
   readonly #term: LeaseTerm;
   readonly #members: Members;
   #rows = new Map<string, WatchedRow>();
-  /** Whose ledger is another one than ours: what it acknowledges is no entry of ours. */
+  /** Whose ledger of this epoch is another one than ours: what it acknowledges is no entry of ours. */
   readonly #strangers = new Set<string>();
   #epochId: string | undefined;
   #watchedSince: Instant | undefined;
@@ -99,6 +99,7 @@ export class LeaseTable {
     if (epochId !== this.#epochId) {
       this.#epochId = epochId;
       this.#rows = new Map();
+      this.#strangers.clear();
       this.#watchedSince = at;
       this.#readAt = undefined;
     }
@@ -118,7 +119,7 @@ export class LeaseTable {
     return this.#rows.get(incarnation)?.since ?? this.#watchedSince;
   }
 
-  /** From now on its acknowledgements count as none, and for as long as it renews nothing is enforced. */
+  /** In this epoch its acknowledgements count as none from now on, and for as long as it renews nothing is enforced. */
   disown(incarnation: string): void {
     this.#strangers.add(incarnation);
   }

@@ -29,7 +29,7 @@ export interface CosignPorts {
   readonly log: Log;
 }
 
-/** Another incarnation holds another ledger of this epoch. */
+/** Another incarnation holds, or held, another ledger of an epoch. */
 export interface Fork {
   readonly replica: string;
   readonly incarnation: string;
@@ -49,6 +49,7 @@ export class Cosigner {
   #own: Own | undefined;
   /** The cosignature that was compared last, by incarnation. */
   readonly #compared = new Map<string, string>();
+  /** By epoch and incarnation. */
   readonly #forks = new Map<string, Fork>();
 
   constructor(ports: CosignPorts) {
@@ -82,7 +83,7 @@ export class Cosigner {
   compare(): void {
     const { table, cursor } = this.#ports;
     for (const said of table.acknowledgements()) {
-      if (said.epochId !== cursor.epochId || this.#forks.has(said.incarnation)) continue;
+      if (said.epochId !== cursor.epochId || this.#forks.has(forkKeyOf(said))) continue;
       const other = this.#otherChain(said) ?? this.#otherRoot(said);
       if (other !== undefined) this.#note(said, renderPosition(other));
     }
@@ -106,9 +107,10 @@ export class Cosigner {
     return Buffer.compare(own, said.root) === 0 ? undefined : { epoch: tree.epoch, sequence: said.size };
   }
 
-  #note({ incarnation, replica }: Acknowledgement, position: string): void {
+  #note(said: Acknowledgement, position: string): void {
     const { table, log } = this.#ports;
-    this.#forks.set(incarnation, { replica, incarnation, position });
+    const { incarnation, replica } = said;
+    this.#forks.set(forkKeyOf(said), { replica, incarnation, position });
     table.disown(incarnation);
     log.error('the ledger is forked: another replica holds another one', { replica, position });
   }
@@ -124,4 +126,8 @@ export class Cosigner {
     }
     return [...newest.values()];
   }
+}
+
+function forkKeyOf({ epochId, incarnation }: Acknowledgement): string {
+  return `${epochId} ${incarnation}`;
 }

@@ -327,7 +327,9 @@ export const overview = z.object({
   sessionsEnding: count.describe('Told to end, and not proven to have.'),
   revocationsOpen: count.describe('Coordinated here, and not enforced yet.'),
   lateAccepts: count.describe('Allows of what was revoked here before. It must stay 0.'),
-  ledgersForked: count.describe('Replicas that have cosigned another ledger than this one. It must stay 0.'),
+  ledgersForked: count.describe(
+    'Replicas that were seen to hold another ledger than this one. It must stay 0.',
+  ),
   bundlesRefused: count.describe('1 while the bundle offered last is refused, and the one before goes on.'),
   decisionLogLinesLost: count.describe('Since the start: the queue was full, or the sink did not take them.'),
   reviewsOwed: count.describe(

@@ -196,9 +196,19 @@ describe('a replica whose ledger is another one', () => {
     });
     table.observe(...observed(9_000, 2));
     expect(table.judge(question(0), AT(10_000)).rule).toBeUndefined();
+    // Quiet for longer than a lease.
     expect(table.judge(question(0), AT(13_000))).toMatchObject({
       standings: [{ state: 'fenced' }],
       rule: 'wait',
     });
+  });
+
+  it('is one in that epoch: who continues the next one as we do is heard again', () => {
+    const table = tableOf();
+    table.observe(...observed(0, 1));
+    table.disown('inc_a');
+    const acknowledgement = acknowledged('inc_a', { epochId: 'ep_2' });
+    table.observe('ep_2', [{ incarnation: 'inc_a', renewals: 1, acknowledgement }], READ(AT(0)));
+    expect(table.judge(question(0, { epochId: 'ep_2' }), AT(1)).rule).toBe('acknowledged');
   });
 });

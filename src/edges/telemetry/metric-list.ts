@@ -279,7 +279,7 @@ function feedMetrics({
     ),
     gauge(
       'writ_ledgers_forked',
-      'Replicas that have cosigned another ledger than this one, since the start. It must stay 0.',
+      'Replicas that were seen to hold another ledger of an epoch than this one, since the start. It must stay 0.',
       () => cosigner.forks.length,
     ),
     gauge('writ_snapshot_agrees', '0 when the newest snapshot is not what this replica holds.', () =>
