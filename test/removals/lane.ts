@@ -7,7 +7,7 @@ import { createVitest } from 'vitest/node';
 import type { Removal } from './removals.ts';
 
 export interface Order {
-  /** The file that is another one than it was at the order before. */
+  /** The file that is another one until the report comes. */
   readonly changed: string;
   readonly test: Removal['test'];
 }
@@ -36,6 +36,7 @@ async function run({ changed, test: { file, name } }: Order): Promise<Report> {
   const testNamePattern = new RegExp(RegExp.escape(name));
   const specification = vitest.getRootProject().createSpecification(resolve(file), { testNamePattern });
   const { testModules } = await vitest.runTestSpecifications([specification]);
+  vitest.invalidateFile(resolve(changed));
   const results = testModules
     .flatMap(({ children }) => [...children.allTests()])
     .map((test) => test.result())
