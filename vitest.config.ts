@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { TakingTurns } from './test/support/sequencer.ts';
 
 const whole = { lines: 100, branches: 100 };
 const most = { lines: 85, branches: 85 };
@@ -10,6 +11,7 @@ export default defineConfig({
     hookTimeout: 30_000,
     pool: 'forks',
     maxWorkers: 2,
+    sequence: { sequencer: TakingTurns },
     coverage: {
       provider: 'v8',
       include: ['src/**/*.ts'],

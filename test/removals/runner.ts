@@ -3,15 +3,17 @@
  * touched. A test that does not fail by an assertion has noticed nothing: a file that no longer loads, a test that
  * is not found or a run that hangs is an error, not a catch.
  */
-import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Order, Report } from './lane.ts';
 import type { Removal } from './removals.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const COPIED = ['src', 'test', 'policies', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
-const RUN_MS = 120_000;
 
 export type Outcome = 'caught' | 'survived' | 'error';
 
@@ -22,38 +24,32 @@ export interface RemovalResult {
   readonly detail: string;
 }
 
-interface TestCase {
-  readonly fullName: string;
-  readonly status: string;
-  readonly failureMessages: readonly string[];
-}
-
-interface Report {
-  readonly testResults: readonly {
-    readonly message: string;
-    readonly assertionResults: readonly TestCase[];
-  }[];
+export interface RemovalOptions {
+  readonly lanes: number;
+  /** How long one test may take, with the start of its lane. */
+  readonly runMs?: number;
+  readonly onResult?: (result: RemovalResult) => void;
 }
 
 /** Results in the order of `removals`, `lanes` of them at a time. Each is reported as it comes. */
 export async function runRemovals(
   removals: readonly Removal[],
-  lanes: number,
-  onResult: (result: RemovalResult) => void = () => undefined,
+  { lanes, runMs = 120_000, onResult = () => undefined }: RemovalOptions,
 ): Promise<RemovalResult[]> {
   const results: RemovalResult[] = [];
   const queue = removals.entries();
   const work = async (): Promise<void> => {
-    const tree = await copyTree();
+    const lane = new Lane(await copyTree(), runMs);
     try {
       // The lanes share the iterator, so each removal is taken by one of them.
       for (const [at, removal] of queue) {
-        const result = await tryRemoval(tree, removal);
+        const result = await tryRemoval(lane, removal);
         results[at] = result;
         onResult(result);
       }
     } finally {
-      await rm(tree, { recursive: true });
+      await lane.stop();
+      await rm(lane.tree, { recursive: true });
     }
   };
   await Promise.all(Array.from({ length: lanes }, work));
@@ -67,8 +63,8 @@ async function copyTree(): Promise<string> {
   return tree;
 }
 
-async function tryRemoval(tree: string, removal: Removal): Promise<RemovalResult> {
-  const file = join(tree, removal.file);
+async function tryRemoval(lane: Lane, removal: Removal): Promise<RemovalResult> {
+  const file = join(lane.tree, removal.file);
   const text = await readFile(file, 'utf8');
   const parts = text.split(removal.find);
   if (parts.length !== 2)
@@ -79,7 +75,7 @@ async function tryRemoval(tree: string, removal: Removal): Promise<RemovalResult
     };
   await writeFile(file, parts.join(removal.replace));
   try {
-    return { removal, ...judge(await runVitest(tree, removal.test)) };
+    return { removal, ...judge(await lane.run({ changed: removal.file, test: removal.test })) };
   } finally {
     await writeFile(file, text);
   }
@@ -90,48 +86,52 @@ const ASSERTED = /^(AssertionError|Error: (expected .+ to |promise resolved|Prop
 
 function judge(report: Report | undefined): { outcome: Outcome; detail: string } {
   if (report === undefined) return { outcome: 'error', detail: 'the test run did not end by itself' };
-  const cases = report.testResults.flatMap((file) => file.assertionResults);
-  const ran = cases.filter(({ status }) => status === 'passed' || status === 'failed');
-  if (ran.length === 0) {
-    const why = report.testResults.map(({ message }) => message).join(' ');
-    return { outcome: 'error', detail: `no test ran ${why}`.trim() };
-  }
-  const messages = ran.flatMap(({ failureMessages }) => failureMessages);
-  if (messages.some((message) => ASSERTED.test(message))) return { outcome: 'caught', detail: '' };
-  return messages.length === 0
-    ? { outcome: 'survived', detail: `${ran.length} passed` }
-    : { outcome: 'error', detail: `failed without an assertion: ${messages[0]?.split('\n')[0] ?? ''}` };
+  const { ran, failures, loadErrors } = report;
+  if (ran === 0) return { outcome: 'error', detail: `no test ran ${loadErrors.join(' ')}`.trim() };
+  if (failures.some((failure) => ASSERTED.test(failure))) return { outcome: 'caught', detail: '' };
+  return failures.length === 0
+    ? { outcome: 'survived', detail: `${ran} passed` }
+    : { outcome: 'error', detail: `failed without an assertion: ${failures[0]?.split('\n')[0] ?? ''}` };
 }
 
-/** One test, without coverage; undefined when there was no report in time. */
-async function runVitest(tree: string, { file, name }: Removal['test']): Promise<Report | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), 'writ-report-'));
-  const output = join(folder, 'report.json');
-  const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
-  const options = ['--coverage.enabled=false', '--reporter=json', `--outputFile=${output}`, '--maxWorkers=1'];
-  try {
-    await ended(
-      spawn(process.execPath, [vitest, 'run', file, ...options, '-t', RegExp.escape(name)], {
-        cwd: tree,
-        env: cleanEnvironment(),
-        stdio: 'ignore',
-        timeout: RUN_MS,
-        killSignal: 'SIGKILL',
-      }),
-    );
-    return JSON.parse(await readFile(output, 'utf8')) as Report;
-  } catch {
-    return undefined;
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
+/** A copy of the tree and the process that runs tests in it, started when it is needed. */
+class Lane {
+  readonly tree: string;
+  readonly #runMs: number;
+  #child: ChildProcess | undefined;
 
-function ended(child: ReturnType<typeof spawn>): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<undefined>();
-  child.on('error', reject);
-  child.on('close', () => resolve(undefined));
-  return promise;
+  constructor(tree: string, runMs: number) {
+    this.tree = tree;
+    this.#runMs = runMs;
+  }
+
+  /** Undefined when there was no report in time: whatever hangs is gone then, and the next run begins anew. */
+  async run(order: Order): Promise<Report | undefined> {
+    const child = (this.#child ??= fork(join(import.meta.dirname, 'lane.ts'), {
+      cwd: this.tree,
+      env: cleanEnvironment(),
+      execArgv: [],
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    }));
+    const over = new AbortController();
+    const late = setTimeout(() => over.abort(), this.#runMs);
+    const ended = once(child, 'exit', { signal: over.signal }).then(() => undefined);
+    const reported = once(child, 'message', { signal: over.signal }).then(([report]) => report as Report);
+    child.send(order);
+    const report = await Promise.race([reported, ended]).catch(() => undefined);
+    clearTimeout(late);
+    over.abort();
+    if (report === undefined) await this.stop();
+    return report;
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
 }
 
 /** Without what a surrounding vitest or coverage run has put there for its own workers. */

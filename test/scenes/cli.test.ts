@@ -10,6 +10,7 @@ import type { Readable } from 'node:stream';
 import { generateKeyPair, exportJWK } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { call, listen } from '../support/client.ts';
+import { runCliInProcess } from '../support/cli-in-process.ts';
 import type { CliRun, CliRunOptions } from '../support/run-cli.ts';
 import { runCli } from '../support/run-cli.ts';
 import type { Running } from '../support/scene.ts';
@@ -44,8 +45,14 @@ function at({ urls, dataDir: dir }: WritProcess): string[] {
   return sets.flatMap((one) => ['--set', one]);
 }
 
-function cli(args: readonly string[], options: CliRunOptions = {}): Promise<CliRun> {
+/** As a shell runs it. */
+function shell(args: readonly string[], options: CliRunOptions = {}): Promise<CliRun> {
   return runCli([...args, ...at(writ)], { cwd: work, ...options });
+}
+
+/** The same command inside this process: a start costs most of a second, and tells nothing new each time. */
+function cli(args: readonly string[], options: CliRunOptions = {}): Promise<CliRun> {
+  return runCliInProcess([...args, ...at(writ)], { cwd: work, ...options });
 }
 
 function json(run: CliRun): Record<string, unknown> {
@@ -73,11 +80,11 @@ describe('the command writ', () => {
       runCli(['--version'], { command: [process.execPath, join(ROOT, 'bin/writ.js')] }),
       runCli(['frobnicate']),
       runCli([]),
-      runCli(['check', '--action', 'read']),
-      runCli(['revoke', 'jti', 'x', '--wait', 'forever']),
-      runCli(['revoke', 'everything']),
-      runCli(['revoke', 'jti', 'x', '--wait-ms', 'soon']),
-      runCli(['revoke', 'jti', 'x', '--wait-ms', '30001']),
+      runCliInProcess(['check', '--action', 'read']),
+      runCliInProcess(['revoke', 'jti', 'x', '--wait', 'forever']),
+      runCliInProcess(['revoke', 'everything']),
+      runCliInProcess(['revoke', 'jti', 'x', '--wait-ms', 'soon']),
+      runCliInProcess(['revoke', 'jti', 'x', '--wait-ms', '30001']),
     ]);
     const { version: wanted } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as {
       version: string;
@@ -139,8 +146,8 @@ describe('the command writ', () => {
       expect(bad.problems).toContain(key);
     const good = join(work, 'good.yaml');
     await writeFile(good, 'lease: 5s\n');
-    expect(await runCli(['config', 'check', good])).toMatchObject({ code: 0 });
-    expect(await runCli(['config', 'check', join(work, 'none.yaml')])).toMatchObject({ code: 1 });
+    expect(await runCliInProcess(['config', 'check', good])).toMatchObject({ code: 0 });
+    expect(await runCliInProcess(['config', 'check', join(work, 'none.yaml')])).toMatchObject({ code: 1 });
     expect(await runCli(['config', 'check'], { env: { WRIT_CONFIG: good } })).toMatchObject({ code: 0 });
     const elsewhere = join(work, 'elsewhere.yaml');
     await writeFile(
@@ -151,7 +158,7 @@ control: { issuers: [{ issuer: "https://i", audiences: [a], jwks: { file: keys.j
 telemetry: { decisionLog: { sink: file, file: nowhere/log } }
 `,
     );
-    const warned = await runCli(['config', 'check', elsewhere]);
+    const warned = await runCliInProcess(['config', 'check', elsewhere]);
     expect(warned).toMatchObject({ code: 0, out: 'the configuration is valid\n' });
     expect(warned.problems.trimEnd().split('\n')).toEqual([
       'control.issuers[0].jwks.file: cannot be read on this machine (ENOENT)',
@@ -170,7 +177,7 @@ telemetry: { decisionLog: { sink: file, file: nowhere/log } }
     expect(String(json(good)['digest'])).toMatch(/^sha256:/);
     const bad = join(work, 'bundle.tar.gz');
     await writeFile(bad, 'no bundle');
-    const refused = await runCli(['policy', 'check', bad]);
+    const refused = await runCliInProcess(['policy', 'check', bad]);
     expect(refused.code).toBe(1);
     expect(refused.problems).toContain('POLICY_INVALID');
   });
@@ -181,29 +188,29 @@ describe('the command writ, with a server', () => {
     'mints, checks, revokes and checks again: 0, then 6',
     async () => {
       const token = await tokenOf('billing');
-      const allowed = await cli(CHECK, { input: `${token}\n` });
+      const allowed = await shell(CHECK, { input: `${token}\n` });
       expect(allowed.code).toBe(0);
       expect(json(allowed)).toMatchObject({ decision: true, context: { reason: 'permitted' } });
 
-      const dry = await cli(['revoke', 'token', '-', '--dry-run'], { input: token });
+      const dry = await shell(['revoke', 'token', '-', '--dry-run'], { input: token });
       expect(dry.code).toBe(0);
       expect(json(dry)).toMatchObject({ dryRun: true, targets: 1, seen: true });
-      expect((await cli(CHECK, { input: token })).code).toBe(0);
+      expect((await shell(CHECK, { input: token })).code).toBe(0);
 
-      const revoked = await cli(
+      const revoked = await shell(
         ['revoke', 'token', '-', '--reason', 'leaked', '--ticket', 'INC-1', '--idempotency-key', 'cli-1'],
         { input: token },
       );
       expect(revoked.code).toBe(0);
       expect(json(revoked)).toMatchObject({ state: 'enforced', closure: 'CLOSED' });
-      const denied = await cli(CHECK, { input: token });
+      const denied = await shell(CHECK, { input: token });
       expect(denied.code).toBe(6);
       expect(json(denied)).toMatchObject({ decision: false, context: { reason: 'revoked' } });
 
       const repeat = ['revoke', 'token', '-', '--reason', 'leaked', '--ticket', 'INC-1'];
-      const again = await cli([...repeat, '--idempotency-key', 'cli-1'], { input: token });
+      const again = await shell([...repeat, '--idempotency-key', 'cli-1'], { input: token });
       expect(json(again)['id']).toBe(json(revoked)['id']);
-      const conflict = await cli(['revoke', 'token', '-', '--idempotency-key', 'cli-1'], { input: token });
+      const conflict = await shell(['revoke', 'token', '-', '--idempotency-key', 'cli-1'], { input: token });
       expect(conflict.code).toBe(1);
       expect(conflict.problems).toContain('IDEMPOTENCY_CONFLICT');
     },
@@ -337,7 +344,9 @@ describe('the command writ, with a server', () => {
       }
       // An order that cannot have reached anybody was not done.
       expect((await cli(['policy', 'reload', '--url', 'http://127.0.0.1:9'])).code).toBe(1);
-      const elsewhere = await runCli(['status', '--set', `dataDir=${join(work, 'none')}`], { cwd: work });
+      const elsewhere = await runCliInProcess(['status', '--set', `dataDir=${join(work, 'none')}`], {
+        cwd: work,
+      });
       expect(elsewhere).toMatchObject({ code: 4, out: '' });
       const nowhere = await cli(['sessions', '--url', 'banana']);
       expect(nowhere).toMatchObject({ code: 1, out: '' });
@@ -453,7 +462,7 @@ describe('the command writ, with a server', () => {
       };
       const keyFile = await file('fleet.pub', keys.out);
       const verify = (name: string, ...more: string[]) =>
-        runCli(['verify', name, '--keys', keyFile, ...more], { cwd: work });
+        runCliInProcess(['verify', name, '--keys', keyFile, ...more], { cwd: work });
       const flipped = (content: string) => {
         const bytes = Buffer.from(content);
         bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
@@ -482,8 +491,8 @@ describe('the command writ, with a server', () => {
       }
       expect((await verify('nothing.txt')).code).toBe(1);
       expect((await verify(lines, '--revocation', id)).code).toBe(2);
-      const other = await file('other.pub', (await runCli(['key', 'fleet'])).out);
-      expect((await runCli(['verify', good, '--keys', other], { cwd: work })).code).toBe(1);
+      const other = await file('other.pub', (await runCliInProcess(['key', 'fleet'])).out);
+      expect((await runCliInProcess(['verify', good, '--keys', other], { cwd: work })).code).toBe(1);
     },
     SCENE_MS,
   );
@@ -593,7 +602,7 @@ describe('a production start', () => {
         env: { WRIT_CONFIG: join(dir, 'writ.yaml') },
       });
       try {
-        const run = (args: readonly string[]) => runCli([...args, ...at(production)], { cwd: dir });
+        const run = (args: readonly string[]) => runCliInProcess([...args, ...at(production)], { cwd: dir });
         const closed = await run(['status']);
         expect(closed.code).toBe(4);
         expect(closed.out).toContain('writ epoch open --new-fleet');
@@ -615,7 +624,10 @@ describe('a production start', () => {
           ({ code }) => code === 0,
         );
         expect(json(ready)).toMatchObject({ verdict: 'well' });
-        const messages = production.log.map((line) => (JSON.parse(line) as { message: string }).message);
+        const messages = await eventually(
+          async () => production.log.map((line) => (JSON.parse(line) as { message: string }).message),
+          (said) => said.includes('ready'),
+        );
         // Not before: a supervisor that waits for the line would send traffic to a replica that is fenced.
         expect(messages.indexOf('not ready yet')).toBeGreaterThan(-1);
         expect(messages.indexOf('ready')).toBeGreaterThan(messages.indexOf('not ready yet'));

@@ -3,10 +3,10 @@
  * against replicas in processes of their own on one real Redis.
  */
 import { afterEach, describe, expect, it } from 'vitest';
+import { runCliInProcess } from '../support/cli-in-process.ts';
 import { RedisFleet } from '../support/redis-fleet.ts';
 import type { CliRun } from '../support/run-cli.ts';
-import { runCli } from '../support/run-cli.ts';
-import { evaluate, eventually, reasonOf } from '../support/scene.ts';
+import { evaluate, eventually, reasonOf, untilPermitted } from '../support/scene.ts';
 import type { WritProcess } from '../support/writ-process.ts';
 
 const SCENE_MS = 120_000;
@@ -16,12 +16,19 @@ afterEach(() => fleet.remove());
 
 async function startThree(set: readonly string[] = []): Promise<[WritProcess, WritProcess, WritProcess]> {
   fleet = await RedisFleet.start();
-  return [await fleet.replica('r1', set), await fleet.replica('r2', set), await fleet.replica('r3', set)];
+  return [await letIn('r1', set), ...(await Promise.all([letIn('r2', set), letIn('r3', set)]))];
+}
+
+/** Started, and with its first lease. */
+async function letIn(name: string, set: readonly string[] = []): Promise<WritProcess> {
+  const writ = await fleet.replica(name, set);
+  expect(await untilPermitted(writ, fleet.mint().token)).toBe('permitted');
+  return writ;
 }
 
 function cli({ urls, dataDir }: WritProcess, args: readonly string[], input = ''): Promise<CliRun> {
   const where = ['--url', urls.control, '--token-file', `${dataDir}/admin-token`];
-  return runCli([...args, ...where], { input });
+  return runCliInProcess([...args, ...where], { input });
 }
 
 const json = ({ out }: CliRun): Record<string, unknown> => JSON.parse(out) as Record<string, unknown>;
@@ -168,7 +175,11 @@ describe('a replica that is gone for good', () => {
         ({ problems }) => problems.includes('EPOCH_CLOSED'),
       );
       expect(closed.problems).toContain('writ epoch open --accept-amnesia');
-      expect((await untilStatus(first, 4))['checks']).toContainEqual({
+      const waiting = await eventually(
+        () => untilStatus(first, 4),
+        (status) => JSON.stringify(status).includes('it waits for'),
+      );
+      expect(waiting['checks']).toContainEqual({
         name: 'epoch',
         ok: false,
         detail: expect.stringMatching(
@@ -305,7 +316,8 @@ describe('writ drill', () => {
   it(
     'is refused where nothing can be revoked, and says why',
     async () => {
-      const [first] = await startThree();
+      fleet = await RedisFleet.start();
+      const first = await letIn('r1');
       await fleet.redis.stop('SIGKILL');
       await untilStatus(first, 4);
       const run = await cli(first, ['drill']);

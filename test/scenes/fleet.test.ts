@@ -26,7 +26,7 @@ afterEach(() => fleet.remove());
 
 async function startThree(): Promise<[WritProcess, WritProcess, WritProcess]> {
   fleet = await RedisFleet.start();
-  return [await letIn('r1'), await letIn('r2'), await letIn('r3')];
+  return [await letIn('r1'), ...(await Promise.all([letIn('r2'), letIn('r3')]))];
 }
 
 /** Started, and with its first lease. */

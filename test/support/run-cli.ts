@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { ROOT } from './writ-process.ts';
+import { COMPILED, ROOT } from './writ-process.ts';
 
 export interface CliRun {
   readonly code: number | null;
@@ -26,7 +26,7 @@ export async function runCli(args: readonly string[], options: CliRunOptions = {
   const [program, ...before] = options.command ?? [process.execPath, join(ROOT, 'src/main.ts')];
   const child = spawn(program, [...before, ...args], {
     cwd,
-    env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...env },
+    env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...COMPILED, ...env },
     stdio: 'pipe',
     timeout: DEADLINE_MS,
   });

@@ -13,6 +13,8 @@ import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MAIN = join(ROOT, 'src/main.ts');
+/** Environment of every child process that runs the sources: what one has compiled, the next need not. */
+export const COMPILED = { NODE_COMPILE_CACHE: join(ROOT, '.cache/compiled') };
 
 export interface WritProcess {
   readonly pid: number;
@@ -62,7 +64,7 @@ export async function startWrit(options: WritProcessOptions): Promise<WritProces
   ];
   const child = spawn(process.execPath, args, {
     cwd: dataDir,
-    env: { PATH: process.env['PATH'] ?? '', ...env },
+    env: { PATH: process.env['PATH'] ?? '', ...COMPILED, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const log: string[] = [];
