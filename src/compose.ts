@@ -252,7 +252,8 @@ async function open(
   const held = await openHeldEpoch(dataDir);
   const vouching = new Vouching({ ...feed, members, ledger, held, exclusive: facts.exclusive });
   const reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
-  const loader = new Loader({ ...feed, ledger, follower, timer, log });
+  const carrier = new Carrier({ ...feed, members, ledger, appender, log });
+  const loader = new Loader({ ...feed, ledger, follower, carrier, timer, log });
   const joiner = new Joiner({
     ...feed,
     loader,
@@ -272,7 +273,7 @@ async function open(
     loader,
     follower,
     vouching,
-    carrier: new Carrier({ cursor, ledger, appender, log }),
+    carrier,
     leaseMs,
     table,
     tree,
@@ -514,6 +515,7 @@ async function open(
     storeWeakens,
     view,
     cursor,
+    snapshots,
     sessions,
     revoker,
     lastAccepts,

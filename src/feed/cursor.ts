@@ -11,6 +11,8 @@ import { CHAIN_START, nextChain } from './entry.ts';
 import type { Position } from './position.ts';
 import { ORIGIN, parsePosition, renderPosition } from './position.ts';
 import type { SnapshotBase } from './snapshot.ts';
+import type { Tail } from './tail.ts';
+import { namesOf } from './tail.ts';
 
 /** How many lines of an epoch this replica may have more than the epoch that follows it knows of. */
 const TAIL_MAX = 1_024;
@@ -23,7 +25,7 @@ interface Place {
   readonly chain: string;
 }
 
-const NONE: ReadonlyMap<number, string> = new Map();
+const NONE: ReadonlyMap<number, RecentLine> = new Map();
 
 const BEGINNING: Place = { opening: undefined, position: ORIGIN, chain: CHAIN_START };
 
@@ -32,9 +34,9 @@ export class Cursor {
   #settled: Position = ORIGIN;
   /** Every epoch that was applied: none is opened twice, whoever signed it. */
   readonly #epochIds = new Set<string>();
-  /** The newest lines of this epoch: sequence -> chain. */
-  readonly #recent = new Map<number, string>();
-  #tail: Tail | undefined;
+  /** The newest lines of this epoch, by their sequence. */
+  readonly #recent = new Map<number, RecentLine>();
+  #tails: readonly OpenTail[] = [];
   #amnesia: EpochEntry | undefined;
   /** Lines that were found to follow, so that each is hashed once. */
   #checked = new Set<FeedLine>();
@@ -62,17 +64,9 @@ export class Cursor {
     return this.#at.chain;
   }
 
-  /**
-   * What this replica has of the epoch before that the present one does not continue: the store had lost it, and the fleet
-   * went on without. Nothing of it was enforced: whoever opened the next epoch had everything that was.
-   */
-  get tail(): Tail | undefined {
-    return this.#tail;
-  }
-
-  /** It was appended again. Another epoch may have begun meanwhile, with a tail of its own, which stays. */
-  dropTail(tail: Tail): void {
-    if (this.#tail === tail) this.#tail = undefined;
+  /** What this replica has of earlier epochs and the fleet has not, oldest first. */
+  get tails(): readonly Tail[] {
+    return this.#tails;
   }
 
   /** How far all is done: indexed, on disk, and every session told. Never ahead of `position`. */
@@ -80,13 +74,14 @@ export class Cursor {
     return this.#settled;
   }
 
-  /** Goes on from a snapshot, whose fold has all that came up to there. */
+  /** Goes on from a snapshot, whose fold has all that came up to there. What nobody else has must have been appended again. */
   jump({ opening, amnesia, position, chain }: SnapshotBase): void {
     this.#at = { opening, position, chain };
     this.#amnesia = amnesia ?? this.#amnesia;
     this.#epochIds.add(opening.epochId);
     this.#recent.clear();
-    this.#recent.set(position.sequence, chain);
+    this.#recent.set(position.sequence, { chain, name: undefined });
+    this.#tails = [];
     this.#checked = new Set();
   }
 
@@ -99,9 +94,10 @@ export class Cursor {
   *checking(lines: readonly FeedLine[]): Steps<void> {
     let at = this.#at;
     const epochIds = new Set(this.#epochIds);
-    let before: ReadonlyMap<number, string> = this.#recent;
+    let before: ReadonlyMap<number, RecentLine> = this.#recent;
     let chains = new Map<number, string>();
-    const chainAt = (sequence: number): string | undefined => chains.get(sequence) ?? before.get(sequence);
+    const chainAt = (sequence: number): string | undefined =>
+      chains.get(sequence) ?? before.get(sequence)?.chain;
     for (const line of lines) {
       assertFollows(line, at, { epochIds, chainAt });
       at = placeOf(line, at);
@@ -116,8 +112,11 @@ export class Cursor {
     this.#checked = new Set(lines);
   }
 
-  /** Moves over `line`, which it checks unless that was just done. Returns true when it opened an epoch. */
-  advance(line: FeedLine): boolean {
+  /**
+   * Moves over `line`, which it checks unless that was just done. `isGenuine`: whoever may has signed it, so it binds.
+   * Returns true when it opened an epoch.
+   */
+  advance(line: FeedLine, isGenuine: boolean): boolean {
     if (!this.#checked.delete(line)) {
       runAtOnce(this.checking([line]));
       this.#checked.delete(line);
@@ -128,19 +127,31 @@ export class Cursor {
     if (entry.kind === 'epoch') {
       this.#epochIds.add(entry.epochId);
       if (entry.rule === 'accept-amnesia') this.#amnesia = entry;
-      this.#tail = tailOf(entry, before) ?? this.#tail;
+      this.#tails = [...this.#tails, ...tailsOf(entry, before, this.#recent)];
       this.#recent.clear();
     }
-    this.#recent.set(line.position.sequence, line.chain);
+    const names = isGenuine ? namesOf(entry) : [];
+    this.#cameAgain(names);
+    this.#recent.set(line.position.sequence, { chain: line.chain, name: names[0] });
     this.#recent.delete(line.position.sequence - TAIL_MAX);
     return entry.kind === 'epoch';
   }
+
+  #cameAgain(names: readonly string[]): void {
+    if (this.#tails.length === 0) return;
+    for (const { missing } of this.#tails) for (const name of names) missing.delete(name);
+    this.#tails = this.#tails.filter(({ missing }) => missing.size > 0);
+  }
 }
 
-/** Lines of one epoch. */
-export interface Tail {
-  readonly after: Position;
-  readonly upTo: Position;
+interface RecentLine {
+  readonly chain: string;
+  /** Of what binds in it beyond its epoch (tail.ts). */
+  readonly name: string | undefined;
+}
+
+interface OpenTail extends Tail {
+  readonly missing: Set<string>;
 }
 
 /** What is known of a history beside the place that it has come to. */
@@ -175,9 +186,17 @@ function mayOpen({ epochId, base }: EpochEntry, at: Place, { epochIds, chainAt }
   return isOfIt && sequence <= at.position.sequence && chainAt(sequence) === base.chain;
 }
 
-function tailOf({ base }: EpochEntry, { position }: Place): Tail | undefined {
-  if (base === undefined || base.head === renderPosition(position)) return undefined;
-  return { after: parsePosition(base.head), upTo: position };
+/** None, or one: what the epoch before has after the place from which `base` goes on. */
+function tailsOf(
+  { base }: EpochEntry,
+  { position }: Place,
+  recent: ReadonlyMap<number, RecentLine>,
+): readonly OpenTail[] {
+  if (base === undefined || base.head === renderPosition(position)) return [];
+  const after = parsePosition(base.head);
+  const lines = [...recent].filter(([sequence]) => sequence > after.sequence);
+  const missing = lines.flatMap(([, { name }]) => name ?? []);
+  return [{ after, upTo: position, missing: new Set(missing) }];
 }
 
 function placeOf({ position, chain, sealed: { entry } }: FeedLine, before: Place): Place {

@@ -1,50 +1,65 @@
 /**
- * Appends again what a store had lost and nobody else had: lines of this replica's own ledger that the present epoch does
- * not continue (feed/cursor.ts, `tail`). They are in force here all along; from then on everywhere. Called by renew.ts
- * whenever there is a lease; what was not appended is tried again with the next one.
+ * Appends again what a store had lost and nobody else had: lines of this replica's own ledger that the epoch after them does
+ * not continue (feed/tail.ts). They are in force here all along; from then on everywhere, and once they have come back by
+ * the feed the folds are the same again. Called by renew.ts whenever there is a lease, and before a snapshot takes the place
+ * of the ledger; what was not appended is tried again then.
  */
-import type { Cursor, Tail } from '../feed/cursor.ts';
-import type { EntryKind, FeedLine } from '../feed/entry.ts';
+import type { Cursor } from '../feed/cursor.ts';
+import type { FeedLine, SealedEntry } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
+import type { Members } from '../feed/members.ts';
 import { comparePositions } from '../feed/position.ts';
+import type { Tail } from '../feed/tail.ts';
+import { namesOf } from '../feed/tail.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Appender } from './append.ts';
+import type { Identity } from './identity.ts';
 
 export interface CarryPorts {
+  readonly identity: Identity;
   readonly cursor: Cursor;
+  readonly members: Members;
   readonly ledger: Ledger;
   readonly appender: Appender;
   readonly log: Log;
 }
 
-/** What binds; who joined or left, and what was reached, is of the epoch that is over. */
-const FACTS: ReadonlySet<EntryKind> = new Set(['revocation', 'lock', 'lift', 'grant', 'ungrant']);
-
 export class Carrier {
   readonly #ports: CarryPorts;
   #running: Promise<void> | undefined;
+  /** What was appended again already, and in which epoch: that may have been lost as well. */
+  #carried = { epochId: '', tails: new Set<Tail>() };
 
   constructor(ports: CarryPorts) {
     this.#ports = ports;
   }
 
-  /** Never rejects, and returns at once where nothing is to be carried. */
-  carry(): Promise<void> {
-    const { tail } = this.#ports.cursor;
-    if (tail === undefined) return Promise.resolve();
-    this.#running ??= this.#carry(tail)
-      .catch(() => undefined)
-      .finally(() => (this.#running = undefined));
+  /** Into the epoch `epochId`, with a lease or without. Rejects as the store does. */
+  async carry(epochId: string): Promise<void> {
+    this.#running ??= this.#carry(epochId).finally(() => (this.#running = undefined));
     return this.#running;
   }
 
-  async #carry(tail: Tail): Promise<void> {
-    const { cursor, appender, log } = this.#ports;
-    const facts = (await this.#linesOf(tail)).filter(({ sealed }) => FACTS.has(sealed.entry.kind));
-    for (const { sealed } of facts) await appender.append(sealed);
-    cursor.dropTail(tail);
-    log.warn('what the store had lost was appended again', { count: facts.length });
+  async #carry(epochId: string): Promise<void> {
+    if (this.#carried.epochId !== epochId) this.#carried = { epochId, tails: new Set() };
+    for (const tail of this.#ports.cursor.tails) {
+      if (this.#carried.tails.has(tail)) continue;
+      await this.#carryTail(tail, epochId);
+      this.#carried.tails.add(tail);
+    }
+  }
+
+  async #carryTail(tail: Tail, epochId: string): Promise<void> {
+    const { identity, members, appender, log } = this.#ports;
+    let count = 0;
+    // In their order: who joined comes before what it signed.
+    for (const { sealed } of await this.#linesOf(tail)) {
+      if (!tail.missing.has(nameOf(sealed)) || !members.haveSigned(sealed, identity.logKey.public)) continue;
+      await appender.appendUnfenced(epochId, sealed);
+      count += 1;
+    }
+    log.warn('what the store had lost was appended again', { count });
   }
 
   async #linesOf({ after: begin, upTo }: Tail): Promise<FeedLine[]> {
@@ -58,4 +73,8 @@ export class Carrier {
     }
     return lines;
   }
+}
+
+function nameOf({ entry }: SealedEntry): string {
+  return namesOf(entry)[0] ?? '';
 }

@@ -97,7 +97,7 @@ export class Fold {
         facts.push(one);
       }
     }
-    return { members: members.list(), view: packed, unfinished, facts, outcomes: effects.folded() };
+    return { members: members.folded(), view: packed, unfinished, facts, outcomes: effects.folded() };
   }
 
   /** Merges the chunks of a snapshot, header apart. PROOF_INVALID half-way leaves a part of it merged. */

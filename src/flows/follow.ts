@@ -9,7 +9,6 @@ import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
 import type { FeedLine } from '../feed/entry.ts';
-import { isLogSigned, isSignedBy } from '../feed/entry.ts';
 import type { Snapshot } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
@@ -150,7 +149,7 @@ export class Follower {
     const isGenuine = isOwnDisk || this.#isGenuine(line);
     const applied = isGenuine ? yield* view.applying(line) : undefined;
     // Only now, and in one step: a decision that names this position has all of its handles.
-    tree.append(line, cursor.advance(line));
+    tree.append(line, cursor.advance(line, isGenuine));
     if (!isGenuine) return [];
     members.apply(line);
     effects.noteOutcome(line.sealed.entry);
@@ -170,12 +169,10 @@ export class Follower {
   /** An entry that nobody with a key has signed has a place in the history and no effect, and it is said. */
   #isGenuine(line: FeedLine): boolean {
     const { identity, members, log } = this.#ports;
-    const { entry } = line.sealed;
-    const key = isLogSigned(entry) ? identity.logKey.public : members.keyOf(entry.by);
-    if (key !== undefined && isSignedBy(line.sealed, key)) return true;
+    if (members.haveSigned(line.sealed, identity.logKey.public)) return true;
     log.error('an entry without a valid signature was ignored', {
       position: renderPosition(line.position),
-      kind: entry.kind,
+      kind: line.sealed.entry.kind,
     });
     return false;
   }

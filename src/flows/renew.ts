@@ -183,7 +183,7 @@ export class Renewer {
       lease.drop();
       this.#state = reply.kind === 'stale' ? reply.reason : reply.kind;
       // What lies between the cursor and what the store holds is in its snapshot, or nowhere.
-      if (this.#state === 'trimmed' && (await loader.load())) this.#state = 'more';
+      if (this.#state === 'trimmed' && (await loader.load(this.#joined.epochId))) this.#state = 'more';
       return;
     }
     await follower.apply(reply.lines);
@@ -209,7 +209,8 @@ export class Renewer {
     if (!(await vouching.admits(opening, at, rows))) return 'awaiting';
     lease.adopt(sent.at);
     table.observe(epochId, rows, { number: sent.number, at: clock.now() });
-    void carrier.carry();
+    // What cannot be appended now is tried again with the next lease.
+    void carrier.carry(epochId).catch(() => undefined);
     return 'lease';
   }
 

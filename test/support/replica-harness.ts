@@ -397,7 +397,8 @@ export class TestReplica {
     const { vouching } = this;
     this.reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
     const { reopener } = this;
-    this.loader = new Loader({ ...feed, ledger, follower, timer: clock, log });
+    const carrier = new Carrier({ ...feed, members, ledger, appender, log });
+    this.loader = new Loader({ ...feed, ledger, follower, carrier, timer: clock, log });
     const { loader } = this;
     this.joiner = new Joiner({
       ...feed,
@@ -409,7 +410,7 @@ export class TestReplica {
       loader,
       follower,
       vouching,
-      carrier: new Carrier({ cursor, ledger, appender, log }),
+      carrier,
       leaseMs: LEASE_MS,
       table,
       tree,
