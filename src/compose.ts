@@ -68,6 +68,7 @@ import { Joiner } from './flows/join.ts';
 import { Lifter } from './flows/lift.ts';
 import { Loader } from './flows/load.ts';
 import { SessionKeeper } from './flows/keep-session.ts';
+import { Mender } from './flows/mend.ts';
 import { News } from './flows/news.ts';
 import { Publisher } from './flows/publish.ts';
 import { Replica } from './flows/replica.ts';
@@ -251,9 +252,10 @@ async function open(
   });
   const held = await openHeldEpoch(dataDir);
   const vouching = new Vouching({ ...feed, members, ledger, held, exclusive: facts.exclusive });
-  const reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
   const carrier = new Carrier({ ...feed, members, ledger, appender, log });
   const loader = new Loader({ ...feed, ledger, follower, carrier, timer, log });
+  const reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, log });
+  const mender = new Mender({ ...feed, ledger, carrier, loader, log });
   const joiner = new Joiner({
     ...feed,
     loader,
@@ -271,6 +273,7 @@ async function open(
     ...feed,
     snapshots,
     loader,
+    mender,
     follower,
     vouching,
     carrier,
@@ -389,6 +392,7 @@ async function open(
     reopener,
     vouching,
     renewer,
+    mender,
     appender,
     lease,
     identity,

@@ -8,6 +8,7 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { FeedLine, SealedEntry } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
+import type { Position } from '../feed/position.ts';
 import { comparePositions } from '../feed/position.ts';
 import type { Tail } from '../feed/tail.ts';
 import { namesOf } from '../feed/tail.ts';
@@ -41,28 +42,35 @@ export class Carrier {
     return this.#running;
   }
 
+  /** All that binds in this replica's ledger after `begin`: nobody else has it. Returns how much that is. */
+  async carryAgain(begin: Position, epochId: string): Promise<number> {
+    const tail = { after: begin, upTo: this.#ports.cursor.position };
+    return this.#append(await this.#linesOf(tail), epochId);
+  }
+
   async #carry(epochId: string): Promise<void> {
     if (this.#carried.epochId !== epochId) this.#carried = { epochId, tails: new Set() };
-    for (const tail of this.#ports.cursor.tails) {
+    const { cursor, log } = this.#ports;
+    for (const tail of cursor.tails) {
       if (this.#carried.tails.has(tail)) continue;
-      await this.#carryTail(tail, epochId);
+      const lines = await this.#linesOf(tail);
+      const missing = lines.filter(({ sealed }) => tail.missing.has(nameOf(sealed)));
+      const count = await this.#append(missing, epochId);
       this.#carried.tails.add(tail);
+      log.warn('what the store had lost was appended again', { count });
     }
   }
 
-  async #carryTail(tail: Tail, epochId: string): Promise<void> {
-    const { identity, members, appender, log } = this.#ports;
-    let count = 0;
-    // In their order: who joined comes before what it signed.
-    for (const { sealed } of await this.#linesOf(tail)) {
-      if (!tail.missing.has(nameOf(sealed)) || !members.haveSigned(sealed, identity.logKey.public)) continue;
-      await appender.appendUnfenced(epochId, sealed);
-      count += 1;
-    }
-    log.warn('what the store had lost was appended again', { count });
+  /** Those that bind and that whoever may has signed; in their order: who joined comes before what it signed. */
+  async #append(lines: readonly FeedLine[], epochId: string): Promise<number> {
+    const { identity, members, appender } = this.#ports;
+    const log = identity.logKey.public;
+    const facts = lines.filter(({ sealed }) => nameOf(sealed) !== '' && members.haveSigned(sealed, log));
+    for (const { sealed } of facts) await appender.appendUnfenced(epochId, sealed);
+    return facts.length;
   }
 
-  async #linesOf({ after: begin, upTo }: Tail): Promise<FeedLine[]> {
+  async #linesOf({ after: begin, upTo }: Pick<Tail, 'after' | 'upTo'>): Promise<FeedLine[]> {
     const { ledger } = this.#ports;
     const lines: FeedLine[] = [];
     let after = begin;

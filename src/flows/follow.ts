@@ -111,12 +111,14 @@ export class Follower {
 
   /**
    * Merges a snapshot that was judged, and goes on after its base: its mark is the next line. With `ledger` that begins at it
-   * too. What came in between killed nobody here, so whoever lives is ended: without a lease it has to be anyway.
+   * too. What came in between killed nobody here, so whoever lives is ended: without a lease it has to be anyway. PROOF_INVALID
+   * for one that is not whole: then it has at most revoked more.
    */
   async load(snapshot: Snapshot, { base, endedBeforeS }: SnapshotHeader, ledger?: Ledger): Promise<void> {
-    this.#begin();
+    this.assertWhole();
     const { cursor, tree, fold, snapshots, sessions, clock } = this.#ports;
     await new Pace(this.#ports).run(fold.loading(snapshot.chunks.slice(1)));
+    this.#begin();
     snapshots.begin(endedBeforeS);
     await ledger?.begin(snapshot);
     cursor.jump(base);

@@ -12,6 +12,7 @@ import type { SnapshotHeader } from '../feed/snapshot.ts';
 import { digesting, parseHeader, refused } from '../feed/snapshot.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
+import { isWritError } from '../kernel/error.ts';
 import { canonicalJson } from '../kernel/json.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Steps } from '../kernel/pace.ts';
@@ -62,13 +63,14 @@ export class Loader {
     let header: SnapshotHeader;
     try {
       header = await this.#pace().run(this.#judging(snapshot));
+      if (comparePositions(header.mark.position, cursor.position) <= 0) return false;
+      if (epochId !== undefined) await carrier.carry(epochId);
+      await follower.load(snapshot, header, ledger);
     } catch (error) {
-      log.error('the snapshot in the store was refused', { detail: (error as Error).message });
+      if (!isWritError(error, 'PROOF_INVALID')) throw error;
+      log.error('the snapshot in the store was refused', { detail: error.message });
       return false;
     }
-    if (comparePositions(header.mark.position, cursor.position) <= 0) return false;
-    if (epochId !== undefined) await carrier.carry(epochId);
-    await follower.load(snapshot, header, ledger);
     await follower.apply([header.mark]);
     log.info('a snapshot was loaded', { position: renderPosition(header.mark.position) });
     return true;

@@ -25,6 +25,7 @@ import type { Effects } from './effects.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
 import type { Loader } from './load.ts';
+import type { Mender } from './mend.ts';
 import type { News } from './news.ts';
 import type { Snapshotter } from './snapshot.ts';
 import type { Tree } from './tree.ts';
@@ -47,6 +48,7 @@ export interface RenewPorts {
   readonly grants: GrantTable;
   readonly snapshots: Snapshotter;
   readonly loader: Loader;
+  readonly mender: Mender;
   readonly clock: Clock;
   readonly timer: Timer;
   readonly random: Random;
@@ -168,6 +170,7 @@ export class Renewer {
         });
     }
     this.#endWhatIsOver();
+    if (this.#state === 'diverged') await this.#mend();
     if (before !== this.#state) this.#say();
     return (
       this.#state === 'more' || (this.#state === 'lease' && this.#acknowledgedText() !== this.#acknowledged)
@@ -189,6 +192,15 @@ export class Renewer {
     await follower.apply(reply.lines);
     this.#state = reply.kind === 'lease' ? await this.#adopt(reply, sent) : reply.kind;
     news.notify();
+  }
+
+  async #mend(): Promise<void> {
+    const { mender, log } = this.#ports;
+    try {
+      if (await mender.mend(this.#joined.epochId)) this.#state = 'more';
+    } catch (error) {
+      log.warn('what is here alone could not be appended again', { code: codeOf(error) });
+    }
   }
 
   #say(): void {

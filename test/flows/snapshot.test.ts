@@ -419,6 +419,50 @@ describe('a fleet whose store forgot after it was trimmed', () => {
     }
   });
 
+  describe('and where one was away for long', () => {
+    /** All but `c` begin at a snapshot, and all lease and the store's disk are lost. */
+    async function away(): Promise<{ fleet: Fleet; b: TestReplica; c: TestReplica }> {
+      const fleet = await start('a');
+      const [a] = fleet.replicas as [TestReplica];
+      const c = await join(fleet, 'c', { bootstrap: false });
+      await revoke(a, 'first');
+      cut(c, true);
+      await growUntilTrimmed(fleet, a);
+      const b = await join(fleet, 'b', { bootstrap: false });
+      await a.stop();
+      await pass(fleet.clock, 1_000);
+      cut(b, true);
+      await pass(fleet.clock, 4_000);
+      fleet.server.forget();
+      cut(b, false);
+      await pass(fleet.clock, 1_000);
+      return { fleet, b, c };
+    }
+
+    it('begins again by itself, and the fleet with it', async () => {
+      const { fleet, b, c } = await away();
+      expect(epochOf(b)).toContain('it waits for c');
+      cut(c, false);
+      await pass(fleet.clock, 5_000);
+      for (const one of [b, c]) {
+        expect(isFresh(one), epochOf(one)).toBe(true);
+        for (const value of ['first', 'g0']) expect(await reasonOf(one, value)).toBe('revoked');
+      }
+      expect(c.ledger.base).toBeDefined();
+    });
+
+    it('waits for an operator where it cannot, and says why', async () => {
+      const { fleet, b, c } = await away();
+      c.store.readSnapshot = () => Promise.resolve(undefined);
+      cut(c, false);
+      await pass(fleet.clock, 5_000);
+      expect(isFresh(b)).toBe(false);
+      expect(epochOf(b)).toMatch(
+        /is closed; c reports \d+-\d+, which is before the snapshot that this ledger begins with: if nothing was decided there that is not here, writ epoch open --accept-amnesia, here$/,
+      );
+    });
+  });
+
   it('stays closed while somebody reports a place that whoever has most cannot judge any more', async () => {
     const { fleet, a, b } = await based();
     fleet.server.isReachable = false;
@@ -548,7 +592,7 @@ describe('a snapshot that is not to be believed', () => {
   /** What becomes of a newcomer where the store holds `make` of the real one. */
   async function newcomer(
     make: (snapshot: Snapshot, by: TestReplica) => Snapshot,
-  ): Promise<{ c: TestReplica; detail: string | undefined }> {
+  ): Promise<{ c: TestReplica; detail: string | undefined; fleet: Fleet; real: Snapshot }> {
     const fleet = await start('a');
     const [a] = fleet.replicas as [TestReplica];
     await growUntilTrimmed(fleet, a);
@@ -568,7 +612,7 @@ describe('a snapshot that is not to be believed', () => {
     expect(isFresh(c)).toBe(false);
     expect(await reasonOf(c, 'g0')).not.toBe('permitted');
     const refusal = c.log.find(({ sentence }) => sentence === 'the snapshot in the store was refused');
-    return { c, detail: refusal?.detail as string | undefined };
+    return { c, detail: refusal?.detail as string | undefined, fleet, real };
   }
 
   /** Says of `snapshot` what a member would who had made it. */
@@ -697,9 +741,14 @@ describe('a snapshot that is not to be believed', () => {
       ({ chunks }) => [...chunks, Buffer.concat([Buffer.of(2), Buffer.alloc(16, 0x11)])],
     ],
     ['a chunk of no known kind', ({ chunks }) => [...chunks, Buffer.of(9)]],
-  ])('fences who has loaded %s, though a member signed it', async (_, make) => {
-    const { c } = await newcomer((one, by) => signed({ ...one, chunks: make(one) }, by));
-    expect(errorsOf(c)).toContain('the feed could not be joined');
+  ])('is refused with %s, though a member signed it, until there is a whole one', async (_, make) => {
+    const { c, detail, fleet, real } = await newcomer((one, by) => signed({ ...one, chunks: make(one) }, by));
+    expect(detail).toBeDefined();
+    expect(c.grants.kept).toBe(0);
+    c.store.readSnapshot = async () => Promise.resolve(real);
+    await pass(fleet.clock, 2_000);
+    expect(isFresh(c)).toBe(true);
+    expect(await reasonOf(c, 'g0')).toBe('revoked');
   });
 
   it('is passed over by who is further', async () => {

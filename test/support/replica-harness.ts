@@ -41,6 +41,7 @@ import { Joiner } from '../../src/flows/join.ts';
 import { SessionKeeper } from '../../src/flows/keep-session.ts';
 import { Lifter } from '../../src/flows/lift.ts';
 import { Loader } from '../../src/flows/load.ts';
+import { Mender } from '../../src/flows/mend.ts';
 import { News } from '../../src/flows/news.ts';
 import { Reevaluator } from '../../src/flows/reevaluate.ts';
 import { Publisher } from '../../src/flows/publish.ts';
@@ -395,11 +396,12 @@ export class TestReplica {
     const isOnlyOne = options.server === undefined;
     this.vouching = new Vouching({ ...feed, members, ledger, held, exclusive: isOnlyOne });
     const { vouching } = this;
-    this.reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
-    const { reopener } = this;
     const carrier = new Carrier({ ...feed, members, ledger, appender, log });
     this.loader = new Loader({ ...feed, ledger, follower, carrier, timer: clock, log });
     const { loader } = this;
+    this.reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, log });
+    const { reopener } = this;
+    const mender = new Mender({ ...feed, ledger, carrier, loader, log });
     this.joiner = new Joiner({
       ...feed,
       ...{ loader, ledger, members, follower, appender, tree, reopener, random, log, bootstrap },
@@ -408,6 +410,7 @@ export class TestReplica {
       ...feed,
       snapshots,
       loader,
+      mender,
       follower,
       vouching,
       carrier,
@@ -498,6 +501,7 @@ export class TestReplica {
       reopener,
       vouching,
       renewer,
+      mender,
       appender,
       lease,
       identity,
