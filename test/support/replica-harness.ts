@@ -98,9 +98,16 @@ export class MemoryLedger implements Ledger {
   /** Called before a line counts as durable. */
   onKeep: () => Promise<void> | void = () => undefined;
 
-  async keep(lines: readonly FeedLine[]): Promise<void> {
+  readonly #forged = new Set<string>();
+
+  isForged({ chain }: FeedLine): boolean {
+    return this.#forged.has(chain);
+  }
+
+  async keep(lines: readonly FeedLine[], forged: readonly FeedLine[] = []): Promise<void> {
     await this.onKeep();
     if (this.fails) throw new Error('disk');
+    for (const { chain } of forged) this.#forged.add(chain);
     this.lines.push(...lines);
   }
 

@@ -16,6 +16,7 @@ import { comparePositions, renderPosition } from '../../feed/position.ts';
 import type { SnapshotBase } from '../../feed/snapshot.ts';
 import { parseHeader } from '../../feed/snapshot.ts';
 import { createDirectory } from './directory.ts';
+import { ForgedLines } from './forged-lines.ts';
 import type { DurableLog } from './durable-log.ts';
 import type { OpenedLog } from './open-log.ts';
 import { openLog } from './open-log.ts';
@@ -37,19 +38,27 @@ export class LocalLedger implements Ledger {
   readonly #crashPoint: CrashPoint;
   #place: Place;
   #log: DurableLog;
+  #forged: ForgedLines;
 
-  private constructor(path: string, crashPoint: CrashPoint, place: Place, log: DurableLog) {
+  private constructor(
+    { path, crashPoint }: { path: string; crashPoint: CrashPoint },
+    place: Place,
+    log: DurableLog,
+    forged: ForgedLines,
+  ) {
     this.#path = path;
     this.#crashPoint = crashPoint;
     this.#place = place;
     this.#log = log;
+    this.#forged = forged;
   }
 
   /** DATA_DIR_LOCKED, JOURNAL_CORRUPT, or STORE_UNREACHABLE when the directory cannot be used. */
   static async open(path: string, crashPoint: CrashPoint): Promise<OpenedLedger> {
     const place = await newestAt(path);
     const { log, cutTail } = await openAt(place, crashPoint);
-    return { ledger: new LocalLedger(path, crashPoint, place, log), cutTail };
+    const forged = await ForgedLines.open(place.directory);
+    return { ledger: new LocalLedger({ path, crashPoint }, place, log, forged), cutTail };
   }
 
   get base(): SnapshotBase | undefined {
@@ -57,10 +66,15 @@ export class LocalLedger implements Ledger {
   }
 
   /** Durable when it resolves; as DurableLog.commit otherwise. */
-  async keep(lines: readonly FeedLine[]): Promise<void> {
+  async keep(lines: readonly FeedLine[], forged: readonly FeedLine[]): Promise<void> {
     if (lines.length === 0) return;
     await this.#log.recover();
+    if (forged.length > 0) await this.#forged.add(forged);
     await this.#log.commit(lines);
+  }
+
+  isForged(line: FeedLine): boolean {
+    return this.#forged.has(line);
   }
 
   async read(after: Position, limit: number): Promise<readonly FeedLine[]> {
@@ -80,6 +94,7 @@ export class LocalLedger implements Ledger {
     const { log } = await openAt(place, this.#crashPoint);
     const before = this.#log;
     [this.#place, this.#log] = [place, log];
+    this.#forged = await ForgedLines.open(place.directory);
     await before.close();
     await writeSnapshotFile(place.directory, snapshot);
   }

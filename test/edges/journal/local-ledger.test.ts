@@ -1,5 +1,5 @@
 /** A replica's own ledger beside a shared store, on a real disk: from the feed's beginning, or from a snapshot. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -75,7 +75,7 @@ describe('a ledger that begins at a snapshot', () => {
     await before.keep(follow(CHAIN_START, 1, epoch('ep_1', 'run_1'), revocation('r0')));
     expect([before.base, await before.snapshot()]).toEqual([undefined, undefined]);
     await before.begin(snapshot);
-    await before.keep(lines.slice(0, 2));
+    await before.keep(lines.slice(0, 2), []);
     const check = async (ledger: LocalLedger): Promise<void> => {
       expect(ledger.base).toEqual(base);
       const { chunks = [], ...head } = (await ledger.snapshot()) ?? {};
@@ -89,7 +89,7 @@ describe('a ledger that begins at a snapshot', () => {
     await closeAll();
     const again = await open();
     await check(again);
-    await again.keep(lines.slice(2));
+    await again.keep(lines.slice(2), []);
     expect(positionsOf(await again.read(mark.position, 10))).toEqual([9, 10]);
   });
 
@@ -119,5 +119,23 @@ describe('a ledger that begins at a snapshot', () => {
     await second.begin({ ...snapshot, position: later.position, chunks });
     await closeAll();
     expect((await open()).base?.position.epoch).toBe(101);
+  });
+
+  it('knows after a restart what nobody has signed, whatever a crash has left there, and where a snapshot begins it anew', async () => {
+    const all = follow(CHAIN_START, 1, epoch('ep_1', 'run_1'), revocation('r1'), revocation('r2'));
+    const [, second, third] = all as [FeedLine, FeedLine, FeedLine];
+    const ledger = await open();
+    await ledger.keep(all, [second]);
+    await ledger.close();
+    await appendFile(join(dir, 'ledger', 'forged'), '100-3 ');
+    const again = await open();
+    expect(all.map((line) => again.isForged(line))).toEqual([false, true, false]);
+    const [fourth] = follow(third.chain, 4, revocation('r3')) as [FeedLine];
+    await again.keep([fourth], [fourth]);
+    await again.close();
+    const last = await open();
+    expect([second, third, fourth].map((line) => last.isForged(line))).toEqual([true, false, true]);
+    await last.begin(snapshot);
+    expect(last.isForged(second)).toBe(false);
   });
 });
