@@ -20,8 +20,8 @@ export class ForgedLines {
   }
 
   static async open(directory: string): Promise<ForgedLines> {
-    const text = await readFile(join(directory, NAME), 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return '';
+    const text = await readFile(join(directory, NAME), 'utf8').catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
       throw error;
     });
     return new ForgedLines(directory, new Set(text.split('\n')));

@@ -72,7 +72,7 @@ const positionsOf = (read: readonly FeedLine[]): number[] => read.map(({ positio
 describe('a ledger that begins at a snapshot', () => {
   it('has the snapshot, what comes before its first line, and the lines from the mark on, also when it is opened again', async () => {
     const before = await open();
-    await before.keep(follow(CHAIN_START, 1, epoch('ep_1', 'run_1'), revocation('r0')));
+    await before.keep(follow(CHAIN_START, 1, epoch('ep_1', 'run_1'), revocation('r0')), []);
     expect([before.base, await before.snapshot()]).toEqual([undefined, undefined]);
     await before.begin(snapshot);
     await before.keep(lines.slice(0, 2), []);
@@ -95,7 +95,7 @@ describe('a ledger that begins at a snapshot', () => {
 
   it('is not there before its snapshot is whole, and does not open when that is damaged', async () => {
     const first = await open();
-    await first.keep(follow(CHAIN_START, 1, epoch('ep_1', 'run_1')));
+    await first.keep(follow(CHAIN_START, 1, epoch('ep_1', 'run_1')), []);
     await first.begin(snapshot);
     await closeAll();
     const file = join(dir, 'ledger-100-8', 'snapshot');
@@ -126,13 +126,13 @@ describe('a ledger that begins at a snapshot', () => {
     const [, second, third] = all as [FeedLine, FeedLine, FeedLine];
     const ledger = await open();
     await ledger.keep(all, [second]);
-    await ledger.close();
+    await closeAll();
     await appendFile(join(dir, 'ledger', 'forged'), '100-3 ');
     const again = await open();
     expect(all.map((line) => again.isForged(line))).toEqual([false, true, false]);
     const [fourth] = follow(third.chain, 4, revocation('r3')) as [FeedLine];
     await again.keep([fourth], [fourth]);
-    await again.close();
+    await closeAll();
     const last = await open();
     expect([second, third, fourth].map((line) => last.isForged(line))).toEqual([true, false, true]);
     await last.begin(snapshot);
