@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import { OVER_MS, cut, isFresh, jti, readinessOf, reasonOf } from '../support/memory-fleet.ts';
+import { OVER_MS, cut, epochOf, isFresh, jti, readinessOf, reasonOf } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled } from '../support/replicas.ts';
@@ -20,17 +20,19 @@ async function revoke(by: TestReplica, value: string): Promise<void> {
   await by.revoker.revoke(orderOf({ targets: [jti(value)], wait: 'durable' }));
 }
 
-/** The store goes back, in one run, to before the last lines, which only `b` has; `a` goes on with others. */
-async function fork(before: (fleet: Forked) => Promise<void> = async () => undefined): Promise<Forked> {
+async function start(seed = 1): Promise<Forked> {
   const clock = new FakeClock();
   const server = new MemoryFeedServer();
   const common = { clock, server, exclusive: false, snapshotEvery: EVERY };
-  const a = await startSettled({ ...common, name: 'a' });
+  const a = await startSettled({ ...common, name: 'a', seed });
   await pass(clock, 1_000);
   const b = await startSettled({ ...common, name: 'b', seed: 2, bootstrap: false });
   await pass(clock, 4_000);
-  const fleet = { clock, server, a, b };
-  await before(fleet);
+  return { clock, server, a, b };
+}
+
+/** The store goes back, in one run, to before the last lines, which only `b` has; `a` goes on with others. */
+async function part({ clock, server, a, b }: Forked, comesBack = () => cut(b, false)): Promise<void> {
   await revoke(a, 'shared');
   await pass(clock, 1_000);
   const length = server.lines.length;
@@ -45,8 +47,13 @@ async function fork(before: (fleet: Forked) => Promise<void> = async () => undef
   await revoke(a, 'instead');
   // Its lease is over: it is no witness, and the other one opens.
   await pass(clock, OVER_MS);
-  cut(b, false);
+  comesBack();
   await pass(clock, 2_000);
+}
+
+async function fork(): Promise<Forked> {
+  const fleet = await start();
+  await part(fleet);
   return fleet;
 }
 
@@ -96,5 +103,93 @@ describe('a replica whose ledger forked', () => {
     await pass(clock, 2_000);
     expect(isFresh(again)).toBe(true);
     for (const value of ['instead', 'alone', 'g0']) expect(await reasonOf(again, value)).toBe('revoked');
+  });
+});
+
+describe('a history that parts', () => {
+  it('at the beginning of an epoch, is mended from what both epochs go on from', async () => {
+    const fleet = await start();
+    const { clock, server, a, b } = fleet;
+    const length = server.lines.length;
+    cut(a, true);
+    server.restart();
+    await pass(clock, 1_000);
+    expect(isFresh(b), epochOf(b)).toBe(true);
+    await revoke(b, 'alone');
+    await pass(clock, 300);
+    cut(b, true);
+    server.restart(length);
+    cut(a, false);
+    await pass(clock, OVER_MS);
+    expect(isFresh(a)).toBe(true);
+    cut(b, false);
+    await pass(clock, 2_000);
+    expect(b.renewer.state).toBe('diverged');
+    expect(adviceTo(b)).toMatch(/after 1800000000-\d+; what only it had/);
+    expect(await reasonOf(a, 'alone')).toBe('revoked');
+  });
+
+  it('again, after it began at a snapshot, is mended from there', async () => {
+    const fleet = await fork();
+    await growUntilFresh(fleet);
+    await part({ ...fleet });
+    expect(fleet.b.renewer.state).toBe('diverged');
+    expect(adviceTo(fleet.b)).toContain('(2 facts)');
+  });
+
+  it('is mended once the store takes what only it had', async () => {
+    const fleet = await start();
+    const { a, b } = fleet;
+    let appends = 0;
+    await part(fleet, () => {
+      // It joins; then two are lost.
+      b.store.fate = (command) =>
+        command === 'append' && [2, 3].includes(++appends) ? 'lose-request' : 'deliver';
+    });
+    expect(b.log).toContainEqual(
+      expect.objectContaining({ sentence: 'what is here alone could not be appended again' }),
+    );
+    expect(adviceTo(b)).toContain('(2 facts)');
+    expect(await reasonOf(a, 'alone')).toBe('revoked');
+  });
+
+  it('where nothing is shared, is left to an operator, and nothing is appended', async () => {
+    const other = await start(7);
+    const fleet = await start();
+    await revoke(other.b, 'theirs');
+    await pass(other.clock, 1_000);
+    forget(other.b);
+    await other.b.stop();
+    const { clock, server, a } = fleet;
+    const common = { clock, server, exclusive: false, bootstrap: false, snapshotEvery: EVERY };
+    const stranger = await startSettled({ ...common, name: 'c', seed: 5, ledger: other.b.ledger });
+    await pass(clock, OVER_MS);
+    expect(stranger.renewer.state).toBe('diverged');
+    expect(adviceTo(stranger)).toContain('too long ago to be found: stop it, move `ledger`');
+    expect(await reasonOf(a, 'theirs')).toBe('permitted');
+  });
+
+  it('is no such thing where the store holds all that is here: somebody else writes there', async () => {
+    const { a, clock, server } = await start();
+    const renew = a.store.renew.bind(a.store);
+    a.store.renew = async (request) => {
+      const reply = await renew(request);
+      return reply.kind === 'lease' ? { ...reply, lines: server.lines.slice(0, 1) } : reply;
+    };
+    await pass(clock, 1_000);
+    expect(adviceTo(a)).toContain('the store goes on with what nobody may have written there');
+  });
+
+  it('keeps a closed fleet waiting for an operator, who is told whose report cannot be compared', async () => {
+    const { a, b, clock, server } = await fork();
+    server.isReachable = false;
+    await pass(clock, OVER_MS);
+    server.restart();
+    server.isReachable = true;
+    await pass(clock, OVER_MS);
+    expect([isFresh(a), isFresh(b)]).toEqual([false, false]);
+    expect(epochOf(a)).toMatch(
+      /b reports \d+-\d+, where another line stands here: if nothing was decided there/,
+    );
   });
 });
