@@ -69,6 +69,7 @@ import { Joiner } from './flows/join.ts';
 import { Lifter } from './flows/lift.ts';
 import { Loader } from './flows/load.ts';
 import { SessionKeeper } from './flows/keep-session.ts';
+import { Mender } from './flows/mend.ts';
 import { News } from './flows/news.ts';
 import { Publisher } from './flows/publish.ts';
 import { Replica } from './flows/replica.ts';
@@ -253,8 +254,10 @@ async function open(
   });
   const held = await openHeldEpoch(dataDir);
   const vouching = new Vouching({ ...feed, members, ledger, held, exclusive: facts.exclusive });
-  const reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
-  const loader = new Loader({ ...feed, ledger, follower, timer, log });
+  const carrier = new Carrier({ ...feed, members, ledger, appender, log });
+  const loader = new Loader({ ...feed, ledger, follower, carrier, timer, log });
+  const reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, log });
+  const mender = new Mender({ ...feed, ledger, carrier, loader, log });
   const joiner = new Joiner({
     ...feed,
     loader,
@@ -268,17 +271,17 @@ async function open(
     log,
     bootstrap: config.bootstrap,
   });
-  const carrier = new Carrier({ cursor, ledger, appender, log });
   const cosigner = new Cosigner({ identity, tree, table, cursor, clock, log });
   const renewer = new Renewer({
     ...feed,
     cosigner,
     snapshots,
     loader,
+    mender,
     follower,
     vouching,
     carrier,
-    retracer: new Retracer({ identity, cursor, ledger, tree, carrier, log }),
+    retracer: new Retracer({ identity, cursor, ledger, tree, log }),
     leaseMs,
     table,
     tree,
@@ -395,6 +398,7 @@ async function open(
     reopener,
     vouching,
     renewer,
+    mender,
     appender,
     lease,
     identity,
@@ -524,6 +528,7 @@ async function open(
     storeWeakens,
     view,
     cursor,
+    snapshots,
     sessions,
     revoker,
     lastAccepts,

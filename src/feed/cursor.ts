@@ -11,6 +11,8 @@ import { CHAIN_START, nextChain } from './entry.ts';
 import type { Position } from './position.ts';
 import { ORIGIN, comparePositions, parsePosition, renderPosition } from './position.ts';
 import type { SnapshotBase } from './snapshot.ts';
+import type { Tail } from './tail.ts';
+import { namesOf } from './tail.ts';
 
 /** How many lines of an epoch this replica may have more than the epoch that follows it knows of. */
 export const TAIL_MAX = 1_024;
@@ -23,7 +25,7 @@ export interface Place {
   readonly chain: string;
 }
 
-const NONE: ReadonlyMap<number, string> = new Map();
+const NONE: ReadonlyMap<number, RecentLine> = new Map();
 
 const BEGINNING: Place = { opening: undefined, position: ORIGIN, chain: CHAIN_START };
 
@@ -32,11 +34,11 @@ export class Cursor {
   #settled: Position = ORIGIN;
   /** Every epoch that was applied: none is opened twice, whoever signed it. */
   readonly #epochIds = new Set<string>();
-  /** The newest lines of this epoch: sequence -> chain. */
-  readonly #recent = new Map<number, string>();
+  /** The newest lines of this epoch, by their sequence. */
+  readonly #recent = new Map<number, RecentLine>();
   /** Where the epochs before this one end here, oldest first, as far as this replica applied them. */
   #ends: readonly Place[] = [];
-  #tail: Tail | undefined;
+  #tails: readonly OpenTail[] = [];
   #amnesia: EpochEntry | undefined;
   /** Lines that were found to follow, so that each is hashed once. */
   #checked = new Set<FeedLine>();
@@ -64,12 +66,9 @@ export class Cursor {
     return this.#at.chain;
   }
 
-  /**
-   * What this replica has of the epoch before that the present one does not continue: the store had lost it, and the fleet
-   * went on without. Nothing of it was enforced: whoever opened the next epoch had everything that was.
-   */
-  get tail(): Tail | undefined {
-    return this.#tail;
+  /** What this replica has of earlier epochs and the fleet has not, oldest first. */
+  get tails(): readonly Tail[] {
+    return this.#tails;
   }
 
   /** Where the epochs before this one end here, oldest first. */
@@ -81,35 +80,34 @@ export class Cursor {
    * A cursor at one of `ends`, with the lines that lead to it: to try on lines that do not continue what is here. An epoch
    * that was applied here is none that they may open, those after that end included.
    */
-  at(end: Place, leading: readonly FeedLine[]): Cursor {
+  at(end: Place, leading: readonly OwnLine[]): Cursor {
     const other = new Cursor();
     other.#at = end;
     other.#ends = this.#ends.slice(0, this.#ends.indexOf(end));
     for (const id of this.#epochIds) other.#epochIds.add(id);
-    for (const { position, chain } of leading) other.#recent.set(position.sequence, chain);
+    for (const own of leading) other.#recent.set(own.line.position.sequence, recentOf(own));
     return other;
   }
 
-  /** Goes back to where `earlier` was made. A tail that lies before it stays. */
-  goBackTo(earlier: Cursor): void {
+  /** Goes back to where `earlier` was made. What came after it, `beside`, is a tail; one that lies before it stays. */
+  goBackTo(earlier: Cursor, beside: readonly OwnLine[]): void {
+    const upTo = this.position;
     this.#at = earlier.#at;
     this.#settled = this.position;
     this.#ends = earlier.#ends;
     this.#recent.clear();
-    for (const [sequence, chain] of earlier.#recent) this.#recent.set(sequence, chain);
-    if (this.#tail !== undefined && comparePositions(this.#tail.upTo, this.position) > 0)
-      this.#tail = undefined;
+    for (const [sequence, recent] of earlier.#recent) this.#recent.set(sequence, recent);
+    const missing = new Set(beside.flatMap((own) => recentOf(own).name ?? []));
+    const lines = beside.map(({ line }) => line);
+    const before = this.#tails.filter((tail) => comparePositions(tail.upTo, this.position) <= 0);
+    const tail = { after: this.position, upTo, missing, beside: lines };
+    this.#tails = missing.size === 0 ? before : [...before, tail];
     this.#checked = new Set();
-  }
-
-  /** It was appended again. Another epoch may have begun meanwhile, with a tail of its own, which stays. */
-  dropTail(tail: Tail): void {
-    if (this.#tail === tail) this.#tail = undefined;
   }
 
   /** The chain at one of the newest places of this epoch; undefined where it is not known. */
   chainAt({ epoch, sequence }: Position): string | undefined {
-    return epoch === this.position.epoch ? this.#recent.get(sequence) : undefined;
+    return epoch === this.position.epoch ? this.#recent.get(sequence)?.chain : undefined;
   }
 
   /** How far all is done: indexed, on disk, and every session told. Never ahead of `position`. */
@@ -117,14 +115,15 @@ export class Cursor {
     return this.#settled;
   }
 
-  /** Goes on from a snapshot, whose fold has all that came up to there. */
+  /** Goes on from a snapshot, whose fold has all that came up to there. What nobody else has must have been appended again. */
   jump({ opening, amnesia, position, chain }: SnapshotBase): void {
     this.#at = { opening, position, chain };
     this.#amnesia = amnesia ?? this.#amnesia;
     this.#epochIds.add(opening.epochId);
     this.#ends = [];
     this.#recent.clear();
-    this.#recent.set(position.sequence, chain);
+    this.#recent.set(position.sequence, { chain, name: undefined });
+    this.#tails = [];
     this.#checked = new Set();
   }
 
@@ -137,9 +136,10 @@ export class Cursor {
   *checking(lines: readonly FeedLine[]): Steps<void> {
     let at = this.#at;
     const epochIds = new Set(this.#epochIds);
-    let before: ReadonlyMap<number, string> = this.#recent;
+    let before: ReadonlyMap<number, RecentLine> = this.#recent;
     let chains = new Map<number, string>();
-    const chainAt = (sequence: number): string | undefined => chains.get(sequence) ?? before.get(sequence);
+    const chainAt = (sequence: number): string | undefined =>
+      chains.get(sequence) ?? before.get(sequence)?.chain;
     for (const line of lines) {
       assertFollows(line, at, { epochIds, chainAt });
       at = placeOf(line, at);
@@ -154,8 +154,11 @@ export class Cursor {
     this.#checked = new Set(lines);
   }
 
-  /** Moves over `line`, which it checks unless that was just done. Returns true when it opened an epoch. */
-  advance(line: FeedLine): boolean {
+  /**
+   * Moves over `line`, which it checks unless that was just done. `isGenuine`: whoever may has signed it, so it binds.
+   * Returns true when it opened an epoch.
+   */
+  advance(line: FeedLine, isGenuine: boolean): boolean {
     if (!this.#checked.delete(line)) {
       runAtOnce(this.checking([line]));
       this.#checked.delete(line);
@@ -166,20 +169,37 @@ export class Cursor {
     if (entry.kind === 'epoch') {
       this.#epochIds.add(entry.epochId);
       if (entry.rule === 'accept-amnesia') this.#amnesia = entry;
-      this.#tail = tailOf(entry, before) ?? this.#tail;
+      this.#tails = [...this.#tails, ...tailsOf(entry, before, this.#recent)];
       if (before.opening !== undefined) this.#ends = [...this.#ends, before];
       this.#recent.clear();
     }
-    this.#recent.set(line.position.sequence, line.chain);
+    if (isGenuine) this.#cameAgain(namesOf(entry));
+    this.#recent.set(line.position.sequence, recentOf({ line, isGenuine }));
     this.#recent.delete(line.position.sequence - TAIL_MAX);
     return entry.kind === 'epoch';
   }
+
+  #cameAgain(names: readonly string[]): void {
+    if (this.#tails.length === 0) return;
+    for (const { missing } of this.#tails) for (const name of names) missing.delete(name);
+    this.#tails = this.#tails.filter(({ missing }) => missing.size > 0);
+  }
 }
 
-/** Lines of one epoch. */
-export interface Tail {
-  readonly after: Position;
-  readonly upTo: Position;
+/** A line of this replica's own ledger. `isGenuine`: whoever may has signed it. */
+export interface OwnLine {
+  readonly line: FeedLine;
+  readonly isGenuine: boolean;
+}
+
+interface RecentLine {
+  readonly chain: string;
+  /** Of what binds in it beyond its epoch (tail.ts). */
+  readonly name: string | undefined;
+}
+
+interface OpenTail extends Tail {
+  readonly missing: Set<string>;
 }
 
 /** What is known of a history beside the place that it has come to. */
@@ -214,9 +234,21 @@ function mayOpen({ epochId, base }: EpochEntry, at: Place, { epochIds, chainAt }
   return isOfIt && sequence <= at.position.sequence && chainAt(sequence) === base.chain;
 }
 
-function tailOf({ base }: EpochEntry, { position }: Place): Tail | undefined {
-  if (base === undefined || base.head === renderPosition(position)) return undefined;
-  return { after: parsePosition(base.head), upTo: position };
+/** None, or one: what the epoch before has after the place from which `base` goes on. */
+function tailsOf(
+  { base }: EpochEntry,
+  { position }: Place,
+  recent: ReadonlyMap<number, RecentLine>,
+): readonly OpenTail[] {
+  if (base === undefined || base.head === renderPosition(position)) return [];
+  const after = parsePosition(base.head);
+  const lines = [...recent].filter(([sequence]) => sequence > after.sequence);
+  const missing = lines.flatMap(([, { name }]) => name ?? []);
+  return [{ after, upTo: position, missing: new Set(missing) }];
+}
+
+function recentOf({ line: { chain, sealed }, isGenuine }: OwnLine): RecentLine {
+  return { chain, name: isGenuine ? namesOf(sealed.entry)[0] : undefined };
 }
 
 function placeOf({ position, chain, sealed: { entry } }: FeedLine, before: Place): Place {

@@ -9,8 +9,13 @@ import type { Position } from './position.ts';
 import type { SnapshotBase } from './snapshot.ts';
 
 export interface Ledger {
-  /** Keeps what was applied; durable when it resolves. Nothing to do where the store already keeps it on this disk. */
-  keep(lines: readonly FeedLine[]): Promise<void>;
+  /**
+   * Keeps what was applied; durable when it resolves. Nothing to do where the store already keeps it on this disk. `forged`:
+   * those of them that nobody with a key has signed.
+   */
+  keep(lines: readonly FeedLine[], forged: readonly FeedLine[]): Promise<void>;
+  /** Whether it was kept as forged: it has no effect when it is replayed either. */
+  isForged(line: FeedLine): boolean;
   /** Lines after `after`, oldest first, at most `limit`. Fewer do not mean the end, a page has a size too; none do. */
   read(after: Position, limit: number): Promise<readonly FeedLine[]>;
   /** What comes before the first line, where that is not everything. */

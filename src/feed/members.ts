@@ -4,7 +4,9 @@
  */
 import type { PublicKey } from '../kernel/key.ts';
 import { parsePublicKey } from '../kernel/key.ts';
-import type { FeedLine } from './entry.ts';
+import type { FeedLine, SealedEntry } from './entry.ts';
+import { isLogSigned, isSignedBy } from './entry.ts';
+import { byId } from './position.ts';
 
 export interface Member {
   readonly replica: string;
@@ -35,15 +37,20 @@ export class Members {
     if (entry.succeeds !== undefined && this.lookup(entry.succeeds)?.state === 'joined')
       this.#mark(entry.succeeds, 'succeeded');
     const { replica, incarnation, at: joinedAt } = entry;
+    const known = this.lookup(incarnation);
+    // What was said earlier and came later (flows/carry.ts): it has been said anew since.
+    if (known !== undefined && known.joinedAt > joinedAt) return;
     const state = 'joined';
     this.#byIncarnation.set(incarnation, { replica, incarnation, key, state, joinedAt, certificate: text });
   }
 
-  /** One as a snapshot names it; of who is known already only the state can be news. The signature has been checked. */
+  /** One as a snapshot names it, whose signature has been checked: news is who joined later, and of the same that it is over. */
   restore(member: Member): void {
     const known = this.#byIncarnation.get(member.incarnation);
-    if (known === undefined) this.#byIncarnation.set(member.incarnation, member);
-    else if (known.state === 'joined') this.#mark(member.incarnation, member.state);
+    if (known === undefined || known.joinedAt < member.joinedAt)
+      this.#byIncarnation.set(member.incarnation, member);
+    else if (known.joinedAt === member.joinedAt && known.state === 'joined')
+      this.#mark(member.incarnation, member.state);
   }
 
   lookup(incarnation: string): Member | undefined {
@@ -56,13 +63,26 @@ export class Members {
 
   /** The newest incarnation that signs with `x` and neither left nor was forgotten: whose data directory this is. */
   predecessorOf(x: string): Member | undefined {
-    return [...this.#byIncarnation.values()].findLast(
-      (member) => member.key.x === x && member.state === 'joined',
+    return this.list().findLast((member) => member.key.x === x && member.state === 'joined');
+  }
+
+  /** In the order in which they joined, each by its own clock. */
+  list(): readonly Member[] {
+    return [...this.#byIncarnation.values()].sort((left, right) =>
+      left.joinedAt === right.joinedAt ? 0 : left.joinedAt < right.joinedAt ? -1 : 1,
     );
   }
 
-  list(): readonly Member[] {
-    return [...this.#byIncarnation.values()];
+  /** In the order of their ids: one order on every replica, whatever the way in which they came. */
+  folded(): readonly Member[] {
+    return byId(this.#byIncarnation).map(([, member]) => member);
+  }
+
+  /** Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it. */
+  haveSigned(sealed: SealedEntry, log: PublicKey): boolean {
+    const { entry } = sealed;
+    const key = isLogSigned(entry) ? log : this.keyOf(entry.by);
+    return key !== undefined && isSignedBy(sealed, key);
   }
 
   #mark(incarnation: string, state: Member['state']): void {

@@ -1,62 +1,76 @@
 /**
- * Appends again what a store had lost and nobody else had: lines of this replica's own ledger that the present epoch does
- * not continue (feed/cursor.ts, `tail`), or that were taken out of it (flows/retrace.ts). They are in force here all along; from then on everywhere. Called by renew.ts
- * whenever there is a lease; what was not appended is tried again with the next one.
+ * Appends again what a store had lost and nobody else had: lines of this replica's own ledger that the epoch after them does
+ * not continue (feed/tail.ts), or that were taken out of it (flows/retrace.ts). They are in force here all along; from then on everywhere, and once they have come back by
+ * the feed the folds are the same again. Called by renew.ts whenever there is a lease, and before a snapshot takes the place
+ * of the ledger; what was not appended is tried again then.
  */
-import type { Cursor, Tail } from '../feed/cursor.ts';
-import type { EntryKind, FeedLine, SealedEntry } from '../feed/entry.ts';
+import type { Cursor } from '../feed/cursor.ts';
+import type { FeedLine, SealedEntry } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
+import type { Members } from '../feed/members.ts';
+import type { Position } from '../feed/position.ts';
 import { comparePositions } from '../feed/position.ts';
+import type { Tail } from '../feed/tail.ts';
+import { namesOf } from '../feed/tail.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Appender } from './append.ts';
+import type { Identity } from './identity.ts';
 
 export interface CarryPorts {
+  readonly identity: Identity;
   readonly cursor: Cursor;
+  readonly members: Members;
   readonly ledger: Ledger;
   readonly appender: Appender;
   readonly log: Log;
 }
 
-/** What binds; who joined or left, and what was reached, is of the epoch that is over. */
-const FACTS: ReadonlySet<EntryKind> = new Set(['revocation', 'lock', 'lift', 'grant', 'ungrant']);
-
 export class Carrier {
   readonly #ports: CarryPorts;
   #running: Promise<void> | undefined;
-  /** Of lines that are in no history any more. */
-  #owed: readonly SealedEntry[] = [];
+  /** What was appended again already, and in which epoch: that may have been lost as well. */
+  #carried = { epochId: '', tails: new Set<Tail>() };
 
   constructor(ports: CarryPorts) {
     this.#ports = ports;
   }
 
-  /** What binds of `lines`, which were taken out of the ledger. This run owes it; a later one does not know of it. */
-  owe(lines: readonly FeedLine[]): void {
-    this.#owed = [...this.#owed, ...factsOf(lines)];
-  }
-
-  /** Never rejects, and returns at once where nothing is to be carried. */
-  carry(): Promise<void> {
-    const { tail } = this.#ports.cursor;
-    if (tail === undefined && this.#owed.length === 0) return Promise.resolve();
-    this.#running ??= this.#carry(tail)
-      .catch(() => undefined)
-      .finally(() => (this.#running = undefined));
+  /** Into the epoch `epochId`, with a lease or without. Rejects as the store does. */
+  async carry(epochId: string): Promise<void> {
+    this.#running ??= this.#carry(epochId).finally(() => (this.#running = undefined));
     return this.#running;
   }
 
-  async #carry(tail: Tail | undefined): Promise<void> {
-    const { cursor, appender, log } = this.#ports;
-    const owed = this.#owed;
-    const facts = [...owed, ...(tail === undefined ? [] : factsOf(await this.#linesOf(tail)))];
-    for (const sealed of facts) await appender.append(sealed);
-    this.#owed = this.#owed.slice(owed.length);
-    if (tail !== undefined) cursor.dropTail(tail);
-    log.warn('what the store had lost was appended again', { count: facts.length });
+  /** All that binds in this replica's ledger after `begin`: nobody else has it. Returns how much that is. */
+  async carryAgain(begin: Position, epochId: string): Promise<number> {
+    const tail = { after: begin, upTo: this.#ports.cursor.position };
+    return this.#append(await this.#linesOf(tail), epochId);
   }
 
-  async #linesOf({ after: begin, upTo }: Tail): Promise<FeedLine[]> {
+  async #carry(epochId: string): Promise<void> {
+    if (this.#carried.epochId !== epochId) this.#carried = { epochId, tails: new Set() };
+    const { cursor, log } = this.#ports;
+    for (const tail of cursor.tails) {
+      if (this.#carried.tails.has(tail)) continue;
+      const lines = tail.beside ?? (await this.#linesOf(tail));
+      const missing = lines.filter(({ sealed }) => tail.missing.has(nameOf(sealed)));
+      const count = await this.#append(missing, epochId);
+      this.#carried.tails.add(tail);
+      log.warn('what the store had lost was appended again', { count });
+    }
+  }
+
+  /** Those that bind and that whoever may has signed; in their order: who joined comes before what it signed. */
+  async #append(lines: readonly FeedLine[], epochId: string): Promise<number> {
+    const { identity, members, appender } = this.#ports;
+    const log = identity.logKey.public;
+    const facts = lines.filter(({ sealed }) => nameOf(sealed) !== '' && members.haveSigned(sealed, log));
+    for (const { sealed } of facts) await appender.appendUnfenced(epochId, sealed);
+    return facts.length;
+  }
+
+  async #linesOf({ after: begin, upTo }: Pick<Tail, 'after' | 'upTo'>): Promise<FeedLine[]> {
     const { ledger } = this.#ports;
     const lines: FeedLine[] = [];
     let after = begin;
@@ -69,6 +83,6 @@ export class Carrier {
   }
 }
 
-function factsOf(lines: readonly FeedLine[]): SealedEntry[] {
-  return lines.map(({ sealed }) => sealed).filter(({ entry }) => FACTS.has(entry.kind));
+function nameOf({ entry }: SealedEntry): string {
+  return namesOf(entry)[0] ?? '';
 }

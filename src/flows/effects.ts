@@ -109,6 +109,9 @@ export class Effects {
   }
 
   #keepOutcome(entry: Folded<OutcomeEntry>): void {
+    // One that a store had lost and that was appended again (carry.ts) may come after what came of it.
+    const before = this.#outcomes.get(entry.revocation);
+    if (before?.state === 'enforced' && entry.state === 'partial') return;
     // The newest last, also of a revocation that had one before.
     this.#outcomes.delete(entry.revocation);
     this.#outcomes.set(entry.revocation, entry);

@@ -97,18 +97,24 @@ export class Fold {
         facts.push(one);
       }
     }
-    return { members: members.list(), view: packed, unfinished, facts, outcomes: effects.folded() };
+    return { members: members.folded(), view: packed, unfinished, facts, outcomes: effects.folded() };
   }
 
-  /** Merges the chunks of a snapshot, header apart. PROOF_INVALID half-way leaves a part of it merged. */
+  /**
+   * Merges the chunks of a snapshot, header apart. PROOF_INVALID half-way leaves a part of its revocations merged, and nothing
+   * of what allows more where another part is missing: that comes last, when all of it was read.
+   */
   *loading(chunks: readonly Uint8Array[]): Steps<void> {
     const refs: number[] = [];
+    const others: (() => void)[] = [];
+    let looked = 0;
     for (const chunk of chunks) {
       const body = chunk.subarray(1);
       if (chunk[0] === CHUNK.items) {
         for (const one of itemsOf(body)) {
-          if (refs.length % PIECE === 0) yield;
-          this.#load(one, refs);
+          if (looked++ % PIECE === 0) yield;
+          if (one.is === 'revocation') refs.push(this.#loadRevocation(one));
+          else others.push(this.#loadingOf(one));
         }
       } else if (chunk[0] === CHUNK.plain || chunk[0] === CHUNK.cutoff) {
         yield* this.#ports.view.unpacking(chunk[0] === CHUNK.plain ? 'plain' : 'cutoff', body, refs);
@@ -116,27 +122,32 @@ export class Fold {
         throw refused('it has a chunk of no known kind');
       }
     }
+    for (const one of others) {
+      if (looked++ % PIECE === 0) yield;
+      one();
+    }
   }
 
-  #load(one: Item, refs: number[]): void {
-    const { identity, members, view, effects } = this.#ports;
+  #loadRevocation({ is: _is, ...one }: Extract<Item, { is: 'revocation' }>): number {
+    const { view, effects } = this.#ports;
+    const { endS = Number.POSITIVE_INFINITY, isUnfinished, ...record } = one;
+    effects.restore(record.id, isUnfinished);
+    return view.restoreRecord(record, endS);
+  }
+
+  /** What is to be done with it, which cannot fail any more. */
+  #loadingOf(one: Exclude<Item, { is: 'revocation' }>): () => void {
+    const { identity, members, effects } = this.#ports;
     switch (one.is) {
       case 'member': {
         const { certificate, state } = one;
-        members.restore({ ...verifyCertificate(certificate, identity.logKey.public), certificate, state });
-        return;
-      }
-      case 'revocation': {
-        const { is: _is, endS = Number.POSITIVE_INFINITY, isUnfinished, ...record } = one;
-        refs.push(view.restoreRecord(record, endS));
-        effects.restore(record.id, isUnfinished);
-        return;
+        const member = { ...verifyCertificate(certificate, identity.logKey.public), certificate, state };
+        return () => members.restore(member);
       }
       case 'fact':
-        this.#loadFact(one);
-        return;
+        return () => this.#loadFact(one);
       case 'outcome':
-        effects.restoreOutcome(one.entry);
+        return () => effects.restoreOutcome(one.entry);
     }
   }
 

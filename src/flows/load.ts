@@ -12,11 +12,13 @@ import type { SnapshotHeader } from '../feed/snapshot.ts';
 import { digesting, parseHeader, refused } from '../feed/snapshot.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
+import { isWritError } from '../kernel/error.ts';
 import { canonicalJson } from '../kernel/json.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { Pace } from '../kernel/pace.ts';
 import { signerIn } from './fold.ts';
+import type { Carrier } from './carry.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
 
@@ -26,6 +28,7 @@ export interface LoadPorts {
   readonly ledger: Ledger;
   readonly cursor: Cursor;
   readonly follower: Follower;
+  readonly carrier: Carrier;
   readonly clock: Clock;
   readonly timer: Timer;
   readonly log: Log;
@@ -49,20 +52,25 @@ export class Loader {
     if ((await ledger.read(header.base.position, 1)).length === 0) await follower.apply([header.mark]);
   }
 
-  /** Loads the store's snapshot, if it leads further. False when there is none, or none that can be believed; said. */
-  async load(): Promise<boolean> {
-    const { store, ledger, cursor, follower, log } = this.#ports;
+  /**
+   * Loads the store's snapshot, if it leads further. False when there is none, or none that can be believed; said. What
+   * nobody else has is appended to the epoch `epochId` before the snapshot takes the place of the ledger.
+   */
+  async load(epochId?: string): Promise<boolean> {
+    const { store, ledger, cursor, follower, carrier, log } = this.#ports;
     const snapshot = await store.readSnapshot();
     if (snapshot === undefined) return false;
     let header: SnapshotHeader;
     try {
       header = await this.#pace().run(this.#judging(snapshot));
+      if (comparePositions(header.mark.position, cursor.position) <= 0) return false;
+      if (epochId !== undefined) await carrier.carry(epochId);
+      await follower.load(snapshot, header, ledger);
     } catch (error) {
-      log.error('the snapshot in the store was refused', { detail: (error as Error).message });
+      if (!isWritError(error, 'PROOF_INVALID')) throw error;
+      log.error('the snapshot in the store was refused', { detail: error.message });
       return false;
     }
-    if (comparePositions(header.mark.position, cursor.position) <= 0) return false;
-    await follower.load(snapshot, header, ledger);
     await follower.apply([header.mark]);
     log.info('a snapshot was loaded', { position: renderPosition(header.mark.position) });
     return true;

@@ -26,6 +26,7 @@ import type { Effects } from './effects.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
 import type { Loader } from './load.ts';
+import type { Mender } from './mend.ts';
 import type { News } from './news.ts';
 import { firstOf } from './news.ts';
 import type { Retracer } from './retrace.ts';
@@ -52,6 +53,7 @@ export interface RenewPorts {
   readonly grants: GrantTable;
   readonly snapshots: Snapshotter;
   readonly loader: Loader;
+  readonly mender: Mender;
   readonly clock: Clock;
   readonly timer: Timer;
   readonly random: Random;
@@ -174,6 +176,7 @@ export class Renewer {
         });
     }
     this.#endWhatIsOver();
+    if (this.#state === 'diverged' && !this.#ports.retracer.isUnderWay) await this.#mend();
     if (before !== this.#state) this.#say();
     return (
       this.#state === 'more' || (this.#state === 'lease' && this.#acknowledgedText() !== this.#acknowledged)
@@ -190,7 +193,7 @@ export class Renewer {
       lease.drop();
       this.#state = reply.kind === 'stale' ? reply.reason : reply.kind;
       // What lies between the cursor and what the store holds is in its snapshot, or nowhere.
-      if (this.#state === 'trimmed' && (await loader.load())) this.#state = 'more';
+      if (this.#state === 'trimmed' && (await loader.load(this.#joined.epochId))) this.#state = 'more';
       return;
     }
     if (retracer.isUnderWay) {
@@ -200,6 +203,15 @@ export class Renewer {
     await follower.apply(reply.lines);
     this.#state = reply.kind === 'lease' ? await this.#adopt(reply, sent) : reply.kind;
     news.notify();
+  }
+
+  async #mend(): Promise<void> {
+    const { mender, log } = this.#ports;
+    try {
+      if (await mender.mend(this.#joined.epochId)) this.#state = 'more';
+    } catch (error) {
+      log.warn('what is here alone could not be appended again', { code: codeOf(error) });
+    }
   }
 
   #say(): void {
@@ -221,7 +233,8 @@ export class Renewer {
     lease.adopt(sent.at);
     table.observe(epochId, rows, { number: sent.number, at: clock.now() });
     cosigner.compare();
-    void carrier.carry();
+    // What cannot be appended now is tried again with the next lease.
+    void carrier.carry(epochId).catch(() => undefined);
     return 'lease';
   }
 

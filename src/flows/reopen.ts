@@ -19,6 +19,7 @@ import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
+import type { Loader } from './load.ts';
 import type { Vouching } from './vouch.ts';
 
 export interface ReopenPorts {
@@ -28,6 +29,7 @@ export interface ReopenPorts {
   readonly cursor: Cursor;
   readonly members: Members;
   readonly follower: Follower;
+  readonly loader: Loader;
   readonly vouching: Vouching;
   readonly log: Log;
 }
@@ -42,15 +44,15 @@ export interface Reopening {
 export interface Missing {
   /** Names of replicas that have not reported. */
   readonly replicas: readonly string[];
+  /** Who reports what cannot be compared with what is here, and why. */
+  readonly unjudged: readonly string[];
   /** Nobody is on the roster: what was enforced after the last of them left, if anything, is known to nobody here. */
   readonly hasEveryoneLeft: boolean;
-  /** Names of replicas whose history parts from the one here: neither can put back what the other holds. */
-  readonly forked: readonly string[];
 }
 
 export class Reopener {
   readonly #ports: ReopenPorts;
-  #missing: Missing = { replicas: [], hasEveryoneLeft: false, forked: [] };
+  #missing: Missing = { replicas: [], unjudged: [], hasEveryoneLeft: false };
 
   constructor(ports: ReopenPorts) {
     this.#ports = ports;
@@ -115,10 +117,19 @@ export class Reopener {
       after = (lines.at(-1) as FeedLine).position;
     }
     while (reply.kind === 'restored' && reply.newer.length > 0) {
-      if (!(await this.#takes(reply.newer))) return { kind: 'other' };
+      if (!(await this.#takes(reply.newer)))
+        // Once it has begun again, the next look finds where it goes on.
+        return (await this.#beginsAgain()) ? { kind: 'lost' } : { kind: 'other' };
       reply = await restore(reply.head.copy, []);
     }
     return reply;
+  }
+
+  /** Who was away for so long that the copy begins after what is here has it from the snapshot, as in an open epoch. */
+  async #beginsAgain(): Promise<boolean> {
+    const { cursor, loader } = this.#ports;
+    // What nobody else has can be appended again in an open epoch only.
+    return cursor.tails.length === 0 && (await loader.load());
   }
 
   /** Whoever opens continues the very end of what is there. False for lines that do not continue what is here. */
@@ -160,8 +171,8 @@ export class Reopener {
     const own = members.lookup(identity.incarnation) ?? members.predecessorOf(identity.key.public.x);
     this.#missing = {
       replicas: [],
+      unjudged: [],
       hasEveryoneLeft: members.list().every(({ state }) => state !== 'joined'),
-      forked: [],
     };
     if (own === undefined) return false;
     const { incarnation } = own;
@@ -175,16 +186,14 @@ export class Reopener {
     const heard = reports.flatMap(({ statement = '' }) => this.#verified(statement, closing));
     const disks = new Set(heard.map(({ key }) => key.x));
     const awaited = members.list().filter(({ state, key }) => state === 'joined' && !disks.has(key.x));
-    const isHeld = await Promise.all(heard.map(({ report }) => this.#holdsAllOf(report)));
-    // One that is ahead may be going on from here: its own look tells.
-    const forked = heard.filter(({ report }, i) => isHeld[i] === false && !isAhead(report, position));
+    const held = await Promise.all(heard.map(({ report }) => this.#holdsAllOf(report)));
     this.#missing = {
       replicas: awaited.map(({ replica }) => replica),
+      unjudged: heard.filter((_, i) => held[i] === false).flatMap(({ report }) => this.#whyNot(report)),
       hasEveryoneLeft: false,
-      forked: forked.map(({ report }) => (members.lookup(report.incarnation) as Member).replica),
     };
     const isHolder = cursor.opening !== undefined && vouching.isHolder(cursor.opening);
-    return isHolder && awaited.length === 0 && isHeld.every(Boolean);
+    return isHolder && awaited.length === 0 && held.every(Boolean);
   }
 
   #verified(statement: string, closing: { closedEpochId: string; runId: string }): Heard[] {
@@ -204,6 +213,18 @@ export class Reopener {
   async #holdsAllOf(report: EpochReportStatement): Promise<boolean> {
     if (isAhead(report, this.#ports.cursor.position)) return false;
     return this.#holds(parsePosition(report.position), report.chain);
+  }
+
+  /** Why a report cannot be judged here; nothing of one who has more, and opens. */
+  #whyNot({ incarnation, position }: EpochReportStatement): string[] {
+    const { members, cursor, ledger } = this.#ports;
+    const at = parsePosition(position);
+    if (comparePositions(at, cursor.position) > 0) return [];
+    const isBefore = ledger.base !== undefined && comparePositions(at, ledger.base.position) <= 0;
+    const why = isBefore
+      ? 'which is before the snapshot that this ledger begins with'
+      : 'where another line stands here';
+    return [`${(members.lookup(incarnation) as Member).replica} reports ${position}, ${why}`];
   }
 }
 

@@ -13,6 +13,7 @@ import { newId } from '../kernel/random.ts';
 import type { Appender } from './append.ts';
 import type { Identity } from './identity.ts';
 import type { Joiner, OpenRule } from './join.ts';
+import type { Mender } from './mend.ts';
 import { News } from './news.ts';
 import type { Renewer, RenewState } from './renew.ts';
 import { soonMs } from './renew.ts';
@@ -24,6 +25,7 @@ export interface ReplicaPorts {
   readonly reopener: Reopener;
   readonly vouching: Vouching;
   readonly renewer: Renewer;
+  readonly mender: Mender;
   readonly appender: Appender;
   readonly lease: Lease;
   readonly identity: Identity;
@@ -66,6 +68,9 @@ export class Replica {
   /** Why the last attempt to join failed: said once. */
   #failure: string | undefined;
   readonly #opened = new News();
+  /** Aborted when an operator wants a turn. */
+  #asked = new AbortController();
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(ports: ReplicaPorts) {
     this.#ports = ports;
@@ -106,9 +111,18 @@ export class Replica {
 
   /** Opens an epoch on an operator's word and joins it at once. ALREADY_OPEN when there is one. */
   async openEpoch(rule: OpenRule, reason?: string): Promise<string> {
-    const epochId = await this.#ports.joiner.open(rule, reason);
+    this.#asked.abort();
+    this.#asked = new AbortController();
+    const epochId = await this.#inTurn(() => this.#ports.joiner.open(rule, reason));
     this.#opened.notify();
     return epochId;
+  }
+
+  /** Both the loop and an operator's order apply lines, so it is one at a time. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
   }
 
   /** What `/readyz` says: every line must be good before this replica may say yes. */
@@ -120,7 +134,7 @@ export class Replica {
     weakenedByStore = [],
     isRecording,
   }: OutsideFacts): readonly Readiness[] {
-    const { renewer, cursor, lease, clock } = this.#ports;
+    const { renewer, mender, cursor, lease, clock } = this.#ports;
     const freshForMs = Math.floor(lease.freshForMs(clock.now()));
     const clockNote =
       skewBackMs > 0 ? `; the clock is ${Math.ceil(skewBackMs / 1000)} s behind what was seen` : '';
@@ -139,6 +153,7 @@ export class Replica {
         ok: renewer.state === 'lease',
         detail: [
           SAID_OF[renewer.state] ?? renewer.state,
+          renewer.state === 'diverged' ? (mender.advice ?? []) : [],
           this.#failure ?? renewer.problem ?? [],
           weakenedByStore,
         ]
@@ -162,29 +177,35 @@ export class Replica {
     if (epochId === undefined)
       return { name: 'epoch', ok: false, detail: 'none is open: writ epoch open --new-fleet, once' };
     if (renewer.state !== 'closed' && !this.#isClosed) return { name: 'epoch', ok: true, detail: epochId };
-    const { replicas, hasEveryoneLeft, forked } = reopener.missing;
+    const { replicas, unjudged, hasEveryoneLeft } = reopener.missing;
     const awaited = `it waits for ${replicas.join(', ')}; if they are gone for good: ${AMNESIA}`;
     const next = hasEveryoneLeft
       ? `everyone had left it; if nothing else was ever decided in this fleet: ${AMNESIA}`
       : replicas.length > 0
         ? awaited
-        : forked.length > 0
-          ? `${forked.join(', ')} went on from it otherwise than this replica; where more was decided: ${AMNESIA}`
+        : unjudged.length > 0
+          ? `${unjudged.join('; ')}: if nothing was decided there that is not here, ${AMNESIA}, here`
           : 'whoever holds most of it opens the next one';
     return { name: 'epoch', ok: false, detail: `${epochId} is closed; ${next}` };
   }
 
   async #run(): Promise<void> {
-    const { renewer, timer, leaseMs } = this.#ports;
+    const { timer, leaseMs } = this.#ports;
     const { signal } = this.#leaving;
     while (!signal.aborted) {
-      if (this.#isJoined) await renewer.run(signal);
-      if (signal.aborted) return;
-      this.#isJoined = false;
       const opened = this.#opened.next();
-      if (await this.#join()) continue;
+      if (await this.#inTurn(() => this.#stayJoined(signal))) continue;
       await Promise.race([timer.sleep(soonMs(leaseMs), signal), opened]);
     }
+  }
+
+  /** Until it has to be joined anew, which it tries once, or somebody else wants a turn. False: not now. */
+  async #stayJoined(signal: AbortSignal): Promise<boolean> {
+    const until = AbortSignal.any([signal, this.#asked.signal]);
+    if (this.#isJoined) await this.#ports.renewer.run(until);
+    if (until.aborted) return true;
+    this.#isJoined = false;
+    return this.#join();
   }
 
   /** False when no epoch is open, or the store does not answer: tried again. */

@@ -8,7 +8,7 @@
  * or an operator has accepted the loss (DESIGN 3.4). It stays in force here, and is appended again. And no store or client
  * can talk a replica out of its history: the open epoch is signed for this very run, and so is the way to it.
  */
-import type { Cursor, Place } from '../feed/cursor.ts';
+import type { Cursor, OwnLine, Place } from '../feed/cursor.ts';
 import { TAIL_MAX } from '../feed/cursor.ts';
 import type { EpochEntry, FeedLine } from '../feed/entry.ts';
 import { isSignedBy } from '../feed/entry.ts';
@@ -19,7 +19,6 @@ import { comparePositions, renderPosition } from '../feed/position.ts';
 import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
-import type { Carrier } from './carry.ts';
 import type { Identity } from './identity.ts';
 import type { Tree } from './tree.ts';
 
@@ -28,7 +27,6 @@ export interface RetracePorts {
   readonly cursor: Cursor;
   readonly ledger: Ledger;
   readonly tree: Tree;
-  readonly carrier: Carrier;
   readonly log: Log;
 }
 
@@ -91,20 +89,23 @@ export class Retracer {
     for (const line of lines) {
       if (line.sealed.entry.kind === 'epoch' && !isSignedBy(line.sealed, key))
         throw new WritError('PROOF_INVALID', `a forged epoch stands at ${renderPosition(line.position)}`);
-      reached.advance(line);
+      // What it brings is judged once more when this replica stands there.
+      reached.advance(line, false);
     }
   }
 
   async #goBackTo(end: Place): Promise<void> {
-    const { cursor, ledger, tree, carrier, log } = this.#ports;
+    const { cursor, ledger, tree, log } = this.#ports;
     const { position } = end;
     const beside = await this.#lines(position, cursor.position);
     const leading = await this.#lines({ ...position, sequence: 0 }, position);
     const earlier = cursor.at(end, leading.slice(-TAIL_MAX));
     await ledger.cut(end);
-    cursor.goBackTo(earlier);
-    tree.beginAgain(leading, ledger.base);
-    carrier.owe(beside);
+    cursor.goBackTo(earlier, beside);
+    tree.beginAgain(
+      leading.map(({ line }) => line),
+      ledger.base,
+    );
     log.warn('what the fleet did not go on with was taken out of the ledger', {
       position: renderPosition(position),
       count: beside.length,
@@ -118,11 +119,13 @@ export class Retracer {
   }
 
   /** Of this replica's own ledger. */
-  async #lines(begin: Position, upTo: Position): Promise<readonly FeedLine[]> {
-    const lines: FeedLine[] = [];
+  async #lines(begin: Position, upTo: Position): Promise<readonly OwnLine[]> {
+    const { ledger } = this.#ports;
+    const lines: OwnLine[] = [];
     for (let after = begin; comparePositions(after, upTo) < 0;) {
-      const page = await this.#ports.ledger.read(after, LIMITS.pageEntriesMax);
-      lines.push(...page.filter(({ position }) => comparePositions(position, upTo) <= 0));
+      const page = await ledger.read(after, LIMITS.pageEntriesMax);
+      const wanted = page.filter(({ position }) => comparePositions(position, upTo) <= 0);
+      lines.push(...wanted.map((line) => ({ line, isGenuine: !ledger.isForged(line) })));
       after = (page.at(-1) as FeedLine).position;
     }
     return lines;

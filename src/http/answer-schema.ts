@@ -324,6 +324,8 @@ export const overview = z.object({
     'Waiting for a lease, silent, or not known about here: they may allow.',
   ),
   promisesWeakened: count.describe("By the store's settings."),
+  factsNotShared: count.describe('In force here, lost by the store, and not yet appended again.'),
+  snapshotsDiffering: count.describe('1 while the newest snapshot is not what this replica holds.'),
   sessionsEnding: count.describe('Told to end, and not proven to have.'),
   revocationsOpen: count.describe('Coordinated here, and not enforced yet.'),
   lateAccepts: count.describe('Allows of what was revoked here before. It must stay 0.'),

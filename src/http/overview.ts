@@ -9,6 +9,7 @@ import type { Cosigner } from '../flows/cosign.ts';
 import type { Identity } from '../flows/identity.ts';
 import type { Reloader } from '../flows/reload.ts';
 import type { Revoker } from '../flows/revoke.ts';
+import type { Snapshotter } from '../flows/snapshot.ts';
 import type { Sight, SightState, Surveyor } from '../flows/survey.ts';
 import { renderInstant } from '../kernel/clock.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
@@ -26,6 +27,7 @@ export interface OverviewPorts {
   readonly cosigner: Cosigner;
   readonly view: RevocationView;
   readonly cursor: Cursor;
+  readonly snapshots: Pick<Snapshotter, 'agrees'>;
   readonly sessions: SessionRegistry;
   readonly revoker: Revoker;
   readonly lastAccepts: LastAccepts;
@@ -57,6 +59,7 @@ export class Overview {
       readiness,
       view,
       cursor,
+      snapshots,
       sessions,
       revoker,
       lastAccepts,
@@ -72,6 +75,8 @@ export class Overview {
       replicasFenced: replicas('fenced').length,
       replicasOutstanding: replicas('waiting', 'outstanding', 'unknown').length,
       promisesWeakened: storeWeakens.length,
+      factsNotShared: cursor.tails.reduce((sum, { missing }) => sum + missing.size, 0),
+      snapshotsDiffering: snapshots.agrees ? 0 : 1,
       sessionsEnding: sessions.endingCount,
       revocationsOpen: revoker.openCount,
       lateAccepts: lastAccepts.lateTotal,
@@ -102,6 +107,8 @@ export class Overview {
               `the ledger is forked: ${replica} (${incarnation}) has another one up to ${position}`,
           ),
           ...storeWeakens.map((what) => `the store weakens a promise: ${what}`),
+          ...(loose.factsNotShared > 0 ? [notShared(loose.factsNotShared)] : []),
+          ...(snapshots.agrees ? [] : [DIFFERING]),
         ],
         checks,
       },
@@ -124,3 +131,10 @@ export class Overview {
     );
   }
 }
+
+/** Facts that the store lost and only this replica had. */
+function notShared(count: number): string {
+  return `${count} facts that the store had lost are in force here and not everywhere: they are being appended again`;
+}
+
+const DIFFERING = 'the newest snapshot is not what this replica holds: nothing is trimmed until they agree';

@@ -125,6 +125,11 @@ export class RevocationRecords {
     return this.#kept(ref).record;
   }
 
+  /** An order that does not depend on where the entries stand, which a store that forgets can change. */
+  isBefore(ref: number, other: number): boolean {
+    return ref !== other && this.at(ref).id < this.at(other).id;
+  }
+
   /** At most `limit` records in the order of their positions. */
   list({ after, limit }: ListOptions): readonly RevocationRecord[] {
     this.#sort();

@@ -28,7 +28,7 @@ export type TableLayout = 'plain' | 'cutoff';
 /** All numbers are 32-bit and unsigned. */
 export interface TableRecord {
   readonly untilS: number;
-  /** Whoever wrote it: the first entry that was as strict as the record now is. */
+  /** Who says so: of the entries that are as strict as the record now is, the one that comes first by `isBefore`. */
   readonly ref: number;
   /** NEVER_S in the plain layout, which keeps none. */
   readonly cutoffS: number;
@@ -57,6 +57,7 @@ const GROWTH_SHIFT = 4;
 
 export class FingerprintTable {
   readonly #width: number;
+  readonly #isBefore: (ref: number, other: number) => boolean;
   readonly #store: PageStore;
   /** For each shard the number of homes, then its pages (VOID_PAGE where there is none), `#stride` words in all. */
   #directory = sharedWords(SHARDS * 2);
@@ -66,8 +67,10 @@ export class FingerprintTable {
   readonly #versions = sharedWords(SHARDS);
   #size = 0;
 
-  constructor(layout: TableLayout) {
+  /** `isBefore` orders references, so that it does not matter in which order records are merged. */
+  constructor(layout: TableLayout, isBefore: (ref: number, other: number) => boolean) {
     this.#width = layout === 'plain' ? 4 : 5;
+    this.#isBefore = isBefore;
     this.#store = new PageStore(PAGE_SLOTS * this.#width);
   }
 
@@ -212,9 +215,9 @@ export class FingerprintTable {
     const page = this.#pageOf(shard, slot);
     const words = this.#store.slab(page);
     const at = this.#placeOf(page, slot);
-    const isStricter =
-      this.#width > CUTOFF ? cutoffS > word(words, at + CUTOFF) : untilS > word(words, at + UNTIL);
-    if (isStricter) words[at + REF] = ref;
+    const [given, kept] =
+      this.#width > CUTOFF ? [cutoffS, word(words, at + CUTOFF)] : [untilS, word(words, at + UNTIL)];
+    if (given > kept || (given === kept && this.#isBefore(ref, word(words, at + REF)))) words[at + REF] = ref;
     if (this.#width > CUTOFF) words[at + CUTOFF] = Math.max(cutoffS, word(words, at + CUTOFF));
     words[at + UNTIL] = Math.max(untilS, word(words, at + UNTIL));
   }

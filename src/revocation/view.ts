@@ -59,9 +59,9 @@ const CLEAR: RevocationVerdict = { state: 'clear' };
 
 export class RevocationView {
   readonly #fingerprinter: Fingerprinter;
-  readonly #plain = new FingerprintTable('plain');
-  readonly #cutoffs = new FingerprintTable('cutoff');
   readonly #records = new RevocationRecords();
+  readonly #plain = new FingerprintTable('plain', (ref, other) => this.#records.isBefore(ref, other));
+  readonly #cutoffs = new FingerprintTable('cutoff', (ref, other) => this.#records.isBefore(ref, other));
   /** Those that can be lifted. */
   readonly locks = new Locks();
   #sweptShard = 0;

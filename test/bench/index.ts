@@ -39,7 +39,7 @@ function jtiOf(i: number): string {
 }
 
 function tableSubject(): Subject {
-  const table = new FingerprintTable('plain');
+  const table = new FingerprintTable('plain', (ref, other) => ref < other);
   let prints = new Uint32Array(0);
   return {
     targetsPerInsert: 1,

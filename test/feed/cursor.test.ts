@@ -5,7 +5,7 @@ import type { EpochEntry, FeedLine, SealedEntry } from '../../src/feed/entry.ts'
 import { CHAIN_START, nextChain } from '../../src/feed/entry.ts';
 import { ORIGIN, renderPosition } from '../../src/feed/position.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
-import { epoch, revocation } from '../support/feed-entries.ts';
+import { epoch, replica, revocation } from '../support/feed-entries.ts';
 
 function lineOf(sealed: SealedEntry, at: [epoch: number, sequence: number], before = CHAIN_START): FeedLine {
   return { sealed, position: { epoch: at[0], sequence: at[1] }, chain: nextChain(before, sealed.text) };
@@ -17,7 +17,7 @@ const third = lineOf(revocation('rev_2'), [100, 3], second.chain);
 
 function cursorAfter(...lines: FeedLine[]): Cursor {
   const cursor = new Cursor();
-  for (const line of lines) cursor.advance(line);
+  for (const line of lines) cursor.advance(line, true);
   return cursor;
 }
 
@@ -29,7 +29,7 @@ describe('the cursor', () => {
 
   it('moves over what continues its history, and says where an epoch opened', () => {
     const cursor = new Cursor();
-    expect([opened, second, third].map((line) => cursor.advance(line))).toEqual([true, false, false]);
+    expect([opened, second, third].map((line) => cursor.advance(line, true))).toEqual([true, false, false]);
     expect([cursor.epochId, cursor.position, cursor.chain]).toEqual(['ep_1', third.position, third.chain]);
   });
 
@@ -38,7 +38,7 @@ describe('the cursor', () => {
     const cursor = cursorAfter(opened, second, next);
     expect([cursor.epochId, cursor.position, cursor.chain]).toEqual(['ep_2', next.position, next.chain]);
     const line = lineOf(revocation('rev_3'), [101, 2], next.chain);
-    expect(cursor.advance(line)).toBe(false);
+    expect(cursor.advance(line, true)).toBe(false);
   });
 
   it('goes on after a base that it was given', () => {
@@ -46,10 +46,10 @@ describe('the cursor', () => {
     const opening = opened.sealed.entry as EpochEntry;
     cursor.jump({ opening, amnesia: opening, position: second.position, chain: second.chain, frontier: [] });
     expect(cursor.amnesia).toBe(opening);
-    expect([cursor.epochId, cursor.advance(third)]).toEqual(['ep_1', false]);
+    expect([cursor.epochId, cursor.advance(third, true)]).toEqual(['ep_1', false]);
     expect(cursor.settled).toEqual(ORIGIN);
     const again = lineOf(epoch('ep_1', 'run_1'), [101, 1]);
-    expect(() => cursor.advance(again)).toThrow('feed diverges');
+    expect(() => cursor.advance(again, true)).toThrow('feed diverges');
   });
 
   it.each([
@@ -65,43 +65,100 @@ describe('the cursor', () => {
     ['an epoch that goes on with the chain', lineOf(epoch('ep_2', 'run_2'), [101, 1], second.chain)],
   ])('stays where it is before %s', (_, line) => {
     const cursor = cursorAfter(opened, second);
-    expect(() => cursor.advance(line)).toThrow(
+    expect(() => cursor.advance(line, true)).toThrow(
       expect.objectContaining({ code: 'PROOF_INVALID', message: 'feed diverges after 100-2' }) as Error,
     );
     expect([cursor.epochId, cursor.position, cursor.chain]).toEqual(['ep_1', second.position, second.chain]);
-    expect(cursor.advance(third)).toBe(false);
+    expect(cursor.advance(third, true)).toBe(false);
   });
 
   const base = { epochId: 'ep_1', head: '100-2', chain: second.chain, checkpoint: 'c' };
 
   it('follows an epoch that continues exactly where it stands, or that begins anew', () => {
     for (const sealed of [epoch('ep_2', 'run_2', base), epoch('ep_2', 'run_2')])
-      expect(cursorAfter(opened, second).advance(lineOf(sealed, [101, 1]))).toBe(true);
+      expect(cursorAfter(opened, second).advance(lineOf(sealed, [101, 1]), true)).toBe(true);
     const newcomer = new Cursor();
-    expect(newcomer.advance(lineOf(epoch('ep_2', 'run_2'), [101, 1]))).toBe(true);
+    expect(newcomer.advance(lineOf(epoch('ep_2', 'run_2'), [101, 1]), true)).toBe(true);
     expect(newcomer.opening).toMatchObject({ epochId: 'ep_2', runId: 'run_2' });
   });
 
   it('does not follow an epoch that goes on from one that is not here, so that it hides what came before it', () => {
     const newcomer = new Cursor();
-    expect(() => newcomer.advance(lineOf(epoch('ep_2', 'run_2', base), [101, 1]))).toThrow('feed diverges');
+    expect(() => newcomer.advance(lineOf(epoch('ep_2', 'run_2', base), [101, 1]), true)).toThrow(
+      'feed diverges',
+    );
     expect(newcomer.epochId).toBeUndefined();
   });
 
   it('follows an epoch that knows less of the one before, and says what it has more', () => {
     const shorter = { ...base, head: '100-1', chain: opened.chain };
     const cursor = cursorAfter(opened, second, third);
-    expect(cursor.advance(lineOf(epoch('ep_2', 'run_2', shorter), [101, 1]))).toBe(true);
-    const tail = cursor.tail!;
-    expect(tail).toEqual({ after: opened.position, upTo: third.position });
-    cursor.dropTail({ ...tail });
-    expect(cursor.tail).toBe(tail);
-    // It stays until it was appended again, whatever comes.
-    const next = { epochId: 'ep_2', head: '101-1', chain: cursor.chain, checkpoint: 'c' };
-    expect(cursor.advance(lineOf(epoch('ep_3', 'run_3', next), [102, 1]))).toBe(true);
-    expect(cursor.tail).toBe(tail);
-    cursor.dropTail(tail);
-    expect(cursor.tail).toBeUndefined();
+    expect(cursor.advance(lineOf(epoch('ep_2', 'run_2', shorter), [101, 1]), true)).toBe(true);
+    const missing = new Set(['rev_1', 'rev_2']);
+    expect(cursor.tails).toEqual([{ after: opened.position, upTo: third.position, missing }]);
+  });
+
+  describe('of what nobody else has', () => {
+    const { chain } = opened;
+    const shorter = { epochId: 'ep_1', head: '100-1', chain, checkpoint: 'c' };
+    const follow = (cursor: Cursor, ...entries: SealedEntry[]): void => {
+      for (const sealed of entries) {
+        const { epoch: number, sequence } = cursor.position;
+        const isOpening = sealed.entry.kind === 'epoch';
+        const at: [number, number] = isOpening ? [number + 1, 1] : [number, sequence + 1];
+        cursor.advance(lineOf(sealed, at, isOpening ? CHAIN_START : cursor.chain), true);
+      }
+    };
+    const missingIn = ({ tails }: Cursor): string[][] => tails.map(({ missing }) => [...missing]);
+
+    it('forgets each part as it comes again, under whatever position, and keeps the rest through other epochs', () => {
+      const cursor = cursorAfter(opened, second, third);
+      follow(cursor, epoch('ep_2', 'run_2', shorter), revocation('rev_2'), revocation('rev_3'));
+      expect(missingIn(cursor)).toEqual([['rev_1']]);
+      // The next one lacks lines as well.
+      const lost = { ...shorter, epochId: 'ep_2', head: '101-2', chain: '' };
+      const [{ chain: at }] = [
+        lineOf(revocation('rev_2'), [101, 2], lineOf(epoch('ep_2', 'run_2', shorter), [101, 1]).chain),
+      ];
+      follow(cursor, epoch('ep_3', 'run_3', { ...lost, chain: at }));
+      expect(missingIn(cursor)).toEqual([['rev_1'], ['rev_3']]);
+      follow(cursor, revocation('rev_1'));
+      expect(missingIn(cursor)).toEqual([['rev_3']]);
+      follow(cursor, revocation('rev_3'));
+      expect(cursor.tails).toEqual([]);
+    });
+
+    it('counts who joined and left, by whom, and neither marks nor who was forgotten', () => {
+      const cursor = cursorAfter(opened);
+      follow(
+        cursor,
+        replica('joined', 'inc_b', { succeeds: 'inc_a' }),
+        replica('joined', 'inc_c'),
+        replica('left', 'inc_c'),
+        replica('forgotten', 'inc_d'),
+        epoch('ep_2', 'run_2', shorter),
+      );
+      expect(missingIn(cursor)).toEqual([['joined inc_b inc_a', 'joined inc_c', 'left inc_c']]);
+      // It joins anew, and does not say whom it had succeeded.
+      follow(cursor, replica('joined', 'inc_b'), replica('joined', 'inc_c', { succeeds: 'inc_x' }));
+      expect(missingIn(cursor)).toEqual([['joined inc_b inc_a', 'left inc_c']]);
+      follow(cursor, replica('joined', 'inc_b', { succeeds: 'inc_a' }), replica('left', 'inc_c'));
+      expect(cursor.tails).toEqual([]);
+    });
+
+    it('knows nothing any more once it goes on from a snapshot, and is told of none that binds nobody', () => {
+      const cursor = cursorAfter(opened, second);
+      follow(cursor, epoch('ep_2', 'run_2', shorter));
+      const opening = cursor.opening as EpochEntry;
+      const { position } = cursor;
+      cursor.jump({ opening, amnesia: undefined, position, chain: cursor.chain, frontier: [] });
+      expect(cursor.tails).toEqual([]);
+      const other = cursorAfter(opened);
+      follow(other, replica('forgotten', 'inc_d'));
+      other.advance(lineOf(revocation('rev_1'), [100, 3], other.chain), false);
+      follow(other, epoch('ep_2', 'run_2', shorter));
+      expect(other.tails).toEqual([]);
+    });
   });
 
   it('does not follow it where that is longer ago than it remembers', () => {
@@ -109,10 +166,12 @@ describe('the cursor', () => {
     let last = opened;
     for (let sequence = 2; sequence <= 1_026; sequence++) {
       last = lineOf(revocation(`rev_${sequence}`), [100, sequence], last.chain);
-      cursor.advance(last);
+      cursor.advance(last, true);
     }
     const shorter = { ...base, head: '100-2', chain: 'f'.repeat(40) };
-    expect(() => cursor.advance(lineOf(epoch('ep_2', 'run_2', shorter), [101, 1]))).toThrow('feed diverges');
+    expect(() => cursor.advance(lineOf(epoch('ep_2', 'run_2', shorter), [101, 1]), true)).toThrow(
+      'feed diverges',
+    );
   });
 
   it.each([
@@ -123,14 +182,16 @@ describe('the cursor', () => {
     ['that continues another epoch', { ...base, epochId: 'ep_0' }],
   ])('does not follow an epoch %s', (_, other) => {
     const cursor = cursorAfter(opened, second);
-    expect(() => cursor.advance(lineOf(epoch('ep_2', 'run_2', other), [101, 1]))).toThrow('feed diverges');
+    expect(() => cursor.advance(lineOf(epoch('ep_2', 'run_2', other), [101, 1]), true)).toThrow(
+      'feed diverges',
+    );
     expect(cursor.epochId).toBe('ep_1');
   });
 
   it('does not follow an epoch that was opened before, whatever came between', () => {
     const next = lineOf(epoch('ep_2', 'run_1'), [101, 1]);
     const again = lineOf(epoch('ep_1', 'run_1'), [102, 1]);
-    expect(() => cursorAfter(opened, next).advance(again)).toThrow('feed diverges');
+    expect(() => cursorAfter(opened, next).advance(again, true)).toThrow('feed diverges');
     expect(() => runAtOnce(new Cursor().checking([opened, next, again]))).toThrow('feed diverges');
   });
 
@@ -139,13 +200,13 @@ describe('the cursor', () => {
     expect(() => runAtOnce(cursor.checking([second, second]))).toThrow('feed diverges after 100-2');
     expect(cursor.position).toEqual(opened.position);
     runAtOnce(cursor.checking([second, third]));
-    for (const line of [second, third]) expect(cursor.advance(line)).toBe(false);
+    for (const line of [second, third]) expect(cursor.advance(line, true)).toBe(false);
   });
 
   it('takes no entry before an epoch has opened', () => {
     for (const number of [0, 100]) {
       const line = lineOf(revocation('rev_1'), [number, 1]);
-      expect(() => new Cursor().advance(line)).toThrow('feed diverges after 0-0');
+      expect(() => new Cursor().advance(line, true)).toThrow('feed diverges after 0-0');
     }
   });
 });
@@ -158,39 +219,49 @@ describe('a cursor that goes back', () => {
   const lost = lineOf(based(epoch('ep_2', 'run_2'), third), [101, 1]);
   const other = lineOf(based(epoch('ep_3', 'run_3'), second), [101, 1]);
 
+  const own = (...lines: readonly FeedLine[]) => lines.map((line) => ({ line, isGenuine: true }));
+  const missed = (cursor: Cursor) =>
+    cursor.tails.map(({ after, upTo, missing }) => ({ after, upTo, missing: [...missing] }));
+  const tailOfFirst = { after: second.position, upTo: third.position, missing: [third.sealed.entry.id] };
+
   it('stands at the end of an epoch, and goes on from there', () => {
     const cursor = cursorAfter(opened, second, third, lost);
     const [end] = cursor.ends;
-    const earlier = cursor.at(end as Place, [opened, second, third]);
-    cursor.goBackTo(earlier);
+    cursor.goBackTo(cursor.at(end as Place, own(opened, second, third)), own(lost));
     expect([cursor.epochId, cursor.position, cursor.settled]).toEqual([
       'ep_1',
       third.position,
       third.position,
     ]);
-    expect(cursor.ends).toEqual([]);
-    expect(cursor.advance(other)).toBe(true);
-    expect(cursor.tail).toEqual({ after: second.position, upTo: third.position });
+    expect([cursor.ends, cursor.tails]).toEqual([[], []]);
+    expect(cursor.advance(other, true)).toBe(true);
+    expect(missed(cursor)).toEqual([tailOfFirst]);
   });
 
   it('is never led into an epoch that it has been in', () => {
     const cursor = cursorAfter(opened, second, third, lost);
-    const earlier = cursor.at(cursor.ends[0] as Place, [opened, second, third]);
-    expect(() => earlier.advance(lost)).toThrow('feed diverges');
+    const earlier = cursor.at(cursor.ends[0] as Place, own(opened, second, third));
+    expect(() => earlier.advance(lost, true)).toThrow('feed diverges');
   });
 
-  it('keeps a tail that lies before, and no other', () => {
+  it('keeps tails that lie before; what came after is one, with its lines, but for what nobody has signed', () => {
     const after = lineOf(revocation('rev_4'), [101, 2], other.chain);
-    const cursor = cursorAfter(opened, second, third, other, after);
+    const forged = lineOf(revocation('rev_5'), [101, 3], after.chain);
     const base = { epochId: 'ep_3', head: '101-1', chain: other.chain, checkpoint: '' };
     const shorter = epoch('ep_4', 'run_4');
-    const ends = cursor.tail;
-    cursor.advance(lineOf({ ...shorter, entry: { ...shorter.entry, base } as EpochEntry }, [102, 1]));
-    expect(cursor.tail).toEqual({ after: other.position, upTo: after.position });
+    const last = lineOf({ ...shorter, entry: { ...shorter.entry, base } as EpochEntry }, [102, 1]);
+    const cursor = cursorAfter(opened, second, third, other, after);
+    cursor.advance(forged, false);
+    cursor.advance(last, true);
+    const tailOfSecond = { after: other.position, upTo: forged.position, missing: ['rev_4'] };
+    expect(missed(cursor)).toEqual([tailOfFirst, tailOfSecond]);
     const [first, newest] = cursor.ends as [Place, Place];
-    cursor.goBackTo(cursor.at(newest, [other, after]));
-    expect(cursor.tail).toEqual({ after: other.position, upTo: after.position });
-    cursor.goBackTo(cursor.at(first, [opened, second, third]));
-    expect([cursor.tail, ends]).toEqual([undefined, { after: second.position, upTo: third.position }]);
+    cursor.goBackTo(cursor.at(newest, own(other, after)), own(last));
+    expect(missed(cursor)).toEqual([tailOfFirst, tailOfSecond]);
+    const beside = [...own(other, after), { line: forged, isGenuine: false }];
+    cursor.goBackTo(cursor.at(first, own(opened, second, third)), beside);
+    const taken = { after: third.position, upTo: forged.position, missing: ['rev_4'] };
+    expect(missed(cursor)).toEqual([tailOfFirst, taken]);
+    expect(cursor.tails[1]?.beside).toEqual([other, after, forged]);
   });
 });

@@ -10,7 +10,7 @@ import { runAtOnce } from '../../src/kernel/pace.ts';
 import type { RevocationRecord } from '../../src/revocation/records.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import { NOW_S, cut, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
+import { NOW_S, cut, epochOf, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';
@@ -419,6 +419,50 @@ describe('a fleet whose store forgot after it was trimmed', () => {
     }
   });
 
+  describe('and where one was away for long', () => {
+    /** All but `c` begin at a snapshot, and all lease and the store's disk are lost. */
+    async function away(): Promise<{ fleet: Fleet; b: TestReplica; c: TestReplica }> {
+      const fleet = await start('a');
+      const [a] = fleet.replicas as [TestReplica];
+      const c = await join(fleet, 'c', { bootstrap: false });
+      await revoke(a, 'first');
+      cut(c, true);
+      await growUntilTrimmed(fleet, a);
+      const b = await join(fleet, 'b', { bootstrap: false });
+      await a.stop();
+      await pass(fleet.clock, 1_000);
+      cut(b, true);
+      await pass(fleet.clock, 4_000);
+      fleet.server.forget();
+      cut(b, false);
+      await pass(fleet.clock, 1_000);
+      return { fleet, b, c };
+    }
+
+    it('begins again by itself, and the fleet with it', async () => {
+      const { fleet, b, c } = await away();
+      expect(epochOf(b)).toContain('it waits for c');
+      cut(c, false);
+      await pass(fleet.clock, 5_000);
+      for (const one of [b, c]) {
+        expect(isFresh(one), epochOf(one)).toBe(true);
+        for (const value of ['first', 'g0']) expect(await reasonOf(one, value)).toBe('revoked');
+      }
+      expect(c.ledger.base).toBeDefined();
+    });
+
+    it('waits for an operator where it cannot, and says why', async () => {
+      const { fleet, b, c } = await away();
+      c.store.readSnapshot = () => Promise.resolve(undefined);
+      cut(c, false);
+      await pass(fleet.clock, 5_000);
+      expect(isFresh(b)).toBe(false);
+      expect(epochOf(b)).toMatch(
+        /is closed; c reports \d+-\d+, which is before the snapshot that this ledger begins with: if nothing was decided there that is not here, writ epoch open --accept-amnesia, here$/,
+      );
+    });
+  });
+
   it('stays closed while somebody reports a place that whoever has most cannot judge any more', async () => {
     const { fleet, a, b } = await based();
     fleet.server.isReachable = false;
@@ -432,11 +476,123 @@ describe('a fleet whose store forgot after it was trimmed', () => {
   });
 });
 
+describe('a replica that holds more than the others, because the store lost what only it had', () => {
+  /** What `only` does while `a` is cut off is lost, and `a` opens the next epoch without it. */
+  async function lose(only: (fleet: Fleet, b: TestReplica) => Promise<void>): Promise<Fleet> {
+    const fleet = await start('a', 'b');
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    await grow(fleet, a, 2);
+    cut(a, true);
+    await pass(fleet.clock, 100);
+    await only(fleet, b);
+    for (const one of fleet.replicas.slice(1)) cut(one, true);
+    fleet.server.flush();
+    cut(a, false);
+    await pass(fleet.clock, 1_500);
+    // Where that took longer than its lease, an operator says that it is the one to go on.
+    if (!isFresh(a)) await a.replica.openEpoch('accept-amnesia', 'a test');
+    await pass(fleet.clock, 1_500);
+    expect(isFresh(a), epochOf(a)).toBe(true);
+    return fleet;
+  }
+
+  async function comeBack(fleet: Fleet): Promise<void> {
+    for (const one of fleet.replicas) cut(one, false);
+    await pass(fleet.clock, 5_000);
+    for (const one of fleet.replicas) expect(isFresh(one), one.renewer.state).toBe(true);
+  }
+
+  const expectOneFold = async (fleet: Fleet): Promise<void> => {
+    await growUntilTrimmed(fleet, fleet.replicas[0] as TestReplica);
+    for (const one of fleet.replicas) {
+      expect(one.snapshots.agrees).toBe(true);
+      expect(one.cursor.tails).toEqual([]);
+      expect(one.snapshots.statement).toEqual(fleet.replicas[0]?.snapshots.statement);
+    }
+  };
+
+  it('holds the same as they do once that was appended again, and the fleet goes on trimming', async () => {
+    const fleet = await lose(async ({ clock }, b) => {
+      await revoke(b, 'alone');
+      await revoke(b, 'both');
+      const out = {
+        kind: 'outcome',
+        revocation: 'rev_x',
+        state: 'partial',
+        receipt: 'f'.repeat(64),
+      } as const;
+      const reached = { matched: 0, killed: 0, unconfirmed: 0 };
+      await b.appender.append(b.appender.seal({ id: 'out_x', ...out, ...reached }));
+      await pass(clock, 500);
+    });
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    expect(await reasonOf(b, 'alone')).toBe('revoked');
+    // The same target, in the meantime, by another order: which of the two is named must not depend on who came first.
+    await a.revoker.revoke(orderOf({ targets: [jti('both')], caller: 'other', wait: 'durable' }));
+    await comeBack(fleet);
+    for (const one of [a, b]) expect(await reasonOf(one, 'alone')).toBe('revoked');
+    await expectOneFold(fleet);
+  });
+
+  it('brings who joined before what they signed, who left, and who succeeds whom', async () => {
+    const fleet = await lose(async (lost) => {
+      const c = await join(lost, 'c');
+      const die = async (one: TestReplica): Promise<void> => {
+        cut(one, true);
+        forget(one);
+        await one.stop();
+      };
+      await die(c);
+      const again = await join(lost, 'c', { ledger: c.ledger });
+      const d = await join(lost, 'd');
+      await revoke(again, 'by-c');
+      await pass(lost.clock, 300);
+      await d.stop();
+      // It never comes back.
+      await die(again);
+    });
+    const [a] = fleet.replicas as [TestReplica];
+    await comeBack(fleet);
+    expect(await reasonOf(a, 'by-c')).toBe('revoked');
+    expect(errorsOf(a)).not.toContain('an entry without a valid signature was ignored');
+    expect(
+      a.members
+        .list()
+        .map(({ replica, state }) => `${replica} ${state}`)
+        .toSorted(),
+    ).toEqual(['a joined', 'b joined', 'c joined', 'c succeeded', 'd left'].toSorted());
+    await expectOneFold(fleet);
+  });
+
+  it('appends nothing that nobody signed, though it stands in its ledger', async () => {
+    const fleet = await lose(async ({ clock }, b) => {
+      const { text, entry } = b.appender.seal({
+        id: 'lft_x',
+        kind: 'lift',
+        lock: 'l',
+        untilS: NOW_S,
+        caller: 'x',
+      });
+      const sig = 'A'.repeat(86);
+      await b.store.append(b.cursor.epochId as string, {
+        text: text.replace(/"sig":"[^"]*"/, `"sig":"${sig}"`),
+        entry: { ...entry, sig },
+      });
+      await pass(clock, 500);
+    });
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    await comeBack(fleet);
+    expect(fleet.server.lines.map(({ sealed }) => sealed.entry.id)).not.toContain('lft_x');
+    expect(errorsOf(a)).not.toContain('an entry without a valid signature was ignored');
+    expect(b.cursor.tails).toEqual([]);
+  });
+});
+
 describe('a snapshot that is not to be believed', () => {
   /** What becomes of a newcomer where the store holds `make` of the real one. */
   async function newcomer(
     make: (snapshot: Snapshot, by: TestReplica) => Snapshot,
-  ): Promise<{ c: TestReplica; detail: string | undefined }> {
+  ): Promise<{ c: TestReplica; detail: string | undefined; fleet: Fleet; real: Snapshot }> {
     const fleet = await start('a');
     const [a] = fleet.replicas as [TestReplica];
     await growUntilTrimmed(fleet, a);
@@ -456,7 +612,7 @@ describe('a snapshot that is not to be believed', () => {
     expect(isFresh(c)).toBe(false);
     expect(await reasonOf(c, 'g0')).not.toBe('permitted');
     const refusal = c.log.find(({ sentence }) => sentence === 'the snapshot in the store was refused');
-    return { c, detail: refusal?.detail as string | undefined };
+    return { c, detail: refusal?.detail as string | undefined, fleet, real };
   }
 
   /** Says of `snapshot` what a member would who had made it. */
@@ -585,9 +741,14 @@ describe('a snapshot that is not to be believed', () => {
       ({ chunks }) => [...chunks, Buffer.concat([Buffer.of(2), Buffer.alloc(16, 0x11)])],
     ],
     ['a chunk of no known kind', ({ chunks }) => [...chunks, Buffer.of(9)]],
-  ])('fences who has loaded %s, though a member signed it', async (_, make) => {
-    const { c } = await newcomer((one, by) => signed({ ...one, chunks: make(one) }, by));
-    expect(errorsOf(c)).toContain('the feed could not be joined');
+  ])('is refused with %s, though a member signed it, until there is a whole one', async (_, make) => {
+    const { c, detail, fleet, real } = await newcomer((one, by) => signed({ ...one, chunks: make(one) }, by));
+    expect(detail).toBeDefined();
+    expect(c.grants.kept).toBe(0);
+    c.store.readSnapshot = async () => Promise.resolve(real);
+    await pass(fleet.clock, 2_000);
+    expect(isFresh(c)).toBe(true);
+    expect(await reasonOf(c, 'g0')).toBe('revoked');
   });
 
   it('is passed over by who is further', async () => {

@@ -31,7 +31,7 @@ class Watcher {
     let chain = CHAIN_START;
     for (const [i, sealed] of [epoch('ep_1', 'run'), revocation('r1')].entries()) {
       chain = nextChain(chain, sealed.text);
-      this.cursor.advance({ position: { epoch: 5, sequence: i + 1 }, chain, sealed });
+      this.cursor.advance({ position: { epoch: 5, sequence: i + 1 }, chain, sealed }, true);
     }
   }
 

@@ -95,9 +95,9 @@ describe('the status', () => {
     const order = orderOf({ targets: [jti('j2')], wait: 'durable' });
     const { position } = await a.revoker.revoke(order);
     await pass(clock, 1_000);
-    const { identity, surveyor, cosigner, view, cursor, sessions, revoker, lastAccepts } = a;
+    const { identity, surveyor, cosigner, view, cursor, sessions, revoker, lastAccepts, snapshots } = a;
     const { body } = new Overview({
-      ...{ identity, surveyor, cosigner, view, cursor, sessions, revoker, lastAccepts },
+      ...{ identity, surveyor, cosigner, view, cursor, sessions, revoker, lastAccepts, snapshots },
       settings: [],
       version: '0',
       readiness: () => [],

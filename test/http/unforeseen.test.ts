@@ -165,7 +165,7 @@ describe('the ledger', () => {
   function fleet(): { cursor: Cursor; lines: readonly FeedLine[] } {
     const { lines } = new FleetFixture();
     const cursor = new Cursor();
-    for (const line of lines) cursor.advance(line);
+    for (const line of lines) cursor.advance(line, true);
     return { cursor, lines };
   }
 

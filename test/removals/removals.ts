@@ -458,9 +458,9 @@ const APPLYING: readonly Removal[] = [
     file: 'src/flows/follow.ts',
     find: `    const applied = isGenuine ? yield* view.applying(line) : undefined;
     // Only now, and in one step: a decision that names this position has all of its handles.
-    tree.append(line, cursor.advance(line));
+    tree.append(line, cursor.advance(line, isGenuine));
 `,
-    replace: `    tree.append(line, cursor.advance(line));
+    replace: `    tree.append(line, cursor.advance(line, isGenuine));
     const applied = isGenuine ? yield* view.applying(line) : undefined;
 `,
     test: follow('is in the index whole before the cursor says its position'),

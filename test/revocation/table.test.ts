@@ -21,11 +21,11 @@ class Model {
   merge({ hi, lo, record }: Merge): void {
     const came = { ...record, cutoffS: this.#layout === 'plain' ? NEVER_S : record.cutoffS };
     const held = this.records.get(`${hi},${lo}`) ?? came;
-    const isStricter = this.#layout === 'plain' ? came.untilS > held.untilS : came.cutoffS > held.cutoffS;
+    const more = this.#layout === 'plain' ? came.untilS - held.untilS : came.cutoffS - held.cutoffS;
     this.records.set(`${hi},${lo}`, {
       untilS: Math.max(held.untilS, came.untilS),
       cutoffS: Math.max(held.cutoffS, came.cutoffS),
-      ref: isStricter ? came.ref : held.ref,
+      ref: more > 0 ? came.ref : more < 0 ? held.ref : Math.min(came.ref, held.ref),
     });
   }
 
@@ -34,6 +34,11 @@ class Model {
       if (Number(key.split(',')[0]) >>> 22 === shard && untilS < nowS) this.records.delete(key);
     }
   }
+}
+
+/** References are in the order of their numbers. */
+function tableOf(layout: TableLayout): FingerprintTable {
+  return new FingerprintTable(layout, (ref, other) => ref < other);
 }
 
 function expectSame(table: FingerprintTable, model: Model): void {
@@ -75,7 +80,7 @@ describe.each(['plain', 'cutoff'] as const)('a table of %s records', (layout) =>
       fc.property(
         fc.array(fc.oneof({ weight: 30, arbitrary: merge }, sweep), { maxLength: 400 }),
         (steps) => {
-          const table = new FingerprintTable(layout);
+          const table = tableOf(layout);
           const model = new Model(layout);
           for (const step of steps) {
             if ('record' in step) {
@@ -94,7 +99,7 @@ describe.each(['plain', 'cutoff'] as const)('a table of %s records', (layout) =>
   });
 
   it('loses nothing while it grows through all its shards', () => {
-    const table = new FingerprintTable(layout);
+    const table = tableOf(layout);
     const count = 200_000;
     for (let i = 0; i < count; i++) table.merge(mix(i, 1), mix(i, 2), record(i, { untilS: i, cutoffS: i }));
     expect(table.size).toBe(count);
@@ -108,7 +113,7 @@ describe.each(['plain', 'cutoff'] as const)('a table of %s records', (layout) =>
 
   it('holds any number of fingerprints with one low word, at the very end of a shard too', () => {
     for (const lo of [0, 0x8000_0000, 0xffff_fffe]) {
-      const table = new FingerprintTable(layout);
+      const table = tableOf(layout);
       for (let i = 0; i < 1_500; i++) table.merge(i, lo, record(i));
       for (let i = 0; i < 1_500; i++) expect(table.lookup(i, lo)?.ref).toBe(i);
       expect(table.lookup(1_500, lo)).toBeUndefined();
@@ -117,7 +122,7 @@ describe.each(['plain', 'cutoff'] as const)('a table of %s records', (layout) =>
   });
 
   it('keeps what has not ended and lets go the rest, also where many share a low word', () => {
-    const table = new FingerprintTable(layout);
+    const table = tableOf(layout);
     for (let i = 0; i < 1_500; i++) table.merge(i, 0xffff_fffe, record(i, { untilS: i % 3 === 0 ? 9 : 10 }));
     const kept: number[] = [];
     expect(table.sweep(10, 0, (ref) => kept.push(ref))).toBe(500);
@@ -131,7 +136,7 @@ describe.each(['plain', 'cutoff'] as const)('a table of %s records', (layout) =>
   });
 
   it('can be emptied and filled again in the same memory', () => {
-    const table = new FingerprintTable(layout);
+    const table = tableOf(layout);
     const fill = (): void => {
       for (let i = 0; i < 2_000; i++) table.merge(i, mix(i, 2), record(i, { untilS: 5 }));
     };
@@ -147,7 +152,7 @@ describe.each(['plain', 'cutoff'] as const)('a table of %s records', (layout) =>
 
 describe('a fingerprint of nothing but zeros', () => {
   it('is like any other: not there before, there afterwards', () => {
-    const table = new FingerprintTable('plain');
+    const table = tableOf('plain');
     expect(table.lookup(0, 0)).toBeUndefined();
     table.merge(0, 0, record(7, { untilS: 8 }));
     expect(table.lookup(0, 0)).toEqual({ untilS: 8, ref: 7, cutoffS: NEVER_S });
@@ -156,7 +161,7 @@ describe('a fingerprint of nothing but zeros', () => {
   });
 
   it('and one of nothing but ones is too, although free slots look like it', () => {
-    const table = new FingerprintTable('plain');
+    const table = tableOf('plain');
     expect(table.lookup(0xffff_ffff, 0xffff_ffff)).toBeUndefined();
     table.merge(0xffff_ffff, 0xffff_ffff, record(7));
     expect(table.lookup(0xffff_ffff, 0xffff_ffff)?.ref).toBe(7);
@@ -165,16 +170,19 @@ describe('a fingerprint of nothing but zeros', () => {
 
 describe('the strictest wins', () => {
   it('a weaker cutoff that comes later does not shadow a stronger one, nor takes its name', () => {
-    const table = new FingerprintTable('cutoff');
+    const table = tableOf('cutoff');
     table.merge(1, 1, record(0, { cutoffS: 200, untilS: 10 }));
     table.merge(1, 1, record(1, { cutoffS: 100, untilS: 20 }));
     expect(table.lookup(1, 1)).toEqual({ cutoffS: 200, ref: 0, untilS: 20 });
   });
 
-  it('of two that are equally strict the first keeps its name', () => {
-    const plain = new FingerprintTable('plain');
-    const cutoff = new FingerprintTable('cutoff');
-    for (const ref of [3, 4]) {
+  it.each([
+    [3, 4],
+    [4, 3],
+  ])('of two that are equally strict the same one is named, whichever comes first', (...refs) => {
+    const plain = tableOf('plain');
+    const cutoff = tableOf('cutoff');
+    for (const ref of refs) {
       plain.merge(1, 1, record(ref, { untilS: 5 }));
       cutoff.merge(1, 1, record(ref, { cutoffS: 5 }));
     }
@@ -183,7 +191,7 @@ describe('the strictest wins', () => {
   });
 
   it('of two without a cutoff the one that ends later', () => {
-    const table = new FingerprintTable('plain');
+    const table = tableOf('plain');
     table.merge(1, 1, record(0, { untilS: 5 }));
     table.merge(1, 1, record(1, { untilS: NEVER_S }));
     table.merge(1, 1, record(2, { untilS: 6 }));
@@ -211,7 +219,7 @@ describe('a packed table', () => {
         );
       fc.assert(
         fc.property(merges, (all) => {
-          const [one, other, loaded] = [0, 1, 2].map(() => new FingerprintTable(layout)) as [
+          const [one, other, loaded] = [0, 1, 2].map(() => tableOf(layout)) as [
             FingerprintTable,
             FingerprintTable,
             FingerprintTable,
@@ -240,11 +248,11 @@ describe('a packed table', () => {
 
 describe('memory', () => {
   it('is small while there is nothing', () => {
-    expect(new FingerprintTable('plain').bytes + new FingerprintTable('cutoff').bytes).toBeLessThan(100_000);
+    expect(tableOf('plain').bytes + tableOf('cutoff').bytes).toBeLessThan(100_000);
   });
 
   it('that a shard leaves behind when it grows is used again', () => {
-    const table = new FingerprintTable('plain');
+    const table = tableOf('plain');
     const before = table.bytes;
     for (let i = 0; i < 20_000; i++) table.merge(i, mix(i, 2), record(i));
     // The shard, the one it was copied from, and the directory; without reuse every size it ever had adds up to 16.
@@ -252,7 +260,7 @@ describe('memory', () => {
   });
 
   it('is at most 20 bytes for each record without a cutoff', () => {
-    const table = new FingerprintTable('plain');
+    const table = tableOf('plain');
     const count = 1_060_000;
     for (let i = 0; i < count; i++) table.merge(mix(i, 1), mix(i, 2), record(i));
     expect(table.bytes / count).toBeLessThan(20);
@@ -261,7 +269,7 @@ describe('memory', () => {
 
 describe('the version of a shard', () => {
   it('is even at rest, has moved after every change, and only in the shard that changed', () => {
-    const table = new FingerprintTable('plain');
+    const table = tableOf('plain');
     const versions = (): number[] => [...table.versions].filter((version) => version !== 0);
     table.merge(0x0040_0000, 1, record(0, { untilS: 5 }));
     expect(versions()).toEqual([2]);

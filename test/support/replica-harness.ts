@@ -43,6 +43,7 @@ import { Joiner } from '../../src/flows/join.ts';
 import { SessionKeeper } from '../../src/flows/keep-session.ts';
 import { Lifter } from '../../src/flows/lift.ts';
 import { Loader } from '../../src/flows/load.ts';
+import { Mender } from '../../src/flows/mend.ts';
 import { News } from '../../src/flows/news.ts';
 import { Reevaluator } from '../../src/flows/reevaluate.ts';
 import { Publisher } from '../../src/flows/publish.ts';
@@ -102,9 +103,16 @@ export class MemoryLedger implements Ledger {
   /** Called before a line counts as durable. */
   onKeep: () => Promise<void> | void = () => undefined;
 
-  async keep(lines: readonly FeedLine[]): Promise<void> {
+  readonly #forged = new Set<string>();
+
+  isForged({ chain }: FeedLine): boolean {
+    return this.#forged.has(chain);
+  }
+
+  async keep(lines: readonly FeedLine[], forged: readonly FeedLine[] = []): Promise<void> {
     await this.onKeep();
     if (this.fails) throw new Error('disk');
+    for (const { chain } of forged) this.#forged.add(chain);
     this.lines.push(...lines);
   }
 
@@ -407,15 +415,16 @@ export class TestReplica {
     const isOnlyOne = options.server === undefined;
     this.vouching = new Vouching({ ...feed, members, ledger, held, exclusive: isOnlyOne });
     const { vouching } = this;
-    this.reopener = new Reopener({ ...feed, ledger, members, follower, vouching, log });
-    const { reopener } = this;
-    this.loader = new Loader({ ...feed, ledger, follower, timer: clock, log });
+    const carrier = new Carrier({ ...feed, members, ledger, appender, log });
+    this.loader = new Loader({ ...feed, ledger, follower, carrier, timer: clock, log });
     const { loader } = this;
+    this.reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, log });
+    const { reopener } = this;
+    const mender = new Mender({ ...feed, ledger, carrier, loader, log });
     this.joiner = new Joiner({
       ...feed,
       ...{ loader, ledger, members, follower, appender, tree, reopener, random, log, bootstrap },
     });
-    const carrier = new Carrier({ cursor, ledger, appender, log });
     this.cosigner = new Cosigner({ identity, tree, table, cursor, clock, log });
     const { cosigner } = this;
     this.renewer = new Renewer({
@@ -423,10 +432,11 @@ export class TestReplica {
       cosigner,
       snapshots,
       loader,
+      mender,
       follower,
       vouching,
       carrier,
-      retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
+      retracer: new Retracer({ ...feed, ledger, tree, log }),
       leaseMs: LEASE_MS,
       table,
       tree,
@@ -515,6 +525,7 @@ export class TestReplica {
       reopener,
       vouching,
       renewer,
+      mender,
       appender,
       lease,
       identity,

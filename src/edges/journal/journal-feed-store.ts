@@ -198,6 +198,11 @@ export class JournalFeedStore implements FeedStore, Ledger {
   }
 
   /** Nothing to do: an append was durable on this disk before anybody could apply it. */
+  /** Nobody else appends here. */
+  isForged(): boolean {
+    return false;
+  }
+
   async keep(): Promise<void> {
     return Promise.resolve();
   }

@@ -20,6 +20,7 @@ import type { SnapshotBase } from '../../feed/snapshot.ts';
 import { parseHeader } from '../../feed/snapshot.ts';
 import { LIMITS } from '../../kernel/limits.ts';
 import { createDirectory } from './directory.ts';
+import { ForgedLines } from './forged-lines.ts';
 import type { DurableLog } from './durable-log.ts';
 import type { OpenedLog } from './open-log.ts';
 import { openLog } from './open-log.ts';
@@ -42,19 +43,27 @@ export class LocalLedger implements Ledger {
   readonly #crashPoint: CrashPoint;
   #at: Directory;
   #log: DurableLog;
+  #forged: ForgedLines;
 
-  private constructor(path: string, crashPoint: CrashPoint, at: Directory, log: DurableLog) {
+  private constructor(
+    { path, crashPoint }: { path: string; crashPoint: CrashPoint },
+    at: Directory,
+    log: DurableLog,
+    forged: ForgedLines,
+  ) {
     this.#path = path;
     this.#crashPoint = crashPoint;
     this.#at = at;
     this.#log = log;
+    this.#forged = forged;
   }
 
   /** DATA_DIR_LOCKED, JOURNAL_CORRUPT, or STORE_UNREACHABLE when the directory cannot be used. */
   static async open(path: string, crashPoint: CrashPoint): Promise<OpenedLedger> {
     const at = await newestAt(path);
     const { log, cutTail } = await openAt(at, crashPoint);
-    return { ledger: new LocalLedger(path, crashPoint, at, log), cutTail };
+    const forged = await ForgedLines.open(at.directory);
+    return { ledger: new LocalLedger({ path, crashPoint }, at, log, forged), cutTail };
   }
 
   get base(): SnapshotBase | undefined {
@@ -62,10 +71,15 @@ export class LocalLedger implements Ledger {
   }
 
   /** Durable when it resolves; as DurableLog.commit otherwise. */
-  async keep(lines: readonly FeedLine[]): Promise<void> {
+  async keep(lines: readonly FeedLine[], forged: readonly FeedLine[]): Promise<void> {
     if (lines.length === 0) return;
     await this.#log.recover();
+    if (forged.length > 0) await this.#forged.add(forged);
     await this.#log.commit(lines);
+  }
+
+  isForged(line: FeedLine): boolean {
+    return this.#forged.has(line);
   }
 
   async read(after: Position, limit: number): Promise<readonly FeedLine[]> {
@@ -85,6 +99,7 @@ export class LocalLedger implements Ledger {
     const { log } = await openAt(at, this.#crashPoint);
     const before = this.#log;
     [this.#at, this.#log] = [at, log];
+    this.#forged = await ForgedLines.open(at.directory);
     await before.close();
     await writeSnapshotFile(at.directory, snapshot);
   }

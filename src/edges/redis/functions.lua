@@ -30,6 +30,8 @@ local PAGE_BYTES_MAX = 512 * 1024
 -- Behind everything an epoch can have.
 local LAST_SEQUENCE = 999999999999999
 local TRIMMED_AT_ONCE = 16
+-- What is kept in memory is kept for no more bases than this; who has an epoch open is pushed out by nobody.
+local BASES_MAX = 64
 
 local function fail(code)
   return redis.error_reply('WRIT ' .. code)
@@ -53,7 +55,7 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
-local known, openings, rows, windows, loaded = {}, {}, {}, {}, nil
+local known, openings, rows, windows, loaded, bases = {}, {}, {}, {}, nil, 0
 
 -- One lifetime of this library in this server with this history: another one after a restart, and after it was anybody's
 -- replica. An opening in it has its number behind this.
@@ -333,6 +335,10 @@ end
 local function open_epoch(keys, args)
   local base, closed_id, run, epoch_s, epoch_id, text = keys[1], args[1], args[2], integer(args[3]), args[4], args[5]
   if #keys ~= 1 or #args ~= 8 or not epoch_s or epoch_id == '' or text == '' then return fail('MALFORMED') end
+  if not base:match('^{writ:[^{}]+}$') then return fail('MALFORMED') end
+  if not openings[base] and bases == BASES_MAX then
+    return fail('CROWDED: fleets have opened epochs in this Redis under ' .. bases .. ' names since it was started; restart it')
+  end
   local newest = read(base)
   if closed_id ~= (newest.epoch or '') or run ~= newest.next then return { 'lost' } end
   local state = newest
@@ -353,6 +359,7 @@ local function open_epoch(keys, args)
   redis.call('HSET', base .. ':meta', 'generation', state.generation, 'epoch', epoch_id, 'number', whole(number),
     'run', run, 'sequence', '1', 'chain', chain)
   state.epoch, state.sequence, state.chain = epoch_id, 1, chain
+  if not openings[base] then bases = bases + 1 end
   known[base], openings[base], rows[base] = mark_of(state), (openings[base] or 0) + 1, {}
   windows[base] = { first = 1, floor = 1, ids = {}, sequences = {} }
   redis.call('PUBLISH', base .. ':news', place(number, 1))

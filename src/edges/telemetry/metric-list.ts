@@ -269,6 +269,11 @@ function feedMetrics({
       '1 once this incarnation was forgotten, or two processes went by it: only a restart helps.',
       () => (isFencedForGood(renewer.state) ? 1 : 0),
     ),
+    gauge(
+      'writ_diverged',
+      "1 while the history here is another than the fleet's, or the store holds what nobody may have written: /readyz says which.",
+      () => (renewer.state === 'diverged' ? 1 : 0),
+    ),
     gauge('writ_store_up', '1 while the feed store answers renewals.', () =>
       renewer.state === 'lease' || renewer.state === 'more' ? 1 : 0,
     ),

@@ -1,5 +1,5 @@
 /** A replica's own ledger beside a shared store, on a real disk: from the feed's beginning, or from a snapshot. */
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -72,10 +72,10 @@ const positionsOf = (read: readonly FeedLine[]): number[] => read.map(({ positio
 describe('a ledger that begins at a snapshot', () => {
   it('has the snapshot, what comes before its first line, and the lines from the mark on, also when it is opened again', async () => {
     const before = await open();
-    await before.keep(follow(CHAIN_START, 1, epoch('ep_1', 'run_1'), revocation('r0')));
+    await before.keep(follow(CHAIN_START, 1, epoch('ep_1', 'run_1'), revocation('r0')), []);
     expect([before.base, await before.snapshot()]).toEqual([undefined, undefined]);
     await before.begin(snapshot);
-    await before.keep(lines.slice(0, 2));
+    await before.keep(lines.slice(0, 2), []);
     const check = async (ledger: LocalLedger): Promise<void> => {
       expect(ledger.base).toEqual(base);
       const { chunks = [], ...head } = (await ledger.snapshot()) ?? {};
@@ -89,13 +89,13 @@ describe('a ledger that begins at a snapshot', () => {
     await closeAll();
     const again = await open();
     await check(again);
-    await again.keep(lines.slice(2));
+    await again.keep(lines.slice(2), []);
     expect(positionsOf(await again.read(mark.position, 10))).toEqual([9, 10]);
   });
 
   it('is not there before its snapshot is whole, and does not open when that is damaged', async () => {
     const first = await open();
-    await first.keep(follow(CHAIN_START, 1, epoch('ep_1', 'run_1')));
+    await first.keep(follow(CHAIN_START, 1, epoch('ep_1', 'run_1')), []);
     await first.begin(snapshot);
     await closeAll();
     const file = join(dir, 'ledger-100-8', 'snapshot');
@@ -120,6 +120,24 @@ describe('a ledger that begins at a snapshot', () => {
     await closeAll();
     expect((await open()).base?.position.epoch).toBe(101);
   });
+
+  it('knows after a restart what nobody has signed, whatever a crash has left there, and where a snapshot begins it anew', async () => {
+    const all = follow(CHAIN_START, 1, epoch('ep_1', 'run_1'), revocation('r1'), revocation('r2'));
+    const [, second, third] = all as [FeedLine, FeedLine, FeedLine];
+    const ledger = await open();
+    await ledger.keep(all, [second]);
+    await closeAll();
+    await appendFile(join(dir, 'ledger', 'forged'), '100-3 ');
+    const again = await open();
+    expect(all.map((line) => again.isForged(line))).toEqual([false, true, false]);
+    const [fourth] = follow(third.chain, 4, revocation('r3')) as [FeedLine];
+    await again.keep([fourth], [fourth]);
+    await closeAll();
+    const last = await open();
+    expect([second, third, fourth].map((line) => last.isForged(line))).toEqual([true, false, true]);
+    await last.begin(snapshot);
+    expect(last.isForged(second)).toBe(false);
+  });
 });
 
 describe('lines that the fleet did not go on with', () => {
@@ -130,10 +148,10 @@ describe('lines that the fleet did not go on with', () => {
 
   it('are beside the ledger, which goes on without them, also when it is opened again', async () => {
     const ledger = await open();
-    await ledger.keep(history);
+    await ledger.keep(history, []);
     await ledger.cut(end);
     expect(await ledger.read(ORIGIN, 10)).toEqual(history.slice(0, 1));
-    await ledger.keep(other);
+    await ledger.keep(other, []);
     expect(await ledger.read(ORIGIN, 10)).toEqual([...history.slice(0, 1), ...other]);
     await closeAll();
     const again = await open();
@@ -151,7 +169,7 @@ describe('lines that the fleet did not go on with', () => {
 
   it('are none where nothing comes after', async () => {
     const ledger = await open();
-    await ledger.keep(history.slice(0, 1));
+    await ledger.keep(history.slice(0, 1), []);
     await ledger.cut(end);
     expect(await ledger.read(ORIGIN, 10)).toEqual(history.slice(0, 1));
     expect((await readdir(join(dir, 'ledger'))).some((name) => name.startsWith('beside-'))).toBe(false);

@@ -115,6 +115,25 @@ describe('a head that these functions did not write', () => {
   });
 });
 
+describe('names of fleets that somebody invents', () => {
+  it('are refused once they are many, and the fleet that is there goes on', async () => {
+    const first = runId.replace(/\d+$/, '0');
+    const openAs = (base: string): Promise<unknown> =>
+      hostile
+        .call('FCALL', 'writ1_open_epoch', '1', base, '', first, '100', 'ep_x', '{}', '', '', '')
+        .catch(String);
+    expect(await openAs('{writ:f}:x')).toContain('MALFORMED');
+    const replies: unknown[] = [];
+    for (let i = 0; i < 70; i++) replies.push(await openAs(`{writ:other-${i}}`));
+    expect(replies[0]).toContain('opened');
+    expect(replies.at(-1)).toMatch(/CROWDED: fleets have opened epochs in this Redis under 64 names/);
+    expect(await store.append('ep_1', revocation('r5'))).toMatchObject({ duplicate: false });
+    await hostile.flushall();
+    await open();
+    expect(await store.append('ep_1', revocation('r6'))).toMatchObject({ duplicate: false });
+  });
+});
+
 describe('a thief who has our rights and no keys', () => {
   const fcall = (name: string, ...args: string[]): Promise<unknown> =>
     hostile.call('FCALL', `writ1_${name}`, '1', '{writ:f}', ...args);

@@ -58,6 +58,27 @@ describe('a Redis at start', () => {
     expect(await storeOn(await open(...args)).open()).toMatchObject({ durability, exclusive: false });
   });
 
+  it('of which nobody may ask for settings earns an append the weaker word, and what is not known is said', async () => {
+    const server = await open('--rename-command', 'CONFIG', '');
+    expect(await storeOn(server).open()).toMatchObject({
+      durability: 'accepted',
+      weakened: [
+        'this user may not ask for settings (CONFIG GET), so whether the Redis fsyncs what is appended is not known',
+      ],
+    });
+    const evicting = await open('--rename-command', 'CONFIG', '', '--maxmemory-policy', 'allkeys-lru');
+    await expect(storeOn(evicting).open()).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+    const failover = new RedisFeedStore({
+      server: { host: '', port: 0, path: server.socket },
+      ...{ fleet: 'f', replica: 'r', failover: true },
+    });
+    stores.push(failover);
+    await expect(failover.open()).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringMatching(/min-replicas-max-lag must be read, and this user may not/) as string,
+    });
+  });
+
   it('with the functions of another build is given ours, and that is said', async () => {
     const server = await open();
     const other = '#!lua name=writ1\nredis.register_function("writ1_roster", function() return 1 end)\n';

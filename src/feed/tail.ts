@@ -1,0 +1,39 @@
+/**
+ * What a replica has of an epoch that the next one does not continue: the store had lost it, and the fleet went on
+ * without. It stays in force here, and until all that binds in it has come again (flows/carry.ts) this replica holds more
+ * than the others. Nothing of it was enforced: whoever opened the next epoch had everything that was.
+ */
+import type { Entry, FeedLine } from './entry.ts';
+import type { Position } from './position.ts';
+
+export interface Tail {
+  /** The last line that the next epoch continues. */
+  readonly after: Position;
+  readonly upTo: Position;
+  /** By name, what has not come again since, whoever appended it. */
+  readonly missing: ReadonlySet<string>;
+  /** Its lines, where they are in the ledger no more (flows/retrace.ts). */
+  readonly beside?: readonly FeedLine[];
+}
+
+/**
+ * By which names it is known that what an entry says has come again; the first is that of the entry itself. None for what
+ * is of its epoch alone. Who joined comes again by saying so in the next epoch, which does not say whom it succeeds. Who
+ * was forgotten is forgotten anew, if it is silent still: it may be back.
+ */
+export function namesOf(entry: Entry): readonly string[] {
+  switch (entry.kind) {
+    case 'epoch':
+    case 'mark':
+    case 'snapshot':
+      return [];
+    case 'replica': {
+      const { event, incarnation, succeeds } = entry;
+      if (event === 'forgotten') return [];
+      const said = `${event} ${incarnation}`;
+      return succeeds === undefined ? [said] : [`${said} ${succeeds}`, said];
+    }
+    default:
+      return [entry.id];
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * What a replica does whose history is not the fleet's (`diverged`): it finds where the two part, appends again what only it
+ * had, and begins again at the fleet's snapshot, as soon as there is one that leads further. All that it holds stays in
+ * force here meanwhile, and it has no lease. Called by renew.ts. What it cannot do by itself it tells (`advice`).
+ */
+import type { Cursor } from '../feed/cursor.ts';
+import type { EpochEntry } from '../feed/entry.ts';
+import type { FeedStore } from '../feed/feed-store.ts';
+import type { Ledger } from '../feed/ledger.ts';
+import type { Position } from '../feed/position.ts';
+import { comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
+import type { Clock } from '../kernel/clock.ts';
+import type { Log } from '../kernel/log.ts';
+import type { Carrier } from './carry.ts';
+import type { Loader } from './load.ts';
+
+export interface MendPorts {
+  readonly store: FeedStore;
+  readonly cursor: Cursor;
+  readonly ledger: Ledger;
+  readonly carrier: Carrier;
+  readonly loader: Loader;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What was found out about one place in one epoch. */
+interface Finding {
+  readonly epochId: string;
+  readonly position: Position;
+  /** `none`: the store holds all that is here, so it is what comes after that is wrong. `lost`: it is too long ago. */
+  readonly fork: { readonly after: Position; readonly count: number } | 'none' | 'lost';
+}
+
+/** A snapshot may be large, and comes every so many entries. */
+const LOAD_AGAIN_MS = 10_000;
+
+export class Mender {
+  readonly #ports: MendPorts;
+  #found: Finding | undefined;
+  #loadedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(ports: MendPorts) {
+    this.#ports = ports;
+  }
+
+  /** What is the matter and what helps, for who has to look after it; undefined while nothing is known. */
+  get advice(): string | undefined {
+    if (this.#found === undefined) return undefined;
+    const { fork } = this.#found;
+    if (fork === 'none')
+      return 'the store goes on with what nobody may have written there: find out who else has its credential';
+    if (fork === 'lost')
+      return `its history is another than the fleet's, and where they part is too long ago to be found: ${SET_ASIDE}, and keep them: they may hold what nobody else has`;
+    const { after, count } = fork;
+    return `its history is another than the fleet's after ${renderPosition(after)}; what only it had (${count} facts) was appended again; it begins again by itself at the next snapshot, or at once: ${SET_ASIDE}`;
+  }
+
+  /** True when it began again: there is something to be had at once. `epochId`: the open one. Rejects as the store does. */
+  async mend(epochId: string): Promise<boolean> {
+    const { cursor, loader, clock } = this.#ports;
+    const { position } = cursor;
+    const isKnown =
+      this.#found?.epochId === epochId && comparePositions(this.#found.position, position) === 0;
+    const { fork } = isKnown ? (this.#found as Finding) : await this.#find(epochId);
+    const { monoMs } = clock.now();
+    if (typeof fork === 'string' || monoMs - this.#loadedAtMs < LOAD_AGAIN_MS) return false;
+    this.#loadedAtMs = monoMs;
+    return loader.load(epochId);
+  }
+
+  async #find(epochId: string): Promise<Finding> {
+    const { cursor, carrier, log } = this.#ports;
+    const { position, opening } = cursor;
+    // Who has nothing has no history that could be another.
+    const after = opening === undefined ? position : await this.#lastShared(opening);
+    const fork =
+      after === undefined
+        ? 'lost'
+        : comparePositions(after, position) === 0
+          ? 'none'
+          : { after, count: await carrier.carryAgain(after, epochId) };
+    this.#found = { epochId, position, fork };
+    log.error('the history here is another than the fleet holds', {
+      position: renderPosition(position),
+      detail: this.advice as string,
+    });
+    return this.#found;
+  }
+
+  /** The last line of this epoch that the store holds too, or what comes before the first; undefined: not even that. */
+  async #lastShared(opening: EpochEntry): Promise<Position | undefined> {
+    const { epoch, sequence } = this.#ports.cursor.position;
+    const before = this.#beforeOurs(opening);
+    const start = before?.position.epoch === epoch ? before.position.sequence : 0;
+    // Where one line is held, all before it were: histories part once.
+    let [low, high] = [start, sequence];
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if (await this.#isLineHeld({ epoch, sequence: middle })) low = middle;
+      else high = middle - 1;
+    }
+    if (low > start) return { epoch, sequence: low };
+    return before !== undefined && (await this.#isHeld(before)) ? before.position : undefined;
+  }
+
+  /** The place after which this ledger has its lines of that epoch. */
+  #beforeOurs({ epochId, base }: EpochEntry): Place | undefined {
+    const ours = this.#ports.ledger.base;
+    if (ours?.opening.epochId === epochId) return ours;
+    return base === undefined ? undefined : { position: parsePosition(base.head), chain: base.chain };
+  }
+
+  async #isLineHeld({ epoch, sequence }: Position): Promise<boolean> {
+    const [line] = await this.#ports.ledger.read({ epoch, sequence: sequence - 1 }, 1);
+    return line !== undefined && this.#isHeld(line);
+  }
+
+  async #isHeld({ position, chain }: Place): Promise<boolean> {
+    return (await this.#ports.store.roster(position)).line?.chain === chain;
+  }
+}
+
+interface Place {
+  readonly position: Position;
+  readonly chain: string;
+}
+
+const SET_ASIDE =
+  'stop it, move `ledger`, `ledger-*` and `held-epoch` out of its dataDir, and start it again';
