@@ -122,8 +122,8 @@ export class Fold {
         throw refused('it has a chunk of no known kind');
       }
     }
-    for (const one of others) {
-      if (looked++ % PIECE === 0) yield;
+    for (const [i, one] of others.entries()) {
+      if (i % PIECE === 0) yield;
       one();
     }
   }

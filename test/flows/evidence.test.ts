@@ -86,6 +86,16 @@ describe('a receipt', () => {
     await expect(replica.revoker.receipt(id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 
+  it('stays what it is when an earlier outcome comes late, which a store had lost and somebody appended again', async () => {
+    const replica = await start();
+    const pending = replica.revoker.revoke(orderOf({ targets: [jti('j1')] }));
+    await pass(replica.clock, 1_000);
+    const { id } = await pending;
+    const outcome = replica.effects.outcome(id) as OutcomeEntry;
+    replica.effects.noteOutcome({ ...outcome, id: 'ent_earlier', state: 'partial' });
+    expect(replica.effects.outcome(id)).toEqual(outcome);
+  });
+
   it('still speaks when its outcome is no longer in memory', async () => {
     const replica = await start();
     const one = await replica.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));

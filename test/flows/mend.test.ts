@@ -5,7 +5,7 @@ import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import { OVER_MS, cut, epochOf, isFresh, jti, readinessOf, reasonOf } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf } from '../support/replica-harness.ts';
-import { forget, pass, startSettled } from '../support/replicas.ts';
+import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';
 
 const EVERY = 20;
 
@@ -142,10 +142,12 @@ describe('a history that parts', () => {
     const { a, b } = fleet;
     let appends = 0;
     await part(fleet, () => {
-      // It joins; then two are lost.
-      b.store.fate = (command) =>
-        command === 'append' && [2, 3].includes(++appends) ? 'lose-request' : 'deliver';
+      // It joins, and no more.
+      b.store.fate = (command) => (command === 'append' && ++appends > 1 ? 'lose-request' : 'deliver');
     });
+    expect(adviceTo(b)).toMatch(/^diverged; feed diverges after/);
+    cut(b, false);
+    await pass(fleet.clock, 1_000);
     expect(b.log).toContainEqual(
       expect.objectContaining({ sentence: 'what is here alone could not be appended again' }),
     );
@@ -178,6 +180,23 @@ describe('a history that parts', () => {
     };
     await pass(clock, 1_000);
     expect(adviceTo(a)).toContain('the store goes on with what nobody may have written there');
+  });
+
+  it('is none of who has nothing yet, and is shown what goes on from nowhere', async () => {
+    const { clock, server } = await start();
+    server.restart();
+    await pass(clock, 2_000);
+    const later = server.lines.filter(({ position }) => position.epoch > 1_800_000_000);
+    expect(later).not.toEqual([]);
+    const c = makeReplica({ clock, server, name: 'c', seed: 5, bootstrap: false });
+    const renew = c.store.renew.bind(c.store);
+    c.store.renew = async (request) => {
+      const reply = await renew(request);
+      return reply.kind === 'lease' ? { ...reply, lines: later } : reply;
+    };
+    await c.start();
+    await pass(clock, 1_000);
+    expect(adviceTo(c)).toContain('the store goes on with what nobody may have written there');
   });
 
   it('keeps a closed fleet waiting for an operator, who is told whose report cannot be compared', async () => {

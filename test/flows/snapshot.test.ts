@@ -751,6 +751,20 @@ describe('a snapshot that is not to be believed', () => {
     expect(await reasonOf(c, 'g0')).toBe('revoked');
   });
 
+  it('is no reason to go on where the disk does not take it', async () => {
+    const fleet = await start('a');
+    await growUntilTrimmed(fleet, fleet.replicas[0] as TestReplica);
+    const { clock, server } = fleet;
+    const c = makeReplica({ clock, server, name: 'c', seed: 99, snapshotEvery: EVERY });
+    c.ledger.onKeep = () => {
+      throw new Error('disk');
+    };
+    await c.start();
+    await pass(clock, 1_000);
+    expect(isFresh(c)).toBe(false);
+    expect(errorsOf(c)).toContain('the feed could not be joined');
+  });
+
   it('is passed over by who is further', async () => {
     const fleet = await start('a');
     const [a] = fleet.replicas as [TestReplica];
