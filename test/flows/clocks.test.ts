@@ -44,7 +44,10 @@ async function startMachines(): Promise<Fleet> {
 /** Goes on until `b` has just been given a lease, and cuts it off. When that was, by its monotonic clock. */
 async function cutAfterRenewal({ b, go }: Fleet): Promise<number> {
   const left = (): number => b.lease.freshForMs(b.clock.now());
-  for (let before = left(); left() <= before; await go(STEP_MS)) before = left();
+  for (let before = Infinity; left() <= before;) {
+    before = left();
+    await go(STEP_MS);
+  }
   cut(b, true);
   return b.clock.now().monoMs;
 }

@@ -88,6 +88,26 @@ describe('a cosignature', () => {
     }
   });
 
+  it('is shown where it is of this epoch, the newest one of each replica', async () => {
+    const { clock, a, b } = await startPair();
+    await enforce(a, 'j1');
+    await pass(clock, 2_000);
+    const { tree, identity, cursor } = a;
+    const { cosigned: _, ...silent } = saidBy(a, b)!;
+    const cosigned = (over: object) => ({
+      ...silent,
+      cosigned: signCosignature({ ...tree.head, ...over }, b.identity, 1),
+    });
+    const [newest, older] = [
+      cosigned({}),
+      cosigned({ size: 1, root: tree.rootOf({ origin: tree.origin, size: 1 }) }),
+    ];
+    const said = [silent, older, newest, older, cosigned({ origin: 'writ/test/1' })];
+    const table = { acknowledgements: () => said };
+    const cosigner = new Cosigner({ identity, tree, clock, log: SILENT, table, cursor } as never);
+    expect(cosigner.cosignatures()).toEqual([cosignedIn(newest)]);
+  });
+
   it('can be compared from where a tree began at a snapshot; of an earlier size it knows no root', async () => {
     const replica = await startReplica();
     await pass(replica.clock, 2_000);
