@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import { parseKeyring } from '../../src/evidence/keyring.ts';
 import { call } from '../support/client.ts';
+import { runCliInProcess } from '../support/cli-in-process.ts';
 import type { CliRun } from '../support/run-cli.ts';
 import { runCli } from '../support/run-cli.ts';
 import { control, evaluate, mint, openSession, reasonOf } from '../support/scene.ts';
@@ -36,7 +37,7 @@ afterAll(async () => {
 function drill(args: readonly string[] = [], input = '', url = writ.urls.control): Promise<CliRun> {
   const where = ['--url', url, '--token-file', join(dataDir, 'admin-token')];
   const probe = args.includes('--probe') ? [] : ['--probe', writ.urls.data];
-  return runCli(['drill', ...args, ...where, ...probe], { input });
+  return runCliInProcess(['drill', ...args, ...where, ...probe], { input });
 }
 
 const json = ({ out }: CliRun): Record<string, unknown> => JSON.parse(out) as Record<string, unknown>;

@@ -6,12 +6,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeAuthority, makeCertificate } from '../support/certificates.ts';
+import { runCliInProcess } from '../support/cli-in-process.ts';
 import { call } from '../support/client.ts';
 import { freePort } from '../support/free-port.ts';
 import { RedisFleet } from '../support/redis-fleet.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import type { CliRun } from '../support/run-cli.ts';
-import { runCli } from '../support/run-cli.ts';
 import {
   control,
   evaluate,
@@ -64,7 +64,7 @@ function replica(name: string, ...more: readonly string[]): Promise<WritProcess>
 function init(...more: readonly string[]): Promise<CliRun> {
   const sets = ['--set', 'store.kind=redis', '--set', `store.url=${url}`];
   const user = ['--user', 'writ-init', '--password-file', join(work, 'init.pass')];
-  return runCli(['store', 'init', ...sets, ...user, ...more], { cwd: work });
+  return runCliInProcess(['store', 'init', ...sets, ...user, ...more], { cwd: work });
 }
 
 function outcomeOf(run: CliRun): unknown {
@@ -211,11 +211,15 @@ describe('writ store init', () => {
         code: 1,
         problems: expect.stringMatching(/^STORE_UNREACHABLE: .*ECONNREFUSED/) as string,
       });
-      expect(await runCli(['store', 'init', '--set', 'store.kind=journal'], { cwd: work })).toMatchObject({
+      expect(
+        await runCliInProcess(['store', 'init', '--set', 'store.kind=journal'], { cwd: work }),
+      ).toMatchObject({
         code: 1,
         problems: 'CONFIG_INVALID: store.kind must be redis: a journal needs no functions\n',
       });
-      expect(await runCli(['store', 'init', '--set', 'store.kind=redis'], { cwd: work })).toMatchObject({
+      expect(
+        await runCliInProcess(['store', 'init', '--set', 'store.kind=redis'], { cwd: work }),
+      ).toMatchObject({
         code: 1,
         problems: 'CONFIG_INVALID: the store has problems:\nstore.url: must be there for the kind redis\n',
       });
