@@ -237,8 +237,6 @@ const SAID_OF: Partial<Record<RenewState, string>> = {
   forgotten: 'forgotten: this incarnation is given no lease ever again; restart it',
   cloned:
     'cloned: two processes go by this incarnation, and neither is given a lease ever again; restart them',
-  diverged:
-    'diverged: the history in the store does not go on from the one here; if it stays so, stop this replica and move its ledger out of the data directory',
   awaiting: `awaiting: nobody with a lease has acknowledged this replica yet; if they are gone for good: ${AMNESIA}`,
 };
 
