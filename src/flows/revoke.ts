@@ -403,7 +403,8 @@ export class Revoker {
     const position = this.#settledPlaceOf(id);
     if (position === undefined) throw new WritError('NOT_FOUND', 'no such revocation');
     const [line] = await this.#ports.ledger.read({ ...position, sequence: position.sequence - 1 }, 1);
-    if (line === undefined) throw new WritError('NOT_FOUND', 'no such revocation');
+    // Where the ledger begins after it, the next line is another's.
+    if (line?.sealed.entry.id !== id) throw new WritError('NOT_FOUND', 'no such revocation');
     return line;
   }
 

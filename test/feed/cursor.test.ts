@@ -203,6 +203,13 @@ describe('the cursor', () => {
     for (const line of [second, third]) expect(cursor.advance(line, true)).toBe(false);
   });
 
+  it('knows the chains of the newest places of its epoch, and no others', () => {
+    const cursor = cursorAfter(opened, second);
+    expect(cursor.chainAt(second.position)).toBe(second.chain);
+    for (const place of [third.position, { ...second.position, epoch: 99 }])
+      expect(cursor.chainAt(place)).toBeUndefined();
+  });
+
   it('takes no entry before an epoch has opened', () => {
     for (const number of [0, 100]) {
       const line = lineOf(revocation('rev_1'), [number, 1]);

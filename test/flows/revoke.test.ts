@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { noteKeyOf } from '../../src/evidence/note.ts';
 import { receiptDigest, verifyReceipt } from '../../src/evidence/receipt.ts';
-import type { Target } from '../../src/feed/entry.ts';
-import { parseEntry } from '../../src/feed/entry.ts';
+import type { RevocationEntry, SealedEntry, Target, UnsignedEntry } from '../../src/feed/entry.ts';
+import { parseEntry, sealEntry } from '../../src/feed/entry.ts';
 import type { RevocationStatus } from '../../src/flows/revoke.ts';
-import { canonicalJson } from '../../src/kernel/json.ts';
+import { signingKeyOf } from '../../src/kernel/key.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
@@ -41,6 +41,12 @@ async function openSession(replica: TestReplica, token: string, selfEnds = false
   });
   return id ?? '';
 }
+
+type Unsigned = Extract<UnsignedEntry, { kind: 'revocation' }>;
+
+const LATER = '2027-01-15T08:00:00.001Z';
+const APPENDED_NOTHING = { code: 'APPEND_UNCERTAIN' };
+const STRANGER = signingKeyOf(new Uint8Array(32).fill(99));
 
 describe('a revocation', () => {
   it('is enforced, with a receipt that a stranger verifies and an outcome that names it', async () => {
@@ -513,25 +519,64 @@ describe('enforcement', () => {
     expect(verifyReceipt(await replica.revoker.receipt(status.id), keyring)).toMatchObject({ rule: 'wait' });
   });
 
-  it.each([
-    ['the same order that somebody else had sealed', 'a', 'enforced'],
-    ['another order', 'b', 'accepted'],
-  ])('is proven by a final reading, which finds its own entry: %s', async (_, which, state) => {
+  it.each<readonly [string, (entry: Unsigned, by: TestReplica) => SealedEntry, string]>([
+    [
+      'the same order that another run of it had sealed',
+      (entry, { identity }) => sealEntry({ ...entry, at: LATER }, identity.key),
+      'enforced',
+    ],
+    [
+      'one under its id that nobody has signed, whoever was first',
+      (entry) => sealEntry({ ...entry, at: LATER }, STRANGER),
+      'accepted',
+    ],
+    [
+      'one under its id that is another order',
+      (entry, { identity }) => sealEntry({ ...entry, body: 'f'.repeat(64) }, identity.key),
+      'accepted',
+    ],
+    [
+      'another entry',
+      (entry, { identity }) => sealEntry({ ...entry, id: 'rev_other' }, identity.key),
+      'accepted',
+    ],
+  ])('is proven by a final reading, which finds its own entry: %s', async (_, other, state) => {
     const replica = await start();
     const roster = replica.store.roster.bind(replica.store);
     replica.store.roster = async (at) => {
       const reading = await roster(at);
       if (reading.line === undefined) return reading;
-      const { entry } = parseEntry(reading.line.text);
-      const other = {
-        ...entry,
-        at: '2027-01-15T08:00:00.001Z',
-        ...(which === 'b' ? { id: 'rev_other' } : {}),
-      };
-      return { ...reading, line: { ...reading.line, text: canonicalJson(other) } };
+      const { sig: _sig, ...entry } = parseEntry(reading.line.text).entry as RevocationEntry;
+      const { text } = other(entry, replica);
+      return { ...reading, line: { ...reading.line, text } };
     };
     const pending = replica.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 1_000 }));
     expect(await run(replica, pending)).toMatchObject({ state });
+  });
+
+  it.each([
+    ['before it', 0, APPENDED_NOTHING],
+    ['when it is appended again', 1, { state: 'accepted' }],
+  ])('is not proven by what a thief appends under its id %s', async (_, from, answer) => {
+    const replica = await start();
+    const session = await openSession(replica, tokenOf('billing', 'j1', NOW_S));
+    const append = replica.store.append.bind(replica.store);
+    let appends = 0;
+    replica.store.append = (epochId, sealed) => {
+      const { sig: _sig, ...entry } = sealed.entry as RevocationEntry;
+      if (entry.kind === 'revocation' && appends++ >= from)
+        replica.server.append(epochId, sealEntry({ ...entry, at: LATER }, STRANGER));
+      return append(epochId, sealed);
+    };
+    const pending = replica.revoker
+      .revoke(orderOf({ targets: [jti('j1')], waitMs: 10_000 }))
+      .catch((error: unknown) => error);
+    await settle();
+    replica.server.restart();
+    replica.keeper.closed(session);
+    expect(await run(replica, pending)).toMatchObject(answer);
+    expect(appends).toBeGreaterThan(from);
+    expect(replica.receipts.texts.size).toBe(0);
   });
 
   it('is appended again when the store lost the history that held it', async () => {
