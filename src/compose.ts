@@ -281,7 +281,7 @@ async function open(
     follower,
     vouching,
     carrier,
-    retracer: new Retracer({ identity, cursor, ledger, tree, log }),
+    retracer: new Retracer({ identity, cursor, ledger, tree, carrier, log }),
     leaseMs,
     table,
     tree,

@@ -2,10 +2,12 @@
  * The port to the entries a replica keeps on its own disk: what an export, a receipt and a restart read. On the
  * journal store it is the journal itself; beside a shared store it is `dataDir/ledger/`, the same lines.
  */
+import { LIMITS } from '../kernel/limits.ts';
 import type { Place } from './cursor.ts';
 import type { FeedLine } from './entry.ts';
 import type { Snapshot } from './feed-store.ts';
 import type { Position } from './position.ts';
+import { comparePositions } from './position.ts';
 import type { SnapshotBase } from './snapshot.ts';
 
 export interface Ledger {
@@ -26,4 +28,23 @@ export interface Ledger {
   begin(snapshot: Snapshot): Promise<void>;
   /** Takes out what comes after `after`, a line that is here, and keeps it beside; durable when it resolves. Never on the journal store. */
   cut(after: Place): Promise<void>;
+}
+
+type Readable = Pick<Ledger, 'read'>;
+
+/** The line at that very place; undefined where it is not, or not any more. */
+export async function lineAt(ledger: Readable, { epoch, sequence }: Position): Promise<FeedLine | undefined> {
+  const [line] = await ledger.read({ epoch, sequence: sequence - 1 }, 1);
+  return line !== undefined && comparePositions(line.position, { epoch, sequence }) === 0 ? line : undefined;
+}
+
+/** The lines after `begin`, up to `upTo`, one that is there. */
+export async function linesBetween(ledger: Readable, begin: Position, upTo: Position): Promise<FeedLine[]> {
+  const lines: FeedLine[] = [];
+  for (let after = begin; comparePositions(after, upTo) < 0;) {
+    const page = await ledger.read(after, LIMITS.pageEntriesMax);
+    lines.push(...page.filter(({ position }) => comparePositions(position, upTo) <= 0));
+    after = (page.at(-1) as FeedLine).position;
+  }
+  return lines;
 }

@@ -1,18 +1,17 @@
 /**
  * Appends again what a store had lost and nobody else had: lines of this replica's own ledger that the epoch after them does
- * not continue (feed/tail.ts), or that were taken out of it (flows/retrace.ts). They are in force here all along; from then on everywhere, and once they have come back by
- * the feed the folds are the same again. Called by renew.ts whenever there is a lease, and before a snapshot takes the place
- * of the ledger; what was not appended is tried again then.
+ * not continue (feed/tail.ts), or that are not the fleet's (flows/retrace.ts, mend.ts). They are in force here all along; from
+ * then on everywhere, and once they have come back by the feed the folds are the same again. Called by renew.ts whenever
+ * there is a lease, and before they leave the ledger; what was not appended is tried again then.
  */
 import type { Cursor } from '../feed/cursor.ts';
 import type { FeedLine, SealedEntry } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
+import { linesBetween } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
-import { comparePositions } from '../feed/position.ts';
 import type { Tail } from '../feed/tail.ts';
 import { namesOf } from '../feed/tail.ts';
-import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Appender } from './append.ts';
 import type { Identity } from './identity.ts';
@@ -44,16 +43,16 @@ export class Carrier {
 
   /** All that binds in this replica's ledger after `begin`: nobody else has it. Returns how much that is. */
   async carryAgain(begin: Position, epochId: string): Promise<number> {
-    const tail = { after: begin, upTo: this.#ports.cursor.position };
-    return this.#append(await this.#linesOf(tail), epochId);
+    const { ledger, cursor } = this.#ports;
+    return this.#append(await linesBetween(ledger, begin, cursor.position), epochId);
   }
 
   async #carry(epochId: string): Promise<void> {
     if (this.#carried.epochId !== epochId) this.#carried = { epochId, tails: new Set() };
-    const { cursor, log } = this.#ports;
+    const { cursor, ledger, log } = this.#ports;
     for (const tail of cursor.tails) {
       if (this.#carried.tails.has(tail)) continue;
-      const lines = tail.beside ?? (await this.#linesOf(tail));
+      const lines = tail.beside ?? (await linesBetween(ledger, tail.after, tail.upTo));
       const missing = lines.filter(({ sealed }) => tail.missing.has(nameOf(sealed)));
       const count = await this.#append(missing, epochId);
       this.#carried.tails.add(tail);
@@ -68,18 +67,6 @@ export class Carrier {
     const facts = lines.filter(({ sealed }) => nameOf(sealed) !== '' && members.haveSigned(sealed, log));
     for (const { sealed } of facts) await appender.appendUnfenced(epochId, sealed);
     return facts.length;
-  }
-
-  async #linesOf({ after: begin, upTo }: Pick<Tail, 'after' | 'upTo'>): Promise<FeedLine[]> {
-    const { ledger } = this.#ports;
-    const lines: FeedLine[] = [];
-    let after = begin;
-    while (comparePositions(after, upTo) < 0) {
-      const page = await ledger.read(after, LIMITS.pageEntriesMax);
-      lines.push(...page.filter(({ position }) => comparePositions(position, upTo) <= 0));
-      after = (page.at(-1) as FeedLine).position;
-    }
-    return lines;
   }
 }
 

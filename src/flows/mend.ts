@@ -7,6 +7,7 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { EpochEntry } from '../feed/entry.ts';
 import type { FeedStore } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
+import { lineAt } from '../feed/ledger.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
 import type { Clock } from '../kernel/clock.ts';
@@ -111,8 +112,8 @@ export class Mender {
     return base === undefined ? undefined : { position: parsePosition(base.head), chain: base.chain };
   }
 
-  async #isLineHeld({ epoch, sequence }: Position): Promise<boolean> {
-    const [line] = await this.#ports.ledger.read({ epoch, sequence: sequence - 1 }, 1);
+  async #isLineHeld(at: Position): Promise<boolean> {
+    const line = await lineAt(this.#ports.ledger, at);
     return line !== undefined && this.#isHeld(line);
   }
 

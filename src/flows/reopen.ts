@@ -10,6 +10,7 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { EpochEntry, FeedLine } from '../feed/entry.ts';
 import type { FeedStore, RestoredHead, RestoreReply, Roster } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
+import { lineAt } from '../feed/ledger.ts';
 import type { Member, Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
@@ -158,8 +159,7 @@ export class Reopener {
 
   /** Whether our own history has that chain there. */
   async #holds(position: Position, chain: string): Promise<boolean> {
-    const lines = await this.#ports.ledger.read(before(position), 1);
-    return lines.some((line) => line.chain === chain);
+    return (await lineAt(this.#ports.ledger, position))?.chain === chain;
   }
 
   /**
@@ -239,7 +239,3 @@ function isAhead({ position }: EpochReportStatement, of: Position): boolean {
 
 /** Where a store that knows no epoch keeps reports. */
 const NO_EPOCH = '-';
-
-function before({ epoch, sequence }: Position): Position {
-  return { epoch, sequence: sequence - 1 };
-}

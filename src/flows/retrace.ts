@@ -5,8 +5,9 @@
  *
  * Nothing that was enforced is lost by it. Whoever opens as a witness held a lease of the closed epoch a lease's length
  * ago, and by the roster's rule this replica would have been waited for: so what the lost epochs had was enforced nowhere,
- * or an operator has accepted the loss (DESIGN 3.4). It stays in force here, and is appended again. And no store or client
- * can talk a replica out of its history: the open epoch is signed for this very run, and so is the way to it.
+ * or an operator has accepted the loss (DESIGN 3.4). It stays in force here, and is appended again before it leaves the
+ * ledger. And no store or client can talk a replica out of its history: the open epoch is signed for this very run, and so
+ * is the way to it.
  */
 import type { Cursor, OwnLine, Place } from '../feed/cursor.ts';
 import { TAIL_MAX } from '../feed/cursor.ts';
@@ -14,11 +15,12 @@ import type { EpochEntry, FeedLine } from '../feed/entry.ts';
 import { isSignedBy } from '../feed/entry.ts';
 import type { RenewReply } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
+import { linesBetween } from '../feed/ledger.ts';
 import type { Position } from '../feed/position.ts';
-import { comparePositions, renderPosition } from '../feed/position.ts';
+import { renderPosition } from '../feed/position.ts';
 import { WritError } from '../kernel/error.ts';
-import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
+import type { Carrier } from './carry.ts';
 import type { Identity } from './identity.ts';
 import type { Tree } from './tree.ts';
 
@@ -27,6 +29,7 @@ export interface RetracePorts {
   readonly cursor: Cursor;
   readonly ledger: Ledger;
   readonly tree: Tree;
+  readonly carrier: Carrier;
   readonly log: Log;
 }
 
@@ -79,8 +82,9 @@ export class Retracer {
     if (reply.kind !== 'lease') return false;
     this.stop();
     // It is at the end of an epoch, or after.
-    if ((reached.opening as EpochEntry).runId !== reply.runId) return false;
-    await this.#goBackTo(this.#ports.cursor.ends[index] as Place);
+    const { runId, epochId } = reached.opening as EpochEntry;
+    if (runId !== reply.runId) return false;
+    await this.#goBackTo(this.#ports.cursor.ends[index] as Place, epochId);
     return true;
   }
 
@@ -94,9 +98,11 @@ export class Retracer {
     }
   }
 
-  async #goBackTo(end: Place): Promise<void> {
-    const { cursor, ledger, tree, log } = this.#ports;
+  async #goBackTo(end: Place, epochId: string): Promise<void> {
+    const { cursor, ledger, tree, carrier, log } = this.#ports;
     const { position } = end;
+    // First of all: what leaves the ledger must be somewhere else.
+    await carrier.carryAgain(position, epochId);
     const beside = await this.#lines(position, cursor.position);
     const leading = await this.#lines({ ...position, sequence: 0 }, position);
     const earlier = cursor.at(end, leading.slice(-TAIL_MAX));
@@ -118,16 +124,9 @@ export class Retracer {
     return this.#ports.cursor.at(end, leading);
   }
 
-  /** Of this replica's own ledger. */
   async #lines(begin: Position, upTo: Position): Promise<readonly OwnLine[]> {
     const { ledger } = this.#ports;
-    const lines: OwnLine[] = [];
-    for (let after = begin; comparePositions(after, upTo) < 0;) {
-      const page = await ledger.read(after, LIMITS.pageEntriesMax);
-      const wanted = page.filter(({ position }) => comparePositions(position, upTo) <= 0);
-      lines.push(...wanted.map((line) => ({ line, isGenuine: !ledger.isForged(line) })));
-      after = (page.at(-1) as FeedLine).position;
-    }
-    return lines;
+    const lines = await linesBetween(ledger, begin, upTo);
+    return lines.map((line) => ({ line, isGenuine: !ledger.isForged(line) }));
   }
 }

@@ -7,6 +7,7 @@ import type { ReceiptFacts, ReceiptStatement } from '../evidence/receipt.ts';
 import { receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
 import type { FeedLine, LockEntry, LockTarget, RevocationEntry, Target } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
+import { lineAt } from '../feed/ledger.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition } from '../feed/position.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
@@ -402,9 +403,8 @@ export class Revoker {
   async #lineOf(id: string): Promise<FeedLine> {
     const position = this.#settledPlaceOf(id);
     if (position === undefined) throw new WritError('NOT_FOUND', 'no such revocation');
-    const [line] = await this.#ports.ledger.read({ ...position, sequence: position.sequence - 1 }, 1);
-    // Where the ledger begins after it, the next line is another's.
-    if (line?.sealed.entry.id !== id) throw new WritError('NOT_FOUND', 'no such revocation');
+    const line = await lineAt(this.#ports.ledger, position);
+    if (line === undefined) throw new WritError('NOT_FOUND', 'no such revocation');
     return line;
   }
 

@@ -10,6 +10,7 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { EpochEntry } from '../feed/entry.ts';
 import type { LeaseRow } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
+import { lineAt } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition } from '../feed/position.ts';
@@ -95,8 +96,7 @@ export class Vouching {
     return false;
   }
 
-  async #isOurHistory({ epoch, sequence }: Position, chain: string): Promise<boolean> {
-    const [line] = await this.#ports.ledger.read({ epoch, sequence: sequence - 1 }, 1);
-    return line?.chain === chain && line.position.sequence === sequence;
+  async #isOurHistory(at: Position, chain: string): Promise<boolean> {
+    return (await lineAt(this.#ports.ledger, at))?.chain === chain;
   }
 }

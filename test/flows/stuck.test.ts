@@ -212,6 +212,21 @@ describe('a replica that opened an epoch which the store lost before anybody els
     for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
   });
 
+  it('keeps all of it in its ledger until the store has taken what only it had', async () => {
+    const { clock, a, b } = await fork();
+    let appends = 0;
+    // It joins, and no more.
+    a.store.fate = (command) => (command === 'append' && ++appends > 1 ? 'lose-request' : 'deliver');
+    await pass(clock, 5_000);
+    expect(appends).toBeGreaterThan(1);
+    expect([isFresh(a), a.ledger.beside]).toEqual([false, []]);
+    cut(a, false);
+    await pass(clock, 5_000);
+    expect(isFresh(a)).toBe(true);
+    expect(a.ledger.beside.length).toBeGreaterThan(0);
+    expect(a.ledger.lines).toEqual(b.ledger.lines);
+  });
+
   it('tries again where its disk could not be written', async () => {
     const { clock, a } = await fork();
     let isFull = true;

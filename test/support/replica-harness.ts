@@ -436,7 +436,7 @@ export class TestReplica {
       follower,
       vouching,
       carrier,
-      retracer: new Retracer({ ...feed, ledger, tree, log }),
+      retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
       leaseMs: LEASE_MS,
       table,
       tree,
