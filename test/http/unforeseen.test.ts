@@ -221,7 +221,7 @@ describe('the ledger', () => {
       return lines.slice(after.sequence, after.sequence + 1);
     });
     const request = rawRequest('GET /v1/ledger', [`Authorization: Bearer ${ADMIN}`]);
-    await exchange(url, request, { waitMs: 100 });
+    await exchange(url, request, { waitMs: 1_000 });
     await new Promise((resolve) => setTimeout(resolve, 50));
     gone.resolve(undefined);
     await new Promise((resolve) => setTimeout(resolve, 50));
