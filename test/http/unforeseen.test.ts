@@ -174,7 +174,8 @@ describe('the ledger', () => {
   ): Promise<string> {
     const { cursor } = fleet();
     const tree = { checkpoint: () => 'a checkpoint', frontier: () => [] };
-    const inspection = new Inspection({ cursor, tree, ledger: { read } } as unknown as InspectionPorts);
+    const ports = { cursor, tree, cosigner: { cosignatures: () => [] }, ledger: { read } };
+    const inspection = new Inspection(ports as unknown as InspectionPorts);
     return serve(
       controlPlane({
         authoriser,
@@ -189,11 +190,16 @@ describe('the ledger', () => {
   }
 
   it('that cannot be read is a 500 before the answer began', async () => {
-    const url = await control(() => Promise.reject(new TypeError(SECRET)));
+    let reads = 0;
+    const url = await control(() => {
+      reads += 1;
+      return Promise.reject(new TypeError(SECRET));
+    });
     const { cursor } = fleet();
     const reply = await call(`${url}/v1/ledger?from=${renderPosition(cursor.position)}`, { token: ADMIN });
     expectUnforeseen(reply, 'TypeError');
     expect(reply.body).toMatchObject({ code: 'INTERNAL' });
+    expect(reads).toBe(1);
   });
 
   it('is cut, and never closed with a checkpoint, when it fails on the way', async () => {
@@ -205,7 +211,7 @@ describe('the ledger', () => {
       return lines.slice(0, 1);
     });
     const reply = await exchange(url, rawRequest('GET /v1/ledger', [`Authorization: Bearer ${ADMIN}`]));
-    expect(reply.isClosed).toBe(true);
+    expect([reads, reply.isClosed]).toEqual([2, true]);
     expect(reply.text).not.toContain('checkpoint');
     // Chunked, and without the last chunk: every client sees that it is not whole.
     expect(reply.text).not.toContain('\r\n0\r\n');
