@@ -73,8 +73,37 @@ describe('FlooredClock', () => {
     // Durations do not stand still: they take the other clock then.
     expect(ageMs(before, clock.now())).toBe(1_000);
     sources.wall += 120_001;
+    sources.mono += 120_001;
     expect(clock.now().wallMs).toBe(before.wallMs + 1);
     expect(clock.skewBackMs).toBe(0);
+  });
+
+  it.each([
+    ['and is still behind', 2_000],
+    ['and has caught up', 6_000],
+  ])('shows a suspend that began while the machine was behind %s', (_, suspendedMs) => {
+    const sources = new HandSources();
+    const clock = new FlooredClock(sources);
+    const before = clock.now();
+    sources.wall -= 5_000;
+    sources.mono += 100;
+    sources.wall += 100;
+    clock.now();
+    // The machine sleeps: its monotonic clock does not count that.
+    sources.wall += suspendedMs;
+    expect(ageMs(before, clock.now())).toBeGreaterThanOrEqual(suspendedMs);
+    expect(ageMs(before, clock.now())).toBeLessThan(suspendedMs + 100);
+  });
+
+  it('is two minutes ahead at most where the machine was set right again', () => {
+    const sources = new HandSources();
+    const clock = new FlooredClock(sources);
+    clock.now();
+    sources.wall -= 3_600_000;
+    clock.now();
+    sources.wall += 3_600_000;
+    clock.now();
+    expect(clock.skewBackMs).toBe(120_000);
   });
 
   it('keeps what it saw at a forward jump: what had expired then stays expired', () => {
