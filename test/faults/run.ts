@@ -37,7 +37,7 @@ for (const line of tally.render()) console.log(line);
 console.log(`${'seeds a second'.padEnd(40)} ${(tally.runs / elapsedS()).toFixed(2)}`);
 console.log(`seed ${first}`);
 if (tally.failed.length > 0) process.exitCode = 1;
-else if (runsMax === Infinity && tally.vacuities.length > 0) {
+else if (values.runs === undefined && tally.vacuities.length > 0) {
   for (const why of tally.vacuities) console.log(`NOT COUNTED: ${why}`);
   process.exitCode = 2;
 }
