@@ -13,6 +13,9 @@ const NOW_S = 1_800_000_000;
 /** How long a caller waits for `enforced`. */
 const WAIT_MS = 30_000;
 
+/** What became enforced is asked for, again and again, for so long. */
+const ASKED_AFTER_MS = [5, 20, 50, 100, 200, 400, 800, 1_500, 3_000];
+
 const STORE = 'the store';
 
 export class Fleet implements World {
@@ -34,6 +37,8 @@ export class Fleet implements World {
   isAmnesiac = false;
   /** Processes on a copy of another's data directory. */
   readonly copies = new Set<SimProcess>();
+  /** Where in `processes` the one is that faults prefer; none: they prefer nobody. */
+  readonly victim: number | undefined;
   /** Not to be started again yet. */
   readonly isDown = new Set<SimProcess>();
   isAnyGone = false;
@@ -44,8 +49,9 @@ export class Fleet implements World {
 
   constructor(seed: number) {
     this.chances = new Chances(seed);
+    this.victim = this.chances.is(0.5) ? this.chances.below(3) : undefined;
     this.pageMax = this.chances.is(0.5) ? 1_000 : 1 + this.chances.below(3);
-    this.credentials = Array.from({ length: 5 + this.chances.below(4) }, (_, i) => `c${i + 1}`);
+    this.credentials = Array.from({ length: 6 + this.chances.below(7) }, (_, i) => `c${i + 1}`);
   }
 
   readonly effect = (fault: string): void => void this.effects.set(fault, (this.effects.get(fault) ?? 0) + 1);
@@ -64,7 +70,7 @@ export class Fleet implements World {
   }
 
   get fresh(): readonly SimProcess[] {
-    return this.processes.filter(({ isFresh, isPaused }) => isFresh && !isPaused);
+    return this.processes.filter(({ isFresh }) => isFresh);
   }
 
   pass(ms: number): Promise<void> {
@@ -151,6 +157,11 @@ export class Fleet implements World {
     this.copies.delete(process);
   }
 
+  renewed(process: SimProcess): void {
+    for (const { credential, enforcedMs } of this.revoked.values())
+      if (enforcedMs !== undefined) this.ask(process, credential, this.chances.between(0, 6));
+  }
+
   died({ name }: SimProcess): void {
     this.say(`${name} has died`);
   }
@@ -212,6 +223,10 @@ export class Fleet implements World {
     const value = entry?.kind === 'revocation' ? entry.targets[0]?.value : undefined;
     const known = this.revoked.get(value ?? '');
     if (known === undefined) throw new Error(`a receipt of nothing: ${id}`);
+    if (known.enforcedMs === undefined)
+      for (const other of this.processes)
+        for (const upToMs of ASKED_AFTER_MS)
+          this.ask(other, known.credential, this.chances.between(0.1, upToMs));
     known.enforcedMs ??= this.agenda.nowMs;
     this.say(`${process.name} has the receipt: ${known.credential} is enforced`);
   }

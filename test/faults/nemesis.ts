@@ -5,6 +5,7 @@
 import { LEASE_MS } from '../support/replica-harness.ts';
 import type { Fleet } from './fleet.ts';
 import type { SimProcess } from './process.ts';
+import { GOOD } from './process.ts';
 
 export interface Fault {
   readonly name: string;
@@ -18,7 +19,8 @@ const spell = (fleet: Fleet): number =>
   fleet.chances.is(0.5) ? fleet.chances.between(50, 1_500) : fleet.chances.between(LEASE_MS, 2.2 * LEASE_MS);
 
 function onSome(fleet: Fleet, act: (process: SimProcess) => void): void {
-  const process = fleet.chances.of(fleet.live);
+  const { chances, live, victim } = fleet;
+  const process = victim !== undefined && chances.is(0.7) ? live[victim] : chances.of(live);
   if (process !== undefined) act(process);
 }
 
@@ -55,10 +57,11 @@ function stop(name: 'paused' | 'suspended'): Fault {
         fleet.agenda.after(ms, () => {
           if (!process.isAlive || !process.isPaused) return;
           if (name === 'suspended') process.clock.frozenMs += ms;
-          // What was asked meanwhile is decided before any timer runs.
-          if (!process.isFresh && process.waiting > 0) fleet.effect(name);
-          fleet.say(`${process.name} wakes, ${process.waiting} steps wait`);
+          const { waiting } = process;
+          fleet.say(`${process.name} wakes, ${waiting} steps wait`);
           process.wake();
+          // What was asked meanwhile is decided before any timer runs.
+          if (!process.isFresh && waiting > 0) fleet.effect(name);
         });
       }),
   };
@@ -126,148 +129,166 @@ function comeBack(fleet: Fleet, name: string, keep: number): void {
   server.restart(keep);
 }
 
-export const FAULTS: readonly Fault[] = [
-  cut('cut off', ({ link }, isCut) => Object.assign(link, { isCutOut: isCut, isCutIn: isCut })),
-  cut('cut off from answers', ({ link }, isCut) => (link.isCutIn = isCut)),
-  cut('unable to send', ({ link }, isCut) => (link.isCutOut = isCut)),
-  stop('paused'),
-  stop('suspended'),
-  crash(undefined),
-  crash('before fsync'),
-  crash('after fsync'),
-  lossy('loses commands', ['lost request', 'lost reply'], ({ link }, rate) => (link.loss = rate)),
-  lossy('has late commands', ['executed after the caller gave up'], ({ link }, rate) => (link.late = rate)),
-  lossy('sends twice', ['executed twice'], ({ link }, rate) => (link.duplicate = rate)),
-  store('the store restarts', (fleet) => comeBack(fleet, 'the store restarts', fleet.server.lines.length)),
-  store('a lagging replica of the store takes over', (fleet) => {
-    const { length } = fleet.server.lines;
-    comeBack(
-      fleet,
-      'a lagging replica of the store takes over',
-      Math.max(0, length - 1 - fleet.chances.below(3)),
-    );
-  }),
-  store('the store comes back older', (fleet) =>
-    comeBack(fleet, 'the store comes back older', fleet.chances.below(fleet.server.lines.length + 1)),
-  ),
-  store('the store is flushed', (fleet) => {
-    fleet.say('the store is flushed');
-    if (fleet.server.lines.length > 0) fleet.effect('the store is flushed');
-    fleet.hasStoreForgotten = true;
-    fleet.server.flush();
-  }),
-  store('the store loses its disk', (fleet) => {
-    fleet.say('the store loses its disk');
-    if (fleet.server.lines.length > 0) fleet.effect('the store loses its disk');
-    fleet.hasStoreForgotten = true;
-    fleet.server.forget();
-  }),
-  store('the store is away', (fleet) => {
-    const ms = spell(fleet);
-    fleet.disturb(ms + 5_000);
-    fleet.say('the store is away');
-    fleet.server.isReachable = false;
-    fleet.agenda.after(ms, () => {
-      if (fleet.fresh.length === 0) fleet.effect('the store is away');
-      fleet.server.isReachable = true;
-      fleet.say('the store is back');
-    });
-  }),
-  {
-    name: 'clock set forward',
-    effects: ['clock set forward'],
-    begin: (fleet) =>
-      onSome(fleet, (process) => {
-        const { isFresh } = process;
-        const ms = fleet.chances.between(500, 60_000);
-        process.clock.offsetMs += ms;
-        fleet.disturb(2_000, process.name);
-        fleet.say(`${process.name}: its clock is set forward by ${ms.toFixed(0)} ms`);
-        if (isFresh && !process.isFresh) fleet.effect('clock set forward');
-      }),
-  },
-  {
-    name: 'clock set back',
-    effects: ['clock set back'],
-    begin: (fleet) =>
-      onSome(fleet, (process) => {
-        const ms = fleet.chances.between(500, 60_000);
-        process.clock.offsetMs -= ms;
-        fleet.say(`${process.name}: its clock is set back by ${ms.toFixed(0)} ms`);
-        if (process.clock.skewBackMs > 0) fleet.effect('clock set back');
-      }),
-  },
-  {
-    name: 'join',
-    effects: ['join'],
-    begin: (fleet) => {
-      if (fleet.processes.length >= 6) return;
-      const process = fleet.start(fleet.nextName());
-      fleet.agenda.after(1_000, () => {
-        if (process.isFresh) fleet.effect('join');
+/** Those of one group are often together in a run. */
+export const GROUPS: readonly (readonly Fault[])[] = [
+  [
+    cut('cut off', ({ link }, isCut) => Object.assign(link, { isCutOut: isCut, isCutIn: isCut })),
+    cut('cut off from answers', ({ link }, isCut) => (link.isCutIn = isCut)),
+    cut('unable to send', ({ link }, isCut) => (link.isCutOut = isCut)),
+  ],
+  [crash(undefined), crash('before fsync'), crash('after fsync'), stop('paused')],
+  [
+    lossy('loses commands', ['lost request', 'lost reply'], ({ link }, rate) => (link.loss = rate)),
+    lossy('has late commands', ['executed after the caller gave up'], ({ link }, rate) => (link.late = rate)),
+    lossy(
+      'is slow',
+      ['slow answer'],
+      ({ link }, rate) => (link.slowMs = Math.max(GOOD.slowMs, 2_000 * rate)),
+    ),
+    lossy('sends twice', ['executed twice'], ({ link }, rate) => (link.duplicate = rate)),
+    cut('cut off', ({ link }, isCut) => Object.assign(link, { isCutOut: isCut, isCutIn: isCut })),
+  ],
+  [
+    store('the store restarts', (fleet) => comeBack(fleet, 'the store restarts', fleet.server.lines.length)),
+    store('a lagging replica of the store takes over', (fleet) => {
+      const { length } = fleet.server.lines;
+      comeBack(
+        fleet,
+        'a lagging replica of the store takes over',
+        Math.max(0, length - 1 - fleet.chances.below(3)),
+      );
+    }),
+    store('the store comes back older', (fleet) =>
+      comeBack(fleet, 'the store comes back older', fleet.chances.below(fleet.server.lines.length + 1)),
+    ),
+    store('the store is flushed', (fleet) => {
+      fleet.say('the store is flushed');
+      if (fleet.server.lines.length > 0) fleet.effect('the store is flushed');
+      fleet.hasStoreForgotten = true;
+      fleet.server.flush();
+    }),
+    store('the store loses its disk', (fleet) => {
+      fleet.say('the store loses its disk');
+      if (fleet.server.lines.length > 0) fleet.effect('the store loses its disk');
+      fleet.hasStoreForgotten = true;
+      fleet.server.forget();
+    }),
+    store('the store is away', (fleet) => {
+      const ms = spell(fleet);
+      fleet.disturb(ms + 5_000);
+      fleet.say('the store is away');
+      fleet.server.isReachable = false;
+      fleet.agenda.after(ms, () => {
+        if (fleet.fresh.length === 0) fleet.effect('the store is away');
+        fleet.server.isReachable = true;
+        fleet.say('the store is back');
       });
+    }),
+  ],
+  [
+    stop('suspended'),
+    {
+      name: 'clock set forward',
+      effects: ['clock set forward'],
+      begin: (fleet) =>
+        onSome(fleet, (process) => {
+          const { isFresh } = process;
+          const ms = fleet.chances.between(500, 60_000);
+          process.clock.offsetMs += ms;
+          fleet.disturb(2_000, process.name);
+          fleet.say(`${process.name}: its clock is set forward by ${ms.toFixed(0)} ms`);
+          if (isFresh && !process.isFresh) fleet.effect('clock set forward');
+        }),
     },
-  },
-  {
-    name: 'leave',
-    effects: ['leave'],
-    begin: (fleet) =>
-      onSome(fleet, (process) => {
-        // In a fleet of two the other may be away: an operator stops nobody then.
-        if (fleet.fresh.length < 2 || !process.isFresh || process.isPaused) return;
-        fleet.leave(process);
-      }),
-  },
-  {
-    name: 'forget',
-    effects: ['forget'],
-    begin: (fleet) =>
-      onSome(fleet, (process) => {
-        // Down for longer than its lease is good, and nobody starts it before an operator has given it up.
-        if (fleet.isDown.size > 0 || fleet.fresh.length < 2) return;
-        fleet.kill(process);
-        fleet.isDown.add(process);
-        fleet.agenda.after(2 * LEASE_MS, () => {
-          const by = fleet.chances.of(fleet.fresh);
-          fleet.isDown.delete(process);
-          if (by !== undefined && !process.isAlive) fleet.forget(by, process.name);
-        });
-      }),
-  },
-  {
-    name: 'copied data directory',
-    effects: ['copied data directory'],
-    begin: (fleet) =>
-      onSome(fleet, (process) => {
+    {
+      name: 'clock set back',
+      effects: ['clock set back'],
+      begin: (fleet) =>
+        onSome(fleet, (process) => {
+          const ms = fleet.chances.between(500, 60_000);
+          process.clock.offsetMs -= ms;
+          fleet.say(`${process.name}: its clock is set back by ${ms.toFixed(0)} ms`);
+          if (process.clock.skewBackMs > 0) fleet.effect('clock set back');
+        }),
+    },
+  ],
+  [
+    {
+      name: 'join',
+      effects: ['join'],
+      begin: (fleet) => {
         if (fleet.processes.length >= 6) return;
-        const copy = fleet.start(process.name, process.disk.copy(), { isCopy: true });
+        const process = fleet.start(fleet.nextName());
         fleet.agenda.after(1_000, () => {
-          if (copy.isFresh) fleet.effect('copied data directory');
+          if (process.isFresh) fleet.effect('join');
         });
-      }),
-  },
-  {
-    name: 'two of one incarnation',
-    effects: ['two of one incarnation'],
-    begin: (fleet) =>
-      onSome(fleet, (process) => {
-        if (fleet.processes.length >= 6) return;
-        const twin = fleet.start(process.name, process.disk.copy(), { twin: process });
-        fleet.disturb(5_000, process.name);
-        fleet.agenda.after(2_000, () => {
-          const states = [process, twin].map(({ live }) => live.renewer.state);
-          if (states.includes('cloned')) fleet.effect('two of one incarnation');
-        });
-      }),
-  },
-  {
-    name: 'gone for good',
-    effects: ['gone for good'],
-    begin: (fleet) =>
-      onSome(fleet, (process) => {
-        // One of at least three, once: what nobody holds any more nobody can go on with.
-        if (fleet.isAnyGone || fleet.processes.length < 3) return;
-        fleet.lose(process);
-      }),
-  },
+      },
+    },
+    {
+      name: 'leave',
+      effects: ['leave'],
+      begin: (fleet) =>
+        onSome(fleet, (process) => {
+          // In a fleet of two the other may be away: an operator stops nobody then.
+          if (fleet.fresh.length < 2 || !process.isFresh || process.isPaused) return;
+          fleet.leave(process);
+        }),
+    },
+    {
+      name: 'forget',
+      effects: ['forget'],
+      begin: (fleet) =>
+        onSome(fleet, (process) => {
+          // Down for longer than its lease is good, and nobody starts it before an operator has given it up.
+          if (fleet.isDown.size > 0 || fleet.fresh.length < 2) return;
+          fleet.kill(process);
+          fleet.isDown.add(process);
+          fleet.agenda.after(2 * LEASE_MS, () => {
+            const by = fleet.chances.of(fleet.fresh);
+            fleet.isDown.delete(process);
+            if (by !== undefined && !process.isAlive) fleet.forget(by, process.name);
+          });
+        }),
+    },
+  ],
+  [
+    {
+      name: 'copied data directory',
+      effects: ['copied data directory'],
+      begin: (fleet) =>
+        onSome(fleet, (process) => {
+          if (fleet.processes.length >= 6) return;
+          const copy = fleet.start(process.name, process.disk.copy(), { isCopy: true });
+          fleet.agenda.after(1_000, () => {
+            if (copy.isFresh) fleet.effect('copied data directory');
+          });
+        }),
+    },
+    {
+      name: 'two of one incarnation',
+      effects: ['two of one incarnation'],
+      begin: (fleet) =>
+        onSome(fleet, (process) => {
+          if (fleet.processes.length >= 6) return;
+          const twin = fleet.start(process.name, process.disk.copy(), { twin: process });
+          fleet.disturb(5_000, process.name);
+          fleet.agenda.after(2_000, () => {
+            const states = [process, twin].map(({ live }) => live.renewer.state);
+            if (states.includes('cloned')) fleet.effect('two of one incarnation');
+          });
+        }),
+    },
+    {
+      name: 'gone for good',
+      effects: ['gone for good'],
+      begin: (fleet) =>
+        onSome(fleet, (process) => {
+          // One of at least three, once: what nobody holds any more nobody can go on with.
+          if (fleet.isAnyGone || fleet.processes.length < 3) return;
+          fleet.lose(process);
+        }),
+    },
+  ],
 ];
+
+export const FAULTS: readonly Fault[] = GROUPS.flat();

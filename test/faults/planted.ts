@@ -45,14 +45,14 @@ export const PLANTED: readonly Planted[] = [
     edits: [
       edit(
         'kernel/clock',
-        'return Math.max(now.monoMs - from.monoMs, now.wallMs - from.wallMs);',
-        'return now.monoMs - from.monoMs;',
+        'return Math.max(now.monoMs - from.monoMs + uncountedMs, now.wallMs - from.wallMs);',
+        'return Math.max(now.monoMs - from.monoMs, 0 * uncountedMs);',
       ),
     ],
   },
   {
     name: 'the floor of the wall clock hides a suspend',
-    edits: [edit('edges/system/clock', 'if (uncountedMs > SUSPEND_MS)', 'if (uncountedMs > Infinity)')],
+    edits: [edit('edges/system/clock', 'this.#uncountedMs += moreMs;', 'this.#uncountedMs += 0;')],
   },
   {
     name: 'a lease comes with any page',

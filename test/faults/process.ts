@@ -28,6 +28,8 @@ export interface World {
   readonly effect: (fault: string) => void;
   /** A receipt that says `enforced` is on disk. */
   enforced(process: SimProcess, id: string, text: string): void;
+  /** The store has answered a renewal: a moment later there may be another lease. */
+  renewed(process: SimProcess): void;
   /** A process has died by itself, at an armed point. */
   died(process: SimProcess): void;
 }
@@ -40,7 +42,12 @@ export interface Link {
   loss: number;
   late: number;
   duplicate: number;
+  /** How long a command, or its answer, is on its way at most. */
+  slowMs: number;
 }
+
+/** Nothing is the matter. */
+export const GOOD: Link = { isCutOut: false, isCutIn: false, loss: 0, late: 0, duplicate: 0, slowMs: 2 };
 
 export interface StartOptions {
   readonly name: string;
@@ -76,7 +83,7 @@ export class SimProcess {
   readonly name: string;
   readonly disk: Disk;
   readonly live: TestReplica;
-  readonly link: Link = { isCutOut: false, isCutIn: false, loss: 0, late: 0, duplicate: 0 };
+  readonly link: Link = { ...GOOD };
   readonly clock: SimClock;
   readonly #world: World;
   #isAlive = true;
@@ -116,7 +123,7 @@ export class SimProcess {
   }
 
   get isFresh(): boolean {
-    return this.#isAlive && this.live.lease.isFresh(this.clock.now());
+    return this.#isAlive && !this.#isPaused && this.live.lease.isFresh(this.clock.now());
   }
 
   /** How many steps wait for it to wake. */
@@ -293,6 +300,7 @@ class SimStore extends MemoryFeedStore {
   override async renew(request: RenewRequest): Promise<RenewReply> {
     const reply = await super.renew({ ...request, limit: Math.min(request.limit, this.#world.pageMax) });
     if (reply.kind === 'more') this.#world.effect('page boundary');
+    this.#world.renewed(this.#process);
     return reply;
   }
 
@@ -346,6 +354,7 @@ class SimStore extends MemoryFeedStore {
         return;
       }
       const backMs = chances.is(link.late) ? chances.between(100, 2 * DEADLINE_MS) : this.#latencyMs();
+      if (backMs > 100) effect('slow answer');
       this.#process.later(backMs, () => {
         answeredInTime();
         if ('error' in answer) answered.reject(answer.error);
@@ -357,7 +366,7 @@ class SimStore extends MemoryFeedStore {
   }
 
   #latencyMs(): number {
-    return this.#world.chances.between(0.1, 2);
+    return this.#world.chances.between(0.1, this.#process.link.slowMs);
   }
 }
 

@@ -13,8 +13,9 @@ import { Fleet } from './fleet.ts';
 import type { Judgement } from './history.ts';
 import { judge } from './history.ts';
 import type { Fault } from './nemesis.ts';
-import { FAULTS } from './nemesis.ts';
+import { FAULTS, GROUPS } from './nemesis.ts';
 import type { SimProcess } from './process.ts';
+import { GOOD } from './process.ts';
 
 export interface Outcome extends Judgement {
   readonly seed: number;
@@ -78,7 +79,12 @@ async function begin(fleet: Fleet): Promise<void> {
 /** A few kinds of faults, `one` among them, often; which ones, and how often, is the run's own. */
 async function trouble(fleet: Fleet, one: Fault): Promise<void> {
   const { chances } = fleet;
-  const kinds = [one, ...chances.shuffled(FAULTS).slice(0, 1 + chances.below(5))];
+  const group = GROUPS.find((faults) => faults.includes(one)) ?? [];
+  const kinds = [
+    one,
+    ...(chances.is(0.5) ? group : []),
+    ...chances.shuffled(FAULTS).slice(0, 1 + chances.below(3)),
+  ];
   const everyMs = chances.between(300, 2_500);
   const endMs = fleet.agenda.nowMs + chances.between(8_000, 20_000);
   fleet.say(`faults: ${kinds.map(({ name }) => name).join(', ')}`);
@@ -92,14 +98,21 @@ const STEP_MS = 100;
 
 function step(fleet: Fleet, kinds: readonly Fault[], everyMs: number): void {
   const { chances } = fleet;
-  if (chances.is(STEP_MS / everyMs)) chances.of(kinds)?.begin(fleet);
+  if (chances.is(STEP_MS / everyMs)) {
+    chances.of(kinds)?.begin(fleet);
+    // What goes wrong goes wrong while something is revoked.
+    if (chances.is(0.5)) fleet.agenda.after(chances.between(0, 600), () => revokeSome(fleet));
+  }
   for (const dead of fleet.processes.filter((one) => !one.isAlive && !fleet.isDown.has(one)))
     if (chances.is(STEP_MS / 2_000)) fleet.restart(dead);
-  const process = chances.of(fleet.live);
-  const credential = chances.of(fleet.credentials);
-  if (process === undefined || credential === undefined) return;
-  if (chances.is(STEP_MS / 2_000) && process.isFresh) fleet.revoke(process, credential);
-  else fleet.ask(process, credential);
+  if (chances.is(STEP_MS / 3_000)) revokeSome(fleet);
+  for (const process of fleet.live) fleet.ask(process, chances.of(fleet.credentials) ?? '');
+}
+
+function revokeSome(fleet: Fleet): void {
+  const process = fleet.chances.of(fleet.fresh);
+  const credential = fleet.credentials.find((one) => !fleet.revoked.has(one));
+  if (process !== undefined && credential !== undefined) fleet.revoke(process, credential);
 }
 
 /** No faults any more: by itself, or by an operator's word where it says so, everyone has a lease again. */
@@ -107,7 +120,7 @@ async function heal(fleet: Fleet, violations: string[]): Promise<number> {
   fleet.say('all is well');
   fleet.server.isReachable = true;
   for (const process of fleet.processes) {
-    Object.assign(process.link, { isCutIn: false, isCutOut: false, loss: 0, late: 0, duplicate: 0 });
+    Object.assign(process.link, GOOD);
     process.armed = undefined;
     if (process.isPaused) process.wake();
   }
@@ -165,6 +178,8 @@ async function conclude(fleet: Fleet, violations: string[]): Promise<number> {
   for (const process of fleet.fresh)
     for (const credential of fleet.credentials) fleet.ask(process, credential);
   await fleet.pass(300);
+  // What was just enforced is still being written down.
+  for (let i = 0; i < 30 && !isAtRest(fleet); i++) await fleet.pass(100);
   const enforced = [...fleet.revoked.values()].filter(({ enforcedMs }) => enforcedMs !== undefined);
   const lost = enforced.filter(({ credential }) =>
     fleet.fresh.some(
@@ -178,6 +193,10 @@ async function conclude(fleet: Fleet, violations: string[]): Promise<number> {
   );
   violations.push(...durableLost(fleet), ...differentChains(fleet.fresh), ...falseReceipts(fleet));
   return lost.length;
+}
+
+function isAtRest({ processes, server }: Fleet): boolean {
+  return processes.every(({ disk }) => disk.lines.at(-1)?.chain === server.lines.at(-1)?.chain);
 }
 
 /** S4: what was answered `durable` outlives everything but a store that forgets. */

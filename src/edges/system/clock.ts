@@ -21,17 +21,16 @@ export const SYSTEM_SOURCES: ClockSources = {
   wallMs: () => Date.now(),
 };
 
-/** More than this that only the wall clock has counted was a suspend, or a step; less is how clocks differ. */
-const SUSPEND_MS = 20;
-/** As much of it shows: longer than any lease, and no longer, because a clock that was set right again looks the same. */
-const SHOWN_MS = 120_000;
+/** More than this that only the wall clock has counted was a suspend, or a step; less is how two clocks are read. */
+const UNCOUNTED_MS = 20;
 
 /** The latest wall time seen is the floor of all later ones. Cheap: it is read for every decision. */
 export class FlooredClock implements Clock {
   readonly #sources: ClockSources;
   #floorMs: number;
-  /** By how much the machine's wall time was ahead of the monotonic clock when both were last read. */
+  /** The least by which the machine's wall time was ahead of the monotonic clock since that last moved away from it. */
   #aheadMs: number;
+  #uncountedMs = 0;
 
   constructor(sources: ClockSources, floorMs = 0) {
     this.#sources = sources;
@@ -42,12 +41,11 @@ export class FlooredClock implements Clock {
   now(): Instant {
     const monoMs = this.#sources.monoMs();
     const wallMs = this.#sources.wallMs();
-    const uncountedMs = wallMs - monoMs - this.#aheadMs;
-    this.#aheadMs += uncountedMs;
-    // Under the floor a suspend would show on neither clock, and a lease outlive it: the floor takes it over.
-    if (uncountedMs > SUSPEND_MS) this.#floorMs += Math.min(uncountedMs, SHOWN_MS);
     this.#floorMs = Math.max(this.#floorMs, wallMs);
-    return { monoMs, wallMs: this.#floorMs };
+    const moreMs = wallMs - monoMs - this.#aheadMs;
+    if (moreMs > UNCOUNTED_MS) this.#uncountedMs += moreMs;
+    if (moreMs > UNCOUNTED_MS || moreMs < 0) this.#aheadMs += moreMs;
+    return { monoMs, wallMs: this.#floorMs, uncountedMs: this.#uncountedMs };
   }
 
   /** By how much the machine's clock is behind what was already seen; 0 when all is well. */
