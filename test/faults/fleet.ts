@@ -51,7 +51,7 @@ export class Fleet implements World {
     this.chances = new Chances(seed);
     this.victim = this.chances.is(0.5) ? this.chances.below(3) : undefined;
     this.pageMax = this.chances.is(0.5) ? 1_000 : 1 + this.chances.below(3);
-    this.credentials = Array.from({ length: 6 + this.chances.below(7) }, (_, i) => `c${i + 1}`);
+    this.credentials = Array.from({ length: 8 + this.chances.below(9) }, (_, i) => `c${i + 1}`);
   }
 
   readonly effect = (fault: string): void => void this.effects.set(fault, (this.effects.get(fault) ?? 0) + 1);
@@ -181,6 +181,13 @@ export class Fleet implements World {
         );
       }),
     );
+  }
+
+  /** What nobody has revoked yet, by somebody who may. */
+  revokeSome(): void {
+    const process = this.chances.of(this.fresh);
+    const credential = this.credentials.find((one) => !this.revoked.has(one));
+    if (process !== undefined && credential !== undefined) this.revoke(process, credential);
   }
 
   revoke(process: SimProcess, credential: string): void {

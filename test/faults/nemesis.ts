@@ -37,6 +37,9 @@ function cut(name: string, set: (process: SimProcess, isCut: boolean) => void): 
         fleet.agenda.after(ms, () => {
           if (process.isAlive && !process.isPaused && !process.isFresh) fleet.effect(name);
           set(process, false);
+          // Who comes back may do so between a reading and what is judged by it.
+          if (fleet.chances.is(0.5))
+            fleet.agenda.after(fleet.chances.between(0, 400), () => fleet.revokeSome());
           fleet.say(`${process.name}: no longer ${name}`);
         });
       }),
@@ -51,6 +54,8 @@ function stop(name: 'paused' | 'suspended'): Fault {
       onSome(fleet, (process) => {
         if (process.isPaused) return;
         const ms = spell(fleet);
+        // It reads its clocks all the time.
+        process.clock.now();
         process.pause();
         fleet.disturb(ms + 1_000, process.name);
         fleet.say(`${process.name} is ${name}`);
@@ -129,15 +134,17 @@ function comeBack(fleet: Fleet, name: string, keep: number): void {
   server.restart(keep);
 }
 
+const PAUSED = stop('paused');
+const CRASH = crash(undefined);
+
 /** Those of one group are often together in a run. */
 export const GROUPS: readonly (readonly Fault[])[] = [
+  [CRASH, crash('before fsync'), crash('after fsync'), PAUSED],
   [
+    PAUSED,
     cut('cut off', ({ link }, isCut) => Object.assign(link, { isCutOut: isCut, isCutIn: isCut })),
     cut('cut off from answers', ({ link }, isCut) => (link.isCutIn = isCut)),
     cut('unable to send', ({ link }, isCut) => (link.isCutOut = isCut)),
-  ],
-  [crash(undefined), crash('before fsync'), crash('after fsync'), stop('paused')],
-  [
     lossy('loses commands', ['lost request', 'lost reply'], ({ link }, rate) => (link.loss = rate)),
     lossy('has late commands', ['executed after the caller gave up'], ({ link }, rate) => (link.late = rate)),
     lossy(
@@ -146,9 +153,9 @@ export const GROUPS: readonly (readonly Fault[])[] = [
       ({ link }, rate) => (link.slowMs = Math.max(GOOD.slowMs, 2_000 * rate)),
     ),
     lossy('sends twice', ['executed twice'], ({ link }, rate) => (link.duplicate = rate)),
-    cut('cut off', ({ link }, isCut) => Object.assign(link, { isCutOut: isCut, isCutIn: isCut })),
   ],
   [
+    CRASH,
     store('the store restarts', (fleet) => comeBack(fleet, 'the store restarts', fleet.server.lines.length)),
     store('a lagging replica of the store takes over', (fleet) => {
       const { length } = fleet.server.lines;
@@ -291,4 +298,4 @@ export const GROUPS: readonly (readonly Fault[])[] = [
   ],
 ];
 
-export const FAULTS: readonly Fault[] = GROUPS.flat();
+export const FAULTS: readonly Fault[] = [...new Set(GROUPS.flat())];

@@ -152,10 +152,6 @@ export const PLANTED: readonly Planted[] = [
     ],
   },
   {
-    name: 'a divergence in the open epoch is taken for nothing',
-    edits: [edit('feed/lease-table', 'return this.#diverged();', 'return this.#grant(row, page);')],
-  },
-  {
     name: 'a replica goes on with its lease when its epoch is closed, and in another',
     edits: [
       edit(

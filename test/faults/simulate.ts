@@ -101,18 +101,12 @@ function step(fleet: Fleet, kinds: readonly Fault[], everyMs: number): void {
   if (chances.is(STEP_MS / everyMs)) {
     chances.of(kinds)?.begin(fleet);
     // What goes wrong goes wrong while something is revoked.
-    if (chances.is(0.5)) fleet.agenda.after(chances.between(0, 600), () => revokeSome(fleet));
+    if (chances.is(0.5)) fleet.agenda.after(chances.between(0, 600), () => fleet.revokeSome());
   }
   for (const dead of fleet.processes.filter((one) => !one.isAlive && !fleet.isDown.has(one)))
     if (chances.is(STEP_MS / 2_000)) fleet.restart(dead);
-  if (chances.is(STEP_MS / 3_000)) revokeSome(fleet);
+  if (chances.is(STEP_MS / 3_000)) fleet.revokeSome();
   for (const process of fleet.live) fleet.ask(process, chances.of(fleet.credentials) ?? '');
-}
-
-function revokeSome(fleet: Fleet): void {
-  const process = fleet.chances.of(fleet.fresh);
-  const credential = fleet.credentials.find((one) => !fleet.revoked.has(one));
-  if (process !== undefined && credential !== undefined) fleet.revoke(process, credential);
 }
 
 /** No faults any more: by itself, or by an operator's word where it says so, everyone has a lease again. */
