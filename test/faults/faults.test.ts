@@ -5,8 +5,8 @@ import { simulate } from './simulate.ts';
 import { Tally } from './tally.ts';
 
 /** Among these, each fault has an effect. */
-const FIRST = 61;
-const RUNS = 40;
+const FIRST = 20;
+const RUNS = 36;
 
 describe('a simulated fleet', () => {
   it(

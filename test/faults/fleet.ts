@@ -5,7 +5,7 @@ import { readinessOf } from '../support/readiness.ts';
 import { Agenda } from './agenda.ts';
 import type { Asked, Revoked } from './history.ts';
 import { at } from './history.ts';
-import { Disk, SimProcess } from './process.ts';
+import { Disk, GOOD, SimProcess } from './process.ts';
 import type { World } from './process.ts';
 import { Chances } from './random.ts';
 
@@ -41,6 +41,8 @@ export class Fleet implements World {
   readonly victim: number | undefined;
   /** Not to be started again yet. */
   readonly isDown = new Set<SimProcess>();
+  /** How long a command, or its answer, is on its way at most, in this whole run. */
+  slowMs = GOOD.slowMs;
   isAnyGone = false;
   #starts = 0;
   #names = 0;
@@ -85,6 +87,7 @@ export class Fleet implements World {
   }
 
   #isUndisturbed(name: string): boolean {
+    if (this.slowMs > GOOD.slowMs) return false;
     return [STORE, name].every((one) => (this.#disturbedMs.get(one) ?? 0) < this.agenda.nowMs);
   }
 
@@ -101,6 +104,7 @@ export class Fleet implements World {
     const start = twin === undefined ? ++this.#starts : Number(twin.live.identity.incarnation.slice(5));
     const salt = twin === undefined ? {} : { salt: ' twin' };
     const process = new SimProcess(this, { name, start, disk, bootstrap, ...salt });
+    process.link.slowMs = this.slowMs;
     this.processes.push(process);
     if (isCopy) this.copies.add(process);
     this.say(`${name} starts as ${process.live.identity.incarnation}`);

@@ -1,10 +1,11 @@
 /**
- * `npm run faults:planted [part of a name]`: plants each bug in a copy of the tree, lets the simulation look for it for a
- * minute at most, and says whether it did. The history of what was found is kept.
+ * `npm run faults:planted [-- --only TEXT] [--minutes N] [--from-one]`: plants each bug in a copy of the tree, lets the
+ * simulation look for it for a minute at most, and says whether it found it. The history of what was found is kept.
  */
 import { spawn } from 'node:child_process';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { copyTree } from '../removals/runner.ts';
 import type { Planted } from './planted.ts';
 import { PLANTED } from './planted.ts';
@@ -20,8 +21,8 @@ export interface Hunted {
 }
 
 /** In `tree`, which is as it was when this resolves. What the tree does by itself is not caught. */
-export async function hunt(tree: string, planted: Planted): Promise<Hunted> {
-  const hunted = await plantAndRun(tree, planted);
+export async function hunt(tree: string, planted: Planted, minutes: number): Promise<Hunted> {
+  const hunted = await plantAndRun(tree, planted, minutes);
   const seed = /^--- seed (\d+)/m.exec(hunted.output)?.[1];
   if (!hunted.isCaught || seed === undefined) return hunted;
   const without = await run(tree, ['--seed', seed, '--runs', '1']);
@@ -30,7 +31,7 @@ export async function hunt(tree: string, planted: Planted): Promise<Hunted> {
     : hunted;
 }
 
-async function plantAndRun(tree: string, { edits }: Planted): Promise<Hunted> {
+async function plantAndRun(tree: string, { edits, seed }: Planted, minutes: number): Promise<Hunted> {
   const before = new Map<string, string>();
   try {
     for (const { file, find, replace } of edits) {
@@ -43,7 +44,7 @@ async function plantAndRun(tree: string, { edits }: Planted): Promise<Hunted> {
         text.replace(find, () => replace),
       );
     }
-    return await run(tree, ['--seed', '1', '--minutes', '1']);
+    return await run(tree, ['--seed', String(seed), '--minutes', String(minutes)]);
   } finally {
     for (const [path, text] of before) await writeFile(path, text);
   }
@@ -74,14 +75,24 @@ async function run(tree: string, options: readonly string[]): Promise<Hunted> {
 }
 
 if (import.meta.main) {
-  const [only = ''] = process.argv.slice(2);
-  const planted = PLANTED.filter(({ name }) => name.includes(only));
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string', default: '' },
+      minutes: { type: 'string', default: '1' },
+      'from-one': { type: 'boolean', default: false },
+    },
+  });
+  const planted = PLANTED.filter(({ name }) => name.includes(values.only));
   const tree = await copyTree();
   let caught = 0;
   try {
     await mkdir(KEPT, { recursive: true });
     for (const one of planted) {
-      const { isCaught, seconds, said, output } = await hunt(tree, one);
+      const { isCaught, seconds, said, output } = await hunt(
+        tree,
+        values['from-one'] ? { ...one, seed: 1 } : one,
+        Number(values.minutes),
+      );
       const kept = join(KEPT, `${one.name.replaceAll(/\W+/g, '-')}.txt`);
       await writeFile(kept, output);
       caught += isCaught ? 1 : 0;

@@ -87,6 +87,9 @@ async function trouble(fleet: Fleet, one: Fault): Promise<void> {
   ];
   const everyMs = chances.between(300, 2_500);
   const endMs = fleet.agenda.nowMs + chances.between(8_000, 20_000);
+  // Then hardly a moment is without a renewal on its way.
+  if (chances.is(0.25)) fleet.slowMs = chances.between(50, 240);
+  for (const { link } of fleet.processes) link.slowMs = fleet.slowMs;
   fleet.say(`faults: ${kinds.map(({ name }) => name).join(', ')}`);
   while (fleet.agenda.nowMs < endMs) {
     step(fleet, kinds, everyMs);
@@ -112,6 +115,7 @@ function step(fleet: Fleet, kinds: readonly Fault[], everyMs: number): void {
 /** No faults any more: by itself, or by an operator's word where it says so, everyone has a lease again. */
 async function heal(fleet: Fleet, violations: string[]): Promise<number> {
   fleet.say('all is well');
+  fleet.slowMs = GOOD.slowMs;
   fleet.server.isReachable = true;
   for (const process of fleet.processes) {
     Object.assign(process.link, GOOD);
