@@ -199,6 +199,8 @@ export const GROUPS: readonly (readonly Fault[])[] = [
       effects: ['clock set forward'],
       begin: (fleet) =>
         onSome(fleet, (process) => {
+          // Set while it sleeps, it would show nowhere (D-101).
+          if (process.isPaused) return;
           const { isFresh } = process;
           const ms = fleet.chances.between(500, 60_000);
           process.clock.offsetMs += ms;
@@ -212,6 +214,7 @@ export const GROUPS: readonly (readonly Fault[])[] = [
       effects: ['clock set back'],
       begin: (fleet) =>
         onSome(fleet, (process) => {
+          if (process.isPaused) return;
           const ms = fleet.chances.between(500, 60_000);
           process.clock.offsetMs -= ms;
           fleet.say(`${process.name}: its clock is set back by ${ms.toFixed(0)} ms`);
