@@ -8,15 +8,21 @@ export interface Instant {
   readonly monoMs: number;
   /** Milliseconds since 1970 by the wall clock, floored: it never goes back, not even over a restart. */
   readonly wallMs: number;
+  /** Milliseconds that only the machine's wall clock has counted so far: it was suspended, or that clock was set. None: 0. */
+  readonly uncountedMs?: number;
 }
 
 export interface Clock {
   now(): Instant;
 }
 
-/** Milliseconds since `from`: the larger of what either clock says has passed (DESIGN 3.2). */
+/**
+ * Milliseconds since `from`: the larger of what either clock says has passed (DESIGN 3.2). What a monotonic clock did not
+ * count is added to what it did: a floored wall clock may show neither.
+ */
 export function ageMs(from: Instant, now: Instant): number {
-  return Math.max(now.monoMs - from.monoMs, now.wallMs - from.wallMs);
+  const uncountedMs = (now.uncountedMs ?? 0) - (from.uncountedMs ?? 0);
+  return Math.max(now.monoMs - from.monoMs + uncountedMs, now.wallMs - from.wallMs);
 }
 
 /** Whole seconds since 1970, rounded down, as `iat` and `exp` count them. */

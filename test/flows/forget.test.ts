@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import { OVER_MS, cut, enforce, isFresh, jti, readinessOf, reasonOf } from '../support/memory-fleet.ts';
+import { OVER_MS, cut, enforce, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
+import { readinessOf } from '../support/readiness.ts';
 import type { TestReplica, TestReplicaOptions } from '../support/replica-harness.ts';
 import { orderOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled } from '../support/replicas.ts';

@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import { OVER_MS, cut, epochOf, isFresh, jti, readinessOf, reasonOf } from '../support/memory-fleet.ts';
+import { OVER_MS, cut, epochOf, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
+import { readinessOf } from '../support/readiness.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf } from '../support/replica-harness.ts';
 import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';

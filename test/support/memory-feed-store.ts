@@ -393,47 +393,47 @@ export class MemoryFeedStore implements FeedStore {
   }
 
   open(): Promise<StoreFacts> {
-    return this.#send('open', () => this.#server.facts());
+    return this.send('open', () => this.#server.facts());
   }
 
   renew(request: RenewRequest): Promise<RenewReply> {
-    return this.#send('renew', () => this.#server.renew(request));
+    return this.send('renew', () => this.#server.renew(request));
   }
 
   append(epochId: string, sealed: SealedEntry): Promise<AppendReply> {
-    return this.#send('append', () => this.#server.append(epochId, sealed));
+    return this.send('append', () => this.#server.append(epochId, sealed));
   }
 
   forget(request: ForgetRequest): Promise<ForgetReply> {
-    return this.#send('forget', () => this.#server.forgetReplica(request));
+    return this.send('forget', () => this.#server.forgetReplica(request));
   }
 
   roster(at?: Position): Promise<Roster> {
-    return this.#send('roster', () => this.#server.roster(at));
+    return this.send('roster', () => this.#server.roster(at));
   }
 
   report(report: EpochReport): Promise<readonly EpochReport[]> {
-    return this.#send('report', () => this.#server.report(report));
+    return this.send('report', () => this.#server.report(report));
   }
 
   restore(request: RestoreRequest): Promise<RestoreReply> {
-    return this.#send('restore', () => this.#server.restore(request));
+    return this.send('restore', () => this.#server.restore(request));
   }
 
   openEpoch(request: OpenEpochRequest): Promise<OpenEpochReply> {
-    return this.#send('openEpoch', () => this.#server.openEpoch(request));
+    return this.send('openEpoch', () => this.#server.openEpoch(request));
   }
 
   readSnapshot(): Promise<Snapshot | undefined> {
-    return this.#send('readSnapshot', () => this.#server.readSnapshot());
+    return this.send('readSnapshot', () => this.#server.readSnapshot());
   }
 
   writeSnapshot(snapshot: Snapshot): Promise<void> {
-    return this.#send('writeSnapshot', () => this.#server.writeSnapshot(snapshot));
+    return this.send('writeSnapshot', () => this.#server.writeSnapshot(snapshot));
   }
 
   trim(snapshot: Pick<Snapshot, 'position' | 'digest'>, keep: number): Promise<void> {
-    return this.#send('trim', () => this.#server.trim(snapshot, keep));
+    return this.send('trim', () => this.#server.trim(snapshot, keep));
   }
 
   async wake(after: Position, signal: AbortSignal): Promise<void> {
@@ -446,7 +446,8 @@ export class MemoryFeedStore implements FeedStore {
     return Promise.resolve();
   }
 
-  async #send<T>(command: Command, run: () => T): Promise<T> {
+  /** The way of one command: whoever extends this makes another network. */
+  protected async send<T>(command: Command, run: () => T): Promise<T> {
     // The request is on its way: what the caller does next comes before it is carried out.
     await Promise.resolve();
     const fate = this.#fateOf(command);
@@ -508,7 +509,8 @@ function attempt(run: () => unknown): void {
   }
 }
 
-function lostError(command: Command): WritError {
+/** What a caller is told whose deadline has passed. */
+export function lostError(command: Command): WritError {
   const isWrite = ['append', 'forget', 'openEpoch'].includes(command);
   return new WritError(isWrite ? 'APPEND_UNCERTAIN' : 'STORE_UNREACHABLE', `${command} was not answered`);
 }

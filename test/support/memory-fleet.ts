@@ -5,6 +5,7 @@ import { FakeClock } from './fake-time.ts';
 import { MemoryFeedServer } from './memory-feed-store.ts';
 import type { TestReplica } from './replica-harness.ts';
 import { ISSUER, orderOf, requestOf, tokenOf } from './replica-harness.ts';
+import { readinessOf } from './readiness.ts';
 import { pass, startSettled } from './replicas.ts';
 
 export const NOW_S = 1_800_000_000;
@@ -28,12 +29,6 @@ export async function enforce(by: TestReplica, value: string, withinMs = 5_000):
 /** Cut off in both directions, or no longer. */
 export function cut(replica: TestReplica, isCut: boolean): void {
   replica.store.fate = () => (isCut ? 'lose-request' : 'deliver');
-}
-
-/** What `/readyz` says of it. */
-export function readinessOf({ replica }: TestReplica, wanted: 'store' | 'epoch'): string | undefined {
-  const facts = { policy: '', skewBackMs: 0, issuersWithoutKeys: [], targets: 0, isRecording: undefined };
-  return replica.readiness(facts).find(({ name }) => name === wanted)?.detail;
 }
 
 export const epochOf = (replica: TestReplica): string | undefined => readinessOf(replica, 'epoch');

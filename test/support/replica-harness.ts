@@ -95,7 +95,7 @@ class MemoryHeldEpoch implements HeldEpoch {
 /** What this replica has on its own disk; `fails` makes it unwritable. */
 export class MemoryLedger implements Ledger {
   readonly held = new MemoryHeldEpoch();
-  readonly lines: FeedLine[] = [];
+  readonly lines: FeedLine[];
   /** What was cut. */
   readonly beside: FeedLine[] = [];
   #snapshot: Snapshot | undefined;
@@ -104,6 +104,11 @@ export class MemoryLedger implements Ledger {
   onKeep: () => Promise<void> | void = () => undefined;
 
   readonly #forged = new Set<string>();
+
+  /** `lines`: the array that it keeps them in. */
+  constructor(lines: FeedLine[] = []) {
+    this.lines = lines;
+  }
 
   isForged({ chain }: FeedLine): boolean {
     return this.#forged.has(chain);
@@ -130,8 +135,12 @@ export class MemoryLedger implements Ledger {
     this.lines.length = 0;
   }
 
-  async cut({ position }: Place): Promise<void> {
+  async cut(after: Place): Promise<void> {
     await this.onKeep();
+    this.cutNow(after);
+  }
+
+  cutNow({ position }: Place): void {
     const kept = this.lines.findLastIndex((line) => comparePositions(line.position, position) <= 0);
     this.beside.push(...this.lines.splice(kept + 1));
   }
@@ -250,8 +259,11 @@ export interface LogLine extends LogFields {
 export interface TestReplicaOptions {
   readonly clock: FakeClock;
   readonly server?: MemoryFeedServer;
+  readonly store?: MemoryFeedStore;
   readonly name?: string;
   readonly seed?: number;
+  /** Another for two processes that go by one incarnation. */
+  readonly salt?: string;
   readonly ledger?: MemoryLedger;
   readonly receipts?: MemoryReceipts;
   readonly bootstrap?: boolean;
@@ -345,10 +357,10 @@ export class TestReplica {
     } = options;
     this.clock = clock;
     this.server = options.server ?? new MemoryFeedServer();
-    this.store = new MemoryFeedStore(this.server);
+    this.store = options.store ?? new MemoryFeedStore(this.server);
     this.ledger = options.ledger ?? new MemoryLedger();
     this.receipts = options.receipts ?? new MemoryReceipts();
-    const random = countingRandom(`${name}${seed}`);
+    const random = countingRandom(`${name}${seed}${options.salt ?? ''}`);
     const key = signingKeyOf(new Uint8Array(32).fill(name.charCodeAt(0)));
     this.identity = { fleet: 'test', replica: name, incarnation: `inc_${name}${seed}`, key, logKey: LOG_KEY };
     const note =

@@ -21,19 +21,31 @@ export const SYSTEM_SOURCES: ClockSources = {
   wallMs: () => Date.now(),
 };
 
+/** More than this that only the wall clock has counted was a suspend, or a step; less is how two clocks are read. */
+const UNCOUNTED_MS = 20;
+
 /** The latest wall time seen is the floor of all later ones. Cheap: it is read for every decision. */
 export class FlooredClock implements Clock {
   readonly #sources: ClockSources;
   #floorMs: number;
+  /** The least by which the machine's wall time was ahead of the monotonic clock since that last moved away from it. */
+  #aheadMs: number;
+  #uncountedMs = 0;
 
   constructor(sources: ClockSources, floorMs = 0) {
     this.#sources = sources;
     this.#floorMs = floorMs;
+    this.#aheadMs = sources.wallMs() - sources.monoMs();
   }
 
   now(): Instant {
-    this.#floorMs = Math.max(this.#floorMs, this.#sources.wallMs());
-    return { monoMs: this.#sources.monoMs(), wallMs: this.#floorMs };
+    const monoMs = this.#sources.monoMs();
+    const wallMs = this.#sources.wallMs();
+    this.#floorMs = Math.max(this.#floorMs, wallMs);
+    const moreMs = wallMs - monoMs - this.#aheadMs;
+    if (moreMs > UNCOUNTED_MS) this.#uncountedMs += moreMs;
+    if (moreMs > UNCOUNTED_MS || moreMs < 0) this.#aheadMs += moreMs;
+    return { monoMs, wallMs: this.#floorMs, uncountedMs: this.#uncountedMs };
   }
 
   /** By how much the machine's clock is behind what was already seen; 0 when all is well. */

@@ -77,6 +77,41 @@ describe('FlooredClock', () => {
     expect(clock.skewBackMs).toBe(0);
   });
 
+  it.each([
+    ['and is still behind', 2_000],
+    ['and has caught up', 6_000],
+  ])('counts a suspend, and what came before and after it, while the machine was behind %s', (_, sleptMs) => {
+    const sources = new HandSources();
+    const clock = new FlooredClock(sources);
+    clock.now();
+    const passes = (ms: number): void => {
+      sources.mono += ms;
+      sources.wall += ms;
+    };
+    sources.wall -= 5_000;
+    passes(100);
+    const from = clock.now();
+    passes(300);
+    clock.now();
+    // The machine sleeps: its monotonic clock does not count that, and its wall clock is under the floor.
+    sources.wall += sleptMs;
+    clock.now();
+    passes(400);
+    expect(ageMs(from, clock.now())).toBe(700 + sleptMs);
+  });
+
+  it('counts no more than has passed where its clocks are read a little apart', () => {
+    const sources = new HandSources();
+    const clock = new FlooredClock(sources);
+    const from = clock.now();
+    for (let i = 0; i < 1_000; i++) {
+      sources.mono += 0.5;
+      sources.wall += i % 2;
+      clock.now();
+    }
+    expect(ageMs(from, clock.now())).toBe(500);
+  });
+
   it('keeps what it saw at a forward jump: what had expired then stays expired', () => {
     const sources = new HandSources();
     const clock = new FlooredClock(sources);

@@ -1,0 +1,260 @@
+/** The replicas of one run on one store, who asks of them and revokes, and the log that a person can read. */
+import { MemoryFeedServer } from '../support/memory-feed-store.ts';
+import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { readinessOf } from '../support/readiness.ts';
+import { Agenda } from './agenda.ts';
+import type { Asked, Revoked } from './history.ts';
+import { at } from './history.ts';
+import { Disk, GOOD, SimProcess } from './process.ts';
+import type { World } from './process.ts';
+import { Chances } from './random.ts';
+
+const NOW_S = 1_800_000_000;
+/** How long a caller waits for `enforced`. */
+const WAIT_MS = 30_000;
+
+/** What became enforced is asked for, again and again, for so long. */
+const ASKED_AFTER_MS = [5, 20, 50, 100, 200, 400, 800, 1_500, 3_000];
+
+const STORE = 'the store';
+
+export class Fleet implements World {
+  readonly agenda = new Agenda();
+  readonly chances: Chances;
+  readonly server = new MemoryFeedServer();
+  readonly pageMax: number;
+  readonly credentials: readonly string[];
+  readonly effects = new Map<string, number>();
+  readonly asked: Asked[] = [];
+  readonly revoked = new Map<string, Revoked>();
+  /** Of receipts that say `enforced`: revocation id -> text. */
+  readonly receipts = new Map<string, string>();
+  readonly #log: string[] = [];
+  /** Alive or not; those that are gone for good are not among them. */
+  processes: SimProcess[] = [];
+  /** The store has lost something that it had taken. */
+  hasStoreForgotten = false;
+  isAmnesiac = false;
+  /** Processes on a copy of another's data directory. */
+  readonly copies = new Set<SimProcess>();
+  /** Where in `processes` the one is that faults prefer; none: they prefer nobody. */
+  readonly victim: number | undefined;
+  /** Not to be started again yet. */
+  readonly isDown = new Set<SimProcess>();
+  /** How long a command, or its answer, is on its way at most, in this whole run. */
+  slowMs = GOOD.slowMs;
+  isAnyGone = false;
+  #starts = 0;
+  #names = 0;
+  /** Until when something is the matter with the store, or with a replica. */
+  readonly #disturbedMs = new Map<string, number>();
+
+  constructor(seed: number) {
+    this.chances = new Chances(seed);
+    this.victim = this.chances.is(0.5) ? this.chances.below(3) : undefined;
+    this.pageMax = this.chances.is(0.5) ? 1_000 : 1 + this.chances.below(3);
+    this.credentials = Array.from({ length: 8 + this.chances.below(9) }, (_, i) => `c${i + 1}`);
+  }
+
+  readonly effect = (fault: string): void => void this.effects.set(fault, (this.effects.get(fault) ?? 0) + 1);
+
+  say(text: string): void {
+    this.#log.push(`${at(this.agenda.nowMs).padStart(12)}  ${text}`);
+  }
+
+  /** What happened, line by line. */
+  get log(): readonly string[] {
+    return this.#log;
+  }
+
+  get live(): readonly SimProcess[] {
+    return this.processes.filter(({ isAlive }) => isAlive);
+  }
+
+  get fresh(): readonly SimProcess[] {
+    return this.processes.filter(({ isFresh }) => isFresh);
+  }
+
+  pass(ms: number): Promise<void> {
+    return this.agenda.runUntil(this.agenda.nowMs + ms);
+  }
+
+  /** The store, or the named replica, is not itself for so long: no bound holds for what it enforces. */
+  disturb(ms: number, name = STORE): void {
+    this.#disturbedMs.set(name, Math.max(this.#disturbedMs.get(name) ?? 0, this.agenda.nowMs + ms));
+    for (const one of this.revoked.values())
+      if (one.enforcedMs === undefined && [STORE, one.by].includes(name)) one.isUndisturbed = false;
+  }
+
+  #isUndisturbed(name: string): boolean {
+    if (this.slowMs > GOOD.slowMs) return false;
+    return [STORE, name].every((one) => (this.#disturbedMs.get(one) ?? 0) < this.agenda.nowMs);
+  }
+
+  nextName(): string {
+    return 'abcdefghijklmnopqrstuvwxyz'.charAt(this.#names++);
+  }
+
+  start(
+    name: string,
+    disk = new Disk(),
+    options: { bootstrap?: boolean; isCopy?: boolean; twin?: SimProcess } = {},
+  ): SimProcess {
+    const { twin, isCopy = twin !== undefined, bootstrap = false } = options;
+    const start = twin === undefined ? ++this.#starts : Number(twin.live.identity.incarnation.slice(5));
+    const salt = twin === undefined ? {} : { salt: ' twin' };
+    const process = new SimProcess(this, { name, start, disk, bootstrap, ...salt });
+    process.link.slowMs = this.slowMs;
+    this.processes.push(process);
+    if (isCopy) this.copies.add(process);
+    this.say(`${name} starts as ${process.live.identity.incarnation}`);
+    process.start();
+    return process;
+  }
+
+  kill(process: SimProcess): boolean {
+    this.say(`${process.name} (${process.live.identity.incarnation}) dies`);
+    return process.kill();
+  }
+
+  restart(process: SimProcess): SimProcess {
+    if (process.isAlive) this.kill(process);
+    this.processes = this.processes.filter((one) => one !== process);
+    this.effect('restart');
+    return this.start(process.name, process.disk);
+  }
+
+  /** In order; it may be started again later. */
+  leave(process: SimProcess): void {
+    this.say(`${process.name} leaves`);
+    this.disturb(2_000, process.name);
+    void process.live.stop().then(() => {
+      if (!process.isAlive) return;
+      const { incarnation } = process.live.identity;
+      const isSaid = this.server.lines.some(
+        ({ sealed: { entry } }) =>
+          entry.kind === 'replica' && entry.event === 'left' && entry.incarnation === incarnation,
+      );
+      if (isSaid) this.effect('leave');
+      this.kill(process);
+    });
+  }
+
+  forget(by: SimProcess, name: string): void {
+    this.say(`${by.name} is told to forget ${name}`);
+    void by.live.forgetter.forget({ replica: name, reason: 'gone', caller: 'admin' }).then(
+      () => {
+        this.effect('forget');
+        this.say(`${name} is forgotten`);
+      },
+      (error: unknown) => this.say(`${name} is not forgotten: ${(error as { code: string }).code}`),
+    );
+  }
+
+  /** With its data directory. */
+  lose(process: SimProcess): void {
+    this.say(`${process.name} is gone for good, and its data directory`);
+    process.kill();
+    this.isAnyGone = true;
+    this.effect('gone for good');
+    this.processes = this.processes.filter((one) => one !== process);
+    this.copies.delete(process);
+  }
+
+  renewed(process: SimProcess): void {
+    for (const { credential, enforcedMs } of this.revoked.values())
+      if (enforcedMs !== undefined) this.ask(process, credential, this.chances.between(0, 6));
+  }
+
+  died({ name }: SimProcess): void {
+    this.say(`${name} has died`);
+  }
+
+  /** One request, which takes its time to get there. */
+  ask(process: SimProcess, credential: string, onWayMs = this.chances.between(0.1, 2)): void {
+    const sentMs = this.agenda.nowMs;
+    this.agenda.after(onWayMs, () =>
+      process.deliver(() => {
+        const { live, name } = process;
+        void Promise.resolve(live.checker.check(requestOf(tokenOf('billing', credential, NOW_S)))).then(
+          ({ reason }) =>
+            this.asked.push({
+              ...{ credential, sentMs, reason, replica: name, decidedMs: this.agenda.nowMs },
+              incarnation: live.identity.incarnation,
+            }),
+        );
+      }),
+    );
+  }
+
+  /** What nobody has revoked yet, by somebody who may. */
+  revokeSome(): void {
+    const process = this.chances.of(this.fresh);
+    const credential = this.credentials.find((one) => !this.revoked.has(one));
+    if (process !== undefined && credential !== undefined) this.revoke(process, credential);
+  }
+
+  revoke(process: SimProcess, credential: string): void {
+    const { live, name } = process;
+    const sentMs = this.agenda.nowMs;
+    const isUndisturbed = this.#isUndisturbed(name);
+    const known: Revoked = {
+      credential,
+      by: name,
+      sentMs,
+      enforcedMs: undefined,
+      answered: undefined,
+      isUndisturbed,
+    };
+    if (this.revoked.has(credential)) return;
+    this.revoked.set(credential, known);
+    this.say(`${name} is told to revoke ${credential}`);
+    // Some are on their way meanwhile, for as long as it may take.
+    for (const other of this.processes)
+      for (const upToMs of [10, 200, 4_000]) this.ask(other, credential, this.chances.between(0.1, upToMs));
+    process.deliver(() => {
+      const targets = [{ kind: 'jti', issuer: ISSUER, value: credential }] as const;
+      void live.revoker.revoke(orderOf({ targets, waitMs: WAIT_MS })).then(
+        ({ state }) => {
+          known.answered = state;
+          this.say(`${name} answers ${state} for ${credential}`);
+        },
+        (error: unknown) => {
+          known.answered = (error as { code?: string }).code ?? String(error);
+          this.say(`${name} answers ${known.answered} for ${credential}`);
+        },
+      );
+    });
+  }
+
+  enforced(process: SimProcess, id: string, text: string): void {
+    this.receipts.set(id, text);
+    const line = process.disk.lines.findLast(({ sealed }) => sealed.entry.id === id);
+    const entry = line?.sealed.entry;
+    const value = entry?.kind === 'revocation' ? entry.targets[0]?.value : undefined;
+    const known = this.revoked.get(value ?? '');
+    if (known === undefined) throw new Error(`a receipt of nothing: ${id}`);
+    if (known.enforcedMs === undefined)
+      for (const other of this.processes)
+        for (const upToMs of ASKED_AFTER_MS)
+          this.ask(other, known.credential, this.chances.between(0.1, upToMs));
+    known.enforcedMs ??= this.agenda.nowMs;
+    this.say(`${process.name} has the receipt: ${known.credential} is enforced`);
+  }
+
+  /** The state of everything, for whoever reads a run that did not heal. */
+  states(): string[] {
+    const { server } = this;
+    const of = (process: SimProcess): string => {
+      const { live, name, disk, isFresh, isAlive } = process;
+      const { epoch, sequence } = live.cursor.position;
+      const state = isFresh ? 'fresh' : isAlive ? live.renewer.state : 'dead';
+      return `${name} ${live.identity.incarnation} ${state} at ${epoch}-${sequence} of ${live.cursor.epochId}, held ${disk.held.epochId}${disk.held.isLeft ? ' (left)' : ''}; ${readinessOf(live, 'epoch')}; ${readinessOf(live, 'store')}`;
+    };
+    const { epochId, closedEpochId, head } = server.roster();
+    return [
+      ...this.processes.map(of),
+      `the store: ${epochId ?? `closed ${closedEpochId ?? 'and empty'}`} at ${head.epoch}-${head.sequence}`,
+    ];
+  }
+}

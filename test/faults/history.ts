@@ -1,0 +1,87 @@
+/**
+ * What callers saw of one run, and the judgement over it (THREATS 7.1 to 7.3). Times are the simulation's own, which no
+ * replica knows: what is before what is certain.
+ */
+export interface Asked {
+  readonly credential: string;
+  readonly replica: string;
+  readonly incarnation: string;
+  readonly sentMs: number;
+  /** When the replica decided. */
+  readonly decidedMs: number;
+  readonly reason: string;
+}
+
+export interface Revoked {
+  readonly credential: string;
+  readonly by: string;
+  readonly sentMs: number;
+  /** When a receipt that says so was on disk: nobody can take it back from then on. */
+  enforcedMs: number | undefined;
+  /** What the caller was told. */
+  answered: string | undefined;
+  /** Nothing that it depends on was disturbed from the order to `enforced`. */
+  isUndisturbed: boolean;
+}
+
+export interface Judgement {
+  /** As sentences; none in a good run. */
+  readonly violations: readonly string[];
+  readonly enforced: number;
+  /** Enforced ones whose credential had been allowed five times before, by two replicas at least. */
+  readonly counted: number;
+  /** Requests that were on their way when something that they ask about became enforced. */
+  readonly inFlight: number;
+  /** The longest time from an order to `enforced` where nothing was in the way. */
+  readonly worstMs: number;
+}
+
+const ALLOWS_MIN = 5;
+const REPLICAS_MIN = 2;
+
+export function judge(asked: readonly Asked[], revoked: readonly Revoked[], boundMs: number): Judgement {
+  const violations: string[] = [];
+  let [enforced, counted, inFlight, worstMs] = [0, 0, 0, 0];
+  for (const { credential, enforcedMs = Infinity, sentMs, isUndisturbed, by } of revoked) {
+    const all = asked.filter((one) => one.credential === credential);
+    if (enforcedMs < Infinity) {
+      enforced += 1;
+      const before = all.filter((one) => one.reason === 'permitted' && one.decidedMs < sentMs);
+      const replicas = new Set(before.map(({ replica }) => replica));
+      if (before.length >= ALLOWS_MIN && replicas.size >= REPLICAS_MIN) counted += 1;
+      inFlight += all.filter((one) => one.sentMs < enforcedMs && one.decidedMs > enforcedMs).length;
+      const tookMs = enforcedMs - sentMs;
+      if (isUndisturbed) worstMs = Math.max(worstMs, tookMs);
+      if (isUndisturbed && tookMs > boundMs)
+        violations.push(
+          `${credential} took ${tookMs.toFixed(0)} ms to be enforced by ${by}, bound ${boundMs} ms`,
+        );
+    }
+    // S1, and more than it: not one is decided so, whenever it was sent.
+    for (const one of all)
+      if (one.reason === 'permitted' && one.decidedMs > enforcedMs)
+        violations.push(
+          `STALE: ${one.replica} (${one.incarnation}) permits ${credential} at ${at(one.decidedMs)}, enforced at ${at(enforcedMs)} by ${by}`,
+        );
+    violations.push(...goesBack(all));
+  }
+  return { violations, enforced, counted, inFlight, worstMs };
+}
+
+/** S5: who has refused a credential because it is revoked permits it never again in that life. */
+function goesBack(asked: readonly Asked[]): string[] {
+  const refused = new Map<string, Asked>();
+  for (const one of asked.toSorted((a, b) => a.decidedMs - b.decidedMs)) {
+    if (one.reason === 'revoked') refused.set(one.incarnation, one);
+    const before = refused.get(one.incarnation);
+    if (one.reason === 'permitted' && before !== undefined)
+      return [
+        `BACK: ${one.replica} permits ${one.credential} at ${at(one.decidedMs)}, which it had refused at ${at(before.decidedMs)}`,
+      ];
+  }
+  return [];
+}
+
+export function at(ms: number): string {
+  return `${(ms / 1000).toFixed(4)} s`;
+}

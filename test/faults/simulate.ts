@@ -1,0 +1,258 @@
+/**
+ * One run from one integer: a fleet that works, faults for a while, then none; what must hold all along, and at the end.
+ */
+import { keyringOf } from '../../src/evidence/keyring.ts';
+import { verifyReceipt } from '../../src/evidence/receipt.ts';
+import { EPS_MS, enforcedByWaitMs } from '../../src/feed/lease.ts';
+import type { FeedLine } from '../../src/feed/entry.ts';
+import { comparePositions, parsePosition, renderPosition } from '../../src/feed/position.ts';
+import { isFencedForGood } from '../../src/flows/renew.ts';
+import { LEASE_MS } from '../support/replica-harness.ts';
+import { readinessOf } from '../support/readiness.ts';
+import { Fleet } from './fleet.ts';
+import type { Judgement } from './history.ts';
+import { judge } from './history.ts';
+import type { Fault } from './nemesis.ts';
+import { FAULTS, GROUPS } from './nemesis.ts';
+import type { SimProcess } from './process.ts';
+import { GOOD } from './process.ts';
+
+export interface Outcome extends Judgement {
+  readonly seed: number;
+  /** Decisions that were checked. */
+  readonly decisions: number;
+  readonly revocations: number;
+  /** Enforced, and at the end not in force everywhere. */
+  readonly lost: number;
+  readonly effects: ReadonlyMap<string, number>;
+  /** How long after the last fault all had a lease. */
+  readonly healedMs: number;
+  /** An operator had to say that what is missing is accepted. */
+  readonly isAmnesiac: boolean;
+  readonly simulatedMs: number;
+  readonly log: readonly string[];
+}
+
+/** By when nobody accepts any more, from the append; and what it may take to say so. */
+export const BOUND_MS = enforcedByWaitMs({ leaseMs: LEASE_MS, epsMs: EPS_MS });
+const SAYING_MS = 800;
+const WARM_UP_MS = 3_600;
+const HEALING_MS = 12_000;
+
+export async function simulate(seed: number): Promise<Outcome> {
+  const fleet = new Fleet(seed);
+  const violations: string[] = [];
+  await begin(fleet);
+  await trouble(fleet, FAULTS[seed % FAULTS.length] as Fault);
+  const healedMs = await heal(fleet, violations);
+  const lost = await conclude(fleet, violations);
+  const judgement = judge(fleet.asked, [...fleet.revoked.values()], BOUND_MS + SAYING_MS);
+  for (const process of fleet.processes) process.kill();
+  return {
+    ...judgement,
+    violations: [...judgement.violations, ...violations],
+    ...{ seed, lost, healedMs },
+    decisions: fleet.asked.length,
+    revocations: fleet.revoked.size,
+    effects: fleet.effects,
+    isAmnesiac: fleet.isAmnesiac,
+    simulatedMs: fleet.agenda.nowMs,
+    log: fleet.log,
+  };
+}
+
+/** Everyone joins, watches the others for a lease, and lets through what nobody has revoked. */
+async function begin(fleet: Fleet): Promise<void> {
+  const size = 2 + fleet.chances.below(3);
+  for (let i = 0; i < size; i++) {
+    fleet.start(fleet.nextName(), undefined, { bootstrap: i === 0 });
+    await fleet.pass(i === 0 ? 200 : fleet.chances.between(1, 100));
+  }
+  await fleet.pass(WARM_UP_MS);
+  for (const process of fleet.processes)
+    for (const credential of fleet.credentials) {
+      for (let i = 0; i < 3; i++) fleet.ask(process, credential);
+    }
+  await fleet.pass(300);
+}
+
+/** A few kinds of faults, `one` among them, often; which ones, and how often, is the run's own. */
+async function trouble(fleet: Fleet, one: Fault): Promise<void> {
+  const { chances } = fleet;
+  const group = GROUPS.find((faults) => faults.includes(one)) ?? [];
+  const kinds = [
+    one,
+    ...(chances.is(0.5) ? group : []),
+    ...chances.shuffled(FAULTS).slice(0, 1 + chances.below(3)),
+  ];
+  const everyMs = chances.between(300, 2_500);
+  const endMs = fleet.agenda.nowMs + chances.between(8_000, 20_000);
+  // Then hardly a moment is without a renewal on its way.
+  if (chances.is(0.25)) fleet.slowMs = chances.between(50, 240);
+  for (const { link } of fleet.processes) link.slowMs = fleet.slowMs;
+  fleet.say(`faults: ${kinds.map(({ name }) => name).join(', ')}`);
+  while (fleet.agenda.nowMs < endMs) {
+    step(fleet, kinds, everyMs);
+    await fleet.pass(STEP_MS);
+  }
+}
+
+const STEP_MS = 100;
+
+function step(fleet: Fleet, kinds: readonly Fault[], everyMs: number): void {
+  const { chances } = fleet;
+  if (chances.is(STEP_MS / everyMs)) {
+    chances.of(kinds)?.begin(fleet);
+    // What goes wrong goes wrong while something is revoked.
+    if (chances.is(0.5)) fleet.agenda.after(chances.between(0, 600), () => fleet.revokeSome());
+  }
+  for (const dead of fleet.processes.filter((one) => !one.isAlive && !fleet.isDown.has(one)))
+    if (chances.is(STEP_MS / 2_000)) fleet.restart(dead);
+  if (chances.is(STEP_MS / 3_000)) fleet.revokeSome();
+  for (const process of fleet.live) fleet.ask(process, chances.of(fleet.credentials) ?? '');
+}
+
+/** No faults any more: by itself, or by an operator's word where it says so, everyone has a lease again. */
+async function heal(fleet: Fleet, violations: string[]): Promise<number> {
+  fleet.say('all is well');
+  fleet.slowMs = GOOD.slowMs;
+  fleet.server.isReachable = true;
+  for (const process of fleet.processes) {
+    Object.assign(process.link, GOOD);
+    process.armed = undefined;
+    if (process.isPaused) process.wake();
+  }
+  removeCopies(fleet);
+  const beganMs = fleet.agenda.nowMs;
+  if (await isHealed(fleet)) return fleet.agenda.nowMs - beganMs;
+  fleet.isAmnesiac = true;
+  const [most] = fleet.live.toSorted((a, b) =>
+    comparePositions(b.live.cursor.position, a.live.cursor.position),
+  );
+  const said = fleet.live.map(({ live }) => `${readinessOf(live, 'epoch')}; ${readinessOf(live, 'store')}`);
+  for (const state of fleet.states()) fleet.say(state);
+  if (!said.some((text) => text.includes('writ epoch open')))
+    violations.push('STUCK: and nobody says what to do');
+  fleet.say(`an operator opens an epoch on ${most?.name}`);
+  const isEmpty = most?.live.cursor.epochId === undefined;
+  void most?.live.replica
+    .openEpoch(isEmpty ? 'new-fleet' : 'accept-amnesia', 'simulated')
+    .catch((error: unknown) => fleet.say(`refused: ${String(error)}`));
+  if (!(await isHealed(fleet))) {
+    violations.push('STUCK: an operator has said the word');
+    for (const state of fleet.states()) fleet.say(state);
+  }
+  return fleet.agenda.nowMs - beganMs;
+}
+
+/** Whoever goes on with a copied data directory is a mistake that somebody ends: of each name the furthest stays. */
+function removeCopies(fleet: Fleet): void {
+  const byName = Map.groupBy(fleet.processes, ({ name }) => name);
+  for (const named of byName.values()) {
+    const [, ...others] = named.toSorted((a, b) =>
+      comparePositions(b.live.cursor.position, a.live.cursor.position),
+    );
+    for (const other of others) {
+      fleet.kill(other);
+      fleet.processes = fleet.processes.filter((one) => one !== other);
+    }
+  }
+}
+
+async function isHealed(fleet: Fleet): Promise<boolean> {
+  const endMs = fleet.agenda.nowMs + HEALING_MS;
+  while (fleet.agenda.nowMs < endMs) {
+    for (const process of fleet.processes)
+      if (!process.isAlive || isFencedForGood(process.live.renewer.state)) fleet.restart(process);
+    await fleet.pass(200);
+    if (fleet.processes.every(({ isFresh }) => isFresh)) return true;
+  }
+  return false;
+}
+
+/** What holds once everyone has a lease again. Returns how many enforced revocations are not in force everywhere. */
+async function conclude(fleet: Fleet, violations: string[]): Promise<number> {
+  await fleet.pass(1_500);
+  for (const process of fleet.fresh)
+    for (const credential of fleet.credentials) fleet.ask(process, credential);
+  await fleet.pass(300);
+  // What was just enforced is still being written down.
+  for (let i = 0; i < 30 && !isAtRest(fleet); i++) await fleet.pass(100);
+  const enforced = [...fleet.revoked.values()].filter(({ enforcedMs }) => enforcedMs !== undefined);
+  const lost = enforced.filter(({ credential }) =>
+    fleet.fresh.some(
+      ({ name }) =>
+        fleet.asked.findLast((one) => one.replica === name && one.credential === credential)?.reason ===
+        'permitted',
+    ),
+  );
+  violations.push(
+    ...lost.map(({ credential }) => `LOST: ${credential} was enforced and is permitted at the end`),
+  );
+  violations.push(...durableLost(fleet), ...differentChains(fleet.fresh), ...falseReceipts(fleet));
+  return lost.length;
+}
+
+function isAtRest({ processes, server }: Fleet): boolean {
+  return processes.every(({ disk }) => disk.lines.at(-1)?.chain === server.lines.at(-1)?.chain);
+}
+
+/** S4: what was answered `durable` outlives everything but a store that forgets. */
+function durableLost(fleet: Fleet): string[] {
+  if (fleet.hasStoreForgotten || fleet.isAmnesiac) return [];
+  const durable = [...fleet.revoked.values()].filter(({ answered = '' }) =>
+    ['durable', 'partial', 'enforced'].includes(answered),
+  );
+  return durable
+    .filter(({ credential }) =>
+      fleet.fresh.some(
+        ({ name }) =>
+          fleet.asked.findLast((one) => one.replica === name && one.credential === credential)?.reason !==
+          'revoked',
+      ),
+    )
+    .map(({ credential, answered }) => `LOST: ${credential} was ${answered} and is not in force at the end`);
+}
+
+/** S8: one history, from the same beginning to the same end. */
+function differentChains(processes: readonly SimProcess[]): string[] {
+  const [first, ...others] = processes.map(({ name, disk }) => ({ name, lines: lineage(disk.lines) }));
+  if (first === undefined) return [];
+  return others.flatMap(({ name, lines }) => {
+    const length = Math.max(lines.length, first.lines.length);
+    const i = Array.from({ length }).findIndex((_, n) => lines[n]?.chain !== first.lines[n]?.chain);
+    const line = lines[i] ?? first.lines[i];
+    if (line === undefined) return [];
+    return [`CHAINS: ${name} and ${first.name} part at ${renderPosition(line.position)}`];
+  });
+}
+
+/** Without what the next epoch does not go on from: who had more has kept it (D-046). */
+function lineage(lines: readonly FeedLine[]): readonly FeedLine[] {
+  let kept: FeedLine[] = [];
+  for (const line of lines) {
+    const { entry } = line.sealed;
+    const head = entry.kind === 'epoch' ? entry.base?.head : undefined;
+    if (head !== undefined)
+      kept = kept.filter(({ position }) => comparePositions(position, parsePosition(head)) <= 0);
+    kept.push(line);
+  }
+  return kept;
+}
+
+/** S6: by the code of `writ verify`. */
+function falseReceipts(fleet: Fleet): string[] {
+  const [any] = fleet.processes;
+  if (any === undefined) return [];
+  const keyring = keyringOf('test', any.live.logKey.public);
+  return [...fleet.receipts].flatMap(([id, text]) => {
+    try {
+      const { revocation, state } = verifyReceipt(text, keyring);
+      return revocation === id && state === 'enforced'
+        ? []
+        : [`RECEIPT: ${id} has one of ${revocation}, ${state}`];
+    } catch (error) {
+      return [`RECEIPT: ${id} does not verify: ${String(error)}`];
+    }
+  });
+}
