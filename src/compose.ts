@@ -210,7 +210,7 @@ async function open(
   const grants = new GrantTable();
   const lastAccepts = new LastAccepts();
   const tree = new Tree(identity);
-  const table = new LeaseTable(term, members);
+  const table = new LeaseTable(term, members, () => cursor.position);
   const sessionFile = new SessionFile(dataDir, fingerprinter, log, leaseMs);
   lifetime.own('session file', () => sessionFile.close());
   const sessions = new SessionRegistry(sessionFile);

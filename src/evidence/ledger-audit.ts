@@ -28,6 +28,10 @@ export interface LedgerFacts {
   readonly kinds: Readonly<Partial<Record<EntryKind, number>>>;
   /** Entries whose signer's certificate is not in the export: the tree vouches for them, no signature was checked. */
   readonly uncertified: number;
+  /** Entries that nobody who may has signed: they have a place in the tree, and no effect in any replica. */
+  readonly unsigned: number;
+  /** Where the first of them are. */
+  readonly unsignedAt: readonly string[];
   /** Up to which entry of the last epoch each replica has cosigned this very ledger. */
   readonly cosigned: Readonly<Record<string, number>>;
 }
@@ -70,6 +74,9 @@ interface EpochTrack extends Place {
 /** How many lines of an epoch a replica may have more than the epoch that follows knows of. */
 const TAIL_MAX = 1_024;
 
+/** Entries that nobody has signed which are named; all are counted. */
+const NAMED_MAX = 100;
+
 export class LedgerAudit {
   readonly #keyring: Keyring;
   readonly #epochs: EpochTrack[] = [];
@@ -79,6 +86,10 @@ export class LedgerAudit {
   #log: NoteKey | undefined;
   #entries = 0;
   #uncertified = 0;
+  #unsigned = 0;
+  readonly #unsignedAt: string[] = [];
+  /** What is wrong with the first of them: where the tree is not the signed one either, that is what was altered. */
+  #suspicion: string | undefined;
 
   constructor(keyring: Keyring) {
     this.#keyring = keyring;
@@ -118,7 +129,7 @@ export class LedgerAudit {
       size === epoch.range.end,
       `${after({ ...epoch.head, sequence: size })}: checkpoint does not reach the entry`,
     );
-    for (const one of this.#epochs) checkRoot(one, frontier?.hashes ?? []);
+    for (const one of this.#epochs) checkRoot(one, frontier?.hashes ?? [], this.#suspicion);
     return {
       entries: this.#entries,
       first: renderPosition(this.#first.position),
@@ -128,6 +139,8 @@ export class LedgerAudit {
       size,
       kinds: this.#kinds,
       uncertified: this.#uncertified,
+      unsigned: this.#unsigned,
+      unsignedAt: this.#unsignedAt,
       cosigned: Object.fromEntries(
         cosigned.flatMap((note) => this.#judgeCosignature(note, origin, frontier?.hashes ?? [])),
       ),
@@ -188,8 +201,14 @@ export class LedgerAudit {
   #checkSignature(sealed: SealedEntry, at: string): void {
     const { entry } = sealed;
     if (isLogSigned(entry)) {
-      this.#log = this.#findLog((log) => isSignedBy(sealed, log.key));
-      demand(this.#log !== undefined, `${at}: entry is not signed by the log key`);
+      const log = this.#findLog((one) => isSignedBy(sealed, one.key));
+      // Nobody follows an epoch that nobody has signed, so an honest ledger has none.
+      demand(log !== undefined || entry.kind !== 'epoch', `${at}: entry is not signed by the log key`);
+      if (log === undefined) {
+        this.#suspect(at, 'entry is not signed by the log key');
+        return;
+      }
+      this.#log = log;
       if (entry.kind === 'replica' && entry.event === 'joined') {
         const certificate = demandReadable(() => certificateOf(entry), `${at}: entry admits nobody`);
         this.#members.set(entry.incarnation, certificate);
@@ -197,9 +216,17 @@ export class LedgerAudit {
       return;
     }
     const key = this.#members.get(entry.by)?.key;
-    demand(key !== undefined || !this.#isWhole(), `${at}: entry is signed by nobody who was admitted`);
-    demand(key === undefined || isSignedBy(sealed, key), `${at}: entry has a bad signature`);
-    if (key === undefined) this.#uncertified += 1;
+    if (key !== undefined) {
+      if (!isSignedBy(sealed, key)) this.#suspect(at, 'entry has a bad signature');
+    } else if (this.#isWhole()) this.#suspect(at, 'entry is signed by nobody who was admitted');
+    else this.#uncertified += 1;
+  }
+
+  /** Whoever may write to the store may append it; replicas ignore it. That the ledger has it at this place is for the tree to say. */
+  #suspect(at: string, why: string): void {
+    this.#unsigned += 1;
+    if (this.#unsignedAt.length < NAMED_MAX) this.#unsignedAt.push(at);
+    this.#suspicion ??= `${at}: ${why}`;
   }
 
   /** Who has cosigned how much; nobody where that place, or who is admitted, was left out. */
@@ -289,9 +316,13 @@ function checkFrontier({ position, sealed, chain }: FeedLine, frontier: ExportFr
 }
 
 /** `before` is the frontier of what was left out of the first epoch; a range from 0 has no use for it. */
-function checkRoot({ range, checkpoint, head }: EpochTrack, before: readonly Uint8Array[]): void {
+function checkRoot(
+  { range, checkpoint, head }: EpochTrack,
+  before: readonly Uint8Array[],
+  suspicion: string | undefined,
+): void {
   demand(
     checkpoint === undefined || Buffer.compare(range.root(before), checkpoint.root) === 0,
-    `${renderPosition(head)}: the tree up to here is not the one that was signed`,
+    suspicion ?? `${renderPosition(head)}: the tree up to here is not the one that was signed`,
   );
 }

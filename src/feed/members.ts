@@ -38,8 +38,9 @@ export class Members {
       this.#mark(entry.succeeds, 'succeeded');
     const { replica, incarnation, at: joinedAt } = entry;
     const known = this.lookup(incarnation);
-    // What was said earlier and came later (flows/carry.ts): it has been said anew since.
-    if (known !== undefined && known.joinedAt > joinedAt) return;
+    // What was said earlier and came later (flows/carry.ts) has been said anew since. And the same once more, whoever appended
+    // it, is no news: it brings nobody back who has left.
+    if (known !== undefined && known.joinedAt >= joinedAt) return;
     const state = 'joined';
     this.#byIncarnation.set(incarnation, { replica, incarnation, key, state, joinedAt, certificate: text });
   }

@@ -69,6 +69,7 @@ export interface BarrierAnswer {
 export class LeaseTable {
   readonly #term: LeaseTerm;
   readonly #members: Members;
+  readonly #reached: () => Position;
   #rows = new Map<string, WatchedRow>();
   /** Whose ledger of this epoch is another one than ours: what it acknowledges is no entry of ours. */
   readonly #strangers = new Set<string>();
@@ -78,9 +79,11 @@ export class LeaseTable {
   #observed = 0;
   #readAt: Instant | undefined;
 
-  constructor(term: LeaseTerm, members: Members) {
+  /** `reached`: up to where this replica has applied the feed. */
+  constructor(term: LeaseTerm, members: Members, reached: () => Position) {
     this.#term = term;
     this.#members = members;
+    this.#reached = reached;
   }
 
   /** Before a reading is sent. Returns its number: they count up. */
@@ -176,6 +179,10 @@ export class LeaseTable {
           );
     // One incarnation cannot speak for another, and a statement that does not verify is none.
     const isItsOwn = acknowledgement?.incarnation === row.incarnation;
+    // Of a place that was not reached here nobody can say yet whether it is in our history. What was said before counts until
+    // then, and the next renewal brings lines and rows in one step.
+    if (isItsOwn && comparePositions(parsePosition(acknowledgement.position), this.#reached()) > 0)
+      return { ...(known ?? UNHEARD), renewals: row.renewals, since };
     return {
       renewals: row.renewals,
       since,
@@ -209,6 +216,8 @@ export class LeaseTable {
     return this.#watchedSince !== undefined && waitedMs(this.#watchedSince, now) >= ms;
   }
 }
+
+const UNHEARD = { acknowledgement: undefined, text: undefined, heard: undefined } as const;
 
 /** A waiter counts by the monotonic clock alone: a wall clock that is set forward must not shorten a wait. */
 function waitedMs(from: Instant, now: Instant): number {

@@ -65,6 +65,8 @@ describe('an exported ledger', () => {
       size,
       kinds: { epoch: 1, replica: 3, revocation: 9, outcome: 2 },
       uncertified: 0,
+      unsigned: 0,
+      unsignedAt: [],
       cosigned: {},
     });
   });
@@ -216,13 +218,15 @@ describe('an exported ledger', () => {
 });
 
 describe('who signed an exported entry', () => {
-  it('was admitted before, by the log key', async () => {
+  const named = { unsigned: 1, unsignedAt: ['812-4'] };
+
+  it('was admitted before, by the log key; what others have appended is named', async () => {
     const forging = new FleetFixture();
     forging.append(
       { id: 'rev_x', kind: 'revocation', targets: [{ kind: 'all' }], caller: 'admin', body: 'b' },
       'inc_gw-stranger',
     );
-    expect(await refused(forging.export())).toBe('812-4: entry is signed by nobody who was admitted');
+    expect(await verifyLedger(forging.export(), fleet.keyring)).toMatchObject(named);
 
     const imposing = new FleetFixture();
     const facts = {
@@ -233,7 +237,24 @@ describe('who signed an exported entry', () => {
       body: 'b',
     } as const;
     imposing.append({ ...facts, targets: [{ kind: 'all' }] }, 'inc_gw-eu-1', seededKey('stranger'));
-    expect(await refused(imposing.export())).toBe('812-4: entry has a bad signature');
+    expect(await verifyLedger(imposing.export(), fleet.keyring)).toMatchObject(named);
+  });
+
+  it('may be nobody, any number of times: all are counted, and a hundred are named', async () => {
+    const flooded = new FleetFixture();
+    for (let i = 0; i < 101; i++)
+      flooded.append(
+        { id: `rev_${i}`, kind: 'revocation', targets: [{ kind: 'all' }], caller: 'c', body: 'b' },
+        'inc_gw-eu-1',
+        seededKey('stranger'),
+      );
+    const { unsigned, unsignedAt } = await verifyLedger(flooded.export(), fleet.keyring);
+    expect([unsigned, unsignedAt.length, unsignedAt[0], unsignedAt[99]]).toEqual([
+      101,
+      100,
+      '812-4',
+      '812-103',
+    ]);
   });
 
   it('is the one log key, where only that may sign', async () => {
@@ -293,6 +314,8 @@ describe('an export over several epochs', () => {
       size: 4,
       kinds: { epoch: 2, replica: 5, revocation: 10, outcome: 2 },
       uncertified: 0,
+      unsigned: 0,
+      unsignedAt: [],
       cosigned: {},
     });
     expect(await verifyLedger(next.export(), fleet.keyring)).toMatchObject({ first: '900-1', epochs: 1 });

@@ -8,6 +8,8 @@ import type { Instant } from '../../src/kernel/clock.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
 import { joinedLine } from '../support/joined-line.ts';
 
+/** Further than anything that is acknowledged. */
+const FAR = { epoch: 9_999_999_999, sequence: 1 };
 const TERM = { leaseMs: 3_000, epsMs: 50 };
 const AT = (ms: number) => ({ monoMs: ms, wallMs: 1_800_000_000_000 + ms });
 const POSITION = { epoch: 5, sequence: 3 };
@@ -38,7 +40,7 @@ function tableOf(term: LeaseTerm = TERM): LeaseTable {
   const members = new Members();
   members.apply(joinedLine('inc_a', KEY));
   members.apply(joinedLine('inc_b', OTHER));
-  return new LeaseTable(term, members);
+  return new LeaseTable(term, members, () => FAR);
 }
 
 const question = (appendedMs: number, over: object = {}) =>
@@ -151,7 +153,7 @@ describe('the barrier', () => {
     const members = new Members();
     for (const line of [joinedLine('inc_a', KEY), joinedLine('inc_b', OTHER), joinedLine('inc_c', OTHER)])
       members.apply(line);
-    const table = new LeaseTable(TERM, members);
+    const table = new LeaseTable(TERM, members, () => FAR);
     const row = (incarnation: string) => ({ incarnation, renewals: 1, acknowledgement: undefined });
     table.observe('ep_1', [row('inc_a'), row('inc_b'), row('inc_c')], READ(AT(0)));
     members.apply(joinedLine('inc_a', KEY, 'left'));

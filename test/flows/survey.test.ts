@@ -12,6 +12,8 @@ import { signingKeyOf } from '../../src/kernel/key.ts';
 import { epoch, revocation } from '../support/feed-entries.ts';
 import { joinedLine } from '../support/joined-line.ts';
 
+/** Further than anything that is acknowledged. */
+const FAR = { epoch: 9_999_999_999, sequence: 1 };
 const TERM = { leaseMs: 3_000, epsMs: 50 };
 const START_MS = 1_800_000_000_000;
 const AT = (ms: number) => ({ monoMs: ms, wallMs: START_MS + ms });
@@ -21,7 +23,7 @@ const KEY = signingKeyOf(new Uint8Array(32).fill(1));
 class Watcher {
   nowMs = 0;
   readonly members = new Members();
-  readonly table = new LeaseTable(TERM, this.members);
+  readonly table = new LeaseTable(TERM, this.members, () => FAR);
   readonly lease = new Lease(TERM);
   readonly cursor = new Cursor();
   readonly #renewals = new Map<string, number>();

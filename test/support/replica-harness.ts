@@ -315,7 +315,11 @@ export class TestReplica {
     forgotten: (claim) => void this.lostClaims.splice(this.lostClaims.indexOf(claim), 1),
   });
   readonly effects = new Effects(this.lastAccepts, this.sessions);
-  readonly table = new LeaseTable({ leaseMs: LEASE_MS, epsMs: EPS_MS }, this.members);
+  readonly table = new LeaseTable(
+    { leaseMs: LEASE_MS, epsMs: EPS_MS },
+    this.members,
+    () => this.cursor.position,
+  );
   readonly verifier = new PlainVerifier(this.fingerprinter);
   readonly policy = new PlainPolicy();
   readonly closing = new AbortController();
