@@ -113,20 +113,31 @@ export class Joiner {
 
   /**
    * Opens a new epoch by `rule` and returns its id, after everything that is here was put back. ALREADY_OPEN when there
-   * is one (where nobody lets this replica in, `accept-amnesia` ends it), or somebody was first.
+   * is one (where nobody lets this replica in, `accept-amnesia` ends it), or somebody was first; NOT_NEW for `new-fleet`
+   * where an epoch is remembered.
    */
   async open(rule: OpenRule, reason?: string): Promise<string> {
     const { store, lease, clock } = this.#ports;
     const roster = await store.roster();
     const { nextRunId: runId } = roster;
     const said = { rule, runId, ...(reason === undefined ? {} : { reason }) };
-    if (roster.epochId === undefined) return this.#open({ ...said, ...(await this.#goOn(roster)) });
+    if (roster.epochId === undefined) {
+      this.#assertMayBe(rule, roster);
+      return this.#open({ ...said, ...(await this.#goOn(roster)) });
+    }
     if (rule !== 'accept-amnesia' || lease.isFresh(clock.now())) throw alreadyOpen();
     const { epochId, position, chain } = this.#ports.cursor;
     return this.#open({
       ...{ ...said, over: roster.epochId },
       restored: { copy: 'current', epochId, position, chain },
     });
+  }
+
+  /** Where anything is remembered, an epoch by the word of one accepts that something is lost: it has to be said so. */
+  #assertMayBe(rule: OpenRule, { closedEpochId }: Roster): void {
+    const known = this.#ports.cursor.epochId ?? closedEpochId;
+    if (rule !== 'new-fleet' || known === undefined) return;
+    throw new WritError('NOT_NEW', `${known} is closed, and /readyz says what it waits for; or ${AMNESIA}`);
   }
 
   /** What an operator's epoch goes on from. */
@@ -183,6 +194,9 @@ export class Joiner {
     return position;
   }
 }
+
+/** How an operator gives up what only others have. */
+export const AMNESIA = "writ epoch open --accept-amnesia --reason '…'";
 
 function alreadyOpen(): WritError {
   return new WritError('ALREADY_OPEN', 'an epoch is open, or another replica is about to open one');

@@ -169,10 +169,11 @@ export class Reopener {
   async #isWholeRoster({ closedEpochId, runId }: Roster): Promise<boolean> {
     const { store, cursor, identity, members, vouching } = this.#ports;
     const own = members.lookup(identity.incarnation) ?? members.predecessorOf(identity.key.public.x);
+    const joined = members.list().filter(({ state }) => state === 'joined');
     this.#missing = {
-      replicas: [],
+      replicas: joined.map(({ replica }) => replica),
       unjudged: [],
-      hasEveryoneLeft: members.list().every(({ state }) => state !== 'joined'),
+      hasEveryoneLeft: joined.length === 0,
     };
     if (own === undefined) return false;
     const { incarnation } = own;
@@ -185,14 +186,15 @@ export class Reopener {
     });
     const heard = reports.flatMap(({ statement = '' }) => this.#verified(statement, closing));
     const disks = new Set(heard.map(({ key }) => key.x));
-    const awaited = members.list().filter(({ state, key }) => state === 'joined' && !disks.has(key.x));
+    const awaited = joined.filter(({ key }) => !disks.has(key.x));
+    const isHolder = cursor.opening !== undefined && vouching.isHolder(cursor.opening);
     const held = await Promise.all(heard.map(({ report }) => this.#holdsAllOf(report)));
     this.#missing = {
       replicas: awaited.map(({ replica }) => replica),
       unjudged: heard.filter((_, i) => held[i] === false).flatMap(({ report }) => this.#whyNot(report)),
-      hasEveryoneLeft: false,
+      // Whose goodbye was written down here and heard by nobody opens nothing either.
+      hasEveryoneLeft: !isHolder && joined.every(({ key }) => key.x === identity.key.public.x),
     };
-    const isHolder = cursor.opening !== undefined && vouching.isHolder(cursor.opening);
     return isHolder && awaited.length === 0 && held.every(Boolean);
   }
 

@@ -13,6 +13,7 @@ import { newId } from '../kernel/random.ts';
 import type { Appender } from './append.ts';
 import type { Identity } from './identity.ts';
 import type { Joiner, OpenRule } from './join.ts';
+import { AMNESIA } from './join.ts';
 import type { Mender } from './mend.ts';
 import { News } from './news.ts';
 import type { Renewer, RenewState } from './renew.ts';
@@ -78,7 +79,8 @@ export class Replica {
 
   /** Joins, if it can be done at once, and goes on by itself from there until `stop`. */
   async start(): Promise<void> {
-    if (!(await this.#join())) this.#ports.log.warn('no epoch is open: writ epoch open --new-fleet, once');
+    if (!(await this.#join()))
+      this.#ports.log.warn('no epoch is open', { detail: this.#epochCheck().detail });
     this.#running = this.#run();
   }
 
@@ -150,7 +152,7 @@ export class Replica {
       },
       {
         name: 'store',
-        ok: renewer.state === 'lease',
+        ok: renewer.state === 'lease' || freshForMs > 0,
         detail: [
           SAID_OF[renewer.state] ?? renewer.state,
           renewer.state === 'diverged' ? (mender.advice ?? []) : [],
@@ -229,8 +231,6 @@ export class Replica {
     return this.#isJoined;
   }
 }
-
-const AMNESIA = 'writ epoch open --accept-amnesia';
 
 /** States that somebody has to do something about. */
 const SAID_OF: Partial<Record<RenewState, string>> = {

@@ -138,7 +138,7 @@ export const CONTROL_OPERATIONS: readonly Operation[] = [
     summary: 'opens an epoch on a store that has none',
     body: epochBody,
     answers: [{ status: 201, what: 'opened', schema: answer.epochOpened }],
-    errors: ['ALREADY_OPEN', 'APPEND_UNCERTAIN', 'STORE_BROKEN', 'STORE_UNREACHABLE'],
+    errors: ['ALREADY_OPEN', 'NOT_NEW', 'APPEND_UNCERTAIN', 'STORE_BROKEN', 'STORE_UNREACHABLE'],
   },
   {
     method: 'POST',

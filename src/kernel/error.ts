@@ -25,6 +25,7 @@ export const ERROR_CODES = {
   NOT_FOUND: { status: 404, title: 'no such thing' },
   NOT_FRESHER: { status: 409, title: 'the credential is not fresher' },
   NOT_LIFTABLE: { status: 409, title: 'only a lock can be lifted' },
+  NOT_NEW: { status: 409, title: 'this fleet is not new' },
   OVERLOADED: { status: 503, title: 'too much at once' },
   POLICY_INVALID: { status: 422, title: 'the policy bundle was refused' },
   POLICY_UNREACHABLE: { status: 503, title: 'the policy bundle could not be fetched' },

@@ -313,7 +313,7 @@ describe('an operator', () => {
     await pass(fleet.clock, OVER_MS);
     expect(b.renewer.state).toBe('awaiting');
     expect(readinessOf(b, 'store')).toMatch(
-      /^awaiting: nobody with a lease .* writ epoch open --accept-amnesia$/,
+      /^awaiting: nobody with a lease .* writ epoch open --accept-amnesia --reason '…'$/,
     );
     await expect(b.forgetter.forget(order('a'))).rejects.toMatchObject({
       code: 'FENCED',

@@ -204,7 +204,7 @@ describe('a replica that opened an epoch which the store lost before anybody els
     await pass(clock, OVER_MS);
     expect([a, b].map(isFresh)).toEqual([false, false]);
     expect(epochOf(b)).toMatch(
-      / is closed; a reports \d+-\d+, where another line stands here: .*accept-amnesia, here$/,
+      / is closed; a reports \d+-\d+, where another line stands here: .*accept-amnesia --reason '…', here$/,
     );
     await b.replica.openEpoch('accept-amnesia', 'a had opened one that nobody followed');
     await pass(clock, 10_000);

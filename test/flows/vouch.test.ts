@@ -253,11 +253,31 @@ describe('a data directory that was left', () => {
     server.restart();
     const again = await startSettled({ clock, server, name: 'b', seed: 7, ledger: b.ledger });
     await pass(clock, 1_000);
-    expect(epochOf(again)).toMatch(/is closed; everyone had left it; .* writ epoch open --accept-amnesia$/);
+    expect(epochOf(again)).toMatch(
+      /is closed; everyone had left it; .* writ epoch open --accept-amnesia --reason '…'$/,
+    );
+    for (const one of [again, await startSettled({ clock, server, name: 'c', seed: 8, bootstrap: false })])
+      await expect(one.replica.openEpoch('new-fleet')).rejects.toMatchObject({ code: 'NOT_NEW' });
     await again.replica.openEpoch('accept-amnesia', 'a planned shutdown');
     await pass(clock, 1_000);
     expect(isFresh(again)).toBe(true);
     expect(await reasonOf(again, 'j1')).toBe('revoked');
+  });
+
+  it('says so too where nobody heard the last goodbye', async () => {
+    const { clock, server, a, b } = await start();
+    forget(a);
+    await a.stop();
+    await pass(clock, 1_000);
+    b.store.next('append', 'lose-request');
+    forget(b);
+    await b.stop();
+    server.restart();
+    const again = await startSettled({ clock, server, name: 'b', seed: 7, ledger: b.ledger });
+    const other = await startSettled({ clock, server, name: 'a', seed: 8, ledger: a.ledger });
+    await pass(clock, 1_000);
+    expect(epochOf(again)).toMatch(/is closed; everyone had left it; .* writ epoch open --accept-amnesia/);
+    expect(epochOf(other)).toMatch(/is closed; it waits for b; /);
   });
 });
 
