@@ -383,6 +383,18 @@ export class Enforcing {
     });
   }
 
+  /** What its receipt is weaker in, and what it does not speak for. */
+  caveats({ standings }: Enforcement): Pick<ReceiptStatement, 'weakened' | 'notCovered'> {
+    return {
+      weakened: [...this.#ports.weakened, ...amnesiaOf(this.#ports.cursor)],
+      notCovered: [
+        ...NOT_COVERED,
+        ...(this.#appended.sealed.entry.kind === 'lock' ? NOT_COVERED_OF_LOCKS : []),
+        ...(standings.some(({ state }) => state === 'fenced') ? NOT_COVERED_OF_FENCED : []),
+      ],
+    };
+  }
+
   #statement(known: Enforcement, rule: 'acknowledged' | 'wait'): ReceiptStatement {
     const { matched, killed, unconfirmed } = known.sessions;
     return {
@@ -403,12 +415,7 @@ export class Enforcing {
       revocationWindowMs: known.revocationWindowMs,
       lateAccepts: known.lateAccepts,
       seen: known.seen,
-      weakened: [...this.#ports.weakened, ...amnesiaOf(this.#ports.cursor)],
-      notCovered: [
-        ...NOT_COVERED,
-        ...(this.#appended.sealed.entry.kind === 'lock' ? NOT_COVERED_OF_LOCKS : []),
-        ...(known.standings.some(({ state }) => state === 'fenced') ? NOT_COVERED_OF_FENCED : []),
-      ],
+      ...this.caveats(known),
     };
   }
 }

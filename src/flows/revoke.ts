@@ -56,6 +56,8 @@ export interface RevocationStatus extends Omit<Enforcement, 'standings'> {
   readonly appendedAtMs: number;
   readonly boundMs: number;
   readonly replicas: readonly ReceiptStatement['replicas'][number][];
+  readonly weakened: readonly string[];
+  readonly notCovered: readonly string[];
   /** True when the asked-for word is reached. */
   readonly isReached: boolean;
 }
@@ -452,6 +454,7 @@ function render({ enforcing, seen }: Followed, wait: WaitFor): RevocationStatus 
     ...current,
     seen: current.seen || seen,
     replicas: current.standings.map(renderStanding),
+    ...enforcing.caveats(current),
     id,
     position,
     appendedAtMs,
@@ -470,6 +473,8 @@ function statusOfReceipt(facts: ReceiptFacts, lateAccepts: number): RevocationSt
     enforcedAtMs: facts.enforcedAt === undefined ? undefined : Date.parse(facts.enforcedAt),
     boundMs: facts.boundMs,
     replicas: facts.replicas,
+    weakened: facts.weakened,
+    notCovered: facts.notCovered,
     sessions: { ...facts.sessions, pending: 0, silent: [] },
     revocationWindowMs: facts.revocationWindowMs,
     lateAccepts,

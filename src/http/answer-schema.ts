@@ -115,6 +115,11 @@ export const revocationStatus = z.object({
   revocationWindowMs: count,
   lateAccepts: count,
   seen: z.boolean(),
+  weakened: z
+    .array(z.string())
+    .optional()
+    .describe('What the store or an operator made weaker, as the receipt says.'),
+  notCovered: z.array(z.string()).optional().describe('What the receipt does not speak for.'),
   receipt: z.string().optional().describe('Where the receipt is, once there is one.'),
 });
 

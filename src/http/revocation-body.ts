@@ -91,6 +91,7 @@ export function statusCodeOf(status: RevocationStatus): 201 | 202 {
 
 export function renderStatus(status: RevocationStatus): Record<string, unknown> {
   const { id, position, state, closure, appendedAtMs, enforcedAtMs, boundMs, replicas, sessions } = status;
+  const { weakened, notCovered } = status;
   const { matched, killed, unconfirmed, silent } = sessions;
   return {
     id,
@@ -105,6 +106,6 @@ export function renderStatus(status: RevocationStatus): Record<string, unknown> 
     revocationWindowMs: status.revocationWindowMs,
     lateAccepts: status.lateAccepts,
     seen: status.seen,
-    ...(status.hasReceipt ? { receipt: `/v1/receipts/${id}` } : {}),
+    ...(status.hasReceipt ? { weakened, notCovered, receipt: `/v1/receipts/${id}` } : {}),
   };
 }
