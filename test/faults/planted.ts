@@ -25,12 +25,12 @@ const edit = (file: string, find: string, replace: string): Edit => ({
 export const PLANTED: readonly Planted[] = [
   {
     name: 'a lease counts from the answer that brought it',
-    seed: 1,
+    seed: 107,
     edits: [edit('flows/renew', 'lease.adopt(sent.at);', 'lease.adopt(clock.now());')],
   },
   {
     name: 'a lease is good until somebody who wakes up drops it',
-    seed: 1,
+    seed: 3,
     edits: [
       edit(
         'feed/lease',
@@ -46,7 +46,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'the age of a lease is what the monotonic clock says',
-    seed: 1,
+    seed: 61,
     edits: [
       edit(
         'kernel/clock',
@@ -57,17 +57,17 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'the floor of the wall clock hides a suspend',
-    seed: 1,
+    seed: 69,
     edits: [edit('edges/system/clock', 'this.#uncountedMs += moreMs;', 'this.#uncountedMs += 0;')],
   },
   {
     name: 'a lease comes with any page',
-    seed: 1,
+    seed: 6,
     edits: [edit('feed/lease-table', "if (!page.isLast) return { kind: 'more', lines, head };\n", '')],
   },
   {
     name: 'a table is believed as soon as it is seen',
-    seed: 1,
+    seed: 14,
     edits: [
       edit(
         'flows/barrier',
@@ -78,7 +78,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'the wait is a tenth shorter',
-    seed: 1,
+    seed: 39,
     edits: [
       edit(
         'feed/lease',
@@ -89,7 +89,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'one who has not acknowledged may be outstanding',
-    seed: 1,
+    seed: 3,
     edits: [
       edit(
         'flows/barrier',
@@ -100,12 +100,12 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'a reading that was sent before the append judges it',
-    seed: 1,
+    seed: 9,
     edits: [edit('flows/barrier', 'this.#observed > question.sentBefore', 'this.#observed > 0')],
   },
   {
     name: 'nothing is read at the end',
-    seed: 1,
+    seed: 14,
     edits: [
       edit(
         'flows/enforce',
@@ -121,7 +121,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'whoever hears that an epoch is closed is a witness',
-    seed: 1,
+    seed: 189,
     edits: [
       edit(
         'flows/renew',
@@ -137,7 +137,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'anybody opens a closed epoch',
-    seed: 1,
+    seed: 40,
     edits: [
       edit(
         'flows/reopen',
@@ -148,7 +148,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'a roster need not be whole',
-    seed: 1,
+    seed: 126,
     edits: [
       edit(
         'flows/reopen',
@@ -159,7 +159,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'two of one incarnation are not told apart',
-    seed: 1,
+    seed: 23,
     edits: [
       edit(
         'feed/lease-table',
@@ -170,7 +170,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'a replica goes on with its lease when its epoch is closed, and in another',
-    seed: 1,
+    seed: 14,
     edits: [
       edit(
         'flows/renew',
@@ -181,7 +181,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'nobody goes back to where the fleet went on',
-    seed: 1,
+    seed: 14,
     edits: [edit('flows/renew', "if (this.#state === 'diverged') await", "if (before === 'cloned') await")],
   },
 ];
