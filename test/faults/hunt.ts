@@ -1,5 +1,5 @@
 /**
- * `npm run faults:planted [-- --only TEXT] [--minutes N] [--from-one]`: plants each bug in a copy of the tree, lets the
+ * `npm run faults:planted [-- --only TEXT] [--minutes N]`: plants each bug in a copy of the tree, lets the
  * simulation look for it for a minute at most, and says whether it found it. The history of what was found is kept.
  */
 import { spawn } from 'node:child_process';
@@ -7,6 +7,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { copyTree } from '../removals/runner.ts';
+import { FAULTS } from './nemesis.ts';
 import type { Planted } from './planted.ts';
 import { PLANTED } from './planted.ts';
 
@@ -44,7 +45,14 @@ async function plantAndRun(tree: string, { edits, seed }: Planted, minutes: numb
         text.replace(find, () => replace),
       );
     }
-    return await run(tree, ['--seed', String(seed), '--minutes', String(minutes)]);
+    return await run(tree, [
+      '--seed',
+      String(seed),
+      '--stride',
+      String(FAULTS.length),
+      '--minutes',
+      String(minutes),
+    ]);
   } finally {
     for (const [path, text] of before) await writeFile(path, text);
   }
@@ -79,7 +87,6 @@ if (import.meta.main) {
     options: {
       only: { type: 'string', default: '' },
       minutes: { type: 'string', default: '1' },
-      'from-one': { type: 'boolean', default: false },
     },
   });
   const planted = PLANTED.filter(({ name }) => name.includes(values.only));
@@ -88,11 +95,7 @@ if (import.meta.main) {
   try {
     await mkdir(KEPT, { recursive: true });
     for (const one of planted) {
-      const { isCaught, seconds, said, output } = await hunt(
-        tree,
-        values['from-one'] ? { ...one, seed: 1 } : one,
-        Number(values.minutes),
-      );
+      const { isCaught, seconds, said, output } = await hunt(tree, one, Number(values.minutes));
       const kept = join(KEPT, `${one.name.replaceAll(/\W+/g, '-')}.txt`);
       await writeFile(kept, output);
       caught += isCaught ? 1 : 0;

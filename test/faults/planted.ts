@@ -1,6 +1,10 @@
 /**
  * Bugs that a fleet could have (THREATS 7.5 and 10), each put into a copy of the tree by replacing text that occurs once: the
  * simulation has to find every one. `node test/faults/hunt.ts` says which it does.
+
+ *
+ * 13 of 17 were found in a minute each on 2026-11-30, on a busy machine. Not: an outstanding replica, a reading from before the
+ * append (THREATS 10.1), no reading at the end (10.2), a lease that is kept when its epoch is closed.
  */
 export interface Planted {
   /** What is wrong, as a sentence about the fleet that is left. */
@@ -25,12 +29,12 @@ const edit = (file: string, find: string, replace: string): Edit => ({
 export const PLANTED: readonly Planted[] = [
   {
     name: 'a lease counts from the answer that brought it',
-    seed: 1,
+    seed: 107,
     edits: [edit('flows/renew', 'lease.adopt(sent.at);', 'lease.adopt(clock.now());')],
   },
   {
     name: 'a lease is good until somebody who wakes up drops it',
-    seed: 1,
+    seed: 3,
     edits: [
       edit(
         'feed/lease',
@@ -46,7 +50,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'the age of a lease is what the monotonic clock says',
-    seed: 1,
+    seed: 61,
     edits: [
       edit(
         'kernel/clock',
@@ -57,17 +61,17 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'the floor of the wall clock hides a suspend',
-    seed: 1,
+    seed: 173,
     edits: [edit('edges/system/clock', 'this.#uncountedMs += moreMs;', 'this.#uncountedMs += 0;')],
   },
   {
     name: 'a lease comes with any page',
-    seed: 1,
+    seed: 6,
     edits: [edit('feed/lease-table', "if (!page.isLast) return { kind: 'more', lines, head };\n", '')],
   },
   {
     name: 'a table is believed as soon as it is seen',
-    seed: 1,
+    seed: 14,
     edits: [
       edit(
         'flows/barrier',
@@ -78,7 +82,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'the wait is a tenth shorter',
-    seed: 1,
+    seed: 39,
     edits: [
       edit(
         'feed/lease',
@@ -89,7 +93,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'one who has not acknowledged may be outstanding',
-    seed: 1,
+    seed: 5,
     edits: [
       edit(
         'flows/barrier',
@@ -100,12 +104,12 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'a reading that was sent before the append judges it',
-    seed: 1,
+    seed: 5,
     edits: [edit('flows/barrier', 'this.#observed > question.sentBefore', 'this.#observed > 0')],
   },
   {
     name: 'nothing is read at the end',
-    seed: 1,
+    seed: 12,
     edits: [
       edit(
         'flows/enforce',
@@ -127,7 +131,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'whoever hears that an epoch is closed is a witness',
-    seed: 1,
+    seed: 189,
     edits: [
       edit(
         'flows/renew',
@@ -143,7 +147,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'anybody opens a closed epoch',
-    seed: 1,
+    seed: 40,
     edits: [
       edit(
         'flows/reopen',
@@ -154,7 +158,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'a roster need not be whole',
-    seed: 1,
+    seed: 126,
     edits: [
       edit(
         'flows/reopen',
@@ -165,7 +169,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'two of one incarnation are not told apart',
-    seed: 1,
+    seed: 23,
     edits: [
       edit(
         'feed/lease-table',
@@ -176,7 +180,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'a replica goes on with its lease when its epoch is closed, and in another',
-    seed: 1,
+    seed: 14,
     edits: [
       edit(
         'flows/renew',
@@ -187,7 +191,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'nobody goes back to where the fleet went on',
-    seed: 1,
+    seed: 14,
     edits: [edit('flows/renew', "if (this.#state === 'diverged') await", "if (before === 'cloned') await")],
   },
 ];

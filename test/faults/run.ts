@@ -1,6 +1,6 @@
 /**
- * `npm run faults -- [--minutes N | --runs N] [--seed S] [--history]`: simulated runs with the seeds S, S + 1, … until the
- * time is over, then what they have shown. Ends with 1 where something did not hold, 2 where the runs do not count.
+ * `npm run faults -- [--minutes N | --runs N] [--seed S] [--stride N] [--history]`: simulated runs with the seeds S, S + 1,
+ * … until the time is over (with the number of faults as stride, all have one in common: S modulo it), then what they have shown. Ends with 1 where something did not hold, 2 where the runs do not count.
  */
 import { registerHooks } from 'node:module';
 import { parseArgs } from 'node:util';
@@ -20,6 +20,7 @@ const { values } = parseArgs({
     minutes: { type: 'string' },
     runs: { type: 'string' },
     seed: { type: 'string' },
+    stride: { type: 'string', default: '1' },
     history: { type: 'boolean', default: false },
   },
 });
@@ -32,7 +33,8 @@ const began = performance.now();
 const elapsedS = (): number => (performance.now() - began) / 1000;
 const tally = new Tally();
 let saidS = 0;
-for (let seed = first; seed < first + runsMax && elapsedS() < 60 * minutes; seed++) {
+const stride = Number(values.stride);
+for (let seed = first; seed < first + runsMax * stride && elapsedS() < 60 * minutes; seed += stride) {
   const outcome = await simulate(seed);
   tally.add(outcome);
   if (outcome.violations.length > 0 || values.history) tell(outcome);

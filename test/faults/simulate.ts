@@ -41,11 +41,11 @@ const HEALING_MS = 12_000;
 
 export async function simulate(seed: number): Promise<Outcome> {
   const fleet = new Fleet(seed);
-  const violations: string[] = [];
+  const { violations } = fleet;
   await begin(fleet);
   await trouble(fleet, FAULTS[seed % FAULTS.length] as Fault);
-  const healedMs = await heal(fleet, violations);
-  const lost = await conclude(fleet, violations);
+  const healedMs = await heal(fleet);
+  const lost = await conclude(fleet);
   const judgement = judge(fleet.asked, [...fleet.revoked.values()], BOUND_MS + SAYING_MS);
   for (const process of fleet.processes) process.kill();
   return {
@@ -113,7 +113,8 @@ function step(fleet: Fleet, kinds: readonly Fault[], everyMs: number): void {
 }
 
 /** No faults any more: by itself, or by an operator's word where it says so, everyone has a lease again. */
-async function heal(fleet: Fleet, violations: string[]): Promise<number> {
+async function heal(fleet: Fleet): Promise<number> {
+  const { violations } = fleet;
   fleet.say('all is well');
   fleet.slowMs = GOOD.slowMs;
   fleet.server.isReachable = true;
@@ -171,7 +172,8 @@ async function isHealed(fleet: Fleet): Promise<boolean> {
 }
 
 /** What holds once everyone has a lease again. Returns how many enforced revocations are not in force everywhere. */
-async function conclude(fleet: Fleet, violations: string[]): Promise<number> {
+async function conclude(fleet: Fleet): Promise<number> {
+  const { violations } = fleet;
   await fleet.pass(1_500);
   for (const process of fleet.fresh)
     for (const credential of fleet.credentials) fleet.ask(process, credential);
