@@ -285,8 +285,12 @@ export function sealEntry(entry: UnsignedEntry, key: SigningKey): SealedEntry {
   return runAtOnce(sealing(entry, key));
 }
 
-/** Parses one entry's text; PROOF_INVALID when it is not canonical or not of a kind known here. Verifies nothing. */
+/** Of an entry's text. Every store refuses what is larger (functions.lua too), and nobody takes it from one: no ledger could be read with it. */
+export const ENTRY_BYTES_MAX = 16 * 1024 * 1024 - 256;
+
+/** Parses one entry's text; PROOF_INVALID when it is too large, not canonical, or not of a kind known here. Verifies nothing. */
 export function parseEntry(text: string): SealedEntry {
+  if (Buffer.byteLength(text) > ENTRY_BYTES_MAX) throw new WritError('PROOF_INVALID', 'entry is too large');
   let value: Json;
   try {
     value = JSON.parse(text) as Json;

@@ -4,6 +4,7 @@ import * as z from 'zod';
 import type { FeedLine, SealedEntry, UnsignedEntry } from '../../src/feed/entry.ts';
 import {
   CHAIN_START,
+  ENTRY_BYTES_MAX,
   SELECTOR_KINDS,
   isLogSigned,
   isSignedBy,
@@ -113,6 +114,7 @@ describe('an entry', () => {
     ['a number spelt otherwise', altered('"v":1}', '"v":1.0}')],
     ['a character that is escaped needlessly', altered('"admin"', '"\\u0061dmin"')],
     ['a surrogate that stands alone', altered('"admin"', '"\\ud800"')],
+    ['larger than any store keeps', altered('"caller":"admin"', `"caller":"${'x'.repeat(ENTRY_BYTES_MAX)}"`)],
     ['nothing', ''],
     ['an array', '[]'],
   ])('is not %s', (_, text) => {

@@ -42,6 +42,7 @@ export class DurableLog implements Sink {
   #recent = new RecentLines(RECENT_BYTES);
   #fault: Fault | undefined;
   #repair: Promise<void> | undefined;
+  #cuts = 0;
 
   constructor(parts: DurableLogParts) {
     this.#parts = parts;
@@ -49,6 +50,11 @@ export class DurableLog implements Sink {
 
   get history(): History {
     return this.#parts.history;
+  }
+
+  /** How often lines were taken out: what was read meanwhile may not be there any more. */
+  get cuts(): number {
+    return this.#cuts;
   }
 
   get fault(): WritError | undefined {
@@ -87,12 +93,16 @@ export class DurableLog implements Sink {
     return this.#recentPage(first, limit) ?? (await this.read(first, limit));
   }
 
-  /** Lines from number `first` on, from the disk. STORE_BROKEN when it no longer says what was written. */
+  /**
+   * Lines from number `first` on, from the disk. STORE_BROKEN when it no longer says what was written; STORE_UNREACHABLE when
+   * it could not be read, or was cut meanwhile.
+   */
   async read(first: number, limit: number): Promise<LinePage> {
+    const cuts = this.#cuts;
     try {
       return await this.#parts.file.read(first, limit);
     } catch (cause) {
-      if (isWritError(cause)) throw this.#breakFor(cause.message, cause);
+      if (isWritError(cause) && cuts === this.#cuts) throw this.#breakFor(cause.message, cause);
       throw new WritError('STORE_UNREACHABLE', 'the journal cannot be read', { cause });
     }
   }
@@ -117,6 +127,7 @@ export class DurableLog implements Sink {
       await mark.write(head);
       await mark.write(head);
       await mark.sync();
+      this.#cuts += 1;
       history.cut(lines, head);
       this.#recent = new RecentLines(RECENT_BYTES);
       await file.cut();

@@ -5,7 +5,7 @@
  */
 import type { CrashPoint } from '../../feed/crash-point.ts';
 import type { FeedLine, SealedEntry } from '../../feed/entry.ts';
-import { forgottenIn, partsOf } from '../../feed/entry.ts';
+import { ENTRY_BYTES_MAX, forgottenIn, partsOf } from '../../feed/entry.ts';
 import type {
   AppendReply,
   EpochReport,
@@ -35,7 +35,6 @@ import { GroupCommit } from './group-commit.ts';
 import type { LinePage } from './journal-file.ts';
 import { NewerLines } from './newer-lines.ts';
 import { openLog } from './open-log.ts';
-import { ENTRY_BYTES_MAX } from './record.ts';
 import type { Syscalls } from './syscalls.ts';
 import { SYSCALLS } from './syscalls.ts';
 import type { Tip } from './tip.ts';
@@ -88,7 +87,14 @@ export class JournalFeedStore implements FeedStore, Ledger {
       }
       this.#growth.tell();
     };
-    const { log, cutTail } = await openLog({ dataDir, syscalls, crashPoint, onScanned, onVisible });
+    const { log, cutTail } = await openLog({
+      dataDir,
+      syscalls,
+      crashPoint,
+      onScanned,
+      onVisible,
+      isOwn: true,
+    });
     // One lifetime for as long as the journal keeps its first entry; until it has one, this opening is.
     runId ??= `run_${toBase64Url(random.bytes(16))}`;
     this.#opened = { log, commits: new GroupCommit(log), leases, reports, runId };

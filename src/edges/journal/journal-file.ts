@@ -76,7 +76,11 @@ export class JournalFile {
     // Judged before the wait: lines that land meanwhile do not make this page a full one.
     const isFull = end - first === limit || end < this.#history.lines;
     const from = Math.max(0, first - 1);
-    const records = this.#split(await this.#bytes(from, end), from, end);
+    // And so is where each line is: the history may be cut meanwhile.
+    const offsets = Array.from({ length: end - from + 1 }, (_, index) =>
+      this.#history.offsetOf(from + index),
+    );
+    const records = split(await this.#bytes(offsets), offsets);
     let chain = first === 0 ? this.#history.startChain : chainOf(records[0] ?? Buffer.alloc(0));
     const before = chain;
     const lines = records.slice(first - from).map((record) => {
@@ -100,9 +104,9 @@ export class JournalFile {
     return end;
   }
 
-  async #bytes(from: number, end: number): Promise<Buffer> {
-    const offset = this.#history.offsetOf(from);
-    const bytes = Buffer.allocUnsafe(this.#history.offsetOf(end) - offset);
+  async #bytes(offsets: readonly number[]): Promise<Buffer> {
+    const offset = offsets[0] ?? 0;
+    const bytes = Buffer.allocUnsafe((offsets.at(-1) ?? 0) - offset);
     for (let at = 0; at < bytes.length;) {
       const { bytesRead } = await this.#file.read(bytes, at, bytes.length - at, offset + at);
       if (bytesRead === 0) throw new WritError('JOURNAL_CORRUPT', 'the journal is shorter than it was');
@@ -110,15 +114,14 @@ export class JournalFile {
     }
     return bytes;
   }
+}
 
-  /** The records without their newlines. */
-  #split(bytes: Buffer, from: number, end: number): readonly Buffer[] {
-    const start = this.#history.offsetOf(from);
-    return Array.from({ length: end - from }, (_, index) =>
-      bytes.subarray(
-        this.#history.offsetOf(from + index) - start,
-        this.#history.offsetOf(from + index + 1) - start - 1,
-      ),
-    );
-  }
+/** The records without their newlines. `offsets`: of each, and of the end. */
+function split(bytes: Buffer, [start = 0, ...ends]: readonly number[]): readonly Buffer[] {
+  let from = 0;
+  return ends.map((end) => {
+    const record = bytes.subarray(from, end - start - 1);
+    from = end - start;
+    return record;
+  });
 }

@@ -83,8 +83,17 @@ export class LocalLedger implements Ledger {
   }
 
   async read(after: Position, limit: number): Promise<readonly FeedLine[]> {
-    const first = this.#log.history.lineAfter(after);
-    return first < this.#log.history.lines ? (await this.#log.read(first, limit)).lines : [];
+    const log = this.#log;
+    const { history, cuts } = log;
+    const first = history.lineAfter(after);
+    if (first >= history.lines) return [];
+    try {
+      return (await log.read(first, limit)).lines;
+    } catch (error) {
+      // It was cut while this read it.
+      if (cuts !== log.cuts) return this.read(after, limit);
+      throw error;
+    }
   }
 
   snapshot(): Promise<Snapshot | undefined> {
@@ -132,6 +141,8 @@ function openAt({ directory, base }: Directory, crashPoint: CrashPoint): Promise
     crashPoint,
     onScanned: nobody,
     onVisible: nobody,
+    // A feed forgets the ids of what it lets go, so what is carried again may come a second time in one epoch.
+    isOwn: false,
   };
   return openLog({ ...options, base });
 }

@@ -30,6 +30,8 @@ export interface OpenLogOptions {
   readonly onVisible: (lines: readonly FeedLine[]) => void;
   /** What comes before its first line, where that is not everything. */
   readonly base?: SnapshotBase | undefined;
+  /** As ScanOptions has it. */
+  readonly isOwn: boolean;
 }
 
 export interface OpenedLog {
@@ -69,6 +71,7 @@ async function openLocked(
     mark: kept,
     note: options.onScanned,
     base: options.base,
+    isOwn: options.isOwn,
   });
   await settle(handle, scanned, syscalls);
   const { history } = scanned;

@@ -5,14 +5,12 @@
  */
 import { isUtf8 } from 'node:buffer';
 import type { Entry, FeedLine, LineParts, SealedEntry } from '../../feed/entry.ts';
-import { CHAIN_START, nextChain, parseEntry, splitLine } from '../../feed/entry.ts';
+import { CHAIN_START, ENTRY_BYTES_MAX, nextChain, parseEntry, splitLine } from '../../feed/entry.ts';
 import { WritError } from '../../kernel/error.ts';
 import type { Head, Placed } from './history.ts';
 
-/** Longer than any record can be; what is longer is damage. */
-export const RECORD_BYTES_MAX = 16 * 1024 * 1024;
-/** Leaves room for what renderLine puts around an entry. */
-export const ENTRY_BYTES_MAX = RECORD_BYTES_MAX - 256;
+/** Longer than any record can be, with what renderLine puts around an entry; what is longer is damage. */
+export const RECORD_BYTES_MAX = ENTRY_BYTES_MAX + 256;
 
 export interface Checked extends Placed {
   /** Parsed where the store acts on it, else undefined. */

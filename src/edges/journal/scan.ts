@@ -37,14 +37,16 @@ export interface ScanOptions {
   readonly note: (line: FeedLine) => void;
   /** What comes before its first line. */
   readonly base?: SnapshotBase | undefined;
+  /** Its lines were appended here and nowhere else, so an entry that is there twice in one epoch is damage. */
+  readonly isOwn: boolean;
 }
 
 const CHUNK_BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 
 /** Scans `file`. JOURNAL_CORRUPT names the place after which it is damaged. */
-export async function scanJournal(file: FileHandle, { mark, note, base }: ScanOptions): Promise<Scanned> {
-  const scan = new Scan({ mark, note, base });
+export async function scanJournal(file: FileHandle, options: ScanOptions): Promise<Scanned> {
+  const scan = new Scan(options);
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   for (let offset = 0; ;) {
     const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, offset);
@@ -58,15 +60,17 @@ class Scan {
   readonly #history: History;
   readonly #mark: Mark | undefined;
   readonly #note: (line: FeedLine) => void;
+  readonly #isOwn: boolean;
   #markedBytes = 0;
   /** What came after the last newline, in pieces. */
   #rest: Buffer[] = [];
   #restBytes = 0;
 
-  constructor({ mark, note, base }: ScanOptions) {
+  constructor({ mark, note, base, isOwn }: ScanOptions) {
     this.#history = new History(base);
     this.#mark = mark;
     this.#note = note;
+    this.#isOwn = isOwn;
   }
 
   take(chunk: Buffer): void {
@@ -114,12 +118,15 @@ class Scan {
   }
 
   #place(record: Checked): void {
-    if (record.head.epochId === this.#history.head.epochId && this.#history.lineOfId(record.id) !== undefined)
-      throw this.#corrupt('an entry is there twice');
+    if (this.#isOwn && this.#isThere(record)) throw this.#corrupt('an entry is there twice');
     const isMarked = this.#isMarked(record.head);
     this.#history.push(record);
     if (record.line !== undefined) this.#note(record.line);
     if (isMarked) this.#markedBytes = this.#history.endBytes;
+  }
+
+  #isThere({ id, head }: Checked): boolean {
+    return head.epochId === this.#history.head.epochId && this.#history.lineOfId(id) !== undefined;
   }
 
   #isMarked({ position, chain }: Head): boolean {

@@ -21,6 +21,7 @@
 --             signed for one (an epoch's entry, a report, a copy that was put back) is good for another
 --   rows      of the lease table: what nobody but a renewal can move, nobody can hold still or hide
 --   windows   the ids of the entries in the open epoch's stream, so that none is appended twice, and what of it may go (trim)
+--   snapshots  place and digest of the one that was written last, so that a place written over it holds up none that is newer
 -- A process or a library that has just been loaded knows nothing: everything is closed.
 
 local CHAIN_START = '0000000000000000000000000000000000000000'
@@ -30,6 +31,8 @@ local PAGE_BYTES_MAX = 512 * 1024
 -- Behind everything an epoch can have.
 local LAST_SEQUENCE = 999999999999999
 local TRIMMED_AT_ONCE = 16
+-- As feed/entry.ts has it: nobody could keep what is larger.
+local ENTRY_BYTES_MAX = 16 * 1024 * 1024 - 256
 -- What is kept in memory is kept for no more bases than this; who has an epoch open is pushed out by nobody.
 local BASES_MAX = 64
 
@@ -55,7 +58,7 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
-local known, openings, rows, windows, loaded, bases = {}, {}, {}, {}, nil, 0
+local known, openings, rows, windows, snapshots, loaded, bases = {}, {}, {}, {}, {}, nil, 0
 
 -- One lifetime of this library in this server with this history: another one after a restart, and after it was anybody's
 -- replica. An opening in it has its number behind this.
@@ -288,7 +291,7 @@ end
 -- The entry's place in the open epoch, the one it has already if it was appended before.
 local function append(keys, args)
   local base, epoch_id, id, text = keys[1], args[1], args[2], args[3]
-  if #keys ~= 1 or #args ~= 5 or id == '' or text == '' then return fail('MALFORMED') end
+  if #keys ~= 1 or #args ~= 5 or id == '' or text == '' or #text > ENTRY_BYTES_MAX then return fail('MALFORMED') end
   local state = read(base)
   if not state.is_open or epoch_id ~= state.epoch then return { 'closed' } end
   local window = windows[base]
@@ -334,7 +337,9 @@ end
 -- generation ('' for the one there is), head and chain, or three ''. Compare-and-set on all of them.
 local function open_epoch(keys, args)
   local base, closed_id, run, epoch_s, epoch_id, text = keys[1], args[1], args[2], integer(args[3]), args[4], args[5]
-  if #keys ~= 1 or #args ~= 8 or not epoch_s or epoch_id == '' or text == '' then return fail('MALFORMED') end
+  if #keys ~= 1 or #args ~= 8 or not epoch_s or epoch_id == '' or text == '' or #text > ENTRY_BYTES_MAX then
+    return fail('MALFORMED')
+  end
   if not base:match('^{writ:[^{}]+}$') then return fail('MALFORMED') end
   if not openings[base] and bases == BASES_MAX then
     return fail('CROWDED: fleets have opened epochs in this Redis under ' .. bases .. ' names since it was started; restart it')
@@ -372,6 +377,7 @@ local LINE_ARGS = 6
 local function put_back(base, state, args, i)
   local at, chain, text, epoch_id = args[i], args[i + 1], args[i + 2], args[i + 5]
   local number, sequence = position_of(at)
+  if #text > ENTRY_BYTES_MAX then return false end
   if number and (number < state.number or (number == state.number and sequence <= state.sequence)) then
     return line_at(state, number, sequence) == chain
   end
@@ -511,19 +517,31 @@ local function stage_snapshot(keys, args)
   return 1
 end
 
+-- The place of the snapshot that is there, if it may be believed: what was written here, or what is not beyond the head.
+local function snapshot_place(base, key)
+  local head = redis.call('HMGET', key, 'position', 'digest')
+  local written = snapshots[base]
+  if written and written.digest == head[2] then return written.epoch, written.sequence end
+  local state = read(base)
+  local epoch, sequence = position_of(head[1] or '')
+  if not epoch or state.epoch == nil then return epoch, sequence end
+  if epoch < state.number or (epoch == state.number and sequence <= state.sequence) then return epoch, sequence end
+end
+
 -- ARGV: epoch id, position, digest, entry, chunks. It is kept if it is staged in full and newer than the one that is there.
 local function write_snapshot(keys, args)
   local epoch, sequence = position_of(args[2] or '')
   local count = integer(args[5])
   if #keys ~= 1 or #args ~= 5 or not epoch or not count then return fail('MALFORMED') end
   local key = keys[1] .. ':snapshot'
-  local at, within = position_of(redis.call('HGET', key, 'position') or '')
+  local at, within = snapshot_place(keys[1], key)
   if at and (at > epoch or (at == epoch and within >= sequence)) then return 0 end
   local before, slot = slots_of(key)
   local digest, staged = slot_at(key, slot)
   if digest ~= args[3] or staged ~= count then return 0 end
   redis.call('HSET', key, 'slot', slot, 'epoch', args[1], 'position', args[2], 'digest', digest, 'entry', args[4],
     'chunks', whole(count))
+  if openings[keys[1]] then snapshots[keys[1]] = { digest = digest, epoch = epoch, sequence = sequence } end
   empty(key, before)
   return 1
 end

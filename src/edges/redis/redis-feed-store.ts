@@ -237,7 +237,8 @@ export class RedisFeedStore implements FeedStore {
 
   async writeSnapshot({ epochId, position, digest, entry, chunks }: Snapshot): Promise<void> {
     const kept = await this.#snapshotHead();
-    if (kept !== undefined && comparePositions(kept.position, position) >= 0) return;
+    // Whether it is newer is judged there, where what stands in the key is not all that is known.
+    if (kept?.digest === digest && comparePositions(kept.position, position) === 0) return;
     for (const { first, page } of pagesOf(chunks))
       await this.#call('stage_snapshot', [digest, String(first), ...page], 'STORE_UNREACHABLE');
     const head = [epochId, renderPosition(position), digest, entry, String(chunks.length)];
@@ -255,9 +256,9 @@ export class RedisFeedStore implements FeedStore {
     return Promise.resolve();
   }
 
-  /** The furthest that was ever seen: only for waking. */
+  /** The furthest of the epoch that was seen last, which may have a lower number than one that was lost: only for waking. */
   #note(head: Position): Position {
-    if (comparePositions(head, this.#head) > 0) this.#head = head;
+    if (head.epoch !== this.#head.epoch || comparePositions(head, this.#head) > 0) this.#head = head;
     return head;
   }
 

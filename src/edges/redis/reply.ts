@@ -112,11 +112,15 @@ export interface SnapshotHead extends Omit<Snapshot, 'chunks'> {
   readonly count: number;
 }
 
-/** Chunks are binary, so this reply has buffers. */
+/** Chunks are binary, so this reply has buffers. One that somebody has written over is none: the next one takes its place. */
 export function snapshotHeadOf(reply: readonly Buffer[]): SnapshotHead | undefined {
   if (reply.length === 0) return undefined;
-  const [epochId = '', position, digest = '', entry = '', chunks] = reply.map(String);
+  const [epochId = '', position = '', digest = '', entry = '', chunks] = reply.map(String);
   const count = Number(chunks);
-  if (!Number.isSafeInteger(count) || count < 1) throw broken('a snapshot');
-  return { epochId, position: positionOf(position), digest, entry, count };
+  if (!Number.isSafeInteger(count) || count < 1) return undefined;
+  try {
+    return { epochId, position: parsePosition(position), digest, entry, count };
+  } catch {
+    return undefined;
+  }
 }

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LocalLedger } from '../../../src/edges/journal/local-ledger.ts';
 import type { EpochEntry, FeedLine, SealedEntry } from '../../../src/feed/entry.ts';
-import { CHAIN_START, nextChain, renderLine, sealEntry } from '../../../src/feed/entry.ts';
+import { CHAIN_START, ENTRY_BYTES_MAX, nextChain, renderLine, sealEntry } from '../../../src/feed/entry.ts';
 import type { Snapshot } from '../../../src/feed/feed-store.ts';
 import { ORIGIN } from '../../../src/feed/position.ts';
 import { CHUNK, renderHeader } from '../../../src/feed/snapshot.ts';
-import { epoch, REPLICA_KEY, revocation } from '../../support/feed-entries.ts';
+import { bulkRevocation, epoch, REPLICA_KEY, revocation } from '../../support/feed-entries.ts';
 
 const nowhere = (): void => undefined;
 const BEFORE = 7;
@@ -140,6 +140,25 @@ describe('a ledger that begins at a snapshot', () => {
   });
 });
 
+describe('what a feed may bring', () => {
+  const value = 'v'.repeat(ENTRY_BYTES_MAX - revocation('r0').text.length + 2);
+  const largest = revocation('r0', { targets: [{ kind: 'jti', issuer: 'https://issuer.example', value }] });
+
+  it.each([
+    ['an entry twice in one epoch', revocation('r1'), revocation('r1')],
+    ['the largest entry there may be', largest, revocation('r1')],
+  ])('is kept, and there when it is opened again: %s', async (_, ...entries) => {
+    const history = follow(CHAIN_START, 1, epoch('ep_1', 'run_1'), ...entries);
+    await (await open()).keep(history, []);
+    await closeAll();
+    const again = await open();
+    expect(await again.read({ epoch: 100, sequence: 2 }, 10)).toEqual(history.slice(2));
+    const [next] = follow((history.at(-1) as FeedLine).chain, 4, revocation('r2')) as [FeedLine];
+    await again.keep([next], []);
+    expect(positionsOf(await again.read({ epoch: 100, sequence: 3 }, 10))).toEqual([4]);
+  });
+});
+
 describe('lines that the fleet did not go on with', () => {
   const opening = epoch('ep_1', 'run_1');
   const history = follow(CHAIN_START, 1, opening, revocation('r0'), revocation('r1'));
@@ -165,6 +184,24 @@ describe('lines that the fleet did not go on with', () => {
         .map((line) => `${renderLine(line)}\n`)
         .join(''),
     );
+  });
+
+  it('may be read while they are cut out: who reads has what is there before or after, and the ledger goes on', async () => {
+    const bulks = Array.from({ length: 5 }, (_, i) => bulkRevocation(`b${i}`, 200));
+    const all = follow(CHAIN_START, 1, opening, ...bulks);
+    await (await open()).keep(all, []);
+    await closeAll();
+    const ledger = await open();
+    const readers = Array.from({ length: 50 }, async (_, i) => {
+      for (let turn = 0; turn < i; turn++) await new Promise((resolve) => setImmediate(resolve));
+      return ledger.read({ epoch: 100, sequence: 1 + (i % 5) }, 10);
+    });
+    await ledger.cut(end);
+    await ledger.keep(other, []);
+    const texts = new Set([...all, ...other].map(renderLine));
+    for (const read of await Promise.all(readers))
+      expect(read.every((line) => texts.has(renderLine(line)))).toBe(true);
+    expect(await ledger.read(ORIGIN, 10)).toEqual([...history.slice(0, 1), ...other]);
   });
 
   it('are none where nothing comes after', async () => {

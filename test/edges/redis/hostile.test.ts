@@ -8,6 +8,8 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Connection } from '../../../src/edges/redis/connection.ts';
 import { RedisFeedStore } from '../../../src/edges/redis/redis-feed-store.ts';
+import { ENTRY_BYTES_MAX, nextChain } from '../../../src/feed/entry.ts';
+import type { Snapshot } from '../../../src/feed/feed-store.ts';
 import { ContractReplica } from '../../contract/contract-replica.ts';
 import { epoch, replica, revocation } from '../../support/feed-entries.ts';
 import { RedisServer } from '../../support/redis-server.ts';
@@ -204,6 +206,113 @@ describe('keys of another type', () => {
         expect(a.lines.some(({ sealed }) => sealed.entry.id === 'r5')).toBe(appended !== undefined);
     },
   );
+});
+
+describe('an entry that no ledger could hold', () => {
+  const text = (bytes: number): string => 'x'.repeat(bytes);
+  const huge = { ...revocation('huge'), text: text(ENTRY_BYTES_MAX + 1) };
+
+  it('is refused where it is appended, and the largest is not', async () => {
+    await expect(store.append('ep_1', huge)).rejects.toMatchObject({
+      code: 'STORE_UNREACHABLE',
+      message: expect.stringContaining('MALFORMED') as string,
+    });
+    const { position } = await store.append('ep_1', {
+      ...revocation('large'),
+      text: text(ENTRY_BYTES_MAX),
+    });
+    expect(position.sequence).toBe(a.position.sequence + 1);
+  });
+
+  it('is refused where it is put back, and where it opens an epoch', async () => {
+    const line = {
+      position: { epoch: 100, sequence: 7 },
+      sealed: huge,
+      chain: nextChain(a.chain, huge.text),
+    };
+    await hostile.hset(META, 'run', '-');
+    const request = { runId: (await store.roster()).nextRunId, closedEpochId: 'ep_1', copy: 'current' };
+    const page = { after: a.position, limit: 10 };
+    expect(await store.restore({ ...request, ...page, lines: [line] })).toEqual({ kind: 'other' });
+    const opening = { ...epoch('ep_2', request.runId), text: huge.text };
+    await expect(store.openEpoch({ ...request, epochS: 101, sealed: opening })).rejects.toMatchObject({
+      message: expect.stringContaining('MALFORMED') as string,
+    });
+  });
+
+  it('is taken from nobody who has put it there himself', async () => {
+    const value = text(ENTRY_BYTES_MAX);
+    const { text: large } = revocation('r5', { targets: [{ kind: 'jti', issuer: 'i', value }] });
+    await hostile.xadd('{writ:f}:0:feed:100', '100-7', 'c', nextChain(a.chain, large), 'e', large);
+    await hostile.hset(META, 'run', '-');
+    const { nextRunId, closedEpochId } = await store.roster();
+    await hostile.hset(META, 'sequence', '7', 'chain', nextChain(a.chain, large));
+    const request = { runId: nextRunId, closedEpochId, copy: 'current', lines: [] };
+    await expect(store.restore({ ...request, after: a.position, limit: 10 })).rejects.toMatchObject({
+      code: 'PROOF_INVALID',
+    });
+  });
+});
+
+describe('a place written over that of the snapshot', () => {
+  const SNAPSHOT = '{writ:f}:snapshot';
+  const snapshotAt = (sequence: number): Snapshot => ({
+    epochId: 'ep_1',
+    position: { epoch: 100, sequence },
+    digest: `d${sequence}`,
+    entry: '{}',
+    chunks: [Buffer.from([sequence])],
+  });
+
+  it.each(['x', '100-6', '999999999999999-1'])(
+    'keeps nobody from reading, and the next snapshot takes its place, an older one does not: %s',
+    async (place) => {
+      await store.writeSnapshot(snapshotAt(3));
+      await hostile.hset(SNAPSHOT, 'position', place);
+      const read = await store.readSnapshot();
+      expect(read?.digest).toBe(place === 'x' ? undefined : 'd3');
+      await store.writeSnapshot(snapshotAt(2));
+      expect(await hostile.hget(SNAPSHOT, 'digest')).toBe('d3');
+      await store.writeSnapshot(snapshotAt(5));
+      expect(await store.readSnapshot()).toEqual(snapshotAt(5));
+    },
+  );
+
+  it.each(['x', '999999999999999-1'])(
+    'with a digest of his own over its digest, keeps out no snapshot either: %s',
+    async (place) => {
+      await store.writeSnapshot(snapshotAt(3));
+      await hostile.hset(SNAPSHOT, 'position', place, 'digest', 'other');
+      await store.writeSnapshot(snapshotAt(5));
+      expect(await store.readSnapshot()).toEqual(snapshotAt(5));
+    },
+  );
+});
+
+describe('an epoch with a higher number that was lost', () => {
+  it('wakes nobody: who waits hears when the epoch that is open grows', async () => {
+    await hostile.flushall();
+    ({ nextRunId: runId } = await store.roster());
+    const ahead = { closedEpochId: undefined, runId, epochS: 2_000 };
+    await store.openEpoch({ ...ahead, sealed: epoch('ep_ahead', runId) });
+    await hostile.flushall();
+    await open();
+    const { position } = await store.append('ep_1', revocation('r1'));
+    const { signal } = new AbortController();
+    let woken = 0;
+    for (let i = 0; i < 20; i++) {
+      const isWoken = await Promise.race([
+        store.wake(position, signal).then(() => true),
+        store.roster().then(() => false),
+      ]);
+      if (isWoken) woken += 1;
+    }
+    // Two openings and one entry are news, each once, whenever that comes.
+    expect(woken).toBeLessThanOrEqual(3);
+    const next = store.wake(position, signal);
+    await store.append('ep_1', revocation('r2'));
+    await next;
+  });
 });
 
 describe('a connection that is lost while it listens again', () => {
