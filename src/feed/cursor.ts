@@ -89,7 +89,10 @@ export class Cursor {
     return other;
   }
 
-  /** Goes back to where `earlier` was made. What came after it, `beside`, is a tail; one that lies before it stays. */
+  /**
+   * Goes back to where `earlier` was made. What came after it, `beside`, is a tail; one that lies before it stays, and so
+   * does one whose lines were taken out at an earlier fork: `beside` does not have them.
+   */
   goBackTo(earlier: Cursor, beside: readonly OwnLine[]): void {
     const upTo = this.position;
     this.#at = earlier.#at;
@@ -99,7 +102,9 @@ export class Cursor {
     for (const [sequence, recent] of earlier.#recent) this.#recent.set(sequence, recent);
     const missing = new Set(beside.flatMap((own) => recentOf(own).name ?? []));
     const lines = beside.map(({ line }) => line);
-    const before = this.#tails.filter((tail) => comparePositions(tail.upTo, this.position) <= 0);
+    const before = this.#tails.filter(
+      (tail) => tail.beside !== undefined || comparePositions(tail.upTo, this.position) <= 0,
+    );
     const tail = { after: this.position, upTo, missing, beside: lines };
     this.#tails = missing.size === 0 ? before : [...before, tail];
     this.#checked = new Set();

@@ -4,8 +4,8 @@
  */
 import type { PublicKey } from '../kernel/key.ts';
 import { parsePublicKey } from '../kernel/key.ts';
-import type { FeedLine, SealedEntry } from './entry.ts';
-import { isLogSigned, isSignedBy } from './entry.ts';
+import type { Entry, FeedLine, SealedEntry } from './entry.ts';
+import { isLogSigned, isSignedBy, parseEntry } from './entry.ts';
 import { byId } from './position.ts';
 
 export interface Member {
@@ -86,8 +86,33 @@ export class Members {
     return key !== undefined && isSignedBy(sealed, key);
   }
 
+  /**
+   * Whether `text` says what `sealed` does, and who may has signed it: somebody may have appended the same order first, and
+   * sealed it himself. What nobody signed has its place, and no effect.
+   */
+  haveSaid(text: string, sealed: SealedEntry, log: PublicKey): boolean {
+    if (text === sealed.text) return true;
+    const there = lookupEntry(text);
+    if (there?.entry.id !== sealed.entry.id || bodyOf(there.entry) !== bodyOf(sealed.entry)) return false;
+    return this.haveSigned(there, log);
+  }
+
   #mark(incarnation: string, state: Member['state']): void {
     const member = this.#byIncarnation.get(incarnation);
     if (member !== undefined) this.#byIncarnation.set(incarnation, { ...member, state });
   }
+}
+
+/** Undefined for what is no entry. */
+function lookupEntry(text: string): SealedEntry | undefined {
+  try {
+    return parseEntry(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of the request; nothing of an entry that no caller has ordered. */
+function bodyOf(entry: Entry): string | undefined {
+  return 'body' in entry ? entry.body : undefined;
 }

@@ -71,8 +71,8 @@ export class LeaseTable {
   readonly #members: Members;
   readonly #reached: () => Position;
   #rows = new Map<string, WatchedRow>();
-  /** Whose ledger of this epoch is another one than ours: what it acknowledges is no entry of ours. */
-  readonly #strangers = new Set<string>();
+  /** Whose ledger of this epoch is another one than ours: what it acknowledges is no entry of ours. As `disown` was told. */
+  readonly #strangers = new Map<string, boolean>();
   #epochId: string | undefined;
   #watchedSince: Instant | undefined;
   #sent = 0;
@@ -122,9 +122,9 @@ export class LeaseTable {
     return this.#rows.get(incarnation)?.since ?? this.#watchedSince;
   }
 
-  /** In this epoch its acknowledgements count as none from now on, and for as long as it renews nothing is enforced. */
-  disown(incarnation: string): void {
-    this.#strangers.add(incarnation);
+  /** In this epoch its acknowledgements count as none from now on. `isForked`: and for as long as it renews nothing is enforced. */
+  disown(incarnation: string, isForked: boolean): void {
+    this.#strangers.set(incarnation, isForked);
   }
 
   /** What every incarnation has acknowledged last in this epoch. */
@@ -144,7 +144,7 @@ export class LeaseTable {
     );
     // A store that shows two histories may have granted that one a lease without the entry, however long ago it was appended.
     const isForked = standings.some(
-      ({ incarnation, state }) => state === 'outstanding' && this.#strangers.has(incarnation),
+      ({ incarnation, state }) => state === 'outstanding' && this.#strangers.get(incarnation) === true,
     );
     if (isForked) return { standings, rule: undefined };
     if (waitedMs(question.appendedAt, now) >= enforcedByWaitMs(this.#term))

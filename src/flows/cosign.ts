@@ -7,6 +7,7 @@ import type { Acknowledgement } from '../evidence/acknowledgement.ts';
 import { cosignedIn } from '../evidence/acknowledgement.ts';
 import type { Cosignature } from '../evidence/cosignature.ts';
 import { readCosignature, signCosignature } from '../evidence/cosignature.ts';
+import { logName } from '../evidence/keyring.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { Position } from '../feed/position.ts';
 import { parsePosition, renderPosition } from '../feed/position.ts';
@@ -84,8 +85,10 @@ export class Cosigner {
     const { table, cursor } = this.#ports;
     for (const said of table.acknowledgements()) {
       if (said.epochId !== cursor.epochId || this.#forks.has(forkKeyOf(said))) continue;
-      const other = this.#otherChain(said) ?? this.#otherRoot(said);
-      if (other !== undefined) this.#note(said, renderPosition(other));
+      const chain = this.#otherChain(said);
+      const other = chain ?? this.#otherRoot(said);
+      if (other !== undefined)
+        this.#note(said, renderPosition(other), chain !== undefined || this.#isOfOurLog(said));
     }
   }
 
@@ -96,10 +99,12 @@ export class Cosigner {
     return own === chain ? undefined : at;
   }
 
-  #otherRoot({ incarnation, cosigned }: Acknowledgement): Position | undefined {
+  /** Of another tree than this epoch's no root is compared: by its own word it has another ledger, and no receipt can hold it. */
+  #otherRoot({ incarnation, position, cosigned }: Acknowledgement): Position | undefined {
     if (cosigned === undefined || this.#compared.get(incarnation) === cosigned) return undefined;
     const { tree } = this.#ports;
     const said = readCosignature(cosigned);
+    if (said.origin !== tree.origin) return parsePosition(position);
     const own = tree.rootOf(said);
     // Not known here yet: looked at again.
     if (own === undefined) return undefined;
@@ -107,11 +112,16 @@ export class Cosigner {
     return Buffer.compare(own, said.root) === 0 ? undefined : { epoch: tree.epoch, sequence: said.size };
   }
 
-  #note(said: Acknowledgement, position: string): void {
+  /** No store makes a replica sign for another fleet: whoever does lies, and nobody waits for its word. */
+  #isOfOurLog({ cosigned }: Acknowledgement): boolean {
+    return readCosignature(cosigned as string).origin.startsWith(`${logName(this.#ports.identity.fleet)}/`);
+  }
+
+  #note(said: Acknowledgement, position: string, isForked: boolean): void {
     const { table, log } = this.#ports;
     const { incarnation, replica } = said;
     this.#forks.set(forkKeyOf(said), { replica, incarnation, position });
-    table.disown(incarnation);
+    table.disown(incarnation, isForked);
     log.error('the ledger is forked: another replica holds another one', { replica, position });
   }
 

@@ -8,8 +8,8 @@ import type { ReceiptStatement } from '../evidence/receipt.ts';
 import { keyringOf } from '../evidence/keyring.ts';
 import { buildReceipt, receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
 import type { Cursor } from '../feed/cursor.ts';
-import type { Entry, OutcomeEntry, SealedEntry } from '../feed/entry.ts';
-import { leafText, parseEntry } from '../feed/entry.ts';
+import type { OutcomeEntry, SealedEntry } from '../feed/entry.ts';
+import { leafText } from '../feed/entry.ts';
 import type { FeedStore, Roster, StoreFacts } from '../feed/feed-store.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
 import { enforcedByWaitMs } from '../feed/lease.ts';
@@ -243,15 +243,8 @@ export class Enforcing {
     const { sealed, ...appended } = this.#appended;
     if (epochId !== appended.epochId || runId !== appended.runId || line?.chain !== appended.chain)
       return false;
-    return line.text === sealed.text || this.#isSameOrder(parseEntry(line.text));
-  }
-
-  /** Somebody may have appended the same order first, and sealed it himself. What nobody signed has its place, and no effect. */
-  #isSameOrder(there: SealedEntry): boolean {
     const { members, identity } = this.#ports;
-    const body = bodyOf(this.#appended.sealed.entry);
-    const isSame = there.entry.id === this.id && bodyOf(there.entry) === body;
-    return isSame && members.haveSigned(there, identity.logKey.public);
+    return members.haveSaid(line.text, sealed, identity.logKey.public);
   }
 
   /** The history the append named is gone: it is appended again in the new one, and its clock starts again. */
@@ -429,11 +422,6 @@ const BEGUN: Omit<Enforcement, 'standings' | 'state'> = {
   seen: false,
   hasReceipt: false,
 };
-
-/** Of the request; nothing of an entry that is no revocation and no lock. */
-function bodyOf(entry: Entry): string | undefined {
-  return 'body' in entry ? entry.body : undefined;
-}
 
 /** Every receipt since an operator has said so carries it (DESIGN 3.4). */
 function amnesiaOf({ amnesia }: Cursor): string[] {

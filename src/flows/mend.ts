@@ -50,7 +50,7 @@ export class Mender {
     if (this.#found === undefined) return undefined;
     const { fork } = this.#found;
     if (fork === 'none')
-      return 'the store goes on with what nobody may have written there: find out who else has its credential';
+      return 'the store goes on with what nobody may have written there: find out who else has its credential, then restart it: the fleet goes on with what its replicas hold';
     if (fork === 'lost')
       return `its history is another than the fleet's, and where they part is too long ago to be found: ${SET_ASIDE}, and keep them: they may hold what nobody else has`;
     const { after, count } = fork;

@@ -83,7 +83,7 @@ export class Reopener {
    */
   async putBack(roster: Roster): Promise<RestoredHead | undefined> {
     for (const copy of ['current', 'staged', 'new']) {
-      const reply = await this.#putInto(copy, roster);
+      const reply = await this.#putInto(copy, roster).catch(unlessUnreadable);
       if (reply.kind === 'restored') return reply.head;
       if (reply.kind === 'lost') break;
     }
@@ -228,6 +228,12 @@ export class Reopener {
       : 'where another line stands here';
     return [`${(members.lookup(incarnation) as Member).replica} reports ${position}, ${why}`];
   }
+}
+
+/** A line that is no entry is somebody else's, and nothing can follow it: the copy is as good as another one. */
+function unlessUnreadable(error: unknown): RestoreReply {
+  if (isWritError(error, 'PROOF_INVALID')) return { kind: 'other' };
+  throw error;
 }
 
 interface Heard {

@@ -271,4 +271,19 @@ describe('a cursor that goes back', () => {
     expect(missed(cursor)).toEqual([tailOfFirst, taken]);
     expect(cursor.tails[1]?.beside).toEqual([other, after, forged]);
   });
+
+  it('a second time keeps what was taken out at the first', () => {
+    const cursor = cursorAfter(opened, second, third, lost);
+    const only = lineOf(revocation('rev_4'), [101, 2], lost.chain);
+    const anew = lineOf(based(epoch('ep_4', 'run_4'), third), [101, 1]);
+    cursor.advance(only, true);
+    const goBack = (...beside: readonly FeedLine[]): void =>
+      cursor.goBackTo(cursor.at(cursor.ends[0] as Place, own(opened, second, third)), own(...beside));
+    goBack(lost, only);
+    const taken = [{ after: third.position, upTo: only.position, missing: ['rev_4'] }];
+    expect(missed(cursor)).toEqual(taken);
+    cursor.advance(anew, true);
+    goBack(anew);
+    expect(missed(cursor)).toEqual(taken);
+  });
 });

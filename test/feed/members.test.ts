@@ -116,3 +116,26 @@ describe('whose data directory this is', () => {
     expect(membersOf(replica('joined', 'inc_a')).predecessorOf(OTHER_KEY.public.x)).toBeUndefined();
   });
 });
+
+describe('what somebody has said', () => {
+  const members = membersOf(replica('joined', 'inc_a'));
+  const said = revocation('rev_1');
+  const resealed = (facts: object): string => {
+    const { sig: _, ...entry } = said.entry;
+    return sealEntry({ ...entry, ...facts }, REPLICA_KEY).text;
+  };
+
+  it('is said by the same text, and by what is signed of the same order', () => {
+    for (const text of [said.text, resealed({ at: '2027-01-15T08:00:09.000Z' })])
+      expect(members.haveSaid(text, said, LOG_KEY.public)).toBe(true);
+  });
+
+  it('is not said by another order, by what nobody has signed, or by what is no entry', () => {
+    const forged = resealed({ at: '2027-01-15T08:00:09.000Z' }).replace(
+      /"sig":"[^"]*"/,
+      `"sig":"${'A'.repeat(86)}"`,
+    );
+    for (const text of [resealed({ body: 'another' }), resealed({ id: 'rev_2' }), forged, '{}', 'x'])
+      expect(members.haveSaid(text, said, LOG_KEY.public)).toBe(false);
+  });
+});

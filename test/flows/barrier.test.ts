@@ -191,7 +191,7 @@ describe('a replica whose ledger is another one', () => {
     const table = tableOf();
     table.observe(...observed(0, 1));
     expect(table.judge(question(0), AT(1)).rule).toBe('acknowledged');
-    table.disown('inc_a');
+    table.disown('inc_a', true);
     expect(table.judge(question(0), AT(1))).toMatchObject({
       standings: [{ state: 'outstanding', acknowledgement: undefined }],
       rule: undefined,
@@ -208,7 +208,7 @@ describe('a replica whose ledger is another one', () => {
   it('is one in that epoch: who continues the next one as we do is heard again', () => {
     const table = tableOf();
     table.observe(...observed(0, 1));
-    table.disown('inc_a');
+    table.disown('inc_a', true);
     const acknowledgement = acknowledged('inc_a', { epochId: 'ep_2' });
     table.observe('ep_2', [{ incarnation: 'inc_a', renewals: 1, acknowledgement }], READ(AT(0)));
     expect(table.judge(question(0, { epochId: 'ep_2' }), AT(1)).rule).toBe('acknowledged');

@@ -176,6 +176,21 @@ describe('a store that shows two replicas two histories', () => {
     expect(cosigner.forks).toHaveLength(2);
   });
 
+  it.each([
+    ['another fleet: nobody waits for what it acknowledges', 'writ/other', 0, 'enforced'],
+    ['another place of this epoch, as a store may show it to an honest replica', 'writ/test', 1, 'durable'],
+  ])('is seen in a cosignature of %s', async (_, log, more, state) => {
+    const { clock, a, b } = await startPair();
+    const { incarnation } = b.identity;
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 8_000 }));
+    const head = { ...b.tree.head, origin: `${log}/${b.tree.epoch + more}` };
+    const said = { ...saidBy(a, b)!, cosigned: signCosignature(head, b.identity, 1) };
+    a.table.acknowledgements = () => [said];
+    await pass(clock, 9_000);
+    expect((await pending).state).toBe(state);
+    expect(a.cosigner.forks).toEqual([{ replica: 'b', incarnation, position: said.position }]);
+  });
+
   it('is not seen in what is said of another epoch, or of a place that is not reached yet', async () => {
     const { a, b } = await startPair();
     const { clock, tree, identity, cursor } = a;
