@@ -128,6 +128,11 @@ describe('what somebody has said', () => {
   it('is said by the same text, and by what is signed of the same order', () => {
     for (const text of [said.text, resealed({ at: '2027-01-15T08:00:09.000Z' })])
       expect(members.haveSaid(text, said, LOG_KEY.public)).toBe(true);
+    // Nobody has ordered it, so it has no body.
+    const left = replica('left', 'inc_a');
+    const { sig: _, ...facts } = left.entry;
+    const again = sealEntry({ ...facts, at: '2027-01-15T08:00:09.000Z' }, LOG_KEY);
+    expect(members.haveSaid(again.text, left, LOG_KEY.public)).toBe(true);
   });
 
   it('is not said by another order, by what nobody has signed, or by what is no entry', () => {
