@@ -220,7 +220,7 @@ async function open(
   for (const [claim, count] of sessionFile.restoredLost) sessions.restoreLost(claim, count);
   const effects = new Effects(lastAccepts, sessions);
   const feed = { identity, store, cursor, lease, clock };
-  const appender = new Appender(feed);
+  const appender = new Appender({ ...feed, members });
   const fold = new Fold({ identity, members, view, grants, effects });
   const snapshots = new Snapshotter({
     ...feed,

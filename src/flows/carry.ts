@@ -6,7 +6,6 @@
  */
 import type { Cursor } from '../feed/cursor.ts';
 import type { FeedLine, SealedEntry } from '../feed/entry.ts';
-import type { FeedStore } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { linesBetween } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
@@ -24,7 +23,6 @@ export interface CarryPorts {
   readonly cursor: Cursor;
   readonly members: Members;
   readonly ledger: Ledger;
-  readonly store: FeedStore;
   readonly appender: Appender;
   readonly log: Log;
 }
@@ -91,18 +89,16 @@ export class Carrier {
 
   /** False where something else stands under its id: in this epoch nobody can append it. The next one has room for it. */
   async #isAppended(sealed: SealedEntry, epochId: string): Promise<boolean> {
-    const { identity, members, store, appender, log } = this.#ports;
-    const { duplicate, position } = await appender.appendUnfenced(epochId, sealed);
-    if (!duplicate) return true;
-    const { line } = await store.roster(position);
-    if (line !== undefined && members.haveSaid(line.text, sealed, identity.logKey.public)) return true;
-    const at = renderPosition(position);
-    if (!this.#said.has(at))
+    const { appender, log } = this.#ports;
+    const appended = await appender.appendUnfenced(epochId, sealed);
+    if (await appender.isThere(appended)) return true;
+    const position = renderPosition(appended.position);
+    if (!this.#said.has(position))
       log.error('something else was appended under the id of a fact that only this replica has', {
-        position: at,
+        position,
         kind: sealed.entry.kind,
       });
-    this.#said.add(at);
+    this.#said.add(position);
     return false;
   }
 }

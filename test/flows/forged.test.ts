@@ -1,16 +1,8 @@
 /** What nobody with a key has signed has a place in the history and no effect: not when it comes, and not after a restart. */
 import { expect, it } from 'vitest';
-import {
-  NOW_S,
-  OVER_MS,
-  enforce,
-  isFresh,
-  jti,
-  readinessOf,
-  reasonOf,
-  startPair,
-} from '../support/memory-fleet.ts';
+import { NOW_S, OVER_MS, enforce, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
 import { orderOf } from '../support/replica-harness.ts';
+import { readinessOf } from '../support/readiness.ts';
 import { forget, pass, startSettled } from '../support/replicas.ts';
 import { UNREADABLE, parseLines } from '../support/unreadable.ts';
 

@@ -1,6 +1,9 @@
 /** Orders to grant and to take away. */
 import { describe, expect, it } from 'vitest';
+import type { UnsignedEntry } from '../../src/feed/entry.ts';
+import { sealEntry } from '../../src/feed/entry.ts';
 import type { GrantFacts, GrantOrder } from '../../src/flows/grant.ts';
+import { signingKeyOf } from '../../src/kernel/key.ts';
 import { LIMITS } from '../../src/kernel/limits.ts';
 import { settle } from '../support/fake-time.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
@@ -10,6 +13,8 @@ import { pass, startReplica as start } from '../support/replicas.ts';
 const NOW_S = 1_800_000_000;
 const TOKEN = tokenOf('billing', 'j1', NOW_S);
 const FACTS: GrantFacts = { subject: { id: 'billing' }, action: 'granted', resource: { type: 'invoice' } };
+
+const STRANGER = signingKeyOf(new Uint8Array(32).fill(99));
 
 function orderFor(over: Partial<GrantOrder> = {}): GrantOrder {
   return { facts: FACTS, request: { ...FACTS }, caller: 'admin', idempotencyKey: undefined, ...over };
@@ -22,6 +27,30 @@ async function settled<T>(work: Promise<T>): Promise<T> {
 
 const ask = (replica: TestReplica) =>
   replica.checker.check(requestOf(TOKEN, { action: { name: 'granted' } }));
+
+describe('an order whose id can be foretold', () => {
+  it('is not answered as done where a thief has appended something under it that nobody signed', async () => {
+    const replica = await start();
+    const { id } = await settled(replica.granter.grant(orderFor()));
+    const tombstone = { kind: 'ungrant', id: id.replace(/^grt/, 'ung'), grant: id, caller: 'x' } as const;
+    const { entry } = replica.appender.seal(tombstone);
+    const { sig: _sig, ...unsigned } = entry;
+    replica.server.append(replica.cursor.epochId ?? '', sealEntry(unsigned as UnsignedEntry, STRANGER));
+    await pass(replica.clock, 1_000);
+    const taking = replica.granter.ungrant(id, 'admin');
+    await expect(settled(taking)).rejects.toMatchObject({ code: 'APPEND_UNCERTAIN' });
+    expect(ask(replica)).toMatchObject({ effect: 'allow' });
+  });
+
+  it('is done where another replica was first', async () => {
+    const replica = await start();
+    const { id } = await settled(replica.granter.grant(orderFor()));
+    const tombstone = { kind: 'ungrant', id: id.replace(/^grt/, 'ung'), grant: id, caller: 'x' } as const;
+    replica.server.append(replica.cursor.epochId ?? '', replica.appender.seal(tombstone));
+    expect(await settled(replica.granter.ungrant(id, 'admin'))).toMatchObject({ isApplied: true });
+    expect(ask(replica)).toMatchObject({ reason: 'policy_denied' });
+  });
+});
 
 describe('an order to grant', () => {
   it('is usable at once when it is answered', async () => {

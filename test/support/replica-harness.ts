@@ -393,7 +393,7 @@ export class TestReplica {
     sessions.onChange(() => owing.notify());
     this.tree = new Tree(identity);
     const { tree } = this;
-    this.appender = new Appender(feed);
+    this.appender = new Appender({ ...feed, members });
     const { appender } = this;
     const fold = new Fold({ identity, members, view, grants, effects });
     this.snapshots = new Snapshotter({
