@@ -40,6 +40,8 @@ export interface RenewRequest {
    */
   readonly position: Position;
   readonly chain: string;
+  /** The epoch that `position` is in; undefined at ORIGIN. Numbers of two histories say nothing about each other. */
+  readonly cursorEpochId: string | undefined;
   /**
    * The nonce of the last answered renewal (if there was one), then those sent since, this one's last. The store
    * finds the nonce it took last among them: a lost reply is forgiven, a clone is not. So none may be left out: whose

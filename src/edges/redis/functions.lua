@@ -201,13 +201,13 @@ local function close(base, at)
   redis.call('PUBLISH', base .. ':news', at)
 end
 
--- ARGV: incarnation, epoch id, position, chain, nonces, acknowledgement or '', limit.
+-- ARGV: incarnation, epoch id, position, chain, nonces, acknowledgement or '', limit, the id of the epoch the position is in or ''.
 -- A lease together with everything newer than the cursor, or why not.
 local function renew(keys, args)
   local base, incarnation, epoch_id, position, chain = keys[1], args[1], args[2], args[3], args[4]
   local epoch, sequence = position_of(position or '')
   local limit = integer(args[7])
-  if #keys ~= 1 or #args ~= 7 or not epoch or not limit or limit < 1 then return fail('MALFORMED') end
+  if #keys ~= 1 or #args ~= 8 or not epoch or not limit or limit < 1 then return fail('MALFORMED') end
   local state = read(base)
   if not state.is_open then return { 'closed', '' } end
   if epoch_id ~= state.epoch then return { 'closed', state.epoch } end
@@ -232,8 +232,8 @@ local function renew(keys, args)
   -- What it lacks is in a snapshot. Nobody has lost anything.
   if is_trimmed(state, epoch, sequence, held) then return { 'stale', 'trimmed' } end
   if held ~= chain then
-    -- Of an epoch that is over, who has other lines than are here judges by what the next one continues.
-    if epoch < state.number then sequence = LAST_SEQUENCE
+    -- Of another epoch, whatever its number, who has other lines than are here judges by what comes after it, if anything.
+    if args[8] ~= state.epoch then sequence = LAST_SEQUENCE
     else
       -- One of the two has lost what the other has. Who is right is settled by what everyone puts back.
       close(base, head_of(state))

@@ -98,8 +98,17 @@ export class RedisFeedStore implements FeedStore {
 
   async renew(request: RenewRequest): Promise<RenewReply> {
     const { incarnation, epochId, position, chain, nonces, acknowledgement = '', limit } = request;
-    const at = renderPosition(position);
-    const args = [incarnation, epochId, at, chain, nonces.join(' '), acknowledgement, String(limit)];
+    const { cursorEpochId = '' } = request;
+    const at = [renderPosition(position), chain];
+    const args = [
+      incarnation,
+      epochId,
+      ...at,
+      nonces.join(' '),
+      acknowledgement,
+      String(limit),
+      cursorEpochId,
+    ];
     const [kind, ...rest] = listOf(
       await this.#call('renew', args, 'STORE_UNREACHABLE', this.#renewing),
       'a renewal',
