@@ -142,7 +142,7 @@ export interface OpenEpochRequest {
   /** Compare-and-set: the newest epoch the store holds, open or closed, as its roster said; undefined for none. */
   readonly closedEpochId: string | undefined;
   readonly runId: string;
-  /** Its number is the larger of this (unix seconds) and one more than any the store knows. */
+  /** Its number is the larger of this (unix seconds) and one more than that of the epoch that it continues. */
   readonly epochS: number;
   /** The signed `epoch` entry, first of the new epoch; its `runId` is the one above. */
   readonly sealed: SealedEntry;
