@@ -40,6 +40,8 @@ export interface RenewRequest {
    */
   readonly position: Position;
   readonly chain: string;
+  /** The epoch that `position` is in; undefined at ORIGIN. Numbers of two histories say nothing about each other. */
+  readonly cursorEpochId: string | undefined;
   /**
    * The nonce of the last answered renewal (if there was one), then those sent since, this one's last. The store
    * finds the nonce it took last among them: a lost reply is forgiven, a clone is not. So none may be left out: whose
@@ -140,7 +142,7 @@ export interface OpenEpochRequest {
   /** Compare-and-set: the newest epoch the store holds, open or closed, as its roster said; undefined for none. */
   readonly closedEpochId: string | undefined;
   readonly runId: string;
-  /** Its number is the larger of this (unix seconds) and one more than any the store knows. */
+  /** Its number is the larger of this (unix seconds) and one more than that of the epoch that it continues. */
   readonly epochS: number;
   /** The signed `epoch` entry, first of the new epoch; its `runId` is the one above. */
   readonly sealed: SealedEntry;

@@ -76,8 +76,8 @@ export class LeaseTable {
     if (isCloned(row, request.nonces)) return { kind: 'stale', reason: 'cloned' };
     // What it lacks is in a snapshot. Nobody has lost anything.
     if (page.isTrimmed === true) return { kind: 'stale', reason: 'trimmed' };
-    if (page.cursorChain !== request.chain && request.position.epoch >= page.head.epoch)
-      return this.#diverged();
+    // Of another epoch, who has other lines than are here judges by what comes after it, if anything.
+    if (page.cursorChain !== request.chain && request.cursorEpochId === epochId) return this.#diverged();
     row.acknowledgement = request.acknowledgement ?? row.acknowledgement;
     return this.#grant(row, page);
   }

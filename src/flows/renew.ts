@@ -240,7 +240,7 @@ export class Renewer {
 
   #request(): Parameters<FeedStore['renew']>[0] {
     const { identity, retracer, random } = this.#ports;
-    const { position, chain } = retracer.after;
+    const { position, chain, epochId: cursorEpochId } = retracer.after;
     this.#acknowledge();
     // A full list repeats its last: dropping its first could drop the one the store took, and look like a clone.
     if (this.#nonces.length < NONCES_MAX) this.#nonces = [...this.#nonces, toBase64Url(random.bytes(12))];
@@ -249,6 +249,7 @@ export class Renewer {
       epochId: this.#joined.epochId,
       position,
       chain,
+      cursorEpochId,
       nonces: this.#nonces,
       acknowledgement: this.#acknowledgement,
       limit: LIMITS.pageEntriesMax,

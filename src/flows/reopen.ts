@@ -123,7 +123,8 @@ export class Reopener {
         return (await this.#beginsAgain()) ? { kind: 'lost' } : { kind: 'other' };
       reply = await restore(reply.head.copy, []);
     }
-    return reply;
+    // A head with nothing before it: somebody has moved it alone.
+    return reply.kind !== 'restored' || this.#standsAt(reply.head) ? reply : { kind: 'other' };
   }
 
   /** Who was away for so long that the copy begins after what is here has it from the snapshot, as in an open epoch. */
@@ -155,6 +156,11 @@ export class Reopener {
       return ORIGIN;
     if (comparePositions(position, cursor.position) > 0) return cursor.position;
     return (await this.#holds(position, chain)) ? position : undefined;
+  }
+
+  #standsAt({ position, chain }: RestoredHead): boolean {
+    const { cursor } = this.#ports;
+    return comparePositions(position, cursor.position) === 0 && chain === cursor.chain;
   }
 
   /** Whether our own history has that chain there. */

@@ -16,6 +16,7 @@ export class ContractReplica {
   epochId: string;
   position: Position = ORIGIN;
   chain = CHAIN_START;
+  cursorEpochId: string | undefined;
   acknowledgement: string | undefined;
   #nonces: readonly string[] = [];
   static #nonce = 0;
@@ -30,8 +31,9 @@ export class ContractReplica {
   request(limit = 1000): RenewRequest {
     ContractReplica.#nonce += 1;
     this.#nonces = [...this.#nonces, `n${ContractReplica.#nonce}`];
-    const { incarnation, epochId, position, chain, acknowledgement } = this;
-    return { incarnation, epochId, position, chain, nonces: this.#nonces, acknowledgement, limit };
+    const { incarnation, epochId, position, chain, cursorEpochId, acknowledgement } = this;
+    const at = { position, chain, cursorEpochId };
+    return { incarnation, epochId, ...at, nonces: this.#nonces, acknowledgement, limit };
   }
 
   async renew(limit?: number): Promise<RenewReply> {
@@ -60,16 +62,19 @@ export class ContractReplica {
   copyOf(other: ContractReplica): this {
     this.position = other.position;
     this.chain = other.chain;
+    this.cursorEpochId = other.cursorEpochId;
     this.#nonces = other.#nonces;
     return this;
   }
 
   #advance(line: FeedLine): void {
-    const isFirst = line.sealed.entry.kind === 'epoch';
+    const { entry } = line.sealed;
+    const isFirst = entry.kind === 'epoch';
     expect(nextChain(isFirst ? CHAIN_START : this.chain, line.sealed.text)).toBe(line.chain);
     expect(line.position.sequence).toBe(isFirst ? 1 : this.position.sequence + 1);
     this.position = line.position;
     this.chain = line.chain;
+    if (isFirst) this.cursorEpochId = entry.epochId;
     this.lines.push(line);
   }
 }

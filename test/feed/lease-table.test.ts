@@ -25,7 +25,8 @@ function tableOf(...entries: SealedEntry[]): LeaseTable {
 
 function request(incarnation: string, nonces: string[], over: Partial<RenewRequest> = {}): RenewRequest {
   const position = { epoch: 100, sequence: 1 };
-  const rest = { epochId: 'ep_1', position, chain: CHAIN, acknowledgement: undefined, limit: 10 };
+  const at = { position, chain: CHAIN, cursorEpochId: 'ep_1' };
+  const rest = { epochId: 'ep_1', ...at, acknowledgement: undefined, limit: 10 };
   return { incarnation, nonces, ...rest, ...over };
 }
 

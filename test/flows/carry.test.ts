@@ -44,6 +44,7 @@ describe('a tail', () => {
         if (epochId === 'ep_old') await held.promise;
         return { duplicate: false };
       },
+      isThere: () => Promise.resolve(true),
     });
     const first = carrier.carry('ep_old');
     await settle();

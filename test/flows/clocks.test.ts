@@ -9,7 +9,7 @@ import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import { NOW_S, cut, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { LEASE_MS, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
-import { startSettled } from '../support/replicas.ts';
+import { pass, startSettled } from '../support/replicas.ts';
 
 const STEP_MS = 10;
 
@@ -130,3 +130,47 @@ describe('a holder that ends its session by itself', () => {
     expect(enforcedMs).toBeGreaterThanOrEqual(sentMs + freshForMs);
   });
 });
+
+describe.each([0, 1, 2, 30, 600])(
+  'who opened an epoch that the store lost, with a clock %i s ahead',
+  (aheadS) => {
+    it('goes back to the one that the fleet is in, which nobody closes for it', async () => {
+      const [clock, ahead] = [new FakeClock(), new FakeClock(NOW_S * 1_000 + aheadS * 1_000)];
+      const server = new MemoryFeedServer();
+      const go = async (ms: number): Promise<void> => {
+        for (let gone = 0; gone < ms; gone += 100) {
+          ahead.advance(100);
+          await pass(clock, 100);
+        }
+      };
+      const b = await startSettled({ clock, server, name: 'b', seed: 2, exclusive: false });
+      await go(1_000);
+      const a = await startSettled({ clock: ahead, server, name: 'a', exclusive: false, bootstrap: false });
+      await go(4_000);
+      const first = a.cursor.epochId;
+      /** It hears as a witness that the store has nothing any more, and opens. */
+      const opens = async (one: TestReplica): Promise<void> => {
+        server.flush();
+        for (let i = 0; i < 10 && !(isFresh(one) && one.cursor.epochId !== first); i++) {
+          one.owing.notify();
+          await go(100);
+        }
+        expect(isFresh(one)).toBe(true);
+      };
+      cut(b, true);
+      await opens(a);
+      cut(a, true);
+      server.flush();
+      cut(b, false);
+      await opens(b);
+      const opened = b.cursor.epochId;
+      cut(a, false);
+      await go(3_000);
+      expect([a, b].map(isFresh)).toEqual([true, true]);
+      expect([a, b].map(({ cursor }) => cursor.epochId)).toEqual([opened, opened]);
+      const pending = b.revoker.revoke(orderOf({ targets: [jti('j')], waitMs: 8_000 }));
+      await go(2_000);
+      expect(await pending).toMatchObject({ state: 'enforced' });
+    });
+  },
+);

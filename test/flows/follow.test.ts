@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Target } from '../../src/feed/entry.ts';
 import { CHAIN_START, nextChain } from '../../src/feed/entry.ts';
-import { comparePositions, parsePosition } from '../../src/feed/position.ts';
+import { comparePositions, parsePosition, renderPosition } from '../../src/feed/position.ts';
+import { epochS } from '../../src/kernel/clock.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { epoch } from '../support/feed-entries.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
@@ -114,6 +115,35 @@ describe('an entry that is applied in slices', () => {
     await expect(replica.follower.apply([line])).rejects.toMatchObject({ code: 'PROOF_INVALID' });
     expect(replica.cursor.position).toEqual(position);
     expect(replica.log.at(-1)).toMatchObject({ level: 'error', kind: 'epoch' });
+  });
+
+  it('stops before an epoch whose number is more than a day ahead, unless it is the next one', async () => {
+    const replica = await start();
+    await settle();
+    const { cursor, follower, appender, server } = replica;
+    const opens = async (number: number): Promise<void> => {
+      const base = { epochId: cursor.epochId!, head: renderPosition(cursor.position), chain: cursor.chain };
+      const sealed = appender.seal({
+        ...{
+          id: `ent_${number}`,
+          kind: 'epoch',
+          epochId: `ep_${number}`,
+          runId: server.runId,
+          rule: 'witness',
+        },
+        base: { ...base, checkpoint: replica.tree.checkpoint() },
+      });
+      const chain = nextChain(CHAIN_START, sealed.text);
+      await follower.apply([{ position: { epoch: number, sequence: 1 }, chain, sealed }]);
+    };
+    const dayAhead = epochS(replica.clock.now()) + 86_400;
+    for (const number of [dayAhead + 1, 999_999_999_999_999])
+      await expect(opens(number)).rejects.toMatchObject({ code: 'PROOF_INVALID' });
+    await opens(dayAhead);
+    // However far ahead the fleet is already: there has to be a next one.
+    await opens(dayAhead + 1);
+    await expect(opens(dayAhead + 3)).rejects.toMatchObject({ code: 'PROOF_INVALID' });
+    expect(cursor.position).toEqual({ epoch: dayAhead + 1, sequence: 1 });
   });
 });
 

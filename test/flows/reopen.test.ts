@@ -70,6 +70,24 @@ describe('a witness', () => {
     for (const value of ['j1', 'j2']) expect(await reasonOf(c, value)).toBe('revoked');
   });
 
+  it('leaves a copy beside whose head somebody has moved to where no line is', async () => {
+    const fleet = await start('a');
+    const [a] = fleet.replicas as [TestReplica];
+    await enforce(a, 'j1');
+    const { server, clock } = fleet;
+    const restore = server.restore.bind(server);
+    server.restore = (request) => {
+      const reply = restore(request);
+      if (reply.kind !== 'restored' || request.copy !== 'current') return reply;
+      return { ...reply, head: { ...reply.head, position: { epoch: 999_999_999_999_998, sequence: 1 } } };
+    };
+    server.restart();
+    await pass(clock, 1_500);
+    expect(rulesOf(fleet)).toEqual(['bootstrap', 'witness']);
+    expect(isFresh(a)).toBe(true);
+    expect(await reasonOf(a, 'j1')).toBe('revoked');
+  });
+
   it('leaves it to another that is faster, and takes what that one had more', async () => {
     const fleet = await start('a', 'b');
     const [a, b] = fleet.replicas as [TestReplica, TestReplica];

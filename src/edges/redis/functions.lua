@@ -30,6 +30,8 @@ local NONCES_KEPT = 64
 local PAGE_BYTES_MAX = 512 * 1024
 -- Behind everything an epoch can have.
 local LAST_SEQUENCE = 999999999999999
+-- Who writes that there were so many begins them anew: the next one is the first that is free.
+local LAST_GENERATION = 999999999
 local TRIMMED_AT_ONCE = 16
 -- As feed/entry.ts has it: nobody could keep what is larger.
 local ENTRY_BYTES_MAX = 16 * 1024 * 1024 - 256
@@ -42,6 +44,11 @@ end
 
 local function integer(text)
   return type(text) == 'string' and #text <= 15 and text:match('^%d+$') and tonumber(text) or nil
+end
+
+local function generation_of(text)
+  local generation = integer(text)
+  return generation and generation <= LAST_GENERATION and generation or nil
 end
 
 local function position_of(text)
@@ -92,7 +99,7 @@ local function read(base)
   local life, opened = lifetime(), openings[base] or 0
   -- Open or not, the next epoch is bound to `next`.
   local state = { next = life .. whole(opened), number = 0, sequence = 0, chain = CHAIN_START }
-  state.generation = integer(bound[1]) and bound[1] or '0'
+  state.generation = generation_of(bound[1]) and bound[1] or '0'
   state.at = base .. ':' .. state.generation
   local run = life .. whole(opened - 1)
   state.is_open = head_in(base .. ':meta', state) and bound[2] == run and known[base] == mark_of(state)
@@ -204,13 +211,13 @@ local function close(base, at)
   redis.call('PUBLISH', base .. ':news', at)
 end
 
--- ARGV: incarnation, epoch id, position, chain, nonces, acknowledgement or '', limit.
+-- ARGV: incarnation, epoch id, position, chain, nonces, acknowledgement or '', limit, the id of the epoch the position is in or ''.
 -- A lease together with everything newer than the cursor, or why not.
 local function renew(keys, args)
   local base, incarnation, epoch_id, position, chain = keys[1], args[1], args[2], args[3], args[4]
   local epoch, sequence = position_of(position or '')
   local limit = integer(args[7])
-  if #keys ~= 1 or #args ~= 7 or not epoch or not limit or limit < 1 then return fail('MALFORMED') end
+  if #keys ~= 1 or #args ~= 8 or not epoch or not limit or limit < 1 then return fail('MALFORMED') end
   local state = read(base)
   if not state.is_open then return { 'closed', '' } end
   if epoch_id ~= state.epoch then return { 'closed', state.epoch } end
@@ -235,8 +242,8 @@ local function renew(keys, args)
   -- What it lacks is in a snapshot. Nobody has lost anything.
   if is_trimmed(state, epoch, sequence, held) then return { 'stale', 'trimmed' } end
   if held ~= chain then
-    -- Of an epoch that is over, who has other lines than are here judges by what the next one continues.
-    if epoch < state.number then sequence = LAST_SEQUENCE
+    -- Of another epoch, whatever its number, who has other lines than are here judges by what comes after it, if anything.
+    if args[8] ~= state.epoch then sequence = LAST_SEQUENCE
     else
       -- One of the two has lost what the other has. Who is right is settled by what everyone puts back.
       close(base, head_of(state))
@@ -352,8 +359,9 @@ local function open_epoch(keys, args)
     state = read_staged(base, args[6], newest.run)
   end
   if args[7] ~= '' and (head_of(state) ~= args[7] or state.chain ~= args[8]) then return { 'lost' } end
-  local last = redis.call('ZREVRANGE', state.at .. ':epochs', 0, 0)[1]
-  local number = math.max(epoch_s, newest.number + 1, state.number + 1, (integer(last) or 0) + 1)
+  -- Behind the epoch that it continues, whose number is what whoever opens has on disk. Any other could have been written by
+  -- somebody who wants numbers to run out.
+  local number = math.max(epoch_s, state.number + 1)
   -- What stands there already is somebody else's.
   while redis.call('EXISTS', state.at .. ':feed:' .. whole(number)) == 1 do number = number + 1 end
   local chain = redis.sha1hex(CHAIN_START .. text)
@@ -413,11 +421,11 @@ local function restore(keys, args)
   local newest = read(base)
   if newest.is_open or run ~= newest.run or closed_id ~= (newest.epoch or '') then return { 'lost' } end
   local state = newest
-  local last = integer(redis.call('HGET', base .. ':meta', 'generations') or '') or 0
-  if generation == 'staged' and last > integer(newest.generation) then
+  local last = generation_of(redis.call('HGET', base .. ':meta', 'generations')) or 0
+  if generation == 'staged' and last > 0 and last ~= integer(newest.generation) then
     state = read_staged(base, whole(last), newest.run)
   elseif generation == 'new' or generation == 'staged' then
-    local next = math.max(integer(newest.generation), last) + 1
+    local next = math.max(integer(newest.generation), last) % LAST_GENERATION + 1
     while redis.call('EXISTS', base .. ':' .. whole(next) .. ':epochs', base .. ':' .. whole(next) .. ':staged') > 0 do
       next = next + 1
     end

@@ -98,8 +98,17 @@ export class RedisFeedStore implements FeedStore {
 
   async renew(request: RenewRequest): Promise<RenewReply> {
     const { incarnation, epochId, position, chain, nonces, acknowledgement = '', limit } = request;
-    const at = renderPosition(position);
-    const args = [incarnation, epochId, at, chain, nonces.join(' '), acknowledgement, String(limit)];
+    const { cursorEpochId = '' } = request;
+    const at = [renderPosition(position), chain];
+    const args = [
+      incarnation,
+      epochId,
+      ...at,
+      nonces.join(' '),
+      acknowledgement,
+      String(limit),
+      cursorEpochId,
+    ];
     const [kind, ...rest] = listOf(
       await this.#call('renew', args, 'STORE_UNREACHABLE', this.#renewing),
       'a renewal',
@@ -215,7 +224,11 @@ export class RedisFeedStore implements FeedStore {
   async report(report: EpochReport): Promise<readonly EpochReport[]> {
     const { incarnation, closedEpochId, runId } = report;
     const args = [incarnation, closedEpochId, runId, renderReport(report)];
-    return listOf(await this.#call('report', args, 'STORE_UNREACHABLE'), 'reports').map(reportOf);
+    const kept = listOf(await this.#call('report', args, 'STORE_UNREACHABLE'), 'reports');
+    const reports = kept.flatMap((one) => reportOf(one) ?? []);
+    if (reports.length < kept.length)
+      this.#log?.warn('what is no report stands among the reports in the store');
+    return reports;
   }
 
   async readSnapshot(): Promise<Snapshot | undefined> {

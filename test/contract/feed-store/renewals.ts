@@ -84,23 +84,32 @@ export function describeRenewals(under: StoreUnderTest): void {
       expect(await a!.renew()).toEqual({ kind: 'closed', epochId: undefined });
     });
 
-    it('brings who has another end of an earlier epoch what came after it, which tells whether that continues it', async () => {
-      // A store that is never closed has one history.
-      if (under.harness.forget === undefined) return;
-      const [a] = await under.begin('inc_a');
-      await a!.lease();
-      const elsewhere = { ...a!.request(), position: { epoch: 99, sequence: 1 } };
-      const reply = await under.store.renew(elsewhere);
-      const positions = [1, 2].map((sequence) => ({ position: { epoch: 100, sequence } }));
-      expect(reply).toMatchObject({ kind: 'lease', lines: positions });
-      expect((await a!.renew()).kind).toBe('lease');
-    });
+    it.each<[string, Position, readonly number[]]>([
+      ['an earlier number', { epoch: 99, sequence: 1 }, [1, 2]],
+      ['the same number', { epoch: 100, sequence: 2 }, []],
+      ['a later number', { epoch: 101, sequence: 1 }, []],
+    ])(
+      'brings who is in an epoch of %s that is not here what came after it',
+      async (_, position, brought) => {
+        // A store that is never closed has one history.
+        if (under.harness.forget === undefined) return;
+        const [a] = await under.begin('inc_a');
+        await a!.lease();
+        const other = { position, chain: 'f'.repeat(40), cursorEpochId: 'ep_lost' };
+        // Whether that continues it is for who asks to tell; the open epoch is none the worse for it.
+        expect(await under.store.renew({ ...a!.request(), ...other })).toMatchObject({
+          kind: 'lease',
+          lines: brought.map((sequence) => ({ position: { epoch: 100, sequence } })),
+        });
+        expect((await a!.renew()).kind).toBe('lease');
+      },
+    );
 
     it('knows a cursor in the middle of its history by its chain', async () => {
       const [a] = await under.begin('inc_a');
       const { position, chain } = await under.store.append('ep_1', revocation('r1'));
       await under.store.append('ep_1', revocation('r2'));
-      Object.assign(a!, { position, chain });
+      Object.assign(a!, { position, chain, cursorEpochId: 'ep_1' });
       const reply = await a!.lease();
       expect(reply.lines.map(({ sealed }) => sealed.entry.id)).toEqual(['r2']);
       Object.assign(a!, { position, chain: reply.lines[0]!.chain });

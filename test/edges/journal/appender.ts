@@ -53,8 +53,9 @@ const nonces: string[] = [];
 
 async function renew(): Promise<string> {
   nonces.push(`n${nonces.length}`);
-  const place = { position: ORIGIN, chain: CHAIN_START, acknowledgement: undefined, limit: 1_000_000 };
-  const request = { incarnation: 'inc_a', epochId: 'ep_1', nonces: nonces.slice(-2), ...place };
+  const place = { position: ORIGIN, chain: CHAIN_START, cursorEpochId: undefined };
+  const rest = { acknowledgement: undefined, limit: 1_000_000 };
+  const request = { incarnation: 'inc_a', epochId: 'ep_1', nonces: nonces.slice(-2), ...place, ...rest };
   return journal.renew(request).then(({ kind }) => kind, codeOf);
 }
 

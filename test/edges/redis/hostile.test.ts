@@ -187,6 +187,54 @@ describe('a thief who has our rights and no keys', () => {
   });
 });
 
+describe('numbers that somebody has written so that they run out', () => {
+  const LATE = '999999999999998';
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['in the list of epochs', () => hostile.zadd('{writ:f}:0:epochs', LATE, LATE)],
+    ['at the head', () => hostile.hset(META, 'number', LATE)],
+    ['for the copy that is next', () => hostile.hset(META, 'run', '-', 'generations', '999999999999999')],
+    ['for the copy that is there', () => hostile.hset(META, 'generation', '999999999999999')],
+    ['for the copy that is next, as late as it can be', () => hostile.hset(META, 'generations', '999999999')],
+  ])('are no epoch and no copy: %s', async (_, write) => {
+    await write();
+    await hostile.hset(META, 'run', '-');
+    const { closedEpochId, nextRunId } = await store.roster();
+    const where = { runId: nextRunId, closedEpochId, after: a.position, limit: 10 };
+    const put = (copy: string) => store.restore({ ...where, copy, lines: a.lines });
+    const [first, second] = [await put('new'), await put('staged')];
+    if (first.kind !== 'restored') throw new Error(first.kind);
+    // Others put back into the very same.
+    expect(second).toEqual(first);
+    const sealed = epoch('ep_2', nextRunId);
+    const request = { closedEpochId, runId: nextRunId, epochS: 100, sealed, restored: first.head };
+    expect(await store.openEpoch(request)).toMatchObject({ position: { epoch: 101, sequence: 1 } });
+    expect(await store.roster()).toMatchObject({ epochId: 'ep_2', head: { epoch: 101, sequence: 1 } });
+    expect(await hostile.hget(META, 'generation')).toBe('1');
+  });
+
+  it('are none where the history goes on as it is', async () => {
+    await hostile.zadd('{writ:f}:0:epochs', LATE, LATE);
+    const { nextRunId } = await store.roster();
+    const request = {
+      closedEpochId: 'ep_1',
+      runId: nextRunId,
+      epochS: 100,
+      sealed: epoch('ep_2', nextRunId),
+    };
+    expect(await store.openEpoch(request)).toMatchObject({ position: { epoch: 101, sequence: 1 } });
+  });
+});
+
+it('a report that is none keeps nobody from hearing the others', async () => {
+  await hostile.hset(META, 'run', '-');
+  const { runId: closedRun } = await store.roster();
+  await hostile.hset(`{writ:f}:reports:closed:${closedRun}`, 'ep_1 thief', '000000000000001 junk');
+  const { position, chain } = a;
+  const report = { incarnation: 'inc_a', closedEpochId: 'ep_1', runId: closedRun, position, chain };
+  expect(await store.report(report)).toEqual([report]);
+});
+
 describe('keys of another type', () => {
   it.each([':meta', ':0:roster', ':0:ids:100', ':0:feed:100'])(
     'under %s end in a refusal of the store’s, and no lease lacks what was appended',
