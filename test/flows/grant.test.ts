@@ -1,6 +1,5 @@
 /** Orders to grant and to take away. */
 import { describe, expect, it } from 'vitest';
-import type { UnsignedEntry } from '../../src/feed/entry.ts';
 import { sealEntry } from '../../src/feed/entry.ts';
 import type { GrantFacts, GrantOrder } from '../../src/flows/grant.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
@@ -35,7 +34,7 @@ describe('an order whose id can be foretold', () => {
     const tombstone = { kind: 'ungrant', id: id.replace(/^grt/, 'ung'), grant: id, caller: 'x' } as const;
     const { entry } = replica.appender.seal(tombstone);
     const { sig: _sig, ...unsigned } = entry;
-    replica.server.append(replica.cursor.epochId ?? '', sealEntry(unsigned as UnsignedEntry, STRANGER));
+    replica.server.append(replica.cursor.epochId ?? '', sealEntry(unsigned, STRANGER));
     await pass(replica.clock, 1_000);
     const taking = replica.granter.ungrant(id, 'admin');
     await expect(settled(taking)).rejects.toMatchObject({ code: 'APPEND_UNCERTAIN' });

@@ -204,7 +204,9 @@ describe('the last replica with a lease', () => {
       const waiting = await untilStatus(second, 4);
       expect(waiting['checks']).toContainEqual({
         ...{ name: 'store', ok: false },
-        detail: expect.stringMatching(/^awaiting: .*writ epoch open --accept-amnesia --reason '…'$/) as string,
+        detail: expect.stringMatching(
+          /^awaiting: .*writ epoch open --accept-amnesia --reason '…'$/,
+        ) as string,
       });
       expect((await cli(second, ['replicas', 'forget', 'r1'])).problems).toMatch(
         /503: FENCED.*accept-amnesia/,
