@@ -176,12 +176,15 @@ export class Reopener {
     const { store, cursor, identity, members, vouching } = this.#ports;
     const own = members.lookup(identity.incarnation) ?? members.predecessorOf(identity.key.public.x);
     const joined = members.list().filter(({ state }) => state === 'joined');
-    this.#missing = {
-      replicas: joined.map(({ replica }) => replica),
-      unjudged: [],
-      hasEveryoneLeft: joined.length === 0,
-    };
-    if (own === undefined) return false;
+    if (own === undefined) {
+      // Nobody reports with this data directory: it is for the others to open.
+      this.#missing = {
+        replicas: joined.map(({ replica }) => replica),
+        unjudged: [],
+        hasEveryoneLeft: joined.length === 0,
+      };
+      return false;
+    }
     const { incarnation } = own;
     const { position, chain } = cursor;
     const closing = { closedEpochId: closedEpochId ?? NO_EPOCH, runId };
