@@ -64,8 +64,9 @@ export class Mender {
     const isKnown =
       this.#found?.epochId === epochId && comparePositions(this.#found.position, position) === 0;
     const { fork } = isKnown ? (this.#found as Finding) : await this.#find(epochId);
+    if (typeof fork === 'string') return false;
     const { monoMs } = clock.now();
-    if (typeof fork === 'string' || monoMs - this.#loadedAtMs < LOAD_AGAIN_MS) return false;
+    if (monoMs - this.#loadedAtMs < LOAD_AGAIN_MS) return false;
     this.#loadedAtMs = monoMs;
     return loader.load(epochId);
   }
