@@ -63,10 +63,10 @@ export class Mender {
     const { position } = cursor;
     const isKnown =
       this.#found?.epochId === epochId && comparePositions(this.#found.position, position) === 0;
-    const { fork } = isKnown ? (this.#found as Finding) : await this.#find(epochId);
-    if (typeof fork === 'string') return false;
+    const found = isKnown ? this.#found : await this.#find(epochId);
     const { monoMs } = clock.now();
-    if (monoMs - this.#loadedAtMs < LOAD_AGAIN_MS) return false;
+    const isForked = typeof found?.fork === 'object';
+    if (!isForked || monoMs - this.#loadedAtMs < LOAD_AGAIN_MS) return false;
     this.#loadedAtMs = monoMs;
     return loader.load(epochId);
   }
