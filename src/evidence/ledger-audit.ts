@@ -2,6 +2,7 @@
  * The judge of an exported ledger, fed one line at a time by ledger-export.ts: order, chain, signatures, and in the
  * end each epoch's root against the checkpoint that the log signed. What is said of a line begins with its position.
  */
+import { TAIL_MAX } from '../feed/cursor.ts';
 import type { EpochEntry, FeedLine, SealedEntry } from '../feed/entry.ts';
 import type { EntryKind } from '../feed/entry.ts';
 import { CHAIN_START, isLogSigned, isSignedBy, leafText, nextChain, parseLine } from '../feed/entry.ts';
@@ -70,9 +71,6 @@ interface EpochTrack extends Place {
   /** What the log signed over all of it. Of an earlier epoch: as the first entry of the next one names it. */
   checkpoint: VerifiedCheckpoint | undefined;
 }
-
-/** How many lines of an epoch a replica may have more than the epoch that follows knows of. */
-const TAIL_MAX = 1_024;
 
 /** Entries that nobody has signed which are named; all are counted. */
 const NAMED_MAX = 100;

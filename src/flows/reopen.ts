@@ -227,11 +227,12 @@ export class Reopener {
   }
 
   /** Why a report cannot be judged here; nothing of one who has more, and opens. */
-  #whyNot({ incarnation, position }: EpochReportStatement): string[] {
+  #whyNot(report: EpochReportStatement): string[] {
     const { members, cursor, ledger } = this.#ports;
-    const at = parsePosition(position);
-    if (comparePositions(at, cursor.position) > 0) return [];
-    const isBefore = ledger.base !== undefined && comparePositions(at, ledger.base.position) <= 0;
+    if (isAhead(report, cursor.position)) return [];
+    const { incarnation, position } = report;
+    const { base } = ledger;
+    const isBefore = base !== undefined && comparePositions(parsePosition(position), base.position) <= 0;
     const why = isBefore
       ? 'which is before the snapshot that this ledger begins with'
       : 'where another line stands here';

@@ -28,9 +28,9 @@ async function startWithTail() {
 }
 
 const carrierOf = (one: TestReplica, appender: unknown = one.appender): Carrier => {
-  const { identity, cursor, members, ledger, store } = one;
+  const { identity, cursor, members, ledger } = one;
   const log = { warn: () => undefined, error: () => undefined };
-  return new Carrier({ identity, cursor, members, ledger, store, appender, log } as never);
+  return new Carrier({ identity, cursor, members, ledger, appender, log } as never);
 };
 
 describe('a tail', () => {

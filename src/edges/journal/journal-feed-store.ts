@@ -203,12 +203,12 @@ export class JournalFeedStore implements FeedStore, Ledger {
     return Promise.reject(new WritError('INTERNAL', 'a journal is the only history there is'));
   }
 
-  /** Nothing to do: an append was durable on this disk before anybody could apply it. */
   /** Nobody else appends here. */
   isForged(): boolean {
     return false;
   }
 
+  /** Nothing to do: an append was durable on this disk before anybody could apply it. */
   async keep(): Promise<void> {
     return Promise.resolve();
   }
