@@ -2,23 +2,14 @@
 import { describe, expect, it } from 'vitest';
 import { Carrier } from '../../src/flows/carry.ts';
 import { settle } from '../support/fake-time.ts';
-import { OVER_MS, cut, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
+import { OVER_MS, cut, isFresh, reasonOf, startPairThatParts } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
-import { orderOf } from '../support/replica-harness.ts';
 import { pass } from '../support/replicas.ts';
 
 /** b has j1, which the epoch that a opened goes on without; b has joined that, and appended nothing else. */
 async function startWithTail() {
-  const fleet = await startPair();
-  const { clock, server, a, b } = fleet;
-  cut(a, true);
-  await pass(clock, 300);
-  await b.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
-  await pass(clock, 500);
-  cut(b, true);
-  server.flush();
-  cut(a, false);
-  await pass(clock, 1_500);
+  const fleet = await startPairThatParts();
+  const { clock, a, b } = fleet;
   let appends = 0;
   b.store.fate = (command) => (command === 'append' && ++appends > 1 ? 'lose-request' : 'deliver');
   await pass(clock, 2_000);

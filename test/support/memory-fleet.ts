@@ -44,3 +44,18 @@ export async function startPair() {
   for (const one of [a, b]) expect(isFresh(one)).toBe(true);
   return { clock, server, a, b };
 }
+
+/** For half a second nothing reaches a; b appends j1, which the epoch that a then opens goes on without. b is cut off still. */
+export async function startPairThatParts() {
+  const fleet = await startPair();
+  const { clock, server, a, b } = fleet;
+  cut(a, true);
+  await pass(clock, 300);
+  await b.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+  await pass(clock, 500);
+  cut(b, true);
+  server.flush();
+  cut(a, false);
+  await pass(clock, 1_500);
+  return fleet;
+}
