@@ -19,9 +19,10 @@ function orderFor(over: Partial<GrantOrder> = {}): GrantOrder {
   return { facts: FACTS, request: { ...FACTS }, caller: 'admin', idempotencyKey: undefined, ...over };
 }
 
+/** What the work comes to. It is awaited from the start: no rejection of it is ever unhandled. */
 async function settled<T>(work: Promise<T>): Promise<T> {
-  await settle();
-  return work;
+  const [result] = await Promise.all([work, settle()]);
+  return result;
 }
 
 const ask = (replica: TestReplica) =>
