@@ -144,8 +144,10 @@ export class Follower {
 
   /** Nobody may be told that a position is done before this: a look between index and kill would miss the kill. */
   #end(): void {
+    const { cursor, tree } = this.#ports;
     this.#tellOfGrants();
-    this.#ports.cursor.settle();
+    cursor.settle();
+    tree.settle();
     this.#isTorn = false;
   }
 

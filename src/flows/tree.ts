@@ -17,6 +17,8 @@ export class Tree {
   /** The smallest size of which the root is known. */
   #sizeMin = 0;
   #lastLeaf: Uint8Array = leafHash('');
+  /** What was signed for may not be lost with this process: up to where everything is on disk. */
+  #settled = { merkle: this.#merkle, epoch: 0, size: 0 };
 
   constructor(identity: Identity) {
     this.#identity = identity;
@@ -37,6 +39,12 @@ export class Tree {
     this.#merkle = MerkleTree.from(size, frontier);
     this.#epoch = epoch;
     this.#sizeMin = size;
+    this.settle();
+  }
+
+  /** What was applied is on disk. */
+  settle(): void {
+    this.#settled = { merkle: this.#merkle, epoch: this.#epoch, size: this.#merkle.size };
   }
 
   /** The number of the epoch. */
@@ -54,6 +62,7 @@ export class Tree {
     const isAfterBase = base?.position.epoch === epoch;
     this.begin(epoch, isAfterBase ? base.position.sequence : 0, isAfterBase ? base.frontier : []);
     for (const line of lines) this.append(line, false);
+    this.settle();
   }
 
   get size(): number {
@@ -65,9 +74,10 @@ export class Tree {
     return Buffer.from(this.#lastLeaf).toString('hex');
   }
 
-  /** Everything applied in this epoch. */
+  /** Everything of an epoch that is on disk: up to the cursor's `settled`. */
   get head(): Checkpoint {
-    return { origin: this.origin, size: this.#merkle.size, root: this.#merkle.root() };
+    const { merkle, epoch, size } = this.#settled;
+    return { origin: checkpointOrigin(this.#identity.fleet, epoch), size, root: merkle.root(size) };
   }
 
   /** The signed note over it. */
@@ -82,12 +92,12 @@ export class Tree {
     return isKnown ? this.#merkle.root(size) : undefined;
   }
 
-  /** Inclusion proof of the entry at `position` in the tree as it is now. INTERNAL for one that is not in it. */
+  /** Inclusion proof of the entry at `position` in the tree of `head`. INTERNAL for one that is not in it. */
   proof(position: Position): { readonly index: number; readonly hashes: readonly Uint8Array[] } {
+    const { merkle, epoch, size } = this.#settled;
     const index = position.sequence - 1;
-    if (position.epoch !== this.#epoch || index >= this.#merkle.size)
-      throw new WritError('INTERNAL', 'no such leaf');
-    return { index, hashes: this.#merkle.inclusionProof(index, this.#merkle.size) };
+    if (position.epoch !== epoch || index >= size) throw new WritError('INTERNAL', 'no such leaf');
+    return { index, hashes: merkle.inclusionProof(index, size) };
   }
 
   /** The compact range before `size`, for an export that begins later than the epoch. */

@@ -128,7 +128,8 @@ export class Inspection {
     requireKnown(query, ['from']);
     const from = parsePosition(query.get('from') ?? renderPosition(ORIGIN), 'from');
     const { cursor, tree, cosigner } = this.#ports;
-    const head = cursor.position;
+    // Not the newest: that may not be on disk yet, and the tree's head is not it either.
+    const head = cursor.settled;
     const checkpoint = tree.checkpoint();
     const cosigned = cosigner.cosignatures().map(renderCosignature);
     const after = { epoch: from.epoch, sequence: Math.max(0, from.sequence - 1) };
@@ -152,7 +153,7 @@ export class Inspection {
       return { size, chain: base.chain, hashes: base.frontier };
     const [last] = await ledger.read({ epoch, sequence: size - 1 }, 1);
     if (last === undefined) return undefined;
-    const hashes = epoch === head.epoch ? tree.frontier(size) : await this.#frontierOf(epoch, size);
+    const hashes = epoch === tree.epoch ? tree.frontier(size) : await this.#frontierOf(epoch, size);
     return { size, chain: last.chain, hashes };
   }
 
@@ -176,7 +177,8 @@ export class Inspection {
       const page = await this.#ports.ledger.read(at, LIMITS.pageEntriesMax);
       const lines = page.filter(({ position }) => comparePositions(position, head) <= 0);
       const last = lines.at(-1);
-      if (last === undefined) return;
+      // It was cut, or began again at a snapshot, while this read it: no checkpoint may stand under half of it.
+      if (last === undefined) return void res.destroy();
       at = last.position;
       if (!res.write(lines.map((line) => `${renderLine(line)}\n`).join(''))) await drained(res);
     }

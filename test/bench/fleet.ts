@@ -18,6 +18,8 @@ import { digits } from './table.ts';
 
 const IDLE_MS = 5_000;
 const LANES = 16;
+/** Targets a second where somebody takes his time: a million in three minutes. */
+const PACED = 5_000;
 /** Twice in a million targets. */
 const SET = ['snapshotEvery=500'];
 
@@ -37,13 +39,17 @@ export async function measureFleet({
     // What a fresh process compiles and collects is no part of either.
     await whileAsked(asked, () => sleep(IDLE_MS));
     const before = await whileAsked(asked, () => sleep(IDLE_MS));
+    const paced = await whileAsked(asked, () =>
+      streamBulks(fleet, first.replica, { targets: targets / 10, perSecond: PACED }),
+    );
     const during = await whileAsked(asked, () => streamBulks(fleet, first.replica, { targets }));
     const cold = await startCold(fleet, 'r3', SET);
-    for (const { token } of during.made)
+    for (const { token } of [...paced.made, ...during.made])
       if (reasonOf(await evaluate(cold.replica, token)) !== 'revoked')
         throw new Error('a cold replica allows');
     return [
       ...askedRows(before, during, targets),
+      pacedRow(before, paced),
       coldRow(cold.tookMs, first.tookMs, targets),
       await singlesRow(fleet, [...replicas, cold.replica], singles),
     ];
@@ -112,6 +118,22 @@ function askedRows(before: Period<unknown>, during: Period<unknown>, targets: nu
     `the longest that a thread worked between two ticks of a millisecond: ${worst(during)} ms of CPU time, ${worst(before)} before`,
   ];
   return [row('F1', 'p99', 0.99), { ...row('F1b', 'p50', 0.5), note: note.join('; ') }];
+}
+
+/** At a rate that is asked for, not found: what a stream does to a check where the cores have room for both. */
+function pacedRow(before: Period<unknown>, paced: Period<unknown>): Row {
+  const [was, is] = [quantileOf(before.tookMs, 0.99), quantileOf(paced.tookMs, 0.99)];
+  const p50s = [before, paced].map(({ tookMs }) => digits(quantileOf(tookMs, 0.5)));
+  return {
+    id: 'F1c',
+    what: `a check while ${digits(PACED)} targets a second stream into the fleet: p99 / p99 before`,
+    measured: `${digits(is)} ms of ${paced.tookMs.length}`,
+    baseline: `${digits(was)} ms of ${before.tookMs.length}`,
+    value: is / was,
+    unit: 'x',
+    goal: {},
+    note: `p50 ${p50s.join(' ms before, ')} ms meanwhile`,
+  };
 }
 
 function coldRow(tookMs: number, emptyMs: number, targets: number): Row {

@@ -49,7 +49,7 @@ const phases: readonly Phase[] = [
   { ids: ['G7'], measure: async () => [await measureStream(streamPlan)] },
   { ids: ['G9'], measure: async () => [await measureReload({ dir, loads: plan.loads })] },
   {
-    ids: ['F1', 'F1b', 'F2', 'F3'],
+    ids: ['F1', 'F1b', 'F1c', 'F2', 'F3'],
     measure: () => measureFleet({ targets: plan.fleetTargets, singles: plan.fleetSingles }),
   },
   { ids: ['G10'], measure: async () => [await measureKill(plan.sessions)] },

@@ -15,6 +15,7 @@ const lines: readonly FeedLine[] = [opening, revocation('r1'), revocation('r2')]
 describe('a tree that begins again', () => {
   const whole = new Tree(identity);
   for (const line of lines) whole.append(line, line === lines[0]);
+  whole.settle();
 
   it.each([
     ['from all lines of an epoch', 0, undefined],

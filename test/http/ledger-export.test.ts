@@ -44,6 +44,7 @@ async function exported(replica: TestReplica, from: string): Promise<string[]> {
       return true;
     },
     end: (chunk: string) => (text += chunk),
+    destroy: () => (text = 'broken off'),
   } as unknown as ServerResponse;
   await new Inspection(replica).streamLedger(new Map([['from', from]]), res);
   return text.trimEnd().split('\n');
@@ -70,6 +71,40 @@ describe('an export of the ledger', () => {
     const beyond = `${first?.position.epoch ?? 0}-9999`;
     const facts = await verifyLedger(each(await exported(replica, beyond)), keyring);
     expect(facts).toMatchObject({ epochs: 1, first: `${replica.cursor.position.epoch}-1` });
+    await replica.stop();
+  });
+
+  it('and a checkpoint go as far as everything is on disk, and verify while more is applied', async () => {
+    const replica = await twoEpochs();
+    const { position } = replica.cursor;
+    const checkpoint = replica.tree.checkpoint();
+    const disk = Promise.withResolvers<void>();
+    replica.ledger.onKeep = () =>
+      replica.cursor.position.sequence > position.sequence ? disk.promise : undefined;
+    const more = replica.revoker.revoke(orderOf({ targets: [jti('c')], wait: 'durable' }));
+    await pass(replica.clock, 1_000);
+    expect(replica.cursor.position.sequence).toBeGreaterThan(position.sequence);
+    expect(replica.tree.checkpoint()).toBe(checkpoint);
+    const lines = await exported(replica, '0-0');
+    const facts = await verifyLedger(each(lines), [noteKeyOf('writ/test', replica.logKey.public)]);
+    expect(facts.head).toBe(renderPosition(position));
+    disk.resolve();
+    await pass(replica.clock, 1_000);
+    await more;
+    expect(replica.tree.checkpoint()).not.toBe(checkpoint);
+    await replica.stop();
+  });
+
+  it('is broken off where the ledger is cut while it is read', async () => {
+    const replica = await twoEpochs();
+    const { lines } = replica.ledger;
+    const last = lines.at(-1)?.position;
+    const read = replica.ledger.read.bind(replica.ledger);
+    replica.ledger.read = async (after, limit) => {
+      const page = await read(after, limit);
+      return page.filter((line) => line.position !== last);
+    };
+    expect((await exported(replica, '0-0')).join()).toContain('broken off');
     await replica.stop();
   });
 

@@ -41,17 +41,24 @@ export async function askAll(
   return asked;
 }
 
-/** Appends `targets` in bulks, `atOnce` of them under way; resolves to the tokens that are in them, one of each. */
+/** Appends `targets` in bulks, `atOnce` of them under way and no more of them than `perSecond`; resolves to the tokens that are in them, one of each. */
 export async function streamBulks(
   fleet: RedisFleet,
   by: WritProcess,
-  { targets, atOnce = 2 }: { readonly targets: number; readonly atOnce?: number },
+  {
+    targets,
+    atOnce = 2,
+    perSecond = Infinity,
+  }: { readonly targets: number; readonly atOnce?: number; readonly perSecond?: number },
 ): Promise<readonly FleetToken[]> {
   const tokens: FleetToken[] = [];
+  const startedMs = performance.now();
   let next = 0;
   const stream = async (): Promise<void> => {
     while (next < targets / BULK) {
       const bulk = next++;
+      const earlyMs = startedMs + (bulk * BULK * 1_000) / perSecond - performance.now();
+      if (earlyMs > 0) await sleep(earlyMs);
       const token = fleet.mint();
       const others = Array.from({ length: BULK - 1 }, (_, i) => `${bulk}-${i}`);
       const selectors = [token.jti, ...others].map((value) => ({ kind: 'jti', issuer: token.issuer, value }));
