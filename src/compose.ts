@@ -64,7 +64,6 @@ import { Follower } from './flows/follow.ts';
 import { Forgetter } from './flows/forget.ts';
 import { Granter } from './flows/grant.ts';
 import type { Identity } from './flows/identity.ts';
-import type { OpenRule } from './flows/join.ts';
 import { Joiner } from './flows/join.ts';
 import { Lifter } from './flows/lift.ts';
 import { Loader } from './flows/load.ts';
@@ -386,7 +385,7 @@ async function open(
   });
   for (const session of sessions.all()) reviewer.schedule(session);
   const reviews = { reviewer, sessions, clock, timer, log };
-  const expirer = new Expirer(reviews);
+  const expirer = new Expirer({ ...reviews, lease, cursor });
   const reevaluator = new Reevaluator(reviews);
   policy.onSwap(() => reevaluator.policyChanged());
   const keeper = new SessionKeeper({ checker, reviewer, reevaluator, sessions, clock, random });
@@ -477,7 +476,7 @@ async function open(
       skewBackMs: clock.skewBackMs,
       issuersWithoutKeys: issuersWithoutKeys(issuers),
       targets: view.size,
-      weakenedByStore: storeWeakens,
+      weakened,
       isRecording: config.telemetry.decisionLog.required ? opened?.decisionLog.isRecording : undefined,
     });
   // Loaded here, before anyone can ask: it takes the loop tens of milliseconds.
@@ -537,7 +536,6 @@ async function open(
     isOwingReviews: () => reevaluator.isOwing,
   });
   const openApi = renderOpenApi({ version: VERSION, dev: config.dev });
-  const openEpoch = (rule: OpenRule, reason?: string) => replica.openEpoch(rule, reason);
   const factRoutes = new FactRoutes({
     ...feed,
     authoriser,
@@ -556,7 +554,7 @@ async function open(
       authoriser,
       revoker,
       factRoutes,
-      openEpoch,
+      openEpoch: (...said) => replica.openEpoch(...said),
       inspection,
       forgetter,
       reloader,
@@ -717,7 +715,8 @@ async function openFeed(
   const { ledger, cutTail } = await LocalLedger.open(join(dataDir, 'ledger'), crashPoint);
   lifetime.own('ledger', () => ledger.close());
   const { failover } = config.store;
-  const store = new RedisFeedStore({ server: await serverOf(config.store), failover, fleet, replica, log });
+  const server = await serverOf(config.store);
+  const store = new RedisFeedStore({ server, failover, fleet, replica, leaseMs: config.leaseMs, log });
   lifetime.own('feed store', () => store.close());
   const facts = await store.open();
   return { store, ledger, facts: cutTail === undefined ? facts : { ...facts, cutTail } };

@@ -182,6 +182,8 @@ const epoch = z.strictObject({
   replId: z.string().optional(),
   rule: z.enum(['bootstrap', 'new-fleet', 'witness', 'roster', 'accept-amnesia']),
   reason: z.string().optional(),
+  /** Of `new-fleet` and `accept-amnesia`: whoever said so. */
+  caller: z.string().optional(),
   base: z
     .strictObject({
       epochId: z.string(),

@@ -1,8 +1,12 @@
 /**
  * The one timer of live sessions: at the moment when a credential or a grant ends, the session that stands on it is
- * decided again, and killed unless its holder has presented a fresher credential first. The timer only wakes: what is
- * due is read from the clock, so that after a pause all that has come due dies at once.
+ * decided again, and killed unless its holder has presented a fresher credential first; when this replica is fenced, all
+ * are killed. The timer only wakes: what is due is read from the clock, so that after a pause all that has come due dies
+ * at once, and a renewal that hangs keeps nobody alive.
  */
+import type { Cursor } from '../feed/cursor.ts';
+import type { Lease } from '../feed/lease.ts';
+import { renderPosition } from '../feed/position.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { Pace } from '../kernel/pace.ts';
@@ -12,6 +16,8 @@ import type { Reviewer } from './review.ts';
 export interface ExpirePorts {
   readonly reviewer: Reviewer;
   readonly sessions: SessionRegistry;
+  readonly lease: Lease;
+  readonly cursor: Cursor;
   readonly clock: Clock;
   readonly timer: Timer;
 }
@@ -28,11 +34,23 @@ export class Expirer {
 
   /** Until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { sessions, clock, timer } = this.#ports;
+    const { sessions, lease, clock, timer } = this.#ports;
     while (!signal.aborted) {
       await this.endDue(signal);
-      await timer.sleep(Math.min(LOOK_AGAIN_MS, Math.ceil(sessions.untilNextMs(clock.now()))), signal);
+      this.#endWhenFenced();
+      const now = clock.now();
+      const freshForMs = lease.freshForMs(now);
+      const untilMs = [LOOK_AGAIN_MS, sessions.untilNextMs(now), freshForMs > 0 ? freshForMs : LOOK_AGAIN_MS];
+      await timer.sleep(Math.ceil(Math.min(...untilMs)), signal);
     }
+  }
+
+  /** All sessions: nothing can be said for any of them. */
+  #endWhenFenced(): void {
+    const { sessions, lease, cursor, clock } = this.#ports;
+    const now = clock.now();
+    if (lease.isFresh(now)) return;
+    sessions.killWhere(() => true, { reason: 'fenced', position: renderPosition(cursor.position) }, now);
   }
 
   /** Decides all that is due now again, in slices. */

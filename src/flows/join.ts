@@ -48,7 +48,8 @@ interface Opening {
   readonly rule: EpochEntry['rule'];
   /** Which run the right to open was judged in: in a later one somebody may have opened, enforced, and lost it. */
   readonly runId: string;
-  readonly reason?: string;
+  readonly reason?: string | undefined;
+  readonly caller?: string | undefined;
   /** What it goes on from: where this replica stands. */
   readonly restored?: RestoredHead;
   /** The open epoch that it ends. */
@@ -116,11 +117,11 @@ export class Joiner {
    * is one (where nobody lets this replica in, `accept-amnesia` ends it), or somebody was first; NOT_NEW for `new-fleet`
    * where an epoch is remembered.
    */
-  async open(rule: OpenRule, reason?: string): Promise<string> {
+  async open(rule: OpenRule, reason?: string, caller?: string): Promise<string> {
     const { store, lease, clock } = this.#ports;
     const roster = await store.roster();
     const { nextRunId: runId } = roster;
-    const said = { rule, runId, ...(reason === undefined ? {} : { reason }) };
+    const said = { rule, runId, reason, caller };
     if (roster.epochId === undefined) {
       this.#assertMayBe(rule, roster);
       return this.#open({ ...said, ...(await this.#goOn(roster)) });
@@ -149,12 +150,13 @@ export class Joiner {
     return { restored };
   }
 
-  async #open({ rule, runId, reason, restored, over }: Opening): Promise<string> {
+  async #open({ rule, runId, reason, caller, restored, over }: Opening): Promise<string> {
     const { store, appender, clock, random, log } = this.#ports;
     const { epochId: current, closedEpochId = over, nextRunId } = await store.roster();
     if (current !== over || nextRunId !== runId) throw alreadyOpen();
     const epochId = newId('ep', random);
-    const said = { ...(reason === undefined ? {} : { reason }), ...this.#base() };
+    const by = { ...(reason === undefined ? {} : { reason }), ...(caller === undefined ? {} : { caller }) };
+    const said = { ...by, ...this.#base() };
     const sealed = appender.seal({ id: newId('ent', random), kind: 'epoch', epochId, runId, rule, ...said });
     const reply = await store.openEpoch({
       closedEpochId,

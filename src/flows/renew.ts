@@ -175,7 +175,7 @@ export class Renewer {
           detail: this.#problem,
         });
     }
-    this.#endWhatIsOver();
+    this.#sweep();
     if (this.#state === 'diverged' && !this.#ports.retracer.isUnderWay) await this.#mend();
     if (before !== this.#state) this.#say();
     return (
@@ -291,14 +291,12 @@ export class Renewer {
     return JSON.stringify([renderPosition(cursor.position), ...said]);
   }
 
-  /** All sessions when this replica is fenced. Those whose time has come are ended by expire.ts, lease or not. */
-  #endWhatIsOver(): void {
-    const { sessions, clock, lease, cursor, view, grants, effects, snapshots } = this.#ports;
+  /** Lets go what is over. Live sessions are ended by expire.ts. */
+  #sweep(): void {
+    const { sessions, clock, view, grants, effects, snapshots } = this.#ports;
     const now = clock.now();
     const nowS = epochS(now);
     const forgetS = snapshots.forgetS(nowS);
-    const position = renderPosition(cursor.position);
-    if (!lease.isFresh(now)) sessions.killWhere(() => true, { reason: 'fenced', position }, now);
     sessions.sweep(now);
     sessions.forgetLost((id) => view.placeOf(id) !== undefined);
     // One shard of the index: what has ended may leave, by the clock that never goes back.

@@ -53,8 +53,8 @@ export interface OutsideFacts {
   /** Issuers whose keys cannot be had now. */
   readonly issuersWithoutKeys: readonly string[];
   readonly targets: number;
-  /** What the store makes weaker than it should be. */
-  readonly weakenedByStore?: readonly string[];
+  /** What the store or its configuration makes weaker than it should be. */
+  readonly weakened?: readonly string[];
   /** Whether lines are written where every answer must have one; undefined where none must. */
   readonly isRecording: boolean | undefined;
 }
@@ -112,10 +112,10 @@ export class Replica {
   }
 
   /** Opens an epoch on an operator's word and joins it at once. ALREADY_OPEN when there is one. */
-  async openEpoch(rule: OpenRule, reason?: string): Promise<string> {
+  async openEpoch(rule: OpenRule, reason?: string, caller?: string): Promise<string> {
     this.#asked.abort();
     this.#asked = new AbortController();
-    const epochId = await this.#inTurn(() => this.#ports.joiner.open(rule, reason));
+    const epochId = await this.#inTurn(() => this.#ports.joiner.open(rule, reason, caller));
     this.#opened.notify();
     return epochId;
   }
@@ -133,7 +133,7 @@ export class Replica {
     skewBackMs,
     issuersWithoutKeys,
     targets,
-    weakenedByStore = [],
+    weakened = [],
     isRecording,
   }: OutsideFacts): readonly Readiness[] {
     const { renewer, mender, cursor, lease, clock } = this.#ports;
@@ -157,7 +157,7 @@ export class Replica {
           SAID_OF[renewer.state] ?? renewer.state,
           renewer.state === 'diverged' ? (mender.advice ?? []) : [],
           this.#failure ?? renewer.problem ?? [],
-          weakenedByStore,
+          weakened,
         ]
           .flat(2)
           .join('; '),

@@ -6,7 +6,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Express, NextFunction, Request, RequestHandler, Response } from 'express';
 import express from 'express';
 import type { Target } from '../feed/entry.ts';
-import type { Authoriser, Need } from '../flows/authorise.ts';
+import type { Authoriser, Caller, Need } from '../flows/authorise.ts';
 import type { Forgetter } from '../flows/forget.ts';
 import type { OpenRule } from '../flows/join.ts';
 import type { Reloader } from '../flows/reload.ts';
@@ -32,7 +32,7 @@ export interface ControlPlanePorts {
   readonly authoriser: Authoriser;
   readonly revoker: Revoker;
   readonly factRoutes: FactRoutes;
-  readonly openEpoch: (rule: OpenRule, reason?: string) => Promise<string>;
+  readonly openEpoch: (rule: OpenRule, reason: string | undefined, caller: string) => Promise<string>;
   readonly inspection: Inspection;
   readonly forgetter: Forgetter;
   readonly reloader: Reloader;
@@ -135,7 +135,10 @@ class ControlPlane {
         path: '/v1/policy/reload',
         post: this.#route({ act: 'administer' }, (req) => this.#reload(req)),
       },
-      { path: '/v1/epoch', post: this.#route({ act: 'administer' }, (req) => this.#openEpoch(req)) },
+      {
+        path: '/v1/epoch',
+        post: this.#route({ act: 'administer' }, (req, { id }) => this.#openEpoch(req, id)),
+      },
       ...(mint === undefined
         ? []
         : [
@@ -147,11 +150,11 @@ class ControlPlane {
     ];
   }
 
-  #route(need: Need, answer: (req: Request) => Answer | Promise<Answer>): RequestHandler {
+  #route(need: Need, answer: (req: Request, caller: Caller) => Answer | Promise<Answer>): RequestHandler {
     return async (req, res) => {
       const caller = await callerOf(req, this.#ports.authoriser);
       this.#ports.authoriser.authorise(caller, need);
-      send(req, res, await answer(req));
+      send(req, res, await answer(req, caller));
     };
   }
 
@@ -207,9 +210,9 @@ class ControlPlane {
     return { status: 200, text: await this.#ports.revoker.receipt(id), type: 'text/plain; charset=utf-8' };
   }
 
-  async #openEpoch(req: Request): Promise<Answer> {
+  async #openEpoch(req: Request, caller: string): Promise<Answer> {
     const { rule, reason } = parseEpochBody(await bodyOf(req));
-    const epochId = await this.#ports.openEpoch(rule, reason);
+    const epochId = await this.#ports.openEpoch(rule, reason, caller);
     return { status: 201, body: { epochId, rule } };
   }
 

@@ -43,8 +43,8 @@ export const PLANTED: readonly Planted[] = [
       ),
       edit(
         'flows/renew',
-        'if (!lease.isFresh(now)) sessions.killWhere(',
-        'if (lease.freshForMs(now) === 0) lease.drop();\n    if (!lease.isFresh(now)) sessions.killWhere(',
+        'sessions.sweep(now);',
+        'if (this.#ports.lease.freshForMs(now) === 0) this.#ports.lease.drop();\n    sessions.sweep(now);',
       ),
     ],
   },

@@ -121,6 +121,24 @@ describe('a session whose credential ends', () => {
   });
 });
 
+describe('a session of a replica that is fenced', () => {
+  it('dies when the lease is over, though a renewal hangs', async () => {
+    const replica = await start();
+    const id = await open(replica, endingIn(60));
+    const { clock, lease } = replica;
+    const { server, store } = replica;
+    store.fate = (command) => (command === 'renew' ? 'hold-request' : 'deliver');
+    while (lease.isFresh(clock.now())) {
+      expect(killOf(replica, id)).toBeUndefined();
+      await advance(replica, 50);
+    }
+    await settle();
+    expect(killOf(replica, id)).toMatchObject({ reason: 'fenced' });
+    store.fate = () => 'deliver';
+    server.release();
+  });
+});
+
 describe('a session whose grant ends', () => {
   /** Policy allows while a grant is in force. */
   function grantUntil(replica: TestReplica, ...ends: number[]): void {
@@ -157,15 +175,18 @@ describe('a session whose grant ends', () => {
     grantUntil(replica, NOW_S + 1);
     const id = await open(replica, endingIn(60));
     const { lease, clock, expirer } = replica;
+    // Looked at by nobody but this test: being fenced would end it.
+    replica.closing.abort();
+    await settle();
+    const { signal } = new AbortController();
     clock.advance(1_000);
     lease.drop();
-    await expirer.endDue(replica.closing.signal);
+    await expirer.endDue(signal);
     expect(killOf(replica, id)).toBeUndefined();
     expect(replica.sessions.untilNextMs(clock.now())).toBe(250);
-    lease.adopt(clock.now());
-    await settle();
     clock.advance(250);
-    await settle();
+    lease.adopt(clock.now());
+    await expirer.endDue(signal);
     expect(killOf(replica, id)).toMatchObject({ reason: 'policy_denied' });
   });
 });

@@ -62,7 +62,7 @@ describe('joining', () => {
     const server = await make().start();
     server.store.renew = () => Promise.reject(new WritError('STORE_UNREACHABLE', 'away'));
     await pass(server.clock, 600);
-    const said = server.replica.readiness({ ...outside, weakenedByStore: ['no fsync'] });
+    const said = server.replica.readiness({ ...outside, weakened: ['no fsync'] });
     expect(said.find(({ name }) => name === 'store')?.detail).toBe('unreachable; away; no fsync');
   });
 

@@ -55,11 +55,16 @@ export interface RedisFeedOptions {
   readonly log?: Log;
   readonly fleet: string;
   readonly replica: string;
+  /** How long a lease is: a renewal that hangs must leave time for another one. */
+  readonly leaseMs?: number;
   /** How long one command may take. */
   readonly callMs?: number;
 }
 
 const CALL_MS = 2_000;
+/** Of a lease: less than half of it (THREATS F7). */
+const RENEW_SHARE = 0.4;
+
 export class RedisFeedStore implements FeedStore {
   readonly #base: string;
   readonly #renewing: Connection;
@@ -73,15 +78,23 @@ export class RedisFeedStore implements FeedStore {
   #judged: string | undefined;
   #head: Position = ORIGIN;
 
-  constructor({ server, fleet, replica, failover = false, log, callMs = CALL_MS }: RedisFeedOptions) {
+  constructor({
+    server,
+    fleet,
+    replica,
+    failover = false,
+    log,
+    leaseMs = Number.POSITIVE_INFINITY,
+    callMs = CALL_MS,
+  }: RedisFeedOptions) {
     this.#base = `{writ:${fleet}}`;
     this.#failover = failover;
     this.#log = log;
-    const connection = (what: string): Connection =>
-      new Connection({ ...server, name: `writ:${replica}:${what}`, callMs });
-    this.#renewing = connection('renew');
-    this.#asking = connection('append');
-    this.#watch = new FeedWatch(connection('feed'));
+    const connection = (what: string, ms: number): Connection =>
+      new Connection({ ...server, name: `writ:${replica}:${what}`, callMs: ms });
+    this.#renewing = connection('renew', Math.min(callMs, RENEW_SHARE * leaseMs));
+    this.#asking = connection('append', callMs);
+    this.#watch = new FeedWatch(connection('feed', callMs));
   }
 
   async open(): Promise<StoreFacts> {
