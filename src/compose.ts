@@ -10,7 +10,7 @@ import { keyUseOf } from './credential/issuer.ts';
 import { Fingerprinter } from './credential/handle.ts';
 import { JwtVerifier } from './credential/verifier.ts';
 import { DecisionCounts } from './decision/counts.ts';
-import { openDevIssuer } from './edges/idp/dev-issuer.ts';
+import { createDevIssuer } from './edges/idp/dev-issuer.ts';
 import { createJwksFile } from './edges/idp/jwks-file.ts';
 import { createJwksUrl } from './edges/idp/jwks-url.ts';
 import { JournalFeedStore } from './edges/journal/journal-feed-store.ts';
@@ -185,7 +185,7 @@ async function open(
   const { policy } = reloader;
 
   const dev = config.dev
-    ? await openDevIssuer({ dataDir, audiences: [config.devAudience], clock, random })
+    ? createDevIssuer({ fleetKey, audiences: [config.devAudience], clock, random })
     : undefined;
   const openWith = (one: IssuerConfig): Issuer => openIssuer(one, { clock, log, tracer });
   const verifierOf = (issuers: readonly Issuer[]) =>
@@ -518,6 +518,7 @@ async function open(
     listen.diagnostics,
     diagnostics({ readiness, metrics, requests: probes, log }),
   );
+  let dataUrl = '';
   const overview = new Overview({
     settings: config.settings,
     version: VERSION,
@@ -535,6 +536,7 @@ async function open(
     reloader,
     linesLost: () => opened?.decisionLog.counts.dropped ?? 0,
     isOwingReviews: () => reevaluator.isOwing,
+    dataUrl: () => dataUrl,
   });
   const openApi = renderOpenApi({ version: VERSION, dev: config.dev });
   const openEpoch = (rule: OpenRule, reason?: string) => replica.openEpoch(rule, reason);
@@ -569,7 +571,6 @@ async function open(
       log,
     }),
   );
-  let publicUrl = config.publicUrl;
   const data = await serve(
     'data',
     listen.data,
@@ -579,16 +580,16 @@ async function open(
       sessions,
       decisionEntrypoint: config.policy.entrypoint,
       ids,
-      publicUrl: () => publicUrl ?? '',
+      publicUrl: () => config.publicUrl ?? dataUrl,
       openApi,
       observer,
       requests,
       log,
     }),
   );
-  publicUrl ??= data.url;
+  dataUrl = data.url;
   return {
-    urls: { data: data.url, control: control.url, diagnostics: diagnosed.url },
+    urls: { data: dataUrl, control: control.url, diagnostics: diagnosed.url },
     adminToken,
     reloadPolicy: () => reloader.reload(),
     readiness,
