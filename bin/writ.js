@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < 24 || (major === 24 && minor < 15)) {
   process.stderr.write(
-    `writ needs Node 24.15 or later; this is ${process.version}. In a checkout: npx writ\n`,
+    `writ needs Node 24.15 or later; this is ${process.version}. Put ${new URL('../node_modules/.bin', import.meta.url).pathname} first in PATH, or type npx writ in the checkout.\n`,
   );
   process.exit(1);
 }

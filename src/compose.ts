@@ -10,7 +10,7 @@ import { keyUseOf } from './credential/issuer.ts';
 import { Fingerprinter } from './credential/handle.ts';
 import { JwtVerifier } from './credential/verifier.ts';
 import { DecisionCounts } from './decision/counts.ts';
-import { openDevIssuer } from './edges/idp/dev-issuer.ts';
+import { createDevIssuer } from './edges/idp/dev-issuer.ts';
 import { createJwksFile } from './edges/idp/jwks-file.ts';
 import { createJwksUrl } from './edges/idp/jwks-url.ts';
 import { JournalFeedStore } from './edges/journal/journal-feed-store.ts';
@@ -184,7 +184,7 @@ async function open(
   const { policy } = reloader;
 
   const dev = config.dev
-    ? await openDevIssuer({ dataDir, audiences: [config.devAudience], clock, random })
+    ? createDevIssuer({ fleetKey, audiences: [config.devAudience], clock, random })
     : undefined;
   const openWith = (one: IssuerConfig): Issuer => openIssuer(one, { clock, log, tracer });
   const verifierOf = (issuers: readonly Issuer[]) =>
@@ -517,6 +517,7 @@ async function open(
     listen.diagnostics,
     diagnostics({ readiness, metrics, requests: probes, log }),
   );
+  let dataUrl = '';
   const overview = new Overview({
     settings: config.settings,
     version: VERSION,
@@ -534,6 +535,7 @@ async function open(
     reloader,
     linesLost: () => opened?.decisionLog.counts.dropped ?? 0,
     isOwingReviews: () => reevaluator.isOwing,
+    dataUrl: () => dataUrl,
   });
   const openApi = renderOpenApi({ version: VERSION, dev: config.dev });
   const factRoutes = new FactRoutes({
@@ -567,7 +569,6 @@ async function open(
       log,
     }),
   );
-  let publicUrl = config.publicUrl;
   const data = await serve(
     'data',
     listen.data,
@@ -577,16 +578,16 @@ async function open(
       sessions,
       decisionEntrypoint: config.policy.entrypoint,
       ids,
-      publicUrl: () => publicUrl ?? '',
+      publicUrl: () => config.publicUrl ?? dataUrl,
       openApi,
       observer,
       requests,
       log,
     }),
   );
-  publicUrl ??= data.url;
+  dataUrl = data.url;
   return {
-    urls: { data: data.url, control: control.url, diagnostics: diagnosed.url },
+    urls: { data: dataUrl, control: control.url, diagnostics: diagnosed.url },
     adminToken,
     reloadPolicy: () => reloader.reload(),
     readiness,

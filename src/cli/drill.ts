@@ -60,7 +60,7 @@ async function drill(options: DrillOptions, ports: CliPorts): Promise<ExitCode> 
   const keyring = await keyringFor(options, endpoint, ports);
   const canary = await canaryOf(options, endpoint, ports);
   if (canary === undefined) return EXIT.usage;
-  const urls = canary.target === undefined ? [] : probedUrls(options, ports);
+  const urls = canary.target === undefined ? [] : await probedUrls(options, ports);
   const probing = new Probing(canary, urls, options);
   await probing.before();
   const { selector } = canary;
@@ -106,8 +106,8 @@ async function canaryOf(
   return undefined;
 }
 
-function probedUrls({ probe, ...options }: DrillOptions, ports: CliPorts): readonly string[] {
-  return probe ?? [dataEndpoint(options, ports.around).url];
+async function probedUrls({ probe, ...options }: DrillOptions, ports: CliPorts): Promise<readonly string[]> {
+  return probe ?? [(await dataEndpoint(options, ports.around)).url];
 }
 
 /** What receipts are checked with. Had before anything is revoked. */

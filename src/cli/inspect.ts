@@ -87,12 +87,8 @@ async function check(options: CheckOptions, ports: CliPorts): Promise<ExitCode> 
   }
   const context: JsonObject = token === undefined ? {} : { credential: { scheme: 'Bearer', token } };
   const body = { subject, action: { name: options.action }, resource, context };
-  const reply = await callOrUnknown(
-    dataEndpoint(options, ports.around),
-    'POST',
-    '/access/v1/evaluation',
-    body,
-  );
+  const endpoint = await dataEndpoint(options, ports.around);
+  const reply = await callOrUnknown(endpoint, 'POST', '/access/v1/evaluation', body);
   if (reply.status !== 200) {
     ports.terminal.problem(`${reply.status}: ${cell(reply.text)}`);
     return EXIT.error;

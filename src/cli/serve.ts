@@ -32,7 +32,7 @@ export function addServe(program: Command, ports: CliPorts, { serve }: ServePort
   const command = program
     .command('serve')
     .description('run a replica')
-    .option('--dev', 'embedded journal, built-in dev issuer, an empty store opens by itself')
+    .option('--dev', 'for trying things out: a built-in issuer mints tokens, an empty store opens by itself')
     .option('--allow-older', 'start although the policy is older than the one that ran last');
   withConfigOptions(command).action((options: ServeOptions) =>
     ports.run(async () => {

@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { isLoopbackHost } from '../config/address.ts';
 import type { Config, ConfigSources, Listener } from '../config/config.ts';
 import { parseConfig, renderProblems } from '../config/config.ts';
 import { WritError } from '../kernel/error.ts';
 import type { Endpoint } from './client.ts';
-import { readToken } from './client.ts';
+import { ClientError, callOrUnknown, objectOf, readToken } from './client.ts';
 
 /** What the process was started with; nothing below main.ts reads it from anywhere else. */
 export interface Surroundings {
@@ -42,7 +43,10 @@ export function withConfigOptions(command: Command): Command {
 export function withServerOptions(command: Command): Command {
   return withConfigOptions(command)
     .option('--url <url>', 'control plane of the server (default: from the configuration)')
-    .option('--data-url <url>', 'data plane of the server (default: from the configuration)')
+    .option(
+      '--data-url <url>',
+      'data plane of the server (default: where --url says, else from the configuration)',
+    )
     .option('--token-file <file>', 'file with the admin token or an OAuth token')
     .option('--json', 'answer as JSON, for programs');
 }
@@ -84,9 +88,44 @@ export async function controlEndpoint(options: ServerOptions, around: Surroundin
   return { url, token: await readToken(resolve(around.cwd, tokenFile)) };
 }
 
-/** The data plane's address; it asks for no credential of the caller's own. */
-export function dataEndpoint(options: ServerOptions, around: Surroundings): Endpoint {
-  return { url: options.dataUrl ?? urlOf(requireConfig(options, around).listen.data), token: undefined };
+/**
+ * The data plane's address: `--data-url`, else where the server at `--url` says that it listens, else as configured. It asks for
+ * no credential of the caller's own.
+ */
+export async function dataEndpoint(options: ServerOptions, around: Surroundings): Promise<Endpoint> {
+  const { dataUrl } = options;
+  if (dataUrl !== undefined) return { url: dataUrl, token: undefined };
+  if ((options.url ?? around.env['WRIT_URL']) === undefined)
+    return { url: urlOf(requireConfig(options, around).listen.data), token: undefined };
+  const control = await controlEndpoint(options, around);
+  const reply = await callOrUnknown(control, 'GET', '/v1/status');
+  const said = reply.status === 200 ? objectOf(reply)['dataUrl'] : undefined;
+  if (typeof said !== 'string')
+    throw new ClientError(
+      `${control.url} did not say where its data plane is (${reply.status}): name it with --data-url`,
+      true,
+    );
+  return { url: asReachedFrom(control.url, said), token: undefined };
+}
+
+/** For who reaches the control plane at `control`. ClientError for a data plane that only its own machine reaches. */
+export function asReachedFrom(control: string, data: string): string {
+  if (control.startsWith('unix:')) return data;
+  const { hostname } = new URL(control);
+  const at = data.startsWith('unix:') ? undefined : new URL(data);
+  if (!isLoopback(hostname) && (at === undefined || isLoopback(at.hostname)))
+    throw new ClientError(
+      `the data plane of ${control} is at ${data} of its own machine: name one that is reached from here with --data-url`,
+      true,
+    );
+  if (at === undefined) return data;
+  if (at.hostname === '0.0.0.0' || at.hostname === '[::]') at.hostname = hostname;
+  return at.origin;
+}
+
+/** As a URL spells it. */
+function isLoopback(hostname: string): boolean {
+  return isLoopbackHost(hostname.replaceAll(/[[\]]/g, ''));
 }
 
 export function diagnosticsEndpoint(

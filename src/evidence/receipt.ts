@@ -52,6 +52,10 @@ export interface ReceiptFacts extends ReceiptStatement {
   /** A lock's proof says nothing about the time after it was lifted or ended by itself. */
   readonly kind: 'revocation' | 'lock';
   readonly targets: readonly Target[];
+  /** As it was ordered: why, and by whom (`admin`, or `iss|sub`). */
+  readonly reason?: string;
+  readonly ticket?: string;
+  readonly caller: string;
   /** Of a lock: when it ends by itself. */
   readonly expiresAt?: string;
   readonly coordinator: { readonly replica: string; readonly incarnation: string };
@@ -112,12 +116,23 @@ export function verifyReceipt(receipt: string | Uint8Array, keyring: Keyring): R
     id,
     kind,
     targets,
+    ...orderOf(entry),
     ...(kind === 'lock' ? { expiresAt: renderInstant(entry.expiresAtS * 1000) } : {}),
     coordinator: { replica: own.replica, incarnation: kid },
     origin: checkpoint.origin,
     treeSize: checkpoint.size,
     cosignedBy,
     digest: receiptDigest(text),
+  };
+}
+
+function orderOf(entry: RevocationEntry | LockEntry): Pick<ReceiptFacts, 'reason' | 'ticket' | 'caller'> {
+  const { reason, caller } = entry;
+  const ticket = entry.kind === 'revocation' ? entry.ticket : undefined;
+  return {
+    ...(reason === undefined ? {} : { reason }),
+    ...(ticket === undefined ? {} : { ticket }),
+    caller,
   };
 }
 

@@ -55,10 +55,8 @@ export class Appender {
   /** EPOCH_CLOSED before an epoch is open, FENCED without a lease; otherwise as the store says. */
   async append(sealed: SealedEntry): Promise<Appended> {
     const { cursor, lease, clock } = this.#ports;
-    if (cursor.epochId === undefined)
-      throw new WritError('EPOCH_CLOSED', 'no epoch is open', { retryAfterS: 1 });
-    if (!lease.isFresh(clock.now()))
-      throw new WritError('FENCED', 'this replica holds no lease', { retryAfterS: 1 });
+    if (cursor.epochId === undefined) throw new WritError('EPOCH_CLOSED', 'no epoch is open');
+    if (!lease.isFresh(clock.now())) throw new WritError('FENCED', 'this replica holds no lease');
     return this.appendUnfenced(cursor.epochId, sealed);
   }
 

@@ -102,7 +102,7 @@ export class Authoriser {
     const verdict = view.verdict(credential.handles, credential.issuedAtS, epochS(now));
     if (verdict.state === 'revoked')
       throw new WritError('UNAUTHENTICATED', `the credential was refused: ${verdict.by.reason}`);
-    if (!lease.isFresh(now)) throw new WritError('FENCED', 'this replica holds no lease', { retryAfterS: 1 });
+    if (!lease.isFresh(now)) throw new WritError('FENCED', 'this replica holds no lease');
     return credential;
   }
 

@@ -8,7 +8,8 @@
 import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
-import type { FeedLine } from '../feed/entry.ts';
+import type { FeedLine, SealedEntry } from '../feed/entry.ts';
+import { isSignedBy } from '../feed/entry.ts';
 import type { Snapshot } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
@@ -71,12 +72,13 @@ export class Follower {
 
   /**
    * Replays this replica's own ledger, which its chain vouches for, and which knows what nobody has signed: to verify that
-   * again would cost a hundred microseconds a line. In one
-   * go: nobody is served yet. PROOF_INVALID when the lines do not continue what was applied.
+   * again would cost a hundred microseconds a line. In one go: nobody is served yet. PROOF_INVALID when the lines do not
+   * continue what was applied. KEY_INVALID when its epochs are not signed by the log key: they were when they came.
    */
   replay(lines: readonly FeedLine[]): void {
     const now = this.#ports.clock.now();
     runAtOnce(this.#ports.cursor.checking(lines), now);
+    for (const { sealed } of lines) this.#assertSameKey(sealed);
     this.#begin();
     const applied = lines.flatMap((line) => runAtOnce(this.#index(line, true), now));
     // A lock that a later line lifts, or that is over, must kill nobody who came after it: `replayed` looks at the end.
@@ -177,13 +179,24 @@ export class Follower {
     if (line.sealed.entry.kind !== 'epoch') return;
     const { position } = line;
     if (!this.#isGenuine(line))
-      throw new WritError('PROOF_INVALID', `a forged epoch stands at ${renderPosition(position)}`);
+      throw new WritError(
+        'PROOF_INVALID',
+        `an epoch that this fleet's key has not signed stands at ${renderPosition(position)}`,
+      );
     const lastNumber = Math.max(numberBefore + 1, epochS(this.#ports.clock.now()) + AHEAD_S_MAX);
     if (position.epoch > lastNumber)
       throw new WritError(
         'PROOF_INVALID',
         `the number of the epoch at ${renderPosition(position)} is more than a day ahead of this clock`,
       );
+  }
+
+  #assertSameKey(sealed: SealedEntry): void {
+    if (sealed.entry.kind !== 'epoch' || isSignedBy(sealed, this.#ports.identity.logKey.public)) return;
+    throw new WritError(
+      'KEY_INVALID',
+      'the ledger in dataDir was begun under another fleet key: put the one it had back where fleetKeyFile says (without that: dataDir/fleet.key)',
+    );
   }
 
   /** An entry that nobody with a key has signed has a place in the history and no effect, and it is said. */

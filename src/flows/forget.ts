@@ -114,7 +114,7 @@ export class Forgetter {
     }
     if (forgotten.length > 0) return { forgotten, kept };
     const said = kept.map(({ incarnation, why }) => `${incarnation}: ${why}`).join('; ');
-    throw new WritError('STILL_LEASED', said, { retryAfterS: 1 });
+    throw new WritError('STILL_LEASED', said);
   }
 
   /** Why it was not forgotten, if it was not. */
@@ -140,14 +140,12 @@ export class Forgetter {
     if (epochId === undefined || epochId !== cursor.epochId)
       throw new WritError(
         'EPOCH_CLOSED',
-        'nobody is forgotten in a closed epoch: if they are gone for good, writ epoch open --accept-amnesia',
-        { retryAfterS: 1 },
+        'nobody is forgotten in a closed epoch: /readyz says whom it waits for, and what to do if it stays closed',
       );
     if (!lease.isFresh(clock.now()))
       throw new WritError(
         'FENCED',
-        'only a replica with a lease may forget another; where nobody has one: writ epoch open --accept-amnesia',
-        { retryAfterS: 1 },
+        'only a replica with a lease may forget another; where nobody gets one, /readyz says why, and what to do',
       );
     table.observe(epochId, rows, { number, at: clock.now() });
   }

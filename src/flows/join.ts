@@ -4,12 +4,13 @@
  */
 import type { Cursor } from '../feed/cursor.ts';
 import type { EpochEntry } from '../feed/entry.ts';
+import { isSignedBy, parseEntry } from '../feed/entry.ts';
 import type { FeedStore, RestoredHead, Roster } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Lease } from '../feed/lease.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
-import { renderPosition } from '../feed/position.ts';
+import { ORIGIN, comparePositions, renderPosition } from '../feed/position.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
 import { WritError, isWritError } from '../kernel/error.ts';
@@ -44,6 +45,9 @@ export interface JoinPorts {
   readonly bootstrap: boolean;
 }
 
+/** The epoch that is open, or else the newest one; neither: nothing was ever there, or nothing is left of it. */
+export type Found = Pick<Roster, 'epochId' | 'closedEpochId'>;
+
 interface Opening {
   readonly rule: EpochEntry['rule'];
   /** Which run the right to open was judged in: in a later one somebody may have opened, enforced, and lost it. */
@@ -61,9 +65,15 @@ export type OpenRule = Extract<EpochEntry['rule'], 'bootstrap' | 'new-fleet' | '
 export class Joiner {
   readonly #ports: JoinPorts;
   #joined: Joined | undefined;
+  #found: Found | undefined;
 
   constructor(ports: JoinPorts) {
     this.#ports = ports;
+  }
+
+  /** What the store had when it was asked last; undefined before it answered. */
+  get found(): Found | undefined {
+    return this.#found;
   }
 
   /** Applies everything on this replica's own disk. */
@@ -86,15 +96,18 @@ export class Joiner {
     const { store, cursor, bootstrap } = this.#ports;
     const roster = await store.roster();
     let { epochId } = roster;
+    this.#found = { epochId, closedEpochId: roster.closedEpochId };
     const isEmpty = epochId === undefined && roster.closedEpochId === undefined;
     // An empty store and one that lost its data look the same, unless this disk remembers: then it is the latter.
     if (isEmpty && bootstrap && cursor.epochId === undefined) epochId = await this.open('bootstrap');
+    await this.#assertOurs(roster);
     // Whoever has nothing begins with what the fleet has written down, if it has.
     if (!isEmpty && cursor.epochId === undefined) await this.#ports.loader.load();
     // Who has said `joined` is on the roster, and has to report, though it may have been given nothing yet.
     if (epochId === undefined && (cursor.epochId !== undefined || this.#joined !== undefined))
       epochId = await this.#reopen(roster, witnessed);
     if (epochId === undefined) return undefined;
+    this.#found = { epochId, closedEpochId: undefined };
     if (this.#joined?.epochId !== epochId) this.#joined = { epochId, at: await this.#announce(epochId) };
     return this.#joined;
   }
@@ -122,6 +135,7 @@ export class Joiner {
     const roster = await store.roster();
     const { nextRunId: runId } = roster;
     const said = { rule, runId, reason, caller };
+    await this.#assertOurs(roster);
     if (roster.epochId === undefined) {
       this.#assertMayBe(rule, roster);
       return this.#open({ ...said, ...(await this.#goOn(roster)) });
@@ -138,7 +152,20 @@ export class Joiner {
   #assertMayBe(rule: OpenRule, { closedEpochId }: Roster): void {
     const known = this.#ports.cursor.epochId ?? closedEpochId;
     if (rule !== 'new-fleet' || known === undefined) return;
-    throw new WritError('NOT_NEW', `${known} is closed, and /readyz says what it waits for; or ${AMNESIA}`);
+    throw new WritError('NOT_NEW', `${known} is closed, and /readyz says what it waits for`);
+  }
+
+  /**
+   * Who holds nothing looks first at who signed the newest epoch there. KEY_INVALID: not this replica's log key; nothing was
+   * said then, because a row in the lease table of somebody whom nobody knows would keep everyone from acknowledging.
+   */
+  async #assertOurs({ head }: Roster): Promise<void> {
+    const { store, cursor, identity } = this.#ports;
+    if (cursor.epochId !== undefined || comparePositions(head, ORIGIN) === 0) return;
+    const { line } = await store.roster({ epoch: head.epoch, sequence: 1 });
+    // Where it was trimmed there is a snapshot, which is judged as well.
+    if (line === undefined || isSignedBy(parseEntry(line.text), identity.logKey.public)) return;
+    throw new WritError('KEY_INVALID', OTHER_FLEET_KEY);
   }
 
   /** What an operator's epoch goes on from. */
@@ -196,6 +223,10 @@ export class Joiner {
     return position;
   }
 }
+
+/** What is most likely where our log key has signed nothing. */
+export const OTHER_FLEET_KEY =
+  'what this store holds is not signed by the fleet key here: is `fleetKeyFile` the same file as on the other replicas, and `fleet` and `store.url` theirs?';
 
 /** How an operator gives up what only others have. */
 export const AMNESIA = "writ epoch open --accept-amnesia --reason '…'";

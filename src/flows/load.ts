@@ -90,7 +90,9 @@ export class Loader {
     if (!isThat) throw refused('it is of another place than it says');
     const signer = signerIn(snapshot.chunks, entry.by, identity.logKey.public);
     if (signer === undefined || !isSignedBy(sealed, signer))
-      throw refused('nobody of this fleet has signed it');
+      throw refused(
+        'nobody of this fleet has signed it, or the fleet key here (fleetKeyFile) is another one',
+      );
     const { opening, amnesia = opening } = header.base;
     for (const epoch of [opening, amnesia]) {
       if (!isSignedBy({ text: canonicalJson(epoch), entry: epoch }, identity.logKey.public))

@@ -85,16 +85,23 @@ export class Renewer {
   #acknowledgement: string | undefined;
   #acknowledged = '';
   #state: RenewState = 'starting';
+  #stateSinceMs: number;
   #problem: string | undefined;
   #joined: Joined = { epochId: '', at: ORIGIN };
   #heard: HeardClosing | undefined;
 
   constructor(ports: RenewPorts) {
     this.#ports = ports;
+    this.#stateSinceMs = ports.clock.now().monoMs;
   }
 
   get state(): RenewState {
     return this.#state;
+  }
+
+  /** For how long it has been so. */
+  get stateForMs(): number {
+    return this.#ports.clock.now().monoMs - this.#stateSinceMs;
   }
 
   /** Why the last renewal could not be made, as the store says it; undefined when it was. */
@@ -177,7 +184,7 @@ export class Renewer {
     }
     this.#sweep();
     if (this.#state === 'diverged' && !this.#ports.retracer.isUnderWay) await this.#mend();
-    if (before !== this.#state) this.#say();
+    if (before !== this.#state) this.#changed();
     return (
       this.#state === 'more' || (this.#state === 'lease' && this.#acknowledgedText() !== this.#acknowledged)
     );
@@ -214,9 +221,10 @@ export class Renewer {
     }
   }
 
-  #say(): void {
-    const { log } = this.#ports;
+  #changed(): void {
+    const { log, clock } = this.#ports;
     const state = this.#state;
+    this.#stateSinceMs = clock.now().monoMs;
     if (isFencedForGood(state)) log.error('this incarnation is fenced for good: restart it', { state });
     else log.info('the state of the lease changed', { state });
   }

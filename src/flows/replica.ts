@@ -64,8 +64,8 @@ export class Replica {
   readonly #leaving = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #isJoined = false;
-  /** No epoch was open when it was last asked for one. */
-  #isClosed = false;
+  /** Since when no epoch was open whenever it asked for one; never, while there is one. */
+  #closedSinceMs = NEVER_MS;
   /** Why the last attempt to join failed: said once. */
   #failure: string | undefined;
   readonly #opened = new News();
@@ -138,6 +138,7 @@ export class Replica {
   }: OutsideFacts): readonly Readiness[] {
     const { renewer, mender, cursor, lease, clock } = this.#ports;
     const freshForMs = Math.floor(lease.freshForMs(clock.now()));
+    const isLeftAlone = renewer.state === 'awaiting' && renewer.stateForMs >= RESTART_MS;
     const clockNote =
       skewBackMs > 0 ? `; the clock is ${Math.ceil(skewBackMs / 1000)} s behind what was seen` : '';
     return [
@@ -154,7 +155,7 @@ export class Replica {
         name: 'store',
         ok: renewer.state === 'lease' || freshForMs > 0,
         detail: [
-          SAID_OF[renewer.state] ?? renewer.state,
+          (SAID_OF[renewer.state] ?? renewer.state) + (isLeftAlone ? GONE : ''),
           renewer.state === 'diverged' ? (mender.advice ?? []) : [],
           this.#failure ?? renewer.problem ?? [],
           weakened,
@@ -174,21 +175,44 @@ export class Replica {
   }
 
   #epochCheck(): Readiness {
-    const { renewer, cursor, reopener } = this.#ports;
+    const { renewer, cursor, joiner } = this.#ports;
     const { epochId } = cursor;
-    if (epochId === undefined)
-      return { name: 'epoch', ok: false, detail: 'none is open: writ epoch open --new-fleet, once' };
-    if (renewer.state !== 'closed' && !this.#isClosed) return { name: 'epoch', ok: true, detail: epochId };
+    const isOpen = renewer.state !== 'closed' && this.#closedSinceMs === NEVER_MS;
+    if (epochId !== undefined && isOpen) return { name: 'epoch', ok: true, detail: epochId };
+    const { found } = joiner;
+    const closed = epochId ?? found?.closedEpochId;
+    const detail =
+      closed !== undefined
+        ? `${closed} is closed; ${this.#nextStep()}`
+        : found === undefined
+          ? 'not known yet: the store has not answered'
+          : found.epochId === undefined
+            ? 'none is open: writ epoch open --new-fleet, once'
+            : `${found.epochId} is open, and nothing of it is here yet`;
+    return { name: 'epoch', ok: false, detail };
+  }
+
+  /** What a closed fleet waits for; what an operator has to do about it only once nobody comes who would spare it. */
+  #nextStep(): string {
+    const { reopener, cursor, clock } = this.#ports;
     const { replicas, unjudged, hasEveryoneLeft } = reopener.missing;
-    const awaited = `it waits for ${replicas.join(', ')}; if they are gone for good: ${AMNESIA}`;
-    const next = hasEveryoneLeft
-      ? `everyone had left it; if nothing else was ever decided in this fleet: ${AMNESIA}`
+    const { monoMs } = clock.now();
+    const [said, advice, patienceMs] = hasEveryoneLeft
+      ? ['everyone had left it', `; if nothing else was ever decided in this fleet: ${AMNESIA}`, REPORTING_MS]
       : replicas.length > 0
-        ? awaited
+        ? [`it waits for ${replicas.join(', ')}`, GONE, RESTART_MS]
         : unjudged.length > 0
-          ? `${unjudged.join('; ')}: if nothing was decided there that is not here, ${AMNESIA}, here`
-          : 'whoever holds most of it opens the next one';
-    return { name: 'epoch', ok: false, detail: `${epochId} is closed; ${next}` };
+          ? [
+              unjudged.join('; '),
+              `: if nothing was decided there that is not here, ${AMNESIA}, here`,
+              RESTART_MS,
+            ]
+          : [
+              'whoever holds most of it opens the next one',
+              cursor.epochId === undefined ? GONE : '',
+              RESTART_MS,
+            ];
+    return monoMs - this.#closedSinceMs < patienceMs ? said : `${said}${advice}`;
   }
 
   async #run(): Promise<void> {
@@ -212,11 +236,12 @@ export class Replica {
 
   /** False when no epoch is open, or the store does not answer: tried again. */
   async #join(): Promise<boolean> {
-    const { joiner, renewer, log } = this.#ports;
+    const { joiner, renewer, clock, log } = this.#ports;
     try {
       const joined = await joiner.join(() => renewer.witnessed);
       this.#isJoined = joined !== undefined;
-      this.#isClosed = joined === undefined;
+      this.#closedSinceMs =
+        joined === undefined ? Math.min(this.#closedSinceMs, clock.now().monoMs) : NEVER_MS;
       if (joined !== undefined) {
         renewer.follow(joined);
         await renewer.renewUntilSettled();
@@ -237,8 +262,16 @@ const SAID_OF: Partial<Record<RenewState, string>> = {
   forgotten: 'forgotten: this incarnation is given no lease ever again; restart it',
   cloned:
     'cloned: two processes go by this incarnation, and neither is given a lease ever again; restart them',
-  awaiting: `awaiting: nobody with a lease has acknowledged this replica yet; if they are gone for good: ${AMNESIA}`,
+  awaiting: 'awaiting: nobody with a lease has acknowledged this replica yet',
 };
+
+const NEVER_MS = Number.POSITIVE_INFINITY;
+
+const GONE = `; if they are gone for good: ${AMNESIA}`;
+/** So long somebody who is missing may be a process that is being restarted: nobody is told to give it up before. */
+const RESTART_MS = 60_000;
+/** So long who is there may take to be heard. */
+const REPORTING_MS = 5_000;
 
 function recordingCheck(isRecording: boolean | undefined): readonly Readiness[] {
   if (isRecording === undefined) return [];

@@ -62,6 +62,14 @@ export interface RevocationStatus extends Omit<Enforcement, 'standings'> {
   readonly isReached: boolean;
 }
 
+/** One that is not enforced yet: the replicas and the number of sessions it is known to wait for. */
+export interface OpenRevocation {
+  readonly id: string;
+  readonly state: Enforcement['state'];
+  readonly replicas: readonly string[];
+  readonly sessions: number;
+}
+
 /** What would die: nothing is appended. */
 export interface DryRun {
   readonly targets: number;
@@ -140,13 +148,34 @@ export class Revoker {
     return this.#received;
   }
 
-  /** Not enforced: under way here, or a session of this replica is not proven dead. */
+  /** How many are not enforced: under way here, or a session of this replica is not proven dead. */
   get openCount(): number {
-    const { effects } = this.#ports;
-    const ids = new Set([...this.#followed.keys(), ...effects.unfinished()]);
-    let count = 0;
-    for (const id of ids) if (this.#isOpen(id)) count += 1;
-    return count;
+    return this.#openIds().length;
+  }
+
+  /** The first `limit` of them, and what each waits for. */
+  open(limit: number): readonly OpenRevocation[] {
+    return this.#openIds()
+      .slice(0, limit)
+      .map((id) => this.#openOf(id));
+  }
+
+  #openIds(): readonly string[] {
+    const ids = new Set([...this.#followed.keys(), ...this.#ports.effects.unfinished()]);
+    return [...ids].filter((id) => this.#isOpen(id));
+  }
+
+  #openOf(id: string): OpenRevocation {
+    const { effects, sessions, clock } = this.#ports;
+    const known = this.#followed.get(id)?.enforcing.current;
+    const { pending, unconfirmed } = known?.sessions ?? sessions.tally(id, clock.now());
+    const outstanding = (known?.standings ?? []).filter(({ state }) => state === 'outstanding');
+    return {
+      id,
+      state: known?.state ?? effects.outcome(id)?.state ?? this.#ports.durability,
+      replicas: outstanding.map(({ replica }) => replica),
+      sessions: pending + unconfirmed,
+    };
   }
 
   #isOpen(id: string): boolean {
@@ -259,8 +288,7 @@ export class Revoker {
     const isApplied = (): boolean => comparePositions(cursor.settled, appended.position) >= 0;
     await waitUntil(isApplied, { ...this.#ports, waitMs: order.waitMs });
     const entry = await this.#entryOf(id);
-    if (entry === undefined)
-      throw new WritError('APPEND_UNCERTAIN', 'the entry has not come back yet', { retryAfterS: 1 });
+    if (entry === undefined) throw new WritError('APPEND_UNCERTAIN', 'the entry has not come back yet');
     return entry;
   }
 

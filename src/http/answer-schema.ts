@@ -320,6 +320,7 @@ export const overview = z.object({
   fleet: z.string(),
   replica: z.string(),
   incarnation: z.string(),
+  dataUrl: z.string().describe('Where its data plane listens: http://…, https://… or unix:/path.'),
   position,
   targets: count.describe('Handles in the index.'),
   replicasLive: count,

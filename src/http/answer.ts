@@ -1,7 +1,7 @@
 /** Answers as values: a handler returns one, `send` writes it. Nothing here is cached by anyone. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { WritError } from '../kernel/error.ts';
-import { ERROR_CODES, WritError as Failure, isWritError } from '../kernel/error.ts';
+import { ERROR_CODES, WritError as Failure, isPassing, isWritError } from '../kernel/error.ts';
 import { headerOf } from './body.ts';
 
 export interface Answer {
@@ -55,7 +55,7 @@ export function problemAnswer(error: WritError): Answer {
       ...(error.field === undefined ? {} : { field: error.field }),
     },
     headers: {
-      ...(error.retryAfterS === undefined ? {} : { 'retry-after': String(error.retryAfterS) }),
+      ...(isPassing(error.code) ? { 'retry-after': '1' } : {}),
       ...(error.code === 'UNAUTHENTICATED' ? { 'www-authenticate': 'Bearer realm="writ"' } : {}),
     },
   };

@@ -8,7 +8,7 @@ import { renderPosition } from '../feed/position.ts';
 import type { Cosigner } from '../flows/cosign.ts';
 import type { Identity } from '../flows/identity.ts';
 import type { Reloader } from '../flows/reload.ts';
-import type { Revoker } from '../flows/revoke.ts';
+import type { OpenRevocation, Revoker } from '../flows/revoke.ts';
 import type { Snapshotter } from '../flows/snapshot.ts';
 import type { Sight, SightState, Surveyor } from '../flows/survey.ts';
 import { renderInstant } from '../kernel/clock.ts';
@@ -38,6 +38,8 @@ export interface OverviewPorts {
   readonly linesLost: () => number;
   /** True while a session may be live by a policy, or by grants, that are no longer in force. */
   readonly isOwingReviews: () => boolean;
+  /** Where its data plane listens. */
+  readonly dataUrl: () => string;
 }
 
 export class Overview {
@@ -68,6 +70,7 @@ export class Overview {
       storeWeakens,
       linesLost,
       isOwingReviews,
+      dataUrl,
     } = this.#ports;
     const checks = readiness();
     const replicas = this.#replicas();
@@ -95,6 +98,7 @@ export class Overview {
         fleet: identity.fleet,
         replica: identity.replica,
         incarnation: identity.incarnation,
+        dataUrl: dataUrl(),
         position: renderPosition(cursor.position),
         targets: view.size,
         replicasLive: replicas('live').length,
@@ -102,6 +106,7 @@ export class Overview {
         ...loose,
         looseEnds: [
           ...this.#looseReplicas(),
+          ...revoker.open(REVOCATIONS_NAMED_MAX).map(unfinished),
           ...cosigner.forks.map(
             ({ replica, incarnation, position }) =>
               `the ledger is forked: ${replica} (${incarnation}) has another one up to ${position}`,
@@ -130,6 +135,15 @@ export class Overview {
       },
     );
   }
+}
+
+/** Of so many it is said which they are, and what they wait for. */
+const REVOCATIONS_NAMED_MAX = 10;
+
+function unfinished({ id, state, replicas, sessions }: OpenRevocation): string {
+  const unproven = `${sessions} session${sessions === 1 ? '' : 's'} not known to have ended`;
+  const awaited = [...replicas, ...(sessions > 0 ? [unproven] : [])];
+  return `${id} is ${state}${awaited.length > 0 ? `; it waits for ${awaited.join(', ')}` : ''}`;
 }
 
 /** Facts that the store lost and only this replica had. */

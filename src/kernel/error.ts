@@ -42,13 +42,25 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
+/** What may be otherwise in a moment; doors say `Retry-After`. */
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  'APPEND_UNCERTAIN',
+  'EPOCH_CLOSED',
+  'FENCED',
+  'OVERLOADED',
+  'STILL_LEASED',
+  'STORE_UNREACHABLE',
+]);
+
+export function isPassing(code: ErrorCode): boolean {
+  return PASSING.has(code);
+}
+
 export interface ErrorOptions {
   /** What went wrong underneath; logged by code and name only, never rendered to a caller. */
   readonly cause?: unknown;
   /** Path of the field at fault, `selector.value`; rendered. */
   readonly field?: string;
-  /** Seconds after which trying again makes sense; rendered as Retry-After. */
-  readonly retryAfterS?: number;
 }
 
 /** A failure with a stable `code`. `message` is for people and free of secrets. */
@@ -56,13 +68,11 @@ export class WritError extends Error {
   override readonly name = 'WritError';
   readonly code: ErrorCode;
   readonly field: string | undefined;
-  readonly retryAfterS: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.field = options.field;
-    this.retryAfterS = options.retryAfterS;
   }
 }
 

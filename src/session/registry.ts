@@ -129,10 +129,10 @@ export class SessionRegistry {
   /** Registers in memory, so that a kill finds it from now on. OVERLOADED beyond the limit. `holderLeaseEndsMs`: monotonic. */
   register(record: SessionRecord, holderLeaseEndsMs: number): void {
     if (this.#live.size >= LIMITS.sessionsMax) {
-      throw new WritError('OVERLOADED', 'too many live sessions', { retryAfterS: 1 });
+      throw new WritError('OVERLOADED', 'too many live sessions');
     }
     if (this.#groundsChars + charsOf(record) > LIMITS.sessionGroundsCharsMax) {
-      throw new WritError('OVERLOADED', 'live sessions hold too much', { retryAfterS: 1 });
+      throw new WritError('OVERLOADED', 'live sessions hold too much');
     }
     this.#index(record, holderLeaseEndsMs, this.#generation);
   }

@@ -2,12 +2,11 @@
  * What every server of the benchmark is asked: one AuthZEN evaluation as a real caller sends it, with tokens that
  * rotate, and what is revoked in each of them. run.ts and the contenders use it; it never talks to a server.
  */
-import type { webcrypto } from 'node:crypto';
-import { createPrivateKey, createPublicKey } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { JSONWebKeySet } from 'jose';
 import { DEV_ISSUER } from '../../src/config/config.ts';
+import { createDevIssuer } from '../../src/edges/idp/dev-issuer.ts';
+import { loadFleetKey } from '../../src/edges/system/key-files.ts';
+import { systemRandom } from '../../src/edges/system/random.ts';
 import type { Minted, Running } from '../support/scene.ts';
 import { mint } from '../support/scene.ts';
 
@@ -83,11 +82,17 @@ function mix(i: number, salt: number): string {
   return ((z ^ (z >>> 15)) >>> 0).toString(36).padStart(7, '0');
 }
 
-/** The dev issuer's public key as the JWK Set that its other verifiers are given. */
+/** The public key of a server's dev issuer as the JWK Set that its other verifiers are given. */
 export async function jwksOf(dataDir: string, kid: string): Promise<JSONWebKeySet> {
-  const secret = JSON.parse(await readFile(join(dataDir, 'dev-issuer.key'), 'utf8')) as webcrypto.JsonWebKey;
-  const key = createPublicKey(createPrivateKey({ key: secret, format: 'jwk' })).export({ format: 'jwk' });
-  return { keys: [{ ...key, kid, alg: ALGORITHM, use: 'sig' }] };
+  const dev = createDevIssuer({
+    fleetKey: await loadFleetKey({ dataDir }),
+    audiences: [AUDIENCE],
+    clock: { now: () => ({ monoMs: 0, wallMs: 0 }) },
+    random: systemRandom,
+  });
+  const found = dev.issuer.keys.lookup(kid, ALGORITHM);
+  if (found.state !== 'found') throw new Error('the tokens are not of that dev issuer');
+  return { keys: [{ ...found.key.key.export({ format: 'jwk' }), kid, alg: ALGORITHM, use: 'sig' }] };
 }
 
 /** `kid` of a token's header. */

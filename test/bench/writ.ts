@@ -28,8 +28,7 @@ export async function startWritContender({
   ...options
 }: WritOptions): Promise<WritContender> {
   const dataDir = await makeDataDir();
-  if (tokensOf !== undefined)
-    await copyFile(join(tokensOf.dataDir, 'dev-issuer.key'), join(dataDir, 'dev-issuer.key'));
+  if (tokensOf !== undefined) await copyFile(join(tokensOf.dataDir, 'fleet.key'), join(dataDir, 'fleet.key'));
   const process = await startWrit({ dataDir, ...options });
   return {
     name,

@@ -127,6 +127,8 @@ async function heal(fleet: Fleet): Promise<number> {
   const beganMs = fleet.agenda.nowMs;
   if (await isHealed(fleet)) return fleet.agenda.nowMs - beganMs;
   fleet.isAmnesiac = true;
+  // Nobody is told to give anybody up before a minute is over (D-122).
+  await fleet.pass(60_000);
   const [most] = fleet.live.toSorted((a, b) =>
     comparePositions(b.live.cursor.position, a.live.cursor.position),
   );

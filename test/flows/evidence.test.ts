@@ -6,16 +6,14 @@ import { RECEIPT_TYP } from '../../src/evidence/receipt-statement.ts';
 import { parseReceipt, renderReceipt } from '../../src/evidence/receipt-text.ts';
 import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import { readStatement, signStatement } from '../../src/evidence/statement.ts';
-import type { OutcomeEntry, Target } from '../../src/feed/entry.ts';
+import type { OutcomeEntry } from '../../src/feed/entry.ts';
 import { WritError } from '../../src/kernel/error.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
+import { NOW_S, OVER_MS, cut, jti, startPair } from '../support/memory-fleet.ts';
 import type { TestReplica, TestReplicaOptions } from '../support/replica-harness.ts';
-import { ISSUER, MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled as start } from '../support/replicas.ts';
-
-const NOW_S = 1_800_000_000;
-const jti = (value: string): Target => ({ kind: 'jti', issuer: ISSUER, value });
 
 /** The same disk and store in the hands of a later run; whatever the one before was doing has stopped. */
 async function restart(before: TestReplica, over: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
@@ -163,6 +161,7 @@ describe('an enforcement that was interrupted', () => {
     const resumed = replica.revoker.resumeUnfinished();
     await pass(replica.clock, 2_000);
     expect(replica.revoker.openCount).toBe(1);
+    expect(replica.revoker.open(1)).toEqual([{ id, state: 'durable', replicas: [], sessions: 0 }]);
     const said = replica.log.filter(({ sentence }) => sentence === 'an enforcement could not be taken up');
     expect(said).toMatchObject([{ revocation: id, code: 'STORE_UNREACHABLE' }]);
     replica.store.roster = roster;
@@ -206,6 +205,19 @@ describe('an enforcement that was interrupted', () => {
     await pass(clock, 5_000);
     expect((await a.revoker.status(id)).state).toBe('partial');
     expect([a.revoker.openCount, b.revoker.openCount]).toEqual([1, 1]);
+    for (const one of [a, b])
+      expect(one.revoker.open(10)).toEqual([{ id, state: 'partial', replicas: [], sessions: 1 }]);
+    expect(a.revoker.open(0)).toEqual([]);
+  });
+
+  it('is open with the name of the replica that it waits for', async () => {
+    const { clock, a, b } = await startPair();
+    cut(b, true);
+    const { id } = await a.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(clock, 1_000);
+    expect(a.revoker.open(1)).toEqual([{ id, state: 'durable', replicas: ['b'], sessions: 0 }]);
+    await pass(clock, OVER_MS);
+    expect(a.revoker.open(1)).toEqual([]);
   });
 
   it('that cannot be read is said, and the others are taken up', async () => {

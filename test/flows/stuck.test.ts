@@ -195,6 +195,7 @@ describe('a replica that opened an epoch which the store lost before anybody els
     cut(a, false);
     await pass(clock, OVER_MS);
     expect([a, b].map(isFresh)).toEqual([false, false]);
+    clock.advance(60_000);
     expect(epochOf(b)).toMatch(
       / is closed; a reports \d+-\d+, where another line stands here: .*accept-amnesia --reason '…', here$/,
     );

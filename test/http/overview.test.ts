@@ -32,6 +32,7 @@ describe('the status', () => {
         verdict: 'well',
         fleet: 'default',
         replica: 'gw-1',
+        dataUrl: writ.writ.urls.data,
         replicasLive: 1,
         replicasFenced: 0,
         sessions: 0,
@@ -71,13 +72,16 @@ describe('the status', () => {
     try {
       const token = await writ.mint();
       const opened = await writ.data('/v1/sessions', { body: registration(token) });
-      const body = { selector: { kind: 'token', value: token }, waitMs: 2_600 };
+      const body = { selector: { kind: 'token', value: token }, waitMs: 10_000 };
       const revoked = await writ.control('/v1/revocations', { body });
       expect(revoked.body['state']).toBe('partial');
       expect(await statusOf(writ)).toMatchObject({
         verdict: 'ready, with loose ends',
         sessionsEnding: 1,
         revocationsOpen: 1,
+        looseEnds: [
+          `${String(revoked.body['id'])} is partial; it waits for 1 session not known to have ended`,
+        ],
       });
       await writ.data(`/v1/sessions/${String(opened.body['id'])}/closed`, { method: 'POST' });
       await writ.control(`/v1/revocations/${String(revoked.body['id'])}`);
@@ -93,7 +97,7 @@ describe('the status', () => {
     const hidden = a.ledger.lines.find(({ sealed }) => sealed.entry.kind === 'revocation')!.sealed;
     fork(b, hidden, ({ sealed }) => sealed.text.includes('"j2"'));
     const order = orderOf({ targets: [jti('j2')], wait: 'durable' });
-    const { position } = await a.revoker.revoke(order);
+    const { id, position } = await a.revoker.revoke(order);
     await pass(clock, 1_000);
     const { identity, surveyor, cosigner, view, cursor, sessions, revoker, lastAccepts, snapshots } = a;
     const { body } = new Overview({
@@ -105,12 +109,14 @@ describe('the status', () => {
       storeWeakens: [],
       linesLost: () => 0,
       isOwingReviews: () => false,
+      dataUrl: () => 'http://127.0.0.1:8181',
     }).status();
     const { incarnation } = b.identity;
     expect(body).toMatchObject({
       verdict: 'ready, with loose ends',
       ledgersForked: 1,
       looseEnds: [
+        `${id} is durable; it waits for b`,
         `the ledger is forked: b (${incarnation}) has another one up to ${renderPosition(position)}`,
       ],
     });

@@ -10,7 +10,7 @@ import { renderPosition } from '../../src/feed/position.ts';
 import type { AuthorisePorts } from '../../src/flows/authorise.ts';
 import { Authoriser } from '../../src/flows/authorise.ts';
 import type { Checker } from '../../src/flows/check.ts';
-import { send } from '../../src/http/answer.ts';
+import { problemAnswer, send } from '../../src/http/answer.ts';
 import type { ControlPlanePorts } from '../../src/http/control-plane.ts';
 import { controlPlane } from '../../src/http/control-plane.ts';
 import type { DataPlanePorts } from '../../src/http/data-plane.ts';
@@ -22,6 +22,8 @@ import type { Route } from '../../src/http/router.ts';
 import { createRouter } from '../../src/http/router.ts';
 import type { OpenServer } from '../../src/http/server.ts';
 import { openServer } from '../../src/http/server.ts';
+import type { ErrorCode } from '../../src/kernel/error.ts';
+import { WritError } from '../../src/kernel/error.ts';
 import type { Log, LogFields } from '../../src/kernel/log.ts';
 import type { Reply } from '../support/client.ts';
 import { call } from '../support/client.ts';
@@ -146,6 +148,12 @@ describe('every reason', () => {
     no_credential: 401,
     fenced: 503,
   };
+
+  it('of a store that does not answer says when to try again, lease or no lease; one that broke does not', () => {
+    const headersOf = (code: ErrorCode) => problemAnswer(new WritError(code, 'x')).headers ?? {};
+    expect(headersOf('STORE_UNREACHABLE')['retry-after']).toBe('1');
+    expect(headersOf('STORE_BROKEN')).not.toHaveProperty('retry-after');
+  });
 
   it.each(REASONS)('%s has its status, its challenge and its time to try again', (reason) => {
     const { status, headers = {} } = withStatus(statusOf(reason), reason, '{}');

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { ERROR_CODES, explanationOf, isWritError, WritError } from '../../src/kernel/error.ts';
+import { ERROR_CODES, explanationOf, isPassing, isWritError, WritError } from '../../src/kernel/error.ts';
 
 describe('WritError', () => {
-  it('carries code, message, cause, field and the time to retry', () => {
+  it('carries code, message, cause and field', () => {
     const cause = new Error('underneath');
-    const error = new WritError('FENCED', 'no lease', { cause, field: 'lease', retryAfterS: 2 });
+    const error = new WritError('FENCED', 'no lease', { cause, field: 'lease' });
     expect(error).toMatchObject({ name: 'WritError', code: 'FENCED', message: 'no lease', cause });
-    expect(error).toMatchObject({ field: 'lease', retryAfterS: 2 });
+    expect(error.field).toBe('lease');
     expect(error).toBeInstanceOf(Error);
   });
 
@@ -14,7 +14,6 @@ describe('WritError', () => {
     const error = new WritError('NOT_FOUND', 'no such revocation');
     expect('cause' in error).toBe(false);
     expect(error.field).toBeUndefined();
-    expect(error.retryAfterS).toBeUndefined();
   });
 });
 
@@ -33,6 +32,15 @@ describe('isWritError', () => {
     expect(isWritError(error, 'NOT_FOUND')).toBe(false);
     expect(isWritError(Object.assign(new Error('FENCED'), { code: 'FENCED' }))).toBe(false);
     expect(isWritError(undefined)).toBe(false);
+  });
+});
+
+describe('what may be otherwise in a moment', () => {
+  it('is what the store or a lease stands behind, and not what the request or the disk is at fault for', () => {
+    expect(isPassing('STORE_UNREACHABLE')).toBe(true);
+    expect(isPassing('APPEND_UNCERTAIN')).toBe(true);
+    expect(isPassing('STORE_BROKEN')).toBe(false);
+    expect(isPassing('NOT_FOUND')).toBe(false);
   });
 });
 

@@ -441,13 +441,6 @@ const PRESENTED: readonly Removal[] = [
     replace: 'if (this.#flights.size < 0)',
     test: test('credential/verifier', 'is limited: beyond it a token is told that there is too much'),
   },
-  {
-    name: 'the dev issuer’s key may be read by anyone',
-    file: idp('dev-issuer'),
-    find: '(mode & 0o077) !== 0',
-    replace: '(mode & 0o077) < 0',
-    test: test('edges/idp/dev-issuer', 'refuses a key that others can read'),
-  },
 ];
 
 const follow = (name: string): Removal['test'] => test('flows/follow', name);

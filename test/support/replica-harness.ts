@@ -61,6 +61,7 @@ import type { HeldEpoch } from '../../src/flows/vouch.ts';
 import { Vouching } from '../../src/flows/vouch.ts';
 import { sha256 } from '../../src/kernel/digest.ts';
 import type { JsonObject } from '../../src/kernel/json.ts';
+import type { SigningKey } from '../../src/kernel/key.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
 import type { LogFields } from '../../src/kernel/log.ts';
 import type { Random } from '../../src/kernel/random.ts';
@@ -276,6 +277,8 @@ export interface TestReplicaOptions {
   /** Entries from mark to mark; none: no snapshots. */
   readonly snapshotEvery?: number;
   readonly rosterForgetMs?: number;
+  /** Of another fleet key than everyone else's. */
+  readonly logKey?: SigningKey;
 }
 
 export class TestReplica {
@@ -358,6 +361,7 @@ export class TestReplica {
       barrier = 'acknowledged',
       exclusive = true,
       durability = 'durable',
+      logKey = LOG_KEY,
     } = options;
     this.clock = clock;
     this.server = options.server ?? new MemoryFeedServer();
@@ -366,7 +370,7 @@ export class TestReplica {
     this.receipts = options.receipts ?? new MemoryReceipts();
     const random = countingRandom(`${name}${seed}${options.salt ?? ''}`);
     const key = signingKeyOf(new Uint8Array(32).fill(name.charCodeAt(0)));
-    this.identity = { fleet: 'test', replica: name, incarnation: `inc_${name}${seed}`, key, logKey: LOG_KEY };
+    this.identity = { fleet: 'test', replica: name, incarnation: `inc_${name}${seed}`, key, logKey };
     const note =
       (level: string) =>
       (sentence: string, fields: LogFields = {}) =>
@@ -576,7 +580,7 @@ export class TestReplica {
   }
 
   get logKey(): Identity['logKey'] {
-    return LOG_KEY;
+    return this.identity.logKey;
   }
 }
 

@@ -1,11 +1,10 @@
 /**
- * The built-in issuer of `--dev` servers: a P-256 key in `dataDir`, readable by its owner only, that mints RFC 9068
- * access tokens. Its name resolves nowhere, so no other server can be configured to fetch its keys by accident.
+ * The built-in issuer of `--dev` servers, which mints RFC 9068 access tokens. Its P-256 key follows from the fleet key, so
+ * every replica of a `--dev` fleet takes what any of them minted (D-120). Its name resolves nowhere, so no other server can be
+ * configured to fetch its keys by accident.
  */
-import type { KeyObject, webcrypto } from 'node:crypto';
-import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
-import { link, open, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { KeyObject } from 'node:crypto';
+import { createECDH, createPrivateKey } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { DEV_ISSUER } from '../../config/config.ts';
 import type { Issuer, VerificationKey } from '../../credential/issuer.ts';
@@ -13,14 +12,14 @@ import { KeySet } from '../../credential/key-set.ts';
 import { parsePublicJwk } from '../../credential/jwk.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { epochS } from '../../kernel/clock.ts';
-import { toBase64Url } from '../../kernel/digest.ts';
-import { WritError, isWritError } from '../../kernel/error.ts';
+import { deriveKey, toBase64Url } from '../../kernel/digest.ts';
 import type { JsonObject } from '../../kernel/json.ts';
 import type { Random } from '../../kernel/random.ts';
 import { StaticKeys } from './static-keys.ts';
 
 export interface DevIssuerOptions {
-  readonly dataDir: string;
+  /** 32 bytes; the same ones are the same issuer. */
+  readonly fleetKey: Uint8Array;
   readonly audiences: readonly string[];
   readonly clock: Clock;
   readonly random: Random;
@@ -45,11 +44,8 @@ export interface DevIssuer {
   mint(request: DevTokenRequest): Promise<string>;
 }
 
-/** Reads the key, or makes one at the first start. KEY_INVALID when it is damaged or others can read it. */
-export async function openDevIssuer(options: DevIssuerOptions): Promise<DevIssuer> {
-  const file = join(options.dataDir, 'dev-issuer.key');
-  const privateKey = (await readKey(file)) ?? (await makeKey(file, options.random));
-  const publicKey = publicKeyOf(privateKey, file);
+export function createDevIssuer(options: DevIssuerOptions): DevIssuer {
+  const { privateKey, publicKey } = keysOf(options.fleetKey);
   const issuer: Issuer = {
     issuer: DEV_ISSUER,
     audiences: options.audiences,
@@ -61,12 +57,24 @@ export async function openDevIssuer(options: DevIssuerOptions): Promise<DevIssue
   return { issuer, mint: (request) => mint(request, minter) };
 }
 
-function publicKeyOf(privateKey: KeyObject, file: string): VerificationKey {
-  const { kty = '', crv = '', x = '', y = '' } = createPublicKey(privateKey).export({ format: 'jwk' });
-  const key = parsePublicJwk({ kty, crv, x, y, alg: 'ES256' });
-  if (key === undefined)
-    throw new WritError('KEY_INVALID', 'the dev issuer key is not P-256', { field: file });
-  return { ...key, kid: key.thumbprint };
+interface DevKeys {
+  readonly privateKey: KeyObject;
+  readonly publicKey: VerificationKey;
+}
+
+function keysOf(fleetKey: Uint8Array): DevKeys {
+  const ecdh = createECDH('prime256v1');
+  // Any 32 bytes are a private key, but for one draw in four thousand million: that fleet key is refused by OpenSSL.
+  const d = deriveKey(fleetKey, 'writ dev issuer');
+  ecdh.setPrivateKey(d);
+  const point = ecdh.getPublicKey();
+  const [x, y] = [point.subarray(1, 33), point.subarray(33)].map(toBase64Url) as [string, string];
+  const jwk = { kty: 'EC', crv: 'P-256', x, y };
+  const key = parsePublicJwk({ ...jwk, alg: 'ES256' }) as VerificationKey;
+  return {
+    privateKey: createPrivateKey({ key: { ...jwk, d: toBase64Url(d) }, format: 'jwk' }),
+    publicKey: { ...key, kid: key.thumbprint },
+  };
 }
 
 interface Minter extends Pick<DevIssuerOptions, 'clock' | 'random'> {
@@ -86,51 +94,4 @@ function mint(request: DevTokenRequest, minter: Minter): Promise<string> {
   return new SignJWT(payload)
     .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: minter.kid })
     .sign(minter.privateKey);
-}
-
-/** The key, or undefined when there is no file. */
-async function readKey(file: string): Promise<KeyObject | undefined> {
-  try {
-    await using handle = await open(file, 'r');
-    const { mode } = await handle.stat();
-    if ((mode & 0o077) !== 0)
-      throw new WritError('KEY_INVALID', 'the dev issuer key can be read by others', { field: file });
-    return createPrivateKey({
-      key: JSON.parse(await handle.readFile('utf8')) as webcrypto.JsonWebKey,
-      format: 'jwk',
-    });
-  } catch (cause) {
-    if (isMissing(cause)) return undefined;
-    if (isWritError(cause)) throw cause;
-    // Without the cause: a parser's message quotes what it read.
-    throw new WritError('KEY_INVALID', 'the dev issuer key is damaged', { field: file });
-  }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
-}
-
-/** Written whole under another name, then linked: nobody ever sees half a key, and of two makers one wins. */
-async function makeKey(file: string, random: Random): Promise<KeyObject> {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const draft = `${file}.${toBase64Url(random.bytes(8))}`;
-  await writeDraft(draft, JSON.stringify(privateKey.export({ format: 'jwk' })));
-  try {
-    await link(draft, file);
-    return privateKey;
-  } catch (cause) {
-    const other = await readKey(file);
-    if (other === undefined)
-      throw new WritError('KEY_INVALID', 'the dev issuer key cannot be made', { cause });
-    return other;
-  } finally {
-    await rm(draft, { force: true });
-  }
-}
-
-async function writeDraft(file: string, text: string): Promise<void> {
-  await using handle = await open(file, 'wx', 0o600);
-  await handle.writeFile(text);
-  await handle.sync();
 }

@@ -160,10 +160,7 @@ export class SessionFile implements SessionStore {
       if (writeSync(this.#fd, bytes) < bytes.length) throw new Error('short write');
     } catch (cause) {
       this.#lead = '\n';
-      throw new WritError('STORE_UNREACHABLE', 'the session cannot be put on disk', {
-        cause,
-        retryAfterS: 1,
-      });
+      throw new WritError('STORE_UNREACHABLE', 'the session cannot be put on disk', { cause });
     }
     this.#lead = '';
     this.#lines += lines;

@@ -1,0 +1,96 @@
+/** What a replica does, and says, that comes to a fleet with nothing: under the fleet's key and under another, open and closed. */
+import { describe, expect, it } from 'vitest';
+import { signingKeyOf } from '../../src/kernel/key.ts';
+import { settle } from '../support/fake-time.ts';
+import { OVER_MS, cut, enforce, epochOf, isFresh, jti, startPair } from '../support/memory-fleet.ts';
+import { readinessOf } from '../support/readiness.ts';
+import { orderOf } from '../support/replica-harness.ts';
+import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';
+
+const OTHER_KEY = signingKeyOf(new Uint8Array(32).fill(8));
+const OTHER_FLEET =
+  /is not signed by the fleet key here: is `fleetKeyFile` the same file as on the other replicas/;
+
+describe('a replica with another fleet key', () => {
+  it('says so, appends nothing, and keeps nobody from acknowledging', async () => {
+    const { clock, server, a } = await startPair();
+    const before = server.lines.length;
+    const common = { clock, server, name: 'c', seed: 3, exclusive: false, bootstrap: false };
+    const c = await startSettled({ ...common, logKey: OTHER_KEY });
+    await pass(clock, OVER_MS);
+    expect(isFresh(c)).toBe(false);
+    expect(readinessOf(c, 'store')).toMatch(OTHER_FLEET);
+    expect(epochOf(c)).toBe(`${String(a.cursor.epochId)} is open, and nothing of it is here yet`);
+    expect(c.log.filter(({ code }) => code === 'KEY_INVALID')).toHaveLength(1);
+    expect(server.lines).toHaveLength(before);
+    expect(server.roster().rows.map(({ incarnation }) => incarnation)).toEqual(['inc_a1', 'inc_b2']);
+    // An operator's word does not help it either.
+    await expect(c.replica.openEpoch('accept-amnesia', 'x')).rejects.toMatchObject({ code: 'KEY_INVALID' });
+    forget(c);
+    await c.stop();
+    const again = await startSettled({ ...common, seed: 4 });
+    await pass(clock, 1_000);
+    expect(isFresh(again)).toBe(true);
+  });
+
+  it('does not start on a ledger that was begun under the one before', async () => {
+    const { clock, server, a } = await startPair();
+    await enforce(a, 'j1');
+    forget(a);
+    await a.stop();
+    const { ledger } = a;
+    const again = makeReplica({
+      clock,
+      server,
+      name: 'a',
+      seed: 3,
+      ledger,
+      exclusive: false,
+      logKey: OTHER_KEY,
+    });
+    await expect(again.start()).rejects.toMatchObject({
+      code: 'KEY_INVALID',
+      message: expect.stringContaining('fleetKeyFile') as string,
+    });
+    expect(again.view.size).toBe(0);
+  });
+});
+
+describe('a newcomer', () => {
+  it('says that it knows nothing yet while the store does not answer', async () => {
+    const replica = makeReplica({ bootstrap: false });
+    replica.store.fate = (command) => (command === 'roster' ? 'lose-request' : 'deliver');
+    await replica.start();
+    expect(epochOf(replica)).toBe('not known yet: the store has not answered');
+    replica.store.fate = () => 'deliver';
+    await pass(replica.clock, 1_000);
+    expect(epochOf(replica)).toBe('none is open: writ epoch open --new-fleet, once');
+  });
+
+  it('says of a closed fleet that others open it, and what to do only when for a minute nobody has', async () => {
+    const { clock, server, a, b } = await startPair();
+    await a.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(clock, 1_000);
+    for (const one of [a, b]) cut(one, true);
+    await pass(clock, OVER_MS);
+    server.restart();
+    const c = await startSettled({ clock, server, name: 'c', seed: 3, exclusive: false, bootstrap: false });
+    const closed = `${String(a.cursor.epochId)} is closed; whoever holds most of it opens the next one`;
+    expect(epochOf(c)).toBe(closed);
+    clock.advance(59_000);
+    expect(epochOf(c)).toBe(closed);
+    clock.advance(1_000);
+    expect(epochOf(c)).toBe(
+      `${closed}; if they are gone for good: writ epoch open --accept-amnesia --reason '…'`,
+    );
+    for (const one of [a, b]) cut(one, false);
+    await pass(clock, 2_000);
+    expect([a, b, c].map(isFresh)).toEqual([true, true, true]);
+    // The next closing is another one: a blip is no reason to give anybody up.
+    cut(b, true);
+    await pass(clock, OVER_MS);
+    server.restart();
+    await settle();
+    expect(epochOf(c)).not.toContain('amnesia');
+  });
+});
