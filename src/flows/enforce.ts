@@ -30,6 +30,7 @@ import type { Tracer } from '../kernel/trace.ts';
 import type { RevocationView } from '../revocation/view.ts';
 import type { Appended, Appender } from './append.ts';
 import type { BarrierAnswer, LeaseTable, ReplicaStanding } from './barrier.ts';
+import type { Cosigner } from './cosign.ts';
 import type { Gate } from './gate.ts';
 import type { Identity } from './identity.ts';
 import type { News } from './news.ts';
@@ -51,6 +52,7 @@ export interface EnforcePorts {
   readonly view: RevocationView;
   readonly table: LeaseTable;
   readonly reading: TableReading;
+  readonly cosigner: Cosigner;
   readonly tree: Tree;
   readonly appender: Appender;
   readonly receipts: ReceiptStore;
@@ -177,7 +179,8 @@ export class Enforcing {
       const changed = news.next();
       await this.look();
       if (this.#now.hasReceipt || this.isMoot) return;
-      await firstOf(signal, (over) => [changed, timer.sleep(LOOK_AGAIN_MS, over)]);
+      const againMs = this.#lookAgainMs();
+      await firstOf(signal, (over) => [changed, timer.sleep(againMs, over)]);
     }
   }
 
@@ -204,7 +207,7 @@ export class Enforcing {
   }
 
   async #lookOnce(): Promise<void> {
-    const { store, cursor, table, reading, clock, exclusive, barrier } = this.#ports;
+    const { store, cursor, table, reading, cosigner, clock, exclusive, barrier } = this.#ports;
     // The coordinator is on the roster: it has applied, fsynced and killed before it judges anyone, itself included.
     if (this.#now.state === 'enforced' || !this.#isSettled()) return;
     if (this.isMoot) {
@@ -221,6 +224,8 @@ export class Enforcing {
       exclusive,
       mode: barrier,
     };
+    // In one step with the judgement: the word of who holds another ledger counts for nothing.
+    cosigner.compare();
     const answer = table.judge(question, clock.now());
     this.#note(answer);
     const { pending, unconfirmed } = this.#now.sessions;
@@ -232,6 +237,12 @@ export class Enforcing {
     if (!this.#isSameHistory(last)) return this.#repeat();
     if (this.isMoot) return;
     return this.#close(state, answer.rule, clock.now());
+  }
+
+  /** Nobody tells of an acknowledgement that has come: so it is seen a quarter later than it could be, at most. */
+  #lookAgainMs(): number {
+    const waitedMs = this.#ports.clock.now().monoMs - this.#appended.at.monoMs;
+    return Math.min(LOOK_AGAIN_MS_MAX, Math.max(1, waitedMs / 4));
   }
 
   #isSettled(): boolean {
@@ -431,7 +442,7 @@ function amnesiaOf({ amnesia }: Cursor): string[] {
 }
 
 /** How long a look may be old when no news comes: rows fall quiet without a word. */
-const LOOK_AGAIN_MS = 50;
+const LOOK_AGAIN_MS_MAX = 50;
 
 function sum(
   outcomes: readonly AcknowledgedOutcome[],

@@ -24,7 +24,6 @@ import type { SessionRegistry } from '../session/registry.ts';
 import type { Appended } from './append.ts';
 import type { EnforcePorts, Enforcement } from './enforce.ts';
 import { Enforcing, receiptNameOf, renderStanding } from './enforce.ts';
-import type { Cosigner } from './cosign.ts';
 import type { Effects } from './effects.ts';
 import { Gate } from './gate.ts';
 import { News, waitUntil } from './news.ts';
@@ -73,7 +72,6 @@ export interface DryRun {
 export interface RevokePorts
   extends Omit<EnforcePorts, 'reading' | 'looks' | 'making' | 'pace'>, OrderIdPorts {
   readonly ledger: Ledger;
-  readonly cosigner: Cosigner;
   readonly sessions: SessionRegistry;
   readonly lastAccepts: LastAccepts;
   readonly effects: Effects;
