@@ -71,6 +71,20 @@ describe('the barrier', () => {
     expect(judged(undefined)).toBe('outstanding');
   });
 
+  it('asks for the keys of those who spoke only when somebody asks what they said', () => {
+    let asked = 0;
+    const watched = { lookup: () => undefined, keyOf: () => (++asked, KEY.public) } as unknown as Members;
+    const table = new LeaseTable(TERM, watched, () => FAR);
+    for (let renewals = 1; renewals < 10; renewals++) {
+      const acknowledgement = acknowledged('inc_a', { position: `5-${renewals}` });
+      table.observe('ep_1', [{ incarnation: 'inc_a', renewals, acknowledgement }], READ(AT(renewals)));
+    }
+    expect(asked).toBe(0);
+    expect(table.row('inc_a')?.acknowledgement?.position).toBe('5-9');
+    expect(table.judge(question(0), AT(10)).standings[0]?.state).toBe('acknowledged');
+    expect(asked).toBe(1);
+  });
+
   it('is not passed by an empty table, nor by a young one that others write', () => {
     const table = tableOf();
     expect(table.judge(question(0), AT(1))).toEqual({ standings: [], rule: undefined });
