@@ -151,7 +151,7 @@ function rowsOf({ replicas, rounds: count }: BarrierPlan, measured: Measured): R
     baseline: `${digits(quantileOf(bareMs, q))} ms bare barrier`,
     value: quantileOf(enforcedMs, q),
     unit: ' ms',
-    goal: { atMost },
+    goal: { atMost: Number(atMost.toPrecision(3)) },
   });
   const note = [
     `${count} rounds, each of them by acknowledgement of all ${replicas}`,
