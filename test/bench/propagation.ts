@@ -15,7 +15,7 @@ import type { NaiveReplica } from './naive-fleet.ts';
 import { NaiveCaller, startNaive, takenAt } from './naive-fleet.ts';
 import type { Row } from './table.ts';
 import { digits } from './table.ts';
-import { NOTED, timesOf } from './ways.ts';
+import { lastBefore, NOTED, timesOf } from './ways.ts';
 import { runClosed, writeScript } from './wrk.ts';
 
 export interface PropagationPlan {
@@ -63,6 +63,9 @@ interface Propagation {
   /** From the sending of the append, and from its reply. */
   readonly sentMs: readonly number[];
   readonly repliedMs: readonly number[];
+  /** Medians since the sending of the append, of the renewal that brought it: when it was sent, and when it was answered. */
+  readonly renewMs: number;
+  readonly renewedMs: number;
 }
 
 async function orderWhile(
@@ -83,8 +86,17 @@ async function orderWhile(
   const sent = await timesOf(by, 'append', ids);
   const replied = await timesOf(by, 'appended', ids);
   const applied = await timesOf(seen, 'applied', ids);
-  const since = (begun: readonly number[]): number[] => applied.map((ms, i) => ms - (begun[i] ?? 0));
-  return { pingMs, naiveMs, sentMs: since(sent), repliedMs: since(replied) };
+  const brought = await timesOf(seen, 'brought', ids);
+  const between = (begun: readonly number[], ended: readonly number[]): number[] =>
+    ended.map((ms, i) => ms - (begun[i] ?? 0));
+  return {
+    pingMs,
+    naiveMs,
+    sentMs: between(sent, applied),
+    repliedMs: between(replied, applied),
+    renewMs: medianOf(between(sent, lastBefore(seen, 'renew', brought))),
+    renewedMs: medianOf(between(sent, lastBefore(seen, 'renewed', brought))),
+  };
 }
 
 /** Orders while wrk keeps the replica that is to hear of them as busy as it can. */
@@ -114,11 +126,13 @@ function contenderOf({ urls, pid }: WritProcess): Contender {
   };
 }
 
-function rowOf(id: string, when: string, { pingMs, naiveMs, sentMs, repliedMs }: Propagation): Row {
+function rowOf(id: string, when: string, measured: Propagation): Row {
+  const { pingMs, naiveMs, sentMs, repliedMs, renewMs, renewedMs } = measured;
   const [ping, sent] = [medianOf(pingMs), medianOf(sentMs)];
   const note = [
     `${sentMs.length} rounds, medians`,
     `counted from the reply of the append ${digits(medianOf(repliedMs))} ms, ${digits(medianOf(repliedMs) / ping)}x: what comes before it is Redis' function and its fsync`,
+    `since the sending: news here and renewal sent ${digits(renewMs)}, answered and parsed ${digits(renewedMs)}, verified and in force ${digits(sent)} ms`,
     `the naive fleet, a Set fed by PUBLISH with the same fsync, unsigned: ${digits(medianOf(naiveMs))} ms, ${digits(medianOf(naiveMs) / ping)}x`,
   ];
   return {

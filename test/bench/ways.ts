@@ -50,9 +50,19 @@ function firstTimes(log: readonly string[], step: Step): Map<string, number> {
   return times;
 }
 
+/** When that process came to `step`, of whatever entry, last before each of `times`. */
+export function lastBefore(
+  { log }: Pick<WritProcess, 'log'>,
+  step: Step,
+  times: readonly number[],
+): readonly number[] {
+  const all = stampsIn(log).filter((one) => one.step === step);
+  return times.map((time) => all.findLast(({ ms }) => ms <= time)?.ms ?? Number.NaN);
+}
+
 const MARK = '{"message":"ways"';
 
-export function stampsIn(log: readonly string[]): readonly Stamp[] {
+function stampsIn(log: readonly string[]): readonly Stamp[] {
   return log
     .filter((line) => line.startsWith(MARK))
     .flatMap((line) => (JSON.parse(line) as { stamps: readonly Stamp[] }).stamps);
