@@ -72,6 +72,8 @@ export interface EnforcePorts {
   /** Receipts are made one after the other, in slices: one renewal may prove hundreds of revocations. */
   readonly making: Gate;
   readonly pace: Pace;
+  /** Enforcements that run now, this one included. */
+  readonly underWay: () => number;
   readonly tracer: Tracer;
   readonly log: Log;
 }
@@ -239,10 +241,15 @@ export class Enforcing {
     return this.#close(state, answer.rule, clock.now());
   }
 
-  /** Nobody tells of an acknowledgement that has come: so it is seen a quarter later than it could be, at most. */
+  /**
+   * Nobody tells of an acknowledgement that another replica has sent: so it is seen a quarter later than it could be, at most.
+   * However many look, it is no more than one of them in a millisecond.
+   */
   #lookAgainMs(): number {
-    const waitedMs = this.#ports.clock.now().monoMs - this.#appended.at.monoMs;
-    return Math.min(LOOK_AGAIN_MS_MAX, Math.max(1, waitedMs / 4));
+    const { exclusive, underWay, clock } = this.#ports;
+    if (exclusive) return LOOK_AGAIN_MS_MAX;
+    const waitedMs = clock.now().monoMs - this.#appended.at.monoMs;
+    return Math.min(LOOK_AGAIN_MS_MAX, Math.max(underWay(), waitedMs / 4));
   }
 
   #isSettled(): boolean {

@@ -70,7 +70,7 @@ export interface DryRun {
 }
 
 export interface RevokePorts
-  extends Omit<EnforcePorts, 'reading' | 'looks' | 'making' | 'pace'>, OrderIdPorts {
+  extends Omit<EnforcePorts, 'reading' | 'looks' | 'making' | 'pace' | 'underWay'>, OrderIdPorts {
   readonly ledger: Ledger;
   readonly sessions: SessionRegistry;
   readonly lastAccepts: LastAccepts;
@@ -130,6 +130,7 @@ export class Revoker {
       looks: new Gate(LOOKS_MAX),
       making: new Gate(1),
       pace: new Pace({ ...ports, sliceMs: RECEIPTS_SLICE_MS }),
+      underWay: () => this.#running,
     };
   }
 

@@ -71,6 +71,15 @@ describe('the barrier', () => {
     expect(judged(undefined)).toBe('outstanding');
   });
 
+  it('forgets what a row no longer says', () => {
+    const table = tableOf();
+    const says = (acknowledgement: string | undefined) => {
+      table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement }], READ(AT(0)));
+      return table.judge(question(0), AT(1)).standings[0]?.state;
+    };
+    expect([acknowledged('inc_a'), undefined].map(says)).toEqual(['acknowledged', 'outstanding']);
+  });
+
   it('asks for the keys of those who spoke only when somebody asks what they said', () => {
     let asked = 0;
     const watched = { lookup: () => undefined, keyOf: () => (++asked, KEY.public) } as unknown as Members;
