@@ -176,7 +176,7 @@ export class LeaseTable {
     const since = known?.renewals === renewals ? known.since : at;
     const row = { ...(known ?? UNHEARD), renewals, since };
     if (text === row.text) return { ...row, unread: undefined };
-    if (text === row.unread?.text) return row;
+    if (row.unread !== undefined && text === row.unread.text) return row;
     const heard = this.#readAt === undefined ? undefined : { at, after: this.#readAt };
     return { ...row, unread: { text, heard } };
   }
