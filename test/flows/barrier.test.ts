@@ -71,6 +71,24 @@ describe('the barrier', () => {
     expect(judged(undefined)).toBe('outstanding');
   });
 
+  it('counts what was said of a place ahead once that is reached here, though it is not said again', () => {
+    const members = new Members();
+    members.apply(joinedLine('inc_a', KEY));
+    let reached = { epoch: 5, sequence: 2 };
+    const table = new LeaseTable(TERM, members, () => reached);
+    const says = (position: string): void => {
+      const acknowledgement = acknowledged('inc_a', { position });
+      table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement }], READ(AT(0)));
+    };
+    says('5-2');
+    const said = table.row('inc_a')?.text;
+    says('5-3');
+    expect(table.row('inc_a')?.text).toBe(said);
+    expect(table.judge(question(0), AT(1)).standings[0]?.state).toBe('outstanding');
+    reached = POSITION;
+    expect(table.judge(question(0), AT(1)).standings[0]?.state).toBe('acknowledged');
+  });
+
   it('forgets what a row no longer says', () => {
     const table = tableOf();
     const says = (acknowledgement: string | undefined) => {
