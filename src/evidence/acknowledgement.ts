@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { WritError, isWritError } from '../kernel/error.ts';
 import { parsePosition } from '../feed/position.ts';
 import type { SigningKey } from '../kernel/key.ts';
+import { RecentMap } from '../kernel/recent-map.ts';
 import type { Cosignature } from './cosignature.ts';
 import { readCosignature, verifyCosignature } from './cosignature.ts';
 import { demand } from './demand.ts';
@@ -78,18 +79,36 @@ export function verifyAcknowledgement(
   keyOf: KeyLookup,
   before?: Acknowledgement,
 ): Acknowledgement | undefined {
+  const known = VERIFIED.get(text);
+  if (known !== undefined && keyOf(known.said.incarnation)?.x === known.x) return known.said;
+  const verified = verify(text, keyOf, before);
+  if (verified !== undefined) VERIFIED.set(text, verified);
+  return verified?.said;
+}
+
+interface Verified {
+  readonly said: Acknowledgement;
+  /** The key that signed it. */
+  readonly x: string;
+}
+
+/** One acknowledgement covers many revocations, and is looked at for the barrier and for the receipt of each of them. */
+const VERIFIED = new RecentMap<Verified>(128);
+
+function verify(text: string, keyOf: KeyLookup, before: Acknowledgement | undefined): Verified | undefined {
   try {
     const { kid, key, payload } = readStatement(text, TYP, keyOf);
     const { success, data } = acknowledgement.safeParse(payload);
     demand(success && data.incarnation === kid, 'acknowledgement is of no known shape');
+    const verified = { said: data, x: key.x };
     const { cosigned, position: at } = data;
-    if (cosigned === undefined) return data;
+    if (cosigned === undefined) return verified;
     const isKnown = cosigned === before?.cosigned;
     const read = isKnown ? readCosignature(cosigned) : verifyCosignature(cosigned, data.replica, key);
     const { epoch, sequence } = parsePosition(at);
     const isItsOwn = read?.origin.endsWith(`/${epoch}`) === true && read.size <= sequence;
     demand(isItsOwn, 'cosignature does not verify, or is of another place');
-    return data;
+    return verified;
   } catch (error) {
     if (isWritError(error, 'PROOF_INVALID')) return undefined;
     throw error;

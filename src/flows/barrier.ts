@@ -11,6 +11,7 @@ import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition } from '../feed/position.ts';
 import type { Instant } from '../kernel/clock.ts';
+import type { PublicKey } from '../kernel/key.ts';
 
 /** What this coordinator remembers of one row: its counter, and since when it has not moved. */
 export interface WatchedRow {
@@ -21,6 +22,11 @@ export interface WatchedRow {
   readonly text: string | undefined;
   /** When the acknowledgement was first seen, and the reading before that, which did not have it yet. */
   readonly heard: Heard | undefined;
+}
+
+/** Of a row, what has been said and not been read yet: verifying costs more than all else, and most is never asked for. */
+interface Row extends WatchedRow {
+  readonly unread: Pick<WatchedRow, 'text' | 'heard'> | undefined;
 }
 
 export interface Heard {
@@ -70,7 +76,7 @@ export class LeaseTable {
   readonly #term: LeaseTerm;
   readonly #members: Members;
   readonly #reached: () => Position;
-  #rows = new Map<string, WatchedRow>();
+  #rows = new Map<string, Row>();
   /** Whose ledger of this epoch is another one than ours: what it acknowledges is no entry of ours. As `disown` was told. */
   readonly #strangers = new Map<string, boolean>();
   #epochId: string | undefined;
@@ -129,18 +135,19 @@ export class LeaseTable {
 
   /** What every incarnation has acknowledged last in this epoch. */
   acknowledgements(): readonly Acknowledgement[] {
-    return [...this.#rows.values()].flatMap(({ acknowledgement }) => acknowledgement ?? []);
+    return [...this.#rows.keys()].flatMap((incarnation) => this.row(incarnation)?.acknowledgement ?? []);
   }
 
   /** What is known of one incarnation's row in this epoch. */
   row(incarnation: string): WatchedRow | undefined {
-    return this.#rows.get(incarnation);
+    const row = this.#rows.get(incarnation);
+    return row === undefined ? undefined : this.#read(incarnation, row);
   }
 
   /** Judges from what has been observed; nothing is over by acknowledgement before a reading that was sent after the append replied. */
   judge(question: BarrierQuestion, now: Instant): BarrierAnswer {
     const standings = [...this.#rows].map(([incarnation, row]) =>
-      this.#stand(incarnation, row, question, now),
+      this.#stand(incarnation, this.#read(incarnation, row), question, now),
     );
     // A store that shows two histories may have granted that one a lease without the entry, however long ago it was appended.
     const isForked = standings.some(
@@ -165,31 +172,30 @@ export class LeaseTable {
     }
   }
 
-  #watch(row: LeaseRow, known: WatchedRow | undefined, at: Instant): WatchedRow {
-    const since = known?.renewals === row.renewals ? known.since : at;
-    if (known !== undefined && known.text === row.acknowledgement)
-      return { ...known, renewals: row.renewals, since };
-    const acknowledgement =
-      row.acknowledgement === undefined
-        ? undefined
-        : verifyAcknowledgement(
-            row.acknowledgement,
-            (incarnation) => this.#members.keyOf(incarnation),
-            known?.acknowledgement,
-          );
+  #watch({ renewals, acknowledgement: text }: LeaseRow, known: Row | undefined, at: Instant): Row {
+    const since = known?.renewals === renewals ? known.since : at;
+    const row = { ...(known ?? UNHEARD), renewals, since };
+    if (text === row.text) return { ...row, unread: undefined };
+    if (row.unread !== undefined && text === row.unread.text) return row;
+    const heard = this.#readAt === undefined ? undefined : { at, after: this.#readAt };
+    return { ...row, unread: { text, heard } };
+  }
+
+  #read(incarnation: string, row: Row): WatchedRow {
+    if (row.unread === undefined) return row;
+    const { text = '', heard } = row.unread;
+    const keyOf = (one: string): PublicKey | undefined => this.#members.keyOf(one);
+    const acknowledgement = verifyAcknowledgement(text, keyOf, row.acknowledgement);
     // One incarnation cannot speak for another, and a statement that does not verify is none.
-    const isItsOwn = acknowledgement?.incarnation === row.incarnation;
+    const isItsOwn = acknowledgement?.incarnation === incarnation;
     // Of a place that was not reached here nobody can say yet whether it is in our history. What was said before counts until
     // then, and the next renewal brings lines and rows in one step.
     if (isItsOwn && comparePositions(parsePosition(acknowledgement.position), this.#reached()) > 0)
-      return { ...(known ?? UNHEARD), renewals: row.renewals, since };
-    return {
-      renewals: row.renewals,
-      since,
-      acknowledgement: isItsOwn ? acknowledgement : undefined,
-      text: isItsOwn ? row.acknowledgement : undefined,
-      heard: isItsOwn && this.#readAt !== undefined ? { at, after: this.#readAt } : undefined,
-    };
+      return row;
+    const said = isItsOwn ? { acknowledgement, text, heard } : SAID_NOTHING;
+    const read = { ...row, ...said, unread: undefined };
+    this.#rows.set(incarnation, read);
+    return read;
   }
 
   #stand(incarnation: string, row: WatchedRow, question: BarrierQuestion, now: Instant): ReplicaStanding {
@@ -217,7 +223,8 @@ export class LeaseTable {
   }
 }
 
-const UNHEARD = { acknowledgement: undefined, text: undefined, heard: undefined } as const;
+const SAID_NOTHING = { acknowledgement: undefined, text: undefined, heard: undefined } as const;
+const UNHEARD = { ...SAID_NOTHING, unread: undefined } as const;
 
 /** A waiter counts by the monotonic clock alone: a wall clock that is set forward must not shorten a wait. */
 function waitedMs(from: Instant, now: Instant): number {

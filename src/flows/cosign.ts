@@ -1,7 +1,7 @@
 /**
  * Cosigns this replica's ledger, and compares what the others have cosigned with it: so a ledger that was forked (two
  * replicas were shown two histories) is seen by both. In the background: a cosignature rides on an acknowledgement, and
- * no answer waits for one. Called by renew.ts, and with each reading of the lease table.
+ * no answer waits for one. Called by renew.ts, and before anything is called enforced.
  */
 import type { Acknowledgement } from '../evidence/acknowledgement.ts';
 import { cosignedIn } from '../evidence/acknowledgement.ts';
@@ -18,7 +18,7 @@ import type { LeaseTable } from './barrier.ts';
 import type { Identity } from './identity.ts';
 import type { Tree } from './tree.ts';
 
-/** At most one cosignature in so long. */
+/** At most one cosignature, and one look at those of the others, in so long. */
 const EVERY_MS = 1_000;
 
 export interface CosignPorts {
@@ -48,6 +48,7 @@ interface Own {
 export class Cosigner {
   readonly #ports: CosignPorts;
   #own: Own | undefined;
+  #watchedMs = Number.NEGATIVE_INFINITY;
   /** The cosignature that was compared last, by incarnation. */
   readonly #compared = new Map<string, string>();
   /** By epoch and incarnation. */
@@ -78,6 +79,13 @@ export class Cosigner {
       this.#own = { note: signCosignature(tree.head, identity, epochS(now)), origin, size, at: now };
     }
     return this.#own?.origin === tree.origin ? this.#own.note : undefined;
+  }
+
+  /** As `compare`, where nothing is judged by it: once in so long, because reading what everyone says is what costs most. */
+  watch(now: Instant): void {
+    if (now.monoMs - this.#watchedMs < EVERY_MS) return;
+    this.#watchedMs = now.monoMs;
+    this.compare();
   }
 
   /** Compares what the others have acknowledged and cosigned, by the newest reading of the lease table, with our ledger. */

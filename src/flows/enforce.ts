@@ -30,6 +30,7 @@ import type { Tracer } from '../kernel/trace.ts';
 import type { RevocationView } from '../revocation/view.ts';
 import type { Appended, Appender } from './append.ts';
 import type { BarrierAnswer, LeaseTable, ReplicaStanding } from './barrier.ts';
+import type { Cosigner } from './cosign.ts';
 import type { Gate } from './gate.ts';
 import type { Identity } from './identity.ts';
 import type { News } from './news.ts';
@@ -51,6 +52,7 @@ export interface EnforcePorts {
   readonly view: RevocationView;
   readonly table: LeaseTable;
   readonly reading: TableReading;
+  readonly cosigner: Cosigner;
   readonly tree: Tree;
   readonly appender: Appender;
   readonly receipts: ReceiptStore;
@@ -70,6 +72,8 @@ export interface EnforcePorts {
   /** Receipts are made one after the other, in slices: one renewal may prove hundreds of revocations. */
   readonly making: Gate;
   readonly pace: Pace;
+  /** Enforcements that run now, this one included. */
+  readonly underWay: () => number;
   readonly tracer: Tracer;
   readonly log: Log;
 }
@@ -177,7 +181,8 @@ export class Enforcing {
       const changed = news.next();
       await this.look();
       if (this.#now.hasReceipt || this.isMoot) return;
-      await firstOf(signal, (over) => [changed, timer.sleep(LOOK_AGAIN_MS, over)]);
+      const againMs = this.#lookAgainMs();
+      await firstOf(signal, (over) => [changed, timer.sleep(againMs, over)]);
     }
   }
 
@@ -204,7 +209,7 @@ export class Enforcing {
   }
 
   async #lookOnce(): Promise<void> {
-    const { store, cursor, table, reading, clock, exclusive, barrier } = this.#ports;
+    const { store, cursor, table, reading, cosigner, clock, exclusive, barrier } = this.#ports;
     // The coordinator is on the roster: it has applied, fsynced and killed before it judges anyone, itself included.
     if (this.#now.state === 'enforced' || !this.#isSettled()) return;
     if (this.isMoot) {
@@ -221,6 +226,8 @@ export class Enforcing {
       exclusive,
       mode: barrier,
     };
+    // In one step with the judgement: the word of who holds another ledger counts for nothing.
+    cosigner.compare();
     const answer = table.judge(question, clock.now());
     this.#note(answer);
     const { pending, unconfirmed } = this.#now.sessions;
@@ -232,6 +239,17 @@ export class Enforcing {
     if (!this.#isSameHistory(last)) return this.#repeat();
     if (this.isMoot) return;
     return this.#close(state, answer.rule, clock.now());
+  }
+
+  /**
+   * Nobody tells of an acknowledgement that another replica has sent: so it is seen a quarter later than it could be, at most.
+   * However many look, it is no more than one of them in a millisecond.
+   */
+  #lookAgainMs(): number {
+    const { exclusive, underWay, clock } = this.#ports;
+    if (exclusive) return LOOK_AGAIN_MS_MAX;
+    const waitedMs = clock.now().monoMs - this.#appended.at.monoMs;
+    return Math.min(LOOK_AGAIN_MS_MAX, Math.max(underWay(), waitedMs / 4));
   }
 
   #isSettled(): boolean {
@@ -431,7 +449,7 @@ function amnesiaOf({ amnesia }: Cursor): string[] {
 }
 
 /** How long a look may be old when no news comes: rows fall quiet without a word. */
-const LOOK_AGAIN_MS = 50;
+const LOOK_AGAIN_MS_MAX = 50;
 
 function sum(
   outcomes: readonly AcknowledgedOutcome[],

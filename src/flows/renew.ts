@@ -6,6 +6,7 @@
 import { signAcknowledgement } from '../evidence/acknowledgement.ts';
 import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
+import type { EntryKind } from '../feed/entry.ts';
 import type { FeedStore, RenewReply, StaleReason } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
 import type { Position } from '../feed/position.ts';
@@ -83,7 +84,10 @@ export class Renewer {
   readonly #ports: RenewPorts;
   #nonces: string[] = [];
   #acknowledgement: string | undefined;
-  #acknowledged = '';
+  /** Of the last acknowledgement: the position, and what it says beside it. */
+  #acknowledged = { position: '', said: '' };
+  /** Something was applied since whose acknowledgement somebody may wait for. */
+  #isAwaited = false;
   #state: RenewState = 'starting';
   #stateSinceMs: number;
   #problem: string | undefined;
@@ -185,9 +189,13 @@ export class Renewer {
     this.#sweep();
     if (this.#state === 'diverged' && !this.#ports.retracer.isUnderWay) await this.#mend();
     if (before !== this.#state) this.#changed();
-    return (
-      this.#state === 'more' || (this.#state === 'lease' && this.#acknowledgedText() !== this.#acknowledged)
-    );
+    return this.#state === 'more' || (this.#state === 'lease' && this.#isOwing());
+  }
+
+  /** Whether it is to be acknowledged at once. That an outcome or a grant has come may wait for the next renewal. */
+  #isOwing(): boolean {
+    const { position, said } = this.#toAcknowledge();
+    return said !== this.#acknowledged.said || (this.#isAwaited && position !== this.#acknowledged.position);
   }
 
   async #take(reply: RenewReply, sent: Sent): Promise<void> {
@@ -208,6 +216,7 @@ export class Renewer {
       return;
     }
     await follower.apply(reply.lines);
+    this.#isAwaited ||= reply.lines.some(({ sealed }) => AWAITED.has(sealed.entry.kind));
     this.#state = reply.kind === 'lease' ? await this.#adopt(reply, sent) : reply.kind;
     news.notify();
   }
@@ -239,8 +248,9 @@ export class Renewer {
       throw new WritError('PROOF_INVALID', 'the open epoch is not of this run of the store');
     if (!(await vouching.admits(opening, at, rows))) return 'awaiting';
     lease.adopt(sent.at);
-    table.observe(epochId, rows, { number: sent.number, at: clock.now() });
-    cosigner.compare();
+    const now = clock.now();
+    table.observe(epochId, rows, { number: sent.number, at: now });
+    cosigner.watch(now);
     // What cannot be appended now is tried again with the next lease.
     void carrier.carry(epochId).catch(() => undefined);
     return 'lease';
@@ -267,10 +277,12 @@ export class Renewer {
   /** Signs what has been applied and what it reached, when that has changed since the last signature, or is to be cosigned. */
   #acknowledge(): void {
     const { identity, cursor, tree, cosigner, lease, effects, snapshots, clock } = this.#ports;
-    const text = this.#acknowledgedText();
+    const due = this.#toAcknowledge();
     const now = clock.now();
-    if (cursor.epochId === undefined || (text === this.#acknowledged && !cosigner.isDue(now))) return;
-    this.#acknowledged = text;
+    const isSaid = due.position === this.#acknowledged.position && due.said === this.#acknowledged.said;
+    if (cursor.epochId === undefined || (isSaid && !cosigner.isDue(now))) return;
+    this.#acknowledged = due;
+    this.#isAwaited = false;
     const cosigned = cosigner.cosign(now);
     this.#acknowledgement = signAcknowledgement(
       {
@@ -292,11 +304,11 @@ export class Renewer {
     );
   }
 
-  #acknowledgedText(): string {
+  #toAcknowledge(): { readonly position: string; readonly said: string } {
     const { cursor, lease, effects, snapshots, clock } = this.#ports;
     const now = clock.now();
-    const said = [lease.isFresh(now), effects.outcomes(now), snapshots.statement];
-    return JSON.stringify([renderPosition(cursor.position), ...said]);
+    const said = JSON.stringify([lease.isFresh(now), effects.outcomes(now), snapshots.statement]);
+    return { position: renderPosition(cursor.position), said };
   }
 
   /** Lets go what is over. Live sessions are ended by expire.ts. */
@@ -342,6 +354,9 @@ type GrantedLease = Extract<RenewReply, { kind: 'lease' }>;
 function never(): Promise<void> {
   return new Promise(() => undefined);
 }
+
+/** A barrier waits until they are acknowledged, or who joined for its first lease. */
+const AWAITED: ReadonlySet<EntryKind> = new Set(['revocation', 'lock', 'replica', 'epoch']);
 
 /** Renewals whose answers were lost in a row that are told apart. */
 const NONCES_MAX = 16;

@@ -24,7 +24,6 @@ import type { SessionRegistry } from '../session/registry.ts';
 import type { Appended } from './append.ts';
 import type { EnforcePorts, Enforcement } from './enforce.ts';
 import { Enforcing, receiptNameOf, renderStanding } from './enforce.ts';
-import type { Cosigner } from './cosign.ts';
 import type { Effects } from './effects.ts';
 import { Gate } from './gate.ts';
 import { News, waitUntil } from './news.ts';
@@ -79,9 +78,8 @@ export interface DryRun {
 }
 
 export interface RevokePorts
-  extends Omit<EnforcePorts, 'reading' | 'looks' | 'making' | 'pace'>, OrderIdPorts {
+  extends Omit<EnforcePorts, 'reading' | 'looks' | 'making' | 'pace' | 'underWay'>, OrderIdPorts {
   readonly ledger: Ledger;
-  readonly cosigner: Cosigner;
   readonly sessions: SessionRegistry;
   readonly lastAccepts: LastAccepts;
   readonly effects: Effects;
@@ -140,6 +138,7 @@ export class Revoker {
       looks: new Gate(LOOKS_MAX),
       making: new Gate(1),
       pace: new Pace({ ...ports, sliceMs: RECEIPTS_SLICE_MS }),
+      underWay: () => this.#running,
     };
   }
 

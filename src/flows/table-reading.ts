@@ -7,12 +7,10 @@ import type { FeedStore } from '../feed/feed-store.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { SharedWork } from '../kernel/shared-work.ts';
 import type { LeaseTable } from './barrier.ts';
-import type { Cosigner } from './cosign.ts';
 
 export interface TableReadingPorts {
   readonly store: FeedStore;
   readonly table: LeaseTable;
-  readonly cosigner: Cosigner;
   readonly cursor: Cursor;
   readonly clock: Clock;
 }
@@ -31,12 +29,11 @@ export class TableReading {
   }
 
   async #read(): Promise<void> {
-    const { store, table, cosigner, cursor, clock } = this.#ports;
+    const { store, table, cursor, clock } = this.#ports;
     const number = table.send();
     const { epochId, rows } = await store.roster();
     // Of an epoch that this replica does not follow yet nothing can be judged.
     if (epochId === undefined || epochId !== cursor.epochId) return;
     table.observe(epochId, rows, { number, at: clock.now() });
-    cosigner.compare();
   }
 }

@@ -1,7 +1,8 @@
 /**
- * A fleet on a real Redis: two replicas are asked while a million targets stream in, a third comes to it cold, and one
+ * A fleet on a real Redis: two replicas are asked while millions of targets stream in, a third comes to it cold, and one
  * single revocation after the other says how many a second there are, beside what their signatures alone would allow.
- * Replicas, Redis and the asking share the machine: what a replica's thread did by itself is told in CPU time.
+ * Replicas, Redis and the asking share the machine: what a replica's thread did by itself is told in CPU time. A naive fleet
+ * on the same Redis takes in as many afterwards, and one of it starts cold as well.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AskedFleet } from '../support/fleet-stream.ts';
@@ -10,11 +11,14 @@ import { RedisFleet } from '../support/redis-fleet.ts';
 import { evaluate, jtiOrder, reasonOf, revoke } from '../support/scene.ts';
 import type { WritProcess } from '../support/writ-process.ts';
 import { cpuSecondsOf, quantileOf } from './machine.ts';
+import type { NaiveReplica } from './naive-fleet.ts';
+import { NaiveCaller, startNaive, takenAt } from './naive-fleet.ts';
 import { signatureCost } from './signatures.ts';
 import type { Stalls } from './stalls.ts';
 import { askStalls, WATCHED } from './stalls.ts';
-import type { Row } from './table.ts';
+import type { Goal, Row } from './table.ts';
 import { digits } from './table.ts';
+import { revokedId } from './workload.ts';
 
 const IDLE_MS = 5_000;
 const LANES = 16;
@@ -30,7 +34,7 @@ export async function measureFleet({
   targets: number;
   singles: number;
 }): Promise<Row[]> {
-  const fleet = await RedisFleet.start({ lease: '3s', execArgv: WATCHED });
+  const fleet = await RedisFleet.start({ lease: '3s', execArgv: [...WATCHED, '--expose-gc'] });
   try {
     const [first, second] = [await startCold(fleet, 'r1', SET), await startCold(fleet, 'r2', SET)];
     const replicas = [first.replica, second.replica];
@@ -42,16 +46,22 @@ export async function measureFleet({
     const paced = await whileAsked(asked, () =>
       streamBulks(fleet, first.replica, { targets: targets / 10, perSecond: PACED }),
     );
+    const empty = await askStalls(second.replica);
     const during = await whileAsked(asked, () => streamBulks(fleet, first.replica, { targets }));
     const cold = await startCold(fleet, 'r3', SET);
+    const held = await askStalls(cold.replica);
     for (const { token } of [...paced.made, ...during.made])
       if (reasonOf(await evaluate(cold.replica, token)) !== 'revoked')
         throw new Error('a cold replica allows');
+    const single = await singlesRow(fleet, [...replicas, cold.replica], singles);
+    const naive = await measureNaive(fleet, targets);
     return [
       ...askedRows(before, during, targets),
       pacedRow(before, paced),
-      coldRow(cold.tookMs, first.tookMs, targets),
-      await singlesRow(fleet, [...replicas, cold.replica], singles),
+      single,
+      memoryRow(targets, { empty: empty.rss, held: held.rss }, naive),
+      stallRow(targets, { before, during }, naive),
+      coldRow(targets, { tookMs: cold.tookMs, emptyMs: second.tookMs }, naive),
     ];
   } finally {
     await fleet.remove();
@@ -136,15 +146,98 @@ function pacedRow(before: Period<unknown>, paced: Period<unknown>): Row {
   };
 }
 
-function coldRow(tookMs: number, emptyMs: number, targets: number): Row {
+interface Naive {
+  readonly emptyRss: number;
+  readonly heldRss: number;
+  readonly idleMs: number;
+  readonly worstMs: number;
+  readonly coldMs: number;
+  readonly emptyMs: number;
+}
+
+/** As many ids, as fast as they go, into one that follows; and one that reads all of them when it starts. */
+async function measureNaive({ redis }: RedisFleet, targets: number): Promise<Naive> {
+  const execArgv = [...WATCHED, '--expose-gc', '--max-old-space-size=8192'];
+  await using started = new AsyncDisposableStack();
+  const start = async (name: string): Promise<NaiveReplica> => {
+    const one = await startNaive(redis, name, { execArgv });
+    started.defer(() => one.stop());
+    return one;
+  };
+  const following = await start('n1');
+  const caller = await NaiveCaller.open(redis);
+  started.defer(() => caller.close());
+  const { rss: emptyRss } = await askStalls(following);
+  await sleep(IDLE_MS);
+  const { worstMs: idleMs } = await askStalls(following);
+  for (let from = 0; from < targets; from += BULK)
+    await caller.revoke({ ids: Array.from({ length: BULK }, (_, i) => revokedId(from + i)) });
+  await caller.revoke({ ids: [], say: 'last' });
+  await takenAt(following, 'last');
+  const { worstMs } = await askStalls(following);
+  const cold = await start('n2');
+  const { rss: heldRss } = await askStalls(cold);
+  return { emptyRss, heldRss, idleMs, worstMs, coldMs: cold.startedInMs, emptyMs: following.startedInMs };
+}
+
+/** The goals are about ten million. */
+const GOAL_TARGETS = 10_000_000;
+
+function goalAt(targets: number, goal: Goal): Goal {
+  return targets >= GOAL_TARGETS ? goal : {};
+}
+
+function memoryRow(
+  targets: number,
+  rss: { readonly empty: number; readonly held: number },
+  naive: Naive,
+): Row {
+  const each = (held: number, empty: number): number => (held - empty) / targets;
   return {
-    id: 'F2',
+    id: 'G6',
+    what: `resident bytes for each of ${targets / 1e6} M revoked targets that came out of Redis`,
+    measured: `${digits(rss.held / 2 ** 20)} MB cold, with them`,
+    baseline: `${digits(each(naive.heldRss, naive.emptyRss))} B naive, a Set`,
+    value: each(rss.held, rss.empty),
+    unit: ' B',
+    goal: goalAt(targets, { atMost: 20 }),
+    note: `after a collection; a replica with none of them ${digits(rss.empty / 2 ** 20)} MB`,
+  };
+}
+
+function stallRow(
+  targets: number,
+  { before, during }: { readonly before: Period<unknown>; readonly during: Period<unknown> },
+  naive: Naive,
+): Row {
+  const worst = ({ stalls }: Period<unknown>): number => Math.max(...stalls.map(({ worstMs }) => worstMs));
+  const lateMs = during.stalls.map(({ p999Ms }) => digits(p999Ms)).join(' and ');
+  const cpuMs = during.stalls.map(({ worstCpuMs }) => digits(worstCpuMs)).join(' and ');
+  return {
+    id: 'G7',
+    what: `worst loop stall of a replica while ${targets / 1e6} M revocations stream in`,
+    measured: `${digits(worst(during))} ms`,
+    baseline: `${digits(worst(before))} ms without; naive ${digits(naive.worstMs)}, ${digits(naive.idleMs)} without`,
+    value: worst(during),
+    unit: ' ms',
+    goal: { atMost: 5 },
+    note: `who appends and who follows: 99.9 % of ticks less than ${lateMs} ms late, at most ${cpuMs} ms of CPU time between two; the rest is this machine's, whose cores are full`,
+  };
+}
+
+function coldRow(
+  targets: number,
+  { tookMs, emptyMs }: { readonly tookMs: number; readonly emptyMs: number },
+  naive: Naive,
+): Row {
+  return {
+    id: 'G8',
     what: `a cold replica, from its start until it allows, with ${targets / 1e6} M revoked`,
     measured: `${digits(tookMs / 1_000)} s`,
-    baseline: `${digits(emptyMs / 1_000)} s with none`,
+    baseline: `${digits(emptyMs / 1_000)} s with none; naive ${digits(naive.coldMs / 1_000)} s, ${digits(naive.emptyMs / 1_000)} s with none`,
     value: tookMs / 1_000,
     unit: ' s',
-    goal: {},
+    goal: goalAt(targets, { atMost: 3 }),
     note: 'it denies one of each bulk: asked before this row was made',
   };
 }

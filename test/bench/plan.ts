@@ -19,6 +19,11 @@ export interface Plan {
   /** Into a fleet, in bulks of 1,000. */
   readonly fleetTargets: number;
   readonly fleetSingles: number;
+  readonly fleetSessions: number;
+  readonly propagations: number;
+  readonly saturatedSeconds: number;
+  readonly barrierReplicas: number;
+  readonly barrierRounds: number;
   /** Of a bundle with 10 MB of data. */
   readonly loads: number;
 }
@@ -38,8 +43,16 @@ export const FULL: Plan = {
   sessions: SESSIONS_MAX,
   fleetTargets: 1_000_000,
   fleetSingles: 2_000,
+  fleetSessions: SESSIONS_MAX,
+  propagations: 300,
+  saturatedSeconds: 20,
+  barrierReplicas: 20,
+  barrierRounds: 200,
   loads: 3,
 };
+
+/** `--full`: into a fleet as many as the goals are about, which takes a quarter of an hour. */
+export const FLEET_TARGETS_FULL = 10_000_000;
 
 /** Its figures say that the harness works; the goals are about FULL. */
 export const QUICK: Plan = {
@@ -57,5 +70,10 @@ export const QUICK: Plan = {
   sessions: 10_000,
   fleetTargets: 50_000,
   fleetSingles: 200,
+  fleetSessions: 10_000,
+  propagations: 50,
+  saturatedSeconds: 5,
+  barrierReplicas: 5,
+  barrierRounds: 20,
   loads: 1,
 };

@@ -1,21 +1,23 @@
 /**
- * `npm run bench [-- --quick] [--json file] [--only G4]`: every goal of DESIGN 8 that one replica can show, and what a
- * fleet on Redis does while a million targets stream into it (F1 to F3), each row
- * measured in this run beside its baseline of this run. Exit 1 when a row could not be measured or an answer was
- * wrong; never because a goal was missed, which the table says.
+ * `npm run bench [-- --quick] [--json file] [--only G4]`: every goal of DESIGN 8 that one replica can show.
+ * `npm run bench -- fleet [--full] …`: those of a fleet on Redis, and what it does while a million targets stream into it
+ * (F1, F3), ten with `--full`. Each row is measured in this run beside its baseline of this run. Exit 1 when a row could not be
+ * measured or an answer was wrong; never because a goal was missed, which the table says.
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { keepAlive } from '../support/client.ts';
 import { contendersOf, startField } from './field.ts';
+import { measureBarrier } from './barrier.ts';
 import { measureFleet } from './fleet.ts';
-import { measureKill } from './kill.ts';
+import { measureFleetKill, measureKill } from './kill.ts';
 import { measureLatency } from './latency.ts';
 import type { Machine } from './machine.ts';
 import { machineNow } from './machine.ts';
 import { measureMemory } from './memory.ts';
 import type { Plan } from './plan.ts';
-import { FULL, QUICK } from './plan.ts';
+import { FLEET_TARGETS_FULL, FULL, QUICK } from './plan.ts';
+import { measurePropagation } from './propagation.ts';
 import { measureReload } from './reload.ts';
 import { measureStream } from './stream.ts';
 import type { Outcome, Row } from './table.ts';
@@ -29,8 +31,14 @@ interface Phase {
   readonly measure: () => Promise<readonly Row[]>;
 }
 
-const { values: options } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, json: { type: 'string' }, only: { type: 'string' } },
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: 'boolean', default: false },
+    full: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    only: { type: 'string' },
+  },
 });
 const plan = options.quick ? QUICK : FULL;
 const machine = machineNow();
@@ -43,17 +51,36 @@ const streamPlan = {
   idleSeconds: plan.idleSeconds,
 };
 
-const phases: readonly Phase[] = [
+const ofOne: readonly Phase[] = [
   { ids: ['G1', 'G2', 'G3', 'G3b', 'G4'], measure: () => measureField(plan) },
   { ids: ['G6'], measure: async () => [await measureMemory(plan.held)] },
   { ids: ['G7'], measure: async () => [await measureStream(streamPlan)] },
   { ids: ['G9'], measure: async () => [await measureReload({ dir, loads: plan.loads })] },
-  {
-    ids: ['F1', 'F1b', 'F1c', 'F2', 'F3'],
-    measure: () => measureFleet({ targets: plan.fleetTargets, singles: plan.fleetSingles }),
-  },
   { ids: ['G10'], measure: async () => [await measureKill(plan.sessions)] },
 ];
+
+const ofFleet: readonly Phase[] = [
+  {
+    ids: ['G5', 'G5b'],
+    measure: () =>
+      measurePropagation({ rounds: plan.propagations, saturatedSeconds: plan.saturatedSeconds, dir }),
+  },
+  {
+    ids: ['G12', 'G12b'],
+    measure: () => measureBarrier({ replicas: plan.barrierReplicas, rounds: plan.barrierRounds }),
+  },
+  { ids: ['G10'], measure: async () => [await measureFleetKill(plan.fleetSessions)] },
+  {
+    ids: ['F1', 'F1b', 'F1c', 'F3', 'G6', 'G7', 'G8'],
+    measure: () =>
+      measureFleet({
+        targets: options.full ? FLEET_TARGETS_FULL : plan.fleetTargets,
+        singles: plan.fleetSingles,
+      }),
+  },
+];
+
+const phases = phasesOf(positionals);
 
 try {
   announce(machine);
@@ -64,6 +91,13 @@ try {
     await writeFile(options.json, `${JSON.stringify({ machine, plan, servers, outcomes }, null, 2)}\n`);
 } finally {
   keepAlive.destroy();
+}
+
+function phasesOf([suite, ...more]: readonly string[]): readonly Phase[] {
+  if (suite === undefined) return ofOne;
+  if (suite !== 'fleet' || more.length > 0)
+    throw new Error(`fleet, or nothing, and not ${positionals.join(' ')}`);
+  return ofFleet;
 }
 
 function isWanted({ ids }: Phase): boolean {

@@ -24,7 +24,7 @@ const MARK = '{"message":"stalls"';
 const POLL_MS = 5;
 const DEADLINE_MS = 30_000;
 
-export async function askStalls({ pid, log }: WritProcess): Promise<Stalls> {
+export async function askStalls({ pid, log }: Pick<WritProcess, 'pid' | 'log'>): Promise<Stalls> {
   const from = log.length;
   const untilMs = performance.now() + DEADLINE_MS;
   process.kill(pid, 'SIGUSR2');

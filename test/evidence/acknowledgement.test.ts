@@ -76,6 +76,15 @@ describe('an acknowledgement', () => {
     expect(verifyAcknowledgement(signAnything(said, undefined, 'inc_other'), keyOf)).toBeUndefined();
   });
 
+  it('that was verified for one key is none for another', () => {
+    const text = signAnything(said);
+    for (let i = 0; i < 2; i++) {
+      expect(verifyAcknowledgement(text, keyOf)).toEqual(said);
+      expect(verifyAcknowledgement(text, () => fleet.replica(1).key.public)).toBeUndefined();
+      expect(verifyAcknowledgement(text, () => undefined)).toBeUndefined();
+    }
+  });
+
   it('does not hide an error that is none of the replica', () => {
     const broken = () => {
       throw new TypeError('broken');

@@ -71,6 +71,47 @@ describe('the barrier', () => {
     expect(judged(undefined)).toBe('outstanding');
   });
 
+  it('counts what was said of a place ahead once that is reached here, though it is not said again', () => {
+    const members = new Members();
+    members.apply(joinedLine('inc_a', KEY));
+    let reached = { epoch: 5, sequence: 2 };
+    const table = new LeaseTable(TERM, members, () => reached);
+    const says = (position: string): void => {
+      const acknowledgement = acknowledged('inc_a', { position });
+      table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement }], READ(AT(0)));
+    };
+    says('5-2');
+    const said = table.row('inc_a')?.text;
+    says('5-3');
+    expect(table.row('inc_a')?.text).toBe(said);
+    expect(table.judge(question(0), AT(1)).standings[0]?.state).toBe('outstanding');
+    reached = POSITION;
+    expect(table.judge(question(0), AT(1)).standings[0]?.state).toBe('acknowledged');
+  });
+
+  it('forgets what a row no longer says', () => {
+    const table = tableOf();
+    const says = (acknowledgement: string | undefined) => {
+      table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement }], READ(AT(0)));
+      return table.judge(question(0), AT(1)).standings[0]?.state;
+    };
+    expect([acknowledged('inc_a'), undefined].map(says)).toEqual(['acknowledged', 'outstanding']);
+  });
+
+  it('asks for the keys of those who spoke only when somebody asks what they said', () => {
+    let asked = 0;
+    const watched = { lookup: () => undefined, keyOf: () => (++asked, KEY.public) } as unknown as Members;
+    const table = new LeaseTable(TERM, watched, () => FAR);
+    for (let renewals = 1; renewals < 10; renewals++) {
+      const acknowledgement = acknowledged('inc_a', { position: `5-${renewals}` });
+      table.observe('ep_1', [{ incarnation: 'inc_a', renewals, acknowledgement }], READ(AT(renewals)));
+    }
+    expect(asked).toBe(0);
+    expect(table.row('inc_a')?.acknowledgement?.position).toBe('5-9');
+    expect(table.judge(question(0), AT(10)).standings[0]?.state).toBe('acknowledged');
+    expect(asked).toBe(1);
+  });
+
   it('is not passed by an empty table, nor by a young one that others write', () => {
     const table = tableOf();
     expect(table.judge(question(0), AT(1))).toEqual({ standings: [], rule: undefined });

@@ -176,6 +176,21 @@ describe('a store that shows two replicas two histories', () => {
     expect(cosigner.forks).toHaveLength(2);
   });
 
+  it('is looked for once a second at most by who judges nothing, and by who does at once', async () => {
+    const { a } = await startPair();
+    const { tree, identity, cursor, clock } = a;
+    let looks = 0;
+    const table = { acknowledgements: () => (looks++, []), disown: () => undefined };
+    const cosigner = new Cosigner({ identity, tree, clock, log: SILENT, table, cursor } as never);
+    for (let passedMs = 0; passedMs <= 2_000; passedMs += 100) {
+      cosigner.watch(clock.now());
+      clock.advance(100);
+    }
+    expect(looks).toBe(3);
+    cosigner.compare();
+    expect(looks).toBe(4);
+  });
+
   it.each([
     ['another fleet: nobody waits for what it acknowledges', 'writ/other', 0, 'enforced'],
     ['another place of this epoch, as a store may show it to an honest replica', 'writ/test', 1, 'durable'],

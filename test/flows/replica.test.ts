@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { sealEntry } from '../../src/feed/entry.ts';
 import type { Target } from '../../src/feed/entry.ts';
+import { renderPosition } from '../../src/feed/position.ts';
 import { Authoriser } from '../../src/flows/authorise.ts';
 import { WritError } from '../../src/kernel/error.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
@@ -169,6 +170,30 @@ describe('a renewal', () => {
     replica.server.release();
     await settle();
     expect(replica.lease.freshForMs(replica.clock.now())).toBeLessThanOrEqual(LEASE_MS - 50 - 1_000);
+  });
+
+  it('acknowledges at once what a barrier waits for, and the coming of an outcome with the next one', async () => {
+    const { server, clock, cursor, revoker } = await make().start();
+    await pass(clock, 600);
+    let renewals = 0;
+    const said: string[] = [];
+    const renew = server.renew.bind(server);
+    server.renew = (request) => {
+      renewals += 1;
+      const [, payload = ''] = (request.acknowledgement ?? '').split('.');
+      const { position } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { position: string };
+      if (said.at(-1) !== position) said.push(position);
+      return renew(request);
+    };
+    const before = renderPosition(cursor.position);
+    const { state, position } = await revoker.revoke(orderOf({ targets: [jti('j1')] }));
+    await settle();
+    expect(state).toBe('enforced');
+    expect(cursor.position.sequence).toBe(position.sequence + 1);
+    // One brings the revocation, one acknowledges it, one brings the outcome.
+    expect([renewals, said]).toEqual([3, [before, renderPosition(position)]]);
+    await pass(clock, LEASE_MS / 6);
+    expect(said.at(-1)).toBe(renderPosition(cursor.position));
   });
 
   it('adopts no lease before what it brought is on disk', async () => {

@@ -8,6 +8,7 @@ import { signingKeyOf } from '../../src/kernel/key.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
+import { startPair } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { forget, pass, startReplica as start } from '../support/replicas.ts';
@@ -442,6 +443,28 @@ describe('a revocation that cannot be appended', () => {
 });
 
 describe('enforcement', () => {
+  it('sees an acknowledgement a quarter later than it came, at most', async () => {
+    const { clock, a, b } = await startPair();
+    const disk = Promise.withResolvers<void>();
+    b.ledger.onKeep = () => disk.promise;
+    let state = '';
+    const pending = a.revoker
+      .revoke(orderOf({ targets: [jti('j1')] }))
+      .then((status) => (state = status.state));
+    await settle();
+    for (let passedMs = 0; passedMs < 8; passedMs++) {
+      clock.advance(1);
+      await settle();
+    }
+    disk.resolve();
+    await settle();
+    expect(state).toBe('');
+    clock.advance(2);
+    await settle();
+    expect(state).toBe('enforced');
+    await pending;
+  });
+
   it('goes on through a store that is away for a while', async () => {
     const replica = await start();
     const pending = replica.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));

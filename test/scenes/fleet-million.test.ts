@@ -1,6 +1,6 @@
 /**
  * Revoked targets by the thousand stream into a fleet while it is asked: every answer is right and none is `fenced`, and a
- * replica that comes to it cold denies them all. `npm run bench -- --only F1` does it with a million and prints the times.
+ * replica that comes to it cold denies them all. `npm run bench -- fleet --only F1` does it with a million and prints the times.
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import { askAll, killedToken, startCold, streamBulks } from '../support/fleet-stream.ts';
