@@ -26,7 +26,6 @@ const NEVER_SAID = new Set([
   'a receipt that was made does not verify',
   'an entry without a valid signature was ignored',
   'a report that nobody signed was passed over',
-  'the store holds what nobody may have written there',
 ]);
 
 export interface Trap {
