@@ -79,7 +79,10 @@ export function judge(asked: readonly Asked[], revoked: readonly Revoked[], boun
 }
 
 /** S7: each yes stands on a lease: no older than one may be, and of an epoch that is not over as far as was heard. */
-function outlived({ replica, credential, reason, decidedMs, leasedFromMs }: Asked, leaseMs: number): string[] {
+function outlived(
+  { replica, credential, reason, decidedMs, leasedFromMs }: Asked,
+  leaseMs: number,
+): string[] {
   if (reason !== 'permitted' || decidedMs - (leasedFromMs ?? -Infinity) <= leaseMs) return [];
   const lease =
     leasedFromMs === undefined ? 'has heard that its lease is over' : `renewed last at ${at(leasedFromMs)}`;

@@ -103,7 +103,9 @@ if (import.meta.main) {
   const judged = behind.length === 0 ? [] : await runRemovals(behind, { lanes: 1 });
   for (const { removal, outcome, detail } of judged) {
     caught += outcome === 'caught' ? 1 : 0;
-    console.log(`${outcome === 'caught' ? 'caught' : 'MISSED'}       ${removal.name}: ${detail || removal.test.name}`);
+    console.log(
+      `${outcome === 'caught' ? 'caught' : 'MISSED'}       ${removal.name}: ${detail || removal.test.name}`,
+    );
   }
   const all = planted.length + behind.length;
   console.log(`${caught} of ${all} planted bugs caught`);

@@ -329,7 +329,10 @@ export const GROUPS: readonly (readonly Fault[])[] = [
       effects: ['a session ended by itself', 'a session was told to end'],
       begin: (fleet) => {
         for (const process of fleet.fresh)
-          fleet.hold(process, fleet.chances.of(fleet.credentials.filter((one) => !fleet.revoked.has(one))) ?? '');
+          fleet.hold(
+            process,
+            fleet.chances.of(fleet.credentials.filter((one) => !fleet.revoked.has(one))) ?? '',
+          );
       },
     },
     {

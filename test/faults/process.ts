@@ -133,7 +133,13 @@ export class SimProcess {
         name,
         bootstrap,
       },
-      ...{ seed: start, exclusive: false, receipts: new SimReceipts(this, world), rosterForgetMs: 60_000, lastAcceptsMax: 256 },
+      ...{
+        seed: start,
+        exclusive: false,
+        receipts: new SimReceipts(this, world),
+        rosterForgetMs: 60_000,
+        lastAcceptsMax: 256,
+      },
       ...(salt === undefined ? {} : { salt }),
       ...(world.snapshotEvery === undefined ? {} : { snapshotEvery: world.snapshotEvery }),
     });

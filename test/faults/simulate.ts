@@ -156,7 +156,7 @@ function heal(fleet: Fleet): number {
   void most?.live.replica
     .openEpoch(isEmpty ? 'new-fleet' : 'accept-amnesia', 'simulated')
     .catch((error: unknown) => fleet.say(`refused: ${String(error)}`));
-  if (!(isHealed(fleet))) {
+  if (!isHealed(fleet)) {
     violations.push('STUCK: an operator has said the word');
     for (const state of fleet.states()) fleet.say(state);
   }
@@ -243,7 +243,9 @@ function differentChains(processes: readonly SimProcess[]): string[] {
     const ours = first.lines.slice(first.lines.length - length);
     const theirs = lines.slice(lines.length - length);
     const line = ours.find(({ chain }, n) => chain !== theirs[n]?.chain);
-    return line === undefined ? [] : [`CHAINS: ${name} and ${first.name} part at ${renderPosition(line.position)}`];
+    return line === undefined
+      ? []
+      : [`CHAINS: ${name} and ${first.name} part at ${renderPosition(line.position)}`];
   });
 }
 
