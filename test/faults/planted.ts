@@ -8,6 +8,8 @@ export interface Planted {
   /** What is wrong, as a sentence about the fleet that is left. */
   readonly name: string;
   readonly edits: readonly Edit[];
+  /** Names of the faults that the hunt favours. What is checked is the same as ever. */
+  readonly favours: string;
 }
 
 export interface Edit {
@@ -25,10 +27,12 @@ const edit = (file: string, find: string, replace: string): Edit => ({
 export const PLANTED: readonly Planted[] = [
   {
     name: 'a lease counts from the answer that brought it',
+    favours: 'is slow, cut off',
     edits: [edit('flows/renew', 'lease.adopt(sent.at);', 'lease.adopt(clock.now());')],
   },
   {
     name: 'a lease is good until somebody who wakes up drops it',
+    favours: 'paused',
     edits: [
       edit(
         'feed/lease',
@@ -44,6 +48,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'the age of a lease is what the monotonic clock says',
+    favours: 'suspended',
     edits: [
       edit(
         'kernel/clock',
@@ -54,14 +59,17 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'the floor of the wall clock hides a suspend',
+    favours: 'suspended, clock set back',
     edits: [edit('edges/system/clock', 'this.#uncountedMs += moreMs;', 'this.#uncountedMs += 0;')],
   },
   {
     name: 'a lease comes with any page',
+    favours: 'cut off, has late commands',
     edits: [edit('feed/lease-table', "if (!page.isLast) return { kind: 'more', lines, head };\n", '')],
   },
   {
     name: 'a table is believed as soon as it is seen',
+    favours: 'the store restarts, cut off',
     edits: [
       edit(
         'flows/barrier',
@@ -72,6 +80,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'the wait is a tenth shorter',
+    favours: 'paused, cut off from answers',
     edits: [
       edit(
         'feed/lease',
@@ -82,6 +91,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'one who has not acknowledged may be outstanding',
+    favours: 'cut off, paused',
     edits: [
       edit(
         'flows/barrier',
@@ -92,6 +102,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'nothing is read at the end',
+    favours: 'a lagging replica of the store takes over, cut off, paused',
     edits: [
       edit(
         'flows/enforce',
@@ -102,6 +113,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'an acknowledgement does not wait for the disk',
+    favours: 'crash before fsync, the store loses its disk',
     edits: [
       edit(
         'flows/follow',
@@ -112,6 +124,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'whoever hears that an epoch is closed is a witness',
+    favours: 'paused, cut off, the store comes back older',
     edits: [
       edit(
         'flows/renew',
@@ -127,6 +140,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'anybody opens a closed epoch',
+    favours: 'crash, cut off, the store loses its disk',
     edits: [
       edit(
         'flows/reopen',
@@ -137,6 +151,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'a roster need not be whole',
+    favours: 'crash, the store loses its disk, the store comes back older',
     edits: [
       edit(
         'flows/reopen',
@@ -147,6 +162,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'two of one incarnation are not told apart',
+    favours: 'two of one incarnation',
     edits: [
       edit(
         'feed/lease-table',
@@ -157,6 +173,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'a replica goes on with its lease when its epoch is closed, and in another',
+    favours: 'the store restarts',
     edits: [
       edit(
         'flows/renew',
@@ -167,10 +184,12 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'nobody goes back to where the fleet went on',
+    favours: 'crash, the store comes back older, the store loses its disk',
     edits: [edit('flows/renew', "if (this.#state === 'diverged') await", "if (before === 'cloned') await")],
   },
   {
     name: 'who begins at a snapshot begins with nothing',
+    favours: 'join, cut off',
     edits: [
       edit(
         'flows/follow',

@@ -1,7 +1,6 @@
 /**
- * `npm run faults -- [--minutes N | --runs N] [--seed S] [--stride N] [--workers N] [--history]`: simulated runs with the
- * seeds S, S + 1, … until the time is over (with the number of faults as stride, all have one in common: S modulo it), on
- * every core, then what they have shown. Ends with 1 where something did not hold, 2 where the runs do not count.
+ * `npm run faults -- [--minutes N | --runs N] [--seed S] [--favour "FAULT, …"] [--history]`: simulated runs with
+ * the seeds S, S + 1, … until the time is over, on every core, then what they have shown. Ends with 1 where something did not hold, 2 where the runs do not count.
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -15,16 +14,15 @@ const { values } = parseArgs({
     minutes: { type: 'string' },
     runs: { type: 'string' },
     seed: { type: 'string' },
-    stride: { type: 'string', default: '1' },
-    workers: { type: 'string' },
+    favour: { type: 'string', default: '' },
     history: { type: 'boolean', default: false },
   },
 });
 const first = values.seed === undefined ? Math.floor(Date.now() / 1000) % 1_000_000_000 : Number(values.seed);
 const runsMax = values.runs === undefined ? Infinity : Number(values.runs);
 const seconds = 60 * Number(values.minutes ?? (values.runs === undefined ? 1 : Infinity));
-const stride = Number(values.stride);
-const players = Math.min(runsMax, Number(values.workers ?? availableParallelism()));
+const favoured = values.favour.split(', ').filter(Boolean);
+const players = Math.min(runsMax, availableParallelism());
 console.log(`seed ${first}`);
 
 const began = performance.now();
@@ -46,10 +44,11 @@ else if (values.runs === undefined && tally.vacuities.length > 0) {
 /** Each `players`th run. */
 function open(i: number): { readonly worker: Worker; readonly ended: Promise<void> } {
   const workerData: Part = {
-    first: first + i * stride,
-    stride: stride * players,
+    first: first + i,
+    stride: players,
     runs: Math.ceil((runsMax - i) / players),
     seconds,
+    favoured,
     history: values.history,
   };
   const worker = new Worker(new URL('player.ts', import.meta.url), { workerData });
@@ -74,7 +73,8 @@ function note(outcome: Outcome): void {
 }
 
 function tell({ seed, violations, log }: Outcome): void {
-  console.log(`--- seed ${seed} (npm run faults -- --seed ${seed} --runs 1 --history)`);
+  const favour = favoured.length === 0 ? '' : ` --favour '${values.favour}'`;
+  console.log(`--- seed ${seed} (npm run faults -- --seed ${seed} --runs 1 --history${favour})`);
   for (const line of log) console.log(line);
   for (const violation of violations) console.log(violation);
 }

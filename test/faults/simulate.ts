@@ -40,12 +40,12 @@ const BOUNDS: Bounds = { enforcedMs: BOUND_MS + SAYING_MS, leaseMs: LEASE_MS - E
 const WARM_UP_MS = 3_600;
 const HEALING_MS = 12_000;
 
-/** In a turn of the loop of its own: there promises settle when the agenda says so. */
-export function simulate(seed: number): Promise<Outcome> {
+/** In a turn of the loop of its own: there promises settle when the agenda says so. `favoured`: names of faults, for all that comes. */
+export function simulate(seed: number, favoured: readonly string[] = []): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     setImmediate(() => {
       try {
-        resolve(play(seed));
+        resolve(play(seed, favoured));
       } catch (error) {
         reject(error as Error);
       }
@@ -53,11 +53,11 @@ export function simulate(seed: number): Promise<Outcome> {
   });
 }
 
-function play(seed: number): Outcome {
+function play(seed: number, favoured: readonly string[]): Outcome {
   const fleet = new Fleet(seed);
   const { violations } = fleet;
   begin(fleet);
-  trouble(fleet, FAULTS[seed % FAULTS.length] as Fault);
+  trouble(fleet, kindsOf(fleet, seed, favoured));
   const healedMs = heal(fleet);
   const lost = conclude(fleet);
   const judgement = judge(fleet.asked, [...fleet.revoked.values()], BOUNDS);
@@ -91,15 +91,22 @@ function begin(fleet: Fleet): void {
   fleet.pass(300);
 }
 
-/** A few kinds of faults, `one` among them, often; which ones, and how often, is the run's own. */
-function trouble(fleet: Fleet, one: Fault): void {
-  const { chances } = fleet;
+/** A few kinds of faults: which ones is the run's own, one of them the seed's. */
+function kindsOf({ chances }: Fleet, seed: number, favoured: readonly string[]): Fault[] {
+  const some = chances.shuffled(FAULTS).slice(0, 1 + chances.below(3));
+  if (favoured.length > 0)
+    return [
+      ...FAULTS.filter(({ name }) => favoured.includes(name)),
+      ...(chances.is(0.3) ? some.slice(0, 1) : []),
+    ];
+  const one = FAULTS[seed % FAULTS.length] as Fault;
   const group = GROUPS.find((faults) => faults.includes(one)) ?? [];
-  const kinds = [
-    one,
-    ...(chances.is(0.5) ? group : []),
-    ...chances.shuffled(FAULTS).slice(0, 1 + chances.below(3)),
-  ];
+  return [one, ...(chances.is(0.5) ? group : []), ...some];
+}
+
+/** They come again and again, for a while. */
+function trouble(fleet: Fleet, kinds: readonly Fault[]): void {
+  const { chances } = fleet;
   const everyMs = chances.between(300, 2_500);
   const endMs = fleet.agenda.nowMs + chances.between(2_500, 9_000);
   // Then hardly a moment is without a renewal on its way.
