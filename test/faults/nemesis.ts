@@ -170,6 +170,9 @@ function comeBack(fleet: Fleet, name: string, keep: number): void {
   server.restart(keep);
 }
 
+/** Marks are a minute behind the clock of whoever makes them: whose clock is further behind can begin at no snapshot until then. */
+const AHEAD_MS_MAX = 50_000;
+
 const PAUSED = stop('paused');
 const CRASH = crash(undefined);
 
@@ -238,7 +241,8 @@ export const GROUPS: readonly (readonly Fault[])[] = [
           // Set while it sleeps, it would show nowhere (D-101).
           if (process.isPaused) return;
           const { isFresh } = process;
-          const ms = fleet.chances.between(500, 60_000);
+          const ms = Math.min(fleet.chances.between(500, 60_000), AHEAD_MS_MAX - process.clock.offsetMs);
+          if (ms <= 0) return;
           process.clock.offsetMs += ms;
           fleet.disturb(2_000, process.name);
           fleet.say(`${process.name}: its clock is set forward by ${ms.toFixed(0)} ms`);
