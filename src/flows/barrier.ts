@@ -151,7 +151,7 @@ export class LeaseTable {
     if (isForked) return { standings, rule: undefined };
     if (waitedMs(question.appendedAt, now) >= enforcedByWaitMs(this.#term))
       return { standings: standings.map((one) => overByClock(one, question, this.#term)), rule: 'wait' };
-    // Who renews no more, though it may read, is over in its own eyes too, and no receipt of its own would verify (D-128).
+    // Who renews no more, though it may read, is over in its own eyes too, and no receipt of its own would verify (D-129).
     const isItselfDone = standings.some(
       ({ incarnation, state }) => incarnation === question.coordinator && state === 'acknowledged',
     );

@@ -14,7 +14,9 @@ function faults(...options: string[]): Promise<{ readonly code: unknown; readonl
       process.execPath,
       ['test/faults/run.ts', ...options],
       { cwd: ROOT, maxBuffer: 1e9 },
-      (error, stdout, stderr) => void resolve({ code: error?.code ?? 0, said: stdout + stderr }),
+      (error, stdout, stderr) => {
+        resolve({ code: error?.code ?? 0, said: stdout + stderr });
+      },
     );
   });
 }

@@ -102,7 +102,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'nothing is read at the end',
-    favours: 'a lagging replica of the store takes over, cut off, paused',
+    favours: 'a lagging replica of the store takes over, paused, is slow',
     edits: [
       edit(
         'flows/enforce',

@@ -54,7 +54,9 @@ function open(i: number): { readonly worker: Worker; readonly ended: Promise<voi
   const worker = new Worker(new URL('player.ts', import.meta.url), { workerData });
   worker.on('message', note);
   const ended = new Promise<void>((resolve, reject) => {
-    worker.on('exit', () => void resolve());
+    worker.on('exit', () => {
+      resolve();
+    });
     worker.on('error', reject);
   });
   return { worker, ended };

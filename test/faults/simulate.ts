@@ -47,7 +47,8 @@ export function simulate(seed: number, favoured: readonly string[] = []): Promis
       try {
         resolve(play(seed, favoured));
       } catch (error) {
-        reject(error as Error);
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- whatever it was
+        reject(error);
       }
     });
   });
