@@ -24,7 +24,7 @@ function faults(...options: string[]): Promise<{ readonly code: unknown; readonl
 describe('a simulated fleet', () => {
   it(
     'never permits what is enforced, loses nothing and heals, whatever happens to it, for a minute that counts',
-    { timeout: 180_000 },
+    { timeout: 400_000 },
     async () => {
       const { code, said } = await faults('--minutes', '1', '--seed', '1');
       expect(code, said).toBe(0);
@@ -43,7 +43,7 @@ describe('a simulated fleet', () => {
     expect([code, said]).toEqual([2, expect.stringContaining('NOT COUNTED: no effect was seen of')]);
   });
 
-  it.each(FOUND)('does not do again what seed $seed showed: $what', async ({ seed }) => {
-    expect((await simulate(seed)).violations).toEqual([]);
+  it.each(FOUND)('does not do again what seed $seed showed: $what', async ({ seed, favoured }) => {
+    expect((await simulate(seed, favoured)).violations).toEqual([]);
   });
 });

@@ -44,7 +44,13 @@ async function plantAndRun(tree: string, planted: Planted, minutes: number): Pro
         text.replace(find, () => replace),
       );
     }
-    return await run(tree, [...favour(planted), '--seed', '1', '--minutes', String(minutes)]);
+    return await run(tree, [
+      ...favour(planted),
+      '--seed',
+      String(planted.seed ?? 1),
+      '--minutes',
+      String(minutes),
+    ]);
   } finally {
     for (const [path, text] of before) await writeFile(path, text);
   }
