@@ -144,6 +144,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'anybody opens a closed epoch',
+    seed: 345,
     favours: 'crash, cut off, the store loses its disk',
     edits: [
       edit(

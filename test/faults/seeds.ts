@@ -8,4 +8,9 @@ export const FOUND: readonly {
   readonly what: string;
 }[] = [
   { seed: 17, favoured: ['suspended', 'clock set back'], what: 'a suspend that no clock showed (D-101)' },
+  {
+    seed: 14,
+    favoured: ['crash', 'the store comes back older', 'the store loses its disk'],
+    what: 'a ledger that ends in an epoch which nobody followed (D-100)',
+  },
 ];
