@@ -178,12 +178,12 @@ export class Joiner {
   }
 
   async #open({ rule, runId, reason, caller, restored, over }: Opening): Promise<string> {
-    const { store, appender, clock, random, log } = this.#ports;
+    const { store, appender, identity, clock, random, log } = this.#ports;
     const { epochId: current, closedEpochId = over, nextRunId } = await store.roster();
     if (current !== over || nextRunId !== runId) throw alreadyOpen();
     const epochId = newId('ep', random);
     const by = { ...(reason === undefined ? {} : { reason }), ...(caller === undefined ? {} : { caller }) };
-    const said = { ...by, ...this.#base() };
+    const said = { ...by, ...this.#base(), key: identity.key.public.x };
     const sealed = appender.seal({ id: newId('ent', random), kind: 'epoch', epochId, runId, rule, ...said });
     const reply = await store.openEpoch({
       closedEpochId,

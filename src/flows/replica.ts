@@ -194,7 +194,7 @@ export class Replica {
 
   /** What a closed fleet waits for; what an operator has to do about it only once nobody comes who would spare it. */
   #nextStep(): string {
-    const { reopener, cursor, clock } = this.#ports;
+    const { reopener, clock } = this.#ports;
     const { replicas, unjudged, hasEveryoneLeft } = reopener.missing;
     const { monoMs } = clock.now();
     const [said, advice, patienceMs] = hasEveryoneLeft
@@ -208,8 +208,8 @@ export class Replica {
               RESTART_MS,
             ]
           : [
-              'whoever holds most of it opens the next one',
-              cursor.epochId === undefined ? GONE : '',
+              'of those who held a lease of it, whoever has most opens the next one',
+              `; if nobody there did: ${AMNESIA}`,
               RESTART_MS,
             ];
     return monoMs - this.#closedSinceMs < patienceMs ? said : `${said}${advice}`;

@@ -279,6 +279,7 @@ export interface TestReplicaOptions {
   readonly rosterForgetMs?: number;
   /** Of another fleet key than everyone else's. */
   readonly logKey?: SigningKey;
+  readonly lastAcceptsMax?: number;
 }
 
 export class TestReplica {
@@ -299,7 +300,7 @@ export class TestReplica {
   readonly grants = new GrantTable();
   /** Subjects whose grants changed, as the listener was told. */
   readonly changedSubjects: string[] = [];
-  readonly lastAccepts = new LastAccepts();
+  readonly lastAccepts: LastAccepts;
   readonly records: SessionRecord[] = [];
   readonly lostClaims: string[] = [];
   readonly sessionDisk = { isFull: false };
@@ -317,7 +318,7 @@ export class TestReplica {
     lost: (_, claims) => void this.lostClaims.push(...claims),
     forgotten: (claim) => void this.lostClaims.splice(this.lostClaims.indexOf(claim), 1),
   });
-  readonly effects = new Effects(this.lastAccepts, this.sessions);
+  readonly effects: Effects;
   readonly table = new LeaseTable(
     { leaseMs: LEASE_MS, epsMs: EPS_MS },
     this.members,
@@ -363,6 +364,8 @@ export class TestReplica {
       durability = 'durable',
       logKey = LOG_KEY,
     } = options;
+    this.lastAccepts = new LastAccepts(options.lastAcceptsMax);
+    this.effects = new Effects(this.lastAccepts, this.sessions);
     this.clock = clock;
     this.server = options.server ?? new MemoryFeedServer();
     this.store = options.store ?? new MemoryFeedStore(this.server);
