@@ -195,7 +195,7 @@ export class Reopener {
     const held = await Promise.all(heard.map(({ report }) => this.#holdsAllOf(report)));
     this.#missing = {
       replicas: awaited.map(({ replica }) => replica),
-      unjudged: heard.filter((_, i) => held[i] === false).flatMap(({ report }) => this.#whyNot(report)),
+      unjudged: heard.filter((_, i) => held[i] === false).map(({ report }) => this.#whyNot(report)),
       // Whose goodbye was written down here and heard by nobody opens nothing either.
       hasEveryoneLeft: !isHolder && joined.every(({ key }) => key.x === identity.key.public.x),
     };
@@ -217,29 +217,21 @@ export class Reopener {
   }
 
   async #holdsAllOf(report: EpochReportStatement): Promise<boolean> {
-    if (this.#isAhead(report)) return false;
     return this.#holds(parsePosition(report.position), report.chain);
   }
 
-  #isAhead({ epochId, position }: EpochReportStatement): boolean {
-    const { cursor } = this.#ports;
-    return epochId === cursor.epochId && comparePositions(parsePosition(position), cursor.position) > 0;
-  }
-
-  /** Why a report cannot be judged here; nothing of one who has more, and opens. */
-  #whyNot(report: EpochReportStatement): string[] {
+  /** Why what is reported is not held here. Who has more puts it back before the report, so it is here with the next look. */
+  #whyNot({ incarnation, epochId, position }: EpochReportStatement): string {
     const { members, cursor, ledger } = this.#ports;
-    if (this.#isAhead(report)) return [];
-    const { incarnation, epochId, position } = report;
     const { base } = ledger;
     const isBefore = base !== undefined && comparePositions(parsePosition(position), base.position) <= 0;
     const isKnown = [cursor, ...cursor.ends].some(({ opening }) => opening?.epochId === epochId);
     const why = isBefore
       ? 'which is before the snapshot that this ledger begins with'
       : isKnown
-        ? 'where another line stands here'
+        ? 'where another line stands here, or none yet'
         : 'in an epoch that is not known here';
-    return [`${(members.lookup(incarnation) as Member).replica} reports ${position}, ${why}`];
+    return `${(members.lookup(incarnation) as Member).replica} reports ${position}, ${why}`;
   }
 }
 
