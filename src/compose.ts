@@ -166,11 +166,12 @@ async function open(
   const { clock } = openedClock;
   const fleetKey = await loadFleetKey({ file: config.fleetKeyFile, dataDir });
   const adminToken = await loadAdminToken(dataDir);
+  const held = await openHeldEpoch(dataDir);
   const identity: Identity = {
     fleet: config.fleet,
     replica: config.replica,
     incarnation: newId('inc', random),
-    key: await loadReplicaKey(dataDir),
+    key: await loadReplicaKey(dataDir, () => held.begin()),
     logKey: logKeyOf(fleetKey),
   };
   const traces = await openTracesTo(config, identity.incarnation, log);
@@ -219,7 +220,7 @@ async function open(
   for (const [claim, count] of sessionFile.restoredLost) sessions.restoreLost(claim, count);
   const effects = new Effects(lastAccepts, sessions);
   const feed = { identity, store, cursor, lease, clock };
-  const appender = new Appender({ ...feed, members });
+  const appender = new Appender(feed);
   const fold = new Fold({ identity, members, view, grants, effects });
   const snapshots = new Snapshotter({
     ...feed,
@@ -251,7 +252,6 @@ async function open(
     log,
     crashPoint,
   });
-  const held = await openHeldEpoch(dataDir);
   const vouching = new Vouching({ ...feed, members, ledger, held, exclusive: facts.exclusive });
   const carrier = new Carrier({ ...feed, members, ledger, appender, log });
   const loader = new Loader({ ...feed, ledger, follower, carrier, timer, log });
@@ -266,6 +266,7 @@ async function open(
     appender,
     tree,
     reopener,
+    held,
     random,
     log,
     bootstrap: config.bootstrap,
@@ -280,7 +281,7 @@ async function open(
     follower,
     vouching,
     carrier,
-    retracer: new Retracer({ identity, cursor, ledger, tree, carrier, log }),
+    retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
     leaseMs,
     table,
     tree,
@@ -716,8 +717,10 @@ async function openFeed(
   const { ledger, cutTail } = await LocalLedger.open(join(dataDir, 'ledger'), crashPoint);
   lifetime.own('ledger', () => ledger.close());
   const { failover } = config.store;
+  const nameKey = deriveKey(await loadFleetKey({ file: config.fleetKeyFile, dataDir }), 'writ entry names');
   const server = await serverOf(config.store);
-  const store = new RedisFeedStore({ server, failover, fleet, replica, leaseMs: config.leaseMs, log });
+  const { leaseMs } = config;
+  const store = new RedisFeedStore({ server, failover, fleet, replica, nameKey, leaseMs, log });
   lifetime.own('feed store', () => store.close());
   const facts = await store.open();
   return { store, ledger, facts: cutTail === undefined ? facts : { ...facts, cutTail } };

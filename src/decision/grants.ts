@@ -6,7 +6,7 @@
 import type { Actor } from '../credential/credential.ts';
 import type { FeedLine, Folded, GrantEntry, UngrantEntry } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { byId, comparePositions, laterOf, pageAfter } from '../feed/position.ts';
+import { byId, isLater, laterOf, pageAfter } from '../feed/position.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
@@ -174,7 +174,7 @@ export class GrantTable {
   #grant(entry: Folded<GrantEntry>, position: Position): string | undefined {
     const known = this.#byId.get(entry.id);
     if (known !== undefined) {
-      if (comparePositions(known.record.position, position) < 0) known.record = { ...known.record, position };
+      if (isLater(position, known.record.position)) known.record = { ...known.record, position };
       return undefined;
     }
     const ungrant = this.#tombstones.get(entry.id)?.ungrant;

@@ -16,6 +16,8 @@ const report = z.strictObject({
   closedEpochId: id,
   runId: z.string().min(1).max(128),
   incarnation: id,
+  /** That the position is in; `-` before the first. Numbers of two epochs say nothing about each other. */
+  epochId: id,
   position,
   chain: sha1,
 });

@@ -1,13 +1,14 @@
 /**
  * How far a replica has applied the feed: epoch, position and running chain. It only moves over lines that
- * continue exactly what is there; anything else is divergence, which fences and never guesses. Whether an epoch was
- * opened by who may is checked by who moves it.
+ * continue exactly what is there; anything else is divergence, which fences and never guesses. Whoever moves it over lines
+ * that a store brought asks `assertOpenedByUs` of each before.
  */
 import { WritError } from '../kernel/error.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { runAtOnce } from '../kernel/pace.ts';
+import type { PublicKey } from '../kernel/key.ts';
 import type { EpochEntry, FeedLine } from './entry.ts';
-import { CHAIN_START, nextChain } from './entry.ts';
+import { CHAIN_START, isSignedBy, nextChain } from './entry.ts';
 import type { Position } from './position.ts';
 import { ORIGIN, comparePositions, parsePosition, renderPosition } from './position.ts';
 import type { SnapshotBase } from './snapshot.ts';
@@ -21,13 +22,15 @@ export const TAIL_MAX = 1_024;
 export interface Place {
   /** The entry that opened the epoch it is in; undefined before the first. */
   readonly opening: EpochEntry | undefined;
+  /** Of the entries that opened epochs up to here, the newest on an operator's word that what is missing is accepted. */
+  readonly amnesia: EpochEntry | undefined;
   readonly position: Position;
   readonly chain: string;
 }
 
 const NONE: ReadonlyMap<number, RecentLine> = new Map();
 
-const BEGINNING: Place = { opening: undefined, position: ORIGIN, chain: CHAIN_START };
+const BEGINNING: Place = { opening: undefined, amnesia: undefined, position: ORIGIN, chain: CHAIN_START };
 
 export class Cursor {
   #at = BEGINNING;
@@ -39,7 +42,6 @@ export class Cursor {
   /** Where the epochs before this one end here, oldest first, as far as this replica applied them. */
   #ends: readonly Place[] = [];
   #tails: readonly OpenTail[] = [];
-  #amnesia: EpochEntry | undefined;
   /** Lines that were found to follow, so that each is hashed once. */
   #checked = new Set<FeedLine>();
 
@@ -50,7 +52,7 @@ export class Cursor {
 
   /** The newest epoch that was opened on an operator's word that what is missing is accepted. */
   get amnesia(): EpochEntry | undefined {
-    return this.#amnesia;
+    return this.#at.amnesia;
   }
 
   /** The entry that opened it. */
@@ -122,8 +124,7 @@ export class Cursor {
 
   /** Goes on from a snapshot, whose fold has all that came up to there. What nobody else has must have been appended again. */
   jump({ opening, amnesia, position, chain }: SnapshotBase): void {
-    this.#at = { opening, position, chain };
-    this.#amnesia = amnesia ?? this.#amnesia;
+    this.#at = { opening, amnesia: amnesia ?? this.amnesia, position, chain };
     this.#epochIds.add(opening.epochId);
     this.#ends = [];
     this.#recent.clear();
@@ -173,7 +174,6 @@ export class Cursor {
     const { entry } = line.sealed;
     if (entry.kind === 'epoch') {
       this.#epochIds.add(entry.epochId);
-      if (entry.rule === 'accept-amnesia') this.#amnesia = entry;
       this.#tails = [...this.#tails, ...tailsOf(entry, before, this.#recent)];
       if (before.opening !== undefined) this.#ends = [...this.#ends, before];
       this.#recent.clear();
@@ -212,6 +212,32 @@ interface Known {
   readonly epochIds: ReadonlySet<string>;
   /** Of the present epoch. */
   readonly chainAt: (sequence: number) => string | undefined;
+}
+
+/** How far the clock of whoever opens an epoch may be ahead of the clock here. */
+const AHEAD_S_MAX = 86_400;
+
+/**
+ * PROOF_INVALID for an epoch that nobody with the log key has opened: it is none, and nothing after it can be followed. And for
+ * one with a number that no good clock gave it: nobody signs numbers, and after the last there is none.
+ */
+export function assertOpenedByUs(
+  { position, sealed }: FeedLine,
+  numberBefore: number,
+  log: PublicKey,
+  nowS: number,
+): void {
+  if (sealed.entry.kind !== 'epoch') return;
+  if (!isSignedBy(sealed, log))
+    throw new WritError(
+      'PROOF_INVALID',
+      `an epoch that this fleet's key has not signed stands at ${renderPosition(position)}`,
+    );
+  if (position.epoch > Math.max(numberBefore + 1, nowS + AHEAD_S_MAX))
+    throw new WritError(
+      'PROOF_INVALID',
+      `the number of the epoch at ${renderPosition(position)} is more than a day ahead of this clock`,
+    );
 }
 
 function assertFollows({ position, sealed, chain }: FeedLine, at: Place, known: Known): void {
@@ -257,5 +283,7 @@ function recentOf({ line: { chain, sealed }, isGenuine }: OwnLine): RecentLine {
 }
 
 function placeOf({ position, chain, sealed: { entry } }: FeedLine, before: Place): Place {
-  return { position, chain, opening: entry.kind === 'epoch' ? entry : before.opening };
+  if (entry.kind !== 'epoch') return { ...before, position, chain };
+  const amnesia = entry.rule === 'accept-amnesia' ? entry : before.amnesia;
+  return { opening: entry, amnesia, position, chain };
 }

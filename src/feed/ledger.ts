@@ -27,7 +27,7 @@ export interface Ledger {
   /** Begins again at `snapshot`, whose next line is its mark; durable when it resolves. Never on the journal store. */
   begin(snapshot: Snapshot): Promise<void>;
   /** Takes out what comes after `after`, a line that is here, and keeps it beside; durable when it resolves. Never on the journal store. */
-  cut(after: Place): Promise<void>;
+  cut(after: Omit<Place, 'amnesia'>): Promise<void>;
 }
 
 type Readable = Pick<Ledger, 'read'>;

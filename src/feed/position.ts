@@ -30,9 +30,18 @@ export interface Placed {
   readonly position: Position;
 }
 
-/** Of two entries about one thing the later one, whatever the order in which they came. */
+/**
+ * Whether `next` is the later place of an entry that was seen at `before`. In one epoch by its sequence, whatever the order in
+ * which the two came. Of two epochs the one that came last: `before` may be in one that the fleet did not go on with
+ * (flows/retrace.ts), and numbers of two histories say nothing about each other.
+ */
+export function isLater(next: Position, before: Position): boolean {
+  return next.epoch === before.epoch ? next.sequence > before.sequence : true;
+}
+
+/** Of two entries about one thing the later one. */
 export function laterOf<T extends Placed>(before: T | undefined, next: T): T {
-  return before !== undefined && comparePositions(before.position, next.position) >= 0 ? before : next;
+  return before === undefined || isLater(next.position, before.position) ? next : before;
 }
 
 /** What stands under ids, in the order of the ids: one order on every replica, whatever the way it came. */

@@ -4,7 +4,6 @@ import type { SealedEntry, UnsignedEntry } from '../feed/entry.ts';
 import { isLogSigned, sealing } from '../feed/entry.ts';
 import type { AppendReply, FeedStore } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
-import type { Members } from '../feed/members.ts';
 import type { Clock, Instant } from '../kernel/clock.ts';
 import { renderInstant } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
@@ -17,7 +16,6 @@ export interface AppendPorts {
   readonly store: FeedStore;
   readonly cursor: Cursor;
   readonly lease: Lease;
-  readonly members: Members;
   readonly clock: Clock;
 }
 
@@ -58,17 +56,6 @@ export class Appender {
     if (cursor.epochId === undefined) throw new WritError('EPOCH_CLOSED', 'no epoch is open');
     if (!lease.isFresh(clock.now())) throw new WritError('FENCED', 'this replica holds no lease');
     return this.appendUnfenced(cursor.epochId, sealed);
-  }
-
-  /**
-   * Whether what the store has at that place says the same and counts: it finds duplicates by the id it is told, and whoever
-   * may write there may have been first under an id that can be foretold. Rejects as the store does.
-   */
-  async isThere({ duplicate, position, sealed }: Appended): Promise<boolean> {
-    if (!duplicate) return true;
-    const { store, members, identity } = this.#ports;
-    const { line } = await store.roster(position);
-    return line !== undefined && members.haveSaid(line.text, sealed, identity.logKey.public);
   }
 
   /** For the entries that come before any lease: the one that admits this incarnation. */

@@ -40,7 +40,8 @@ export interface Fork {
 
 interface Own {
   readonly note: string;
-  readonly origin: string;
+  /** Two epochs that were opened in one second have one number, and so one origin. */
+  readonly epochId: string | undefined;
   readonly size: number;
   readonly at: Instant;
 }
@@ -66,19 +67,20 @@ export class Cosigner {
   /** The ledger has grown, and the newest cosignature is not of just now. */
   isDue(now: Instant): boolean {
     if (this.#own === undefined) return true;
-    const { origin, size } = this.#ports.tree;
-    const isMoved = this.#own.size !== size || this.#own.origin !== origin;
+    const { tree, cursor } = this.#ports;
+    const isMoved = this.#own.size !== tree.size || this.#own.epochId !== cursor.epochId;
     return isMoved && now.monoMs - this.#own.at.monoMs >= EVERY_MS;
   }
 
   /** The newest cosignature of this epoch, a new one where one is due. Only while all that was applied is on disk. */
   cosign(now: Instant): string | undefined {
-    const { identity, tree } = this.#ports;
+    const { identity, tree, cursor } = this.#ports;
+    const { epochId } = cursor;
     if (this.isDue(now)) {
-      const { origin, size } = tree;
-      this.#own = { note: signCosignature(tree.head, identity, epochS(now)), origin, size, at: now };
+      const note = signCosignature(tree.head, identity, epochS(now));
+      this.#own = { note, epochId, size: tree.size, at: now };
     }
-    return this.#own?.origin === tree.origin ? this.#own.note : undefined;
+    return this.#own?.epochId === epochId ? this.#own?.note : undefined;
   }
 
   /** As `compare`, where nothing is judged by it: once in so long, because reading what everyone says is what costs most. */

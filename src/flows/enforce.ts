@@ -171,7 +171,8 @@ export class Enforcing {
     const { entry } = this.#appended.sealed;
     if (entry.kind !== 'lock' || this.#now.state === 'enforced' || !this.#isSettled()) return false;
     const { view, clock } = this.#ports;
-    return !view.locks.isInForce(entry.id, epochS(clock.now()));
+    // One that is not known here was lost before it came: it is appended again.
+    return entry.expiresAtS <= epochS(clock.now()) || view.locks.record(entry.id)?.lift !== undefined;
   }
 
   /** Runs until it is enforced or moot, until all is settled but proof is missing, or until `signal` aborts. */
@@ -253,8 +254,11 @@ export class Enforcing {
     return Math.min(LOOK_AGAIN_MS_MAX, Math.max(underWay(), waitedMs / 4));
   }
 
+  /** In another epoch than it was appended to there is nothing to wait for, and numbers of two epochs are not compared. */
   #isSettled(): boolean {
-    return comparePositions(this.#ports.cursor.settled, this.#appended.position) >= 0;
+    const { cursor } = this.#ports;
+    if (cursor.epochId !== this.#appended.epochId) return true;
+    return comparePositions(cursor.settled, this.#appended.position) >= 0;
   }
 
   #isSameHistory(reading: Roster): boolean {
@@ -380,10 +384,7 @@ export class Enforcing {
       identity.incarnation,
       ...known.standings.filter(({ text }) => text !== undefined).map(({ incarnation }) => incarnation),
     ]);
-    const certificates = members
-      .list()
-      .filter(({ incarnation }) => signers.has(incarnation))
-      .map(({ certificate }) => certificate);
+    const certificates = [...signers].flatMap((signer) => members.lookup(signer)?.certificate ?? []);
     return buildReceipt({
       proof,
       checkpoint: tree.checkpoint(),

@@ -7,6 +7,7 @@
  */
 import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
+import { assertOpenedByUs } from '../feed/cursor.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
 import type { FeedLine, SealedEntry } from '../feed/entry.ts';
 import { isSignedBy } from '../feed/entry.ts';
@@ -102,8 +103,10 @@ export class Follower {
     const { cursor, ledger, crashPoint } = this.#ports;
     const pace = new Pace({ ...this.#ports, isUrgent: true });
     await pace.run(cursor.checking(lines));
+    const { public: log } = this.#ports.identity.logKey;
+    const nowS = epochS(this.#ports.clock.now());
     for (const [i, line] of lines.entries())
-      this.#assertOpenedByUs(line, (lines[i - 1] ?? cursor).position.epoch);
+      assertOpenedByUs(line, (lines[i - 1] ?? cursor).position.epoch, log, nowS);
     this.#begin();
     crashPoint('apply.before');
     const applied: AppliedRevocation[] = [];
@@ -171,26 +174,6 @@ export class Follower {
     return applied === undefined ? [] : [applied];
   }
 
-  /**
-   * An epoch that nobody with the log key has opened is none: nothing after it can be followed. Nor one with a number that no
-   * good clock gave it: nobody signs numbers, and after the last there is none.
-   */
-  #assertOpenedByUs(line: FeedLine, numberBefore: number): void {
-    if (line.sealed.entry.kind !== 'epoch') return;
-    const { position } = line;
-    if (!this.#isGenuine(line))
-      throw new WritError(
-        'PROOF_INVALID',
-        `an epoch that this fleet's key has not signed stands at ${renderPosition(position)}`,
-      );
-    const lastNumber = Math.max(numberBefore + 1, epochS(this.#ports.clock.now()) + AHEAD_S_MAX);
-    if (position.epoch > lastNumber)
-      throw new WritError(
-        'PROOF_INVALID',
-        `the number of the epoch at ${renderPosition(position)} is more than a day ahead of this clock`,
-      );
-  }
-
   #assertSameKey(sealed: SealedEntry): void {
     if (sealed.entry.kind !== 'epoch' || isSignedBy(sealed, this.#ports.identity.logKey.public)) return;
     throw new WritError(
@@ -235,6 +218,3 @@ export class Follower {
     this.#changedSubjects.clear();
   }
 }
-
-/** How far the clock of whoever opens an epoch may be ahead of the clock here. */
-const AHEAD_S_MAX = 86_400;

@@ -25,6 +25,7 @@ import type { Loader } from './load.ts';
 import type { Joined } from './renew.ts';
 import type { Reopener } from './reopen.ts';
 import type { Tree } from './tree.ts';
+import type { HeldEpoch } from './vouch.ts';
 
 export interface JoinPorts {
   readonly identity: Identity;
@@ -38,6 +39,7 @@ export interface JoinPorts {
   readonly reopener: Reopener;
   readonly loader: Loader;
   readonly lease: Lease;
+  readonly held: HeldEpoch;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -93,7 +95,7 @@ export class Joiner {
    * has it.
    */
   async join(witnessed: () => string | undefined): Promise<Joined | undefined> {
-    const { store, cursor, bootstrap } = this.#ports;
+    const { store, cursor, held, bootstrap } = this.#ports;
     const roster = await store.roster();
     let { epochId } = roster;
     this.#found = { epochId, closedEpochId: roster.closedEpochId };
@@ -103,8 +105,9 @@ export class Joiner {
     await this.#assertOurs(roster);
     // Whoever has nothing begins with what the fleet has written down, if it has.
     if (!isEmpty && cursor.epochId === undefined) await this.#ports.loader.load();
-    // Who has said `joined` is on the roster, and has to report, though it may have been given nothing yet.
-    if (epochId === undefined && (cursor.epochId !== undefined || this.#joined !== undefined))
+    // Who has said `joined` is on the roster, and has to report, though it may have been given nothing yet: this run of it, or
+    // one that was killed before its first line was on disk. Where the disk held anything once, nothing is reported without it.
+    if (epochId === undefined && (cursor.epochId !== undefined || this.#joined !== undefined || held.isNew))
       epochId = await this.#reopen(roster, witnessed);
     if (epochId === undefined) return undefined;
     this.#found = { epochId, closedEpochId: undefined };
@@ -142,6 +145,7 @@ export class Joiner {
     }
     if (rule !== 'accept-amnesia' || lease.isFresh(clock.now())) throw alreadyOpen();
     const { epochId, position, chain } = this.#ports.cursor;
+    if (comparePositions(position, roster.head) !== 0) throw notAtItsEnd(position, roster.head);
     return this.#open({
       ...{ ...said, over: roster.epochId },
       restored: { copy: 'current', epochId, position, chain },
@@ -230,6 +234,15 @@ export const OTHER_FLEET_KEY =
 
 /** How an operator gives up what only others have. */
 export const AMNESIA = "writ epoch open --accept-amnesia --reason '…'";
+
+/** It goes on from where this replica stands, and nothing that anybody may have applied is to be left out. */
+function notAtItsEnd(position: Position, head: Position): WritError {
+  const [here, there] = [renderPosition(position), renderPosition(head)];
+  return new WritError(
+    'ALREADY_OPEN',
+    `an epoch is open up to ${there}, and this replica has it up to ${here}: ask one that has all of it; where /readyz of each says that nobody may have written what comes next, restart the store, and the fleet goes on with what its replicas hold`,
+  );
+}
 
 function alreadyOpen(): WritError {
   return new WritError('ALREADY_OPEN', 'an epoch is open, or another replica is about to open one');

@@ -4,10 +4,14 @@
  * entry is signed by a member, the member's certificate by the log key. What is here already stays.
  */
 import type { Cursor } from '../feed/cursor.ts';
+import { TAIL_MAX } from '../feed/cursor.ts';
+import type { EpochEntry, FeedLine } from '../feed/entry.ts';
 import { isSignedBy, parseEntry } from '../feed/entry.ts';
 import type { FeedStore, Snapshot } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
-import { comparePositions, renderPosition } from '../feed/position.ts';
+import { lineAt, linesBetween } from '../feed/ledger.ts';
+import type { Position } from '../feed/position.ts';
+import { ORIGIN, comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
 import type { SnapshotHeader } from '../feed/snapshot.ts';
 import { digesting, parseHeader, refused } from '../feed/snapshot.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
@@ -54,7 +58,8 @@ export class Loader {
 
   /**
    * Loads the store's snapshot, if it leads further. False when there is none, or none that can be believed; said. What
-   * nobody else has is appended to the epoch `epochId` before the snapshot takes the place of the ledger.
+   * nobody else has is appended to the open epoch `epochId` before the snapshot takes the place of the ledger; where none is
+   * open that cannot be, so false then too.
    */
   async load(epochId?: string): Promise<boolean> {
     const { store, ledger, cursor, follower, carrier, log } = this.#ports;
@@ -64,7 +69,11 @@ export class Loader {
     try {
       header = await this.#pace().run(this.#judging(snapshot));
       if (comparePositions(header.mark.position, cursor.position) <= 0) return false;
-      if (epochId !== undefined) await carrier.carry(epochId);
+      const alone = await this.#alone(header.base.opening);
+      if (epochId !== undefined) {
+        await carrier.carry(epochId);
+        await carrier.carryAgain(alone, epochId);
+      } else if (cursor.tails.length + alone.length > 0) return false;
       await follower.load(snapshot, header, ledger);
     } catch (error) {
       if (!isWritError(error, 'PROOF_INVALID')) throw error;
@@ -74,6 +83,34 @@ export class Loader {
     await follower.apply([header.mark]);
     log.info('a snapshot was loaded', { position: renderPosition(header.mark.position) });
     return true;
+  }
+
+  /**
+   * What comes after the place here from which `opening`, the snapshot's epoch, goes on: this replica was away when it was
+   * opened, so it is no tail yet. Where that place is not here, the newest of all lines: as many as may be a tail.
+   */
+  async #alone({ epochId, base }: EpochEntry): Promise<readonly FeedLine[]> {
+    const { cursor, ledger } = this.#ports;
+    const { position } = cursor;
+    if (cursor.epochId === undefined || cursor.epochId === epochId) return [];
+    const head = base === undefined ? ORIGIN : parsePosition(base.head);
+    // It has less of that very epoch than whoever went on.
+    if (base?.epochId === cursor.epochId && comparePositions(head, position) > 0) return [];
+    const line = await lineAt(ledger, head);
+    const isShared = line !== undefined && line.chain === base?.chain;
+    return linesBetween(ledger, isShared ? head : this.#beforeNewest(), position);
+  }
+
+  /** The place that the newest lines come after, as many as may be a tail. */
+  #beforeNewest(): Position {
+    const { cursor } = this.#ports;
+    let left = TAIL_MAX;
+    for (const { position } of [...cursor.ends, cursor].toReversed()) {
+      const { epoch, sequence } = position;
+      if (sequence >= left) return { epoch, sequence: sequence - left };
+      left -= sequence;
+    }
+    return ORIGIN;
   }
 
   *#judging(snapshot: Snapshot): Steps<SnapshotHeader> {

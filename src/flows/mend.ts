@@ -7,7 +7,7 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { EpochEntry } from '../feed/entry.ts';
 import type { FeedStore } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
-import { lineAt } from '../feed/ledger.ts';
+import { lineAt, linesBetween } from '../feed/ledger.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
 import type { Clock } from '../kernel/clock.ts';
@@ -72,7 +72,7 @@ export class Mender {
   }
 
   async #find(epochId: string): Promise<Finding> {
-    const { cursor, carrier, log } = this.#ports;
+    const { cursor, ledger, carrier, log } = this.#ports;
     const { position, opening } = cursor;
     // Who has nothing has no history that could be another.
     const after = opening === undefined ? position : await this.#lastShared(opening);
@@ -81,7 +81,7 @@ export class Mender {
         ? 'lost'
         : comparePositions(after, position) === 0
           ? 'none'
-          : { after, count: await carrier.carryAgain(after, epochId) };
+          : { after, count: await carrier.carryAgain(await linesBetween(ledger, after, position), epochId) };
     this.#found = { epochId, position, fork };
     log.error('the history here is another than the fleet holds', {
       position: renderPosition(position),

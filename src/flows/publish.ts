@@ -9,7 +9,6 @@ import { enforcedByWaitMs } from '../feed/lease.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions } from '../feed/position.ts';
 import type { Timer } from '../kernel/clock.ts';
-import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Appender } from './append.ts';
 import type { News } from './news.ts';
@@ -44,16 +43,9 @@ export class Publisher {
     return enforcedByWaitMs(this.#ports.term);
   }
 
-  /**
-   * FENCED, EPOCH_CLOSED, STORE_UNREACHABLE: nothing was appended. APPEND_UNCERTAIN: repeat it, it is one entry; or something
-   * that counts for nothing stands under its id, and nothing has changed.
-   */
+  /** FENCED, EPOCH_CLOSED, STORE_UNREACHABLE: nothing was appended. APPEND_UNCERTAIN: repeat it, it is one entry. */
   async publish(sealed: SealedEntry): Promise<Published> {
-    const { appender } = this.#ports;
-    const appended = await appender.append(sealed);
-    if (!(await appender.isThere(appended)))
-      throw new WritError('APPEND_UNCERTAIN', 'something that nobody signed stands under its id in the feed');
-    const { position } = appended;
+    const { position } = await this.#ports.appender.append(sealed);
     return { position, isApplied: await this.#untilApplied(position), boundMs: this.boundMs };
   }
 

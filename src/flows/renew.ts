@@ -10,7 +10,7 @@ import type { EntryKind } from '../feed/entry.ts';
 import type { FeedStore, RenewReply, StaleReason } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
 import type { Position } from '../feed/position.ts';
-import { ORIGIN, renderPosition } from '../feed/position.ts';
+import { ORIGIN, comparePositions, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
 import { ageMs, epochS, renderInstant } from '../kernel/clock.ts';
 import { toBase64Url } from '../kernel/digest.ts';
@@ -239,13 +239,19 @@ export class Renewer {
   }
 
   /** The lease that came with everything up to here. `awaiting` while nobody vouches for who never held one. */
-  async #adopt({ rows, runId }: GrantedLease, sent: Sent): Promise<'lease' | 'awaiting'> {
+  async #adopt({ rows, runId, head }: GrantedLease, sent: Sent): Promise<'lease' | 'awaiting'> {
     const { cursor, vouching, lease, table, cosigner, carrier, clock } = this.#ports;
     const { epochId, at } = this.#joined;
     const { opening } = cursor;
     // An epoch that was signed for another run of the store is over, whatever the store says (THREATS 10.18).
     if (opening?.epochId !== epochId || opening.runId !== runId)
       throw new WritError('PROOF_INVALID', 'the open epoch is not of this run of the store');
+    // It comes with all that is newer, or it is none: somebody may keep lines back that the functions have written.
+    if (comparePositions(head, cursor.position) !== 0)
+      throw new WritError(
+        'PROOF_INVALID',
+        `the feed has lines up to ${renderPosition(head)} that are not shown`,
+      );
     if (!(await vouching.admits(opening, at, rows))) return 'awaiting';
     lease.adopt(sent.at);
     const now = clock.now();

@@ -91,7 +91,7 @@ export class Reopener {
   }
 
   async #putInto(copy: string, { runId, closedEpochId }: Roster): Promise<RestoreReply> {
-    const { store, ledger, cursor } = this.#ports;
+    const { store, ledger, cursor, loader } = this.#ports;
     let closed = closedEpochId;
     const restore = async (
       name: string,
@@ -119,19 +119,13 @@ export class Reopener {
     }
     while (reply.kind === 'restored' && reply.newer.length > 0) {
       if (!(await this.#takes(reply.newer)))
-        // Once it has begun again, the next look finds where it goes on.
-        return (await this.#beginsAgain()) ? { kind: 'lost' } : { kind: 'other' };
+        // Who was away for so long that the copy begins after what is here has it from the snapshot, as in an open epoch. Once
+        // it has begun again, the next look finds where it goes on.
+        return (await loader.load()) ? { kind: 'lost' } : { kind: 'other' };
       reply = await restore(reply.head.copy, []);
     }
     // A head with nothing before it: somebody has moved it alone.
     return reply.kind !== 'restored' || this.#standsAt(reply.head) ? reply : { kind: 'other' };
-  }
-
-  /** Who was away for so long that the copy begins after what is here has it from the snapshot, as in an open epoch. */
-  async #beginsAgain(): Promise<boolean> {
-    const { cursor, loader } = this.#ports;
-    // What nobody else has can be appended again in an open epoch only.
-    return cursor.tails.length === 0 && (await loader.load());
   }
 
   /** Whoever opens continues the very end of what is there. False for lines that do not continue what is here. */
@@ -186,9 +180,10 @@ export class Reopener {
       return false;
     }
     const { incarnation } = own;
-    const { position, chain } = cursor;
+    const { position, chain, epochId = NO_EPOCH } = cursor;
     const closing = { closedEpochId: closedEpochId ?? NO_EPOCH, runId };
-    const said = { v: 1, ...closing, incarnation, position: renderPosition(position), chain } as const;
+    const at = { epochId, position: renderPosition(position), chain };
+    const said = { v: 1, ...closing, incarnation, ...at } as const;
     const reports = await store.report({
       ...{ ...closing, incarnation, position, chain },
       statement: signEpochReport(said, identity.key),
@@ -200,7 +195,7 @@ export class Reopener {
     const held = await Promise.all(heard.map(({ report }) => this.#holdsAllOf(report)));
     this.#missing = {
       replicas: awaited.map(({ replica }) => replica),
-      unjudged: heard.filter((_, i) => held[i] === false).flatMap(({ report }) => this.#whyNot(report)),
+      unjudged: heard.filter((_, i) => held[i] === false).map(({ report }) => this.#whyNot(report)),
       // Whose goodbye was written down here and heard by nobody opens nothing either.
       hasEveryoneLeft: !isHolder && joined.every(({ key }) => key.x === identity.key.public.x),
     };
@@ -222,21 +217,21 @@ export class Reopener {
   }
 
   async #holdsAllOf(report: EpochReportStatement): Promise<boolean> {
-    if (isAhead(report, this.#ports.cursor.position)) return false;
     return this.#holds(parsePosition(report.position), report.chain);
   }
 
-  /** Why a report cannot be judged here; nothing of one who has more, and opens. */
-  #whyNot(report: EpochReportStatement): string[] {
+  /** Why what is reported is not held here. Who has more puts it back before the report, so it is here with the next look. */
+  #whyNot({ incarnation, epochId, position }: EpochReportStatement): string {
     const { members, cursor, ledger } = this.#ports;
-    if (isAhead(report, cursor.position)) return [];
-    const { incarnation, position } = report;
     const { base } = ledger;
     const isBefore = base !== undefined && comparePositions(parsePosition(position), base.position) <= 0;
+    const isKnown = [cursor, ...cursor.ends].some(({ opening }) => opening?.epochId === epochId);
     const why = isBefore
       ? 'which is before the snapshot that this ledger begins with'
-      : 'where another line stands here';
-    return [`${(members.lookup(incarnation) as Member).replica} reports ${position}, ${why}`];
+      : isKnown
+        ? 'where another line stands here, or none yet'
+        : 'in an epoch that is not known here';
+    return `${(members.lookup(incarnation) as Member).replica} reports ${position}, ${why}`;
   }
 }
 
@@ -249,10 +244,6 @@ function unlessUnreadable(error: unknown): RestoreReply {
 interface Heard {
   readonly report: EpochReportStatement;
   readonly key: PublicKey;
-}
-
-function isAhead({ position }: EpochReportStatement, of: Position): boolean {
-  return comparePositions(parsePosition(position), of) > 0;
 }
 
 /** Where a store that knows no epoch keeps reports. */

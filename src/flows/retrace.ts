@@ -10,15 +10,15 @@
  * is the way to it.
  */
 import type { Cursor, OwnLine, Place } from '../feed/cursor.ts';
-import { TAIL_MAX } from '../feed/cursor.ts';
+import { TAIL_MAX, assertOpenedByUs } from '../feed/cursor.ts';
 import type { EpochEntry, FeedLine } from '../feed/entry.ts';
-import { isSignedBy } from '../feed/entry.ts';
 import type { RenewReply } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { linesBetween } from '../feed/ledger.ts';
 import type { Position } from '../feed/position.ts';
 import { renderPosition } from '../feed/position.ts';
-import { WritError } from '../kernel/error.ts';
+import type { Clock } from '../kernel/clock.ts';
+import { epochS } from '../kernel/clock.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Carrier } from './carry.ts';
 import type { Identity } from './identity.ts';
@@ -30,6 +30,7 @@ export interface RetracePorts {
   readonly ledger: Ledger;
   readonly tree: Tree;
   readonly carrier: Carrier;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -89,10 +90,10 @@ export class Retracer {
   }
 
   #tryOn(reached: Cursor, lines: readonly FeedLine[]): void {
-    const { public: key } = this.#ports.identity.logKey;
+    const { identity, clock } = this.#ports;
+    const nowS = epochS(clock.now());
     for (const line of lines) {
-      if (line.sealed.entry.kind === 'epoch' && !isSignedBy(line.sealed, key))
-        throw new WritError('PROOF_INVALID', `a forged epoch stands at ${renderPosition(line.position)}`);
+      assertOpenedByUs(line, reached.position.epoch, identity.logKey.public, nowS);
       // What it brings is judged once more when this replica stands there.
       reached.advance(line, false);
     }
@@ -101,9 +102,12 @@ export class Retracer {
   async #goBackTo(end: Place, epochId: string): Promise<void> {
     const { cursor, ledger, tree, carrier, log } = this.#ports;
     const { position } = end;
-    // First of all: what leaves the ledger must be somewhere else.
-    await carrier.carryAgain(position, epochId);
     const beside = await this.#lines(position, cursor.position);
+    // First of all: what leaves the ledger must be somewhere else.
+    await carrier.carryAgain(
+      beside.map(({ line }) => line),
+      epochId,
+    );
     const leading = await this.#lines({ ...position, sequence: 0 }, position);
     const earlier = cursor.at(end, leading.slice(-TAIL_MAX));
     await ledger.cut(end);

@@ -410,8 +410,7 @@ export class Revoker {
     const { effects, members, identity, cursor, closing } = this.#ports;
     if (closing.aborted || this.#settledPlaceOf(id) === undefined) return false;
     const { position, sealed } = await this.#lineOf(id);
-    const appender = members.list().find(({ incarnation }) => incarnation === sealed.entry.by);
-    if (appender?.replica !== identity.replica) return false;
+    if (members.lookup(sealed.entry.by)?.replica !== identity.replica) return false;
     return effects.outcome(id) === undefined || position.epoch !== cursor.position.epoch;
   }
 

@@ -21,6 +21,8 @@ export interface HeldEpoch {
   readonly epochId: string | undefined;
   /** It was left, or is about to be: others may go on without this directory. */
   readonly isLeft: boolean;
+  /** It was made together with the replica's key, and no lease of any epoch was held with that since. */
+  readonly isNew: boolean;
   keep(epochId: string, isLeft: boolean): Promise<void>;
 }
 

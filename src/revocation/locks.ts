@@ -9,7 +9,7 @@
 import type { HandleSet } from '../credential/handle.ts';
 import type { Folded, LiftEntry, LockEntry, Target } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { byId, comparePositions, laterOf, pageAfter } from '../feed/position.ts';
+import { byId, isLater, laterOf, pageAfter } from '../feed/position.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
 import type { DeadHandle } from './cutoff.ts';
@@ -91,7 +91,7 @@ export class Locks {
     const lift = this.#tombstones.get(entry.id)?.lift;
     const known = this.#byId.get(entry.id);
     if (known !== undefined) {
-      if (comparePositions(known.record.position, position) < 0) known.record = { ...known.record, position };
+      if (isLater(position, known.record.position)) known.record = { ...known.record, position };
       return lift === undefined;
     }
     const kept: Kept = { record: recordOf(entry, position, lift), dead: [] };

@@ -7,7 +7,7 @@
  */
 import type { RevocationEntry } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { comparePositions } from '../feed/position.ts';
+import { comparePositions, isLater } from '../feed/position.ts';
 import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
@@ -81,7 +81,7 @@ export class RevocationRecords {
     if (known !== undefined) {
       known.endS = Math.max(known.endS, endS);
       known.round = this.#round;
-      if (comparePositions(known.record.position, position) < 0) this.#move(known, position);
+      if (isLater(position, known.record.position)) this.#move(known, position);
       return known.ref;
     }
     const kept = { record, ref: this.#nextRef++, endS, round: this.#round, isGone: false };
@@ -168,8 +168,9 @@ export class RevocationRecords {
   }
 
   #move(kept: Kept, position: Position): void {
+    const isLastStill = this.#order.at(-1) === kept && comparePositions(kept.record.position, position) < 0;
     kept.record = { ...kept.record, position };
-    this.#isOrdered = this.#order.at(-1) === kept && this.#isOrdered;
+    this.#isOrdered &&= isLastStill;
   }
 
   #forget(kept: Kept): void {

@@ -12,6 +12,7 @@ const SAID: EpochReportStatement = {
   closedEpochId: 'ep_1',
   runId: 'run-1',
   incarnation: 'inc_a',
+  epochId: 'ep_1',
   position: '100-7',
   chain: 'c'.repeat(40),
 };

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { enforcedByWaitMs, EPS_MS } from '../../src/feed/lease.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import { NOW_S, cut, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
+import { NOW_S, cut, epochOf, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { LEASE_MS, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { pass, startSettled } from '../support/replicas.ts';
@@ -134,7 +134,18 @@ describe('a holder that ends its session by itself', () => {
 describe.each([0, 1, 2, 30, 600])(
   'who opened an epoch that the store lost, with a clock %i s ahead',
   (aheadS) => {
-    it('goes back to the one that the fleet is in, which nobody closes for it', async () => {
+    interface Fork {
+      readonly a: TestReplica;
+      readonly b: TestReplica;
+      readonly server: MemoryFeedServer;
+      readonly go: (ms: number) => Promise<void>;
+    }
+
+    /** a opens an epoch, does `inLost` in it, and the store loses it; b opens another; a is cut off still. */
+    async function fork(
+      before: (fork: Fork) => Promise<void> = () => Promise.resolve(),
+      inLost: (fork: Fork) => Promise<void> = () => Promise.resolve(),
+    ): Promise<Fork> {
       const [clock, ahead] = [new FakeClock(), new FakeClock(NOW_S * 1_000 + aheadS * 1_000)];
       const server = new MemoryFeedServer();
       const go = async (ms: number): Promise<void> => {
@@ -147,6 +158,7 @@ describe.each([0, 1, 2, 30, 600])(
       await go(1_000);
       const a = await startSettled({ clock: ahead, server, name: 'a', exclusive: false, bootstrap: false });
       await go(4_000);
+      await before({ a, b, server, go });
       const first = a.cursor.epochId;
       /** It hears as a witness that the store has nothing any more, and opens. */
       const opens = async (one: TestReplica): Promise<void> => {
@@ -159,18 +171,90 @@ describe.each([0, 1, 2, 30, 600])(
       };
       cut(b, true);
       await opens(a);
+      await inLost({ a, b, server, go });
       cut(a, true);
       server.flush();
       cut(b, false);
       await opens(b);
+      return { a, b, server, go };
+    }
+
+    async function comeBack({ a, b, go }: Fork): Promise<void> {
       const opened = b.cursor.epochId;
       cut(a, false);
       await go(3_000);
       expect([a, b].map(isFresh)).toEqual([true, true]);
       expect([a, b].map(({ cursor }) => cursor.epochId)).toEqual([opened, opened]);
+    }
+
+    it('is named where the store restarts before it is back', async () => {
+      const { a, b, server, go } = await fork();
+      server.isReachable = false;
+      await go(4_000);
+      server.restart();
+      server.isReachable = true;
+      cut(a, false);
+      await go(4_000);
+      expect([a, b].map(isFresh)).toEqual([false, false]);
+      expect(epochOf(b)).toMatch(/ is closed; a reports \d+-\d+, in an epoch that is not known here: /);
+    });
+
+    it('goes back to the one that the fleet is in, which nobody closes for it', async () => {
+      const forked = await fork();
+      await comeBack(forked);
+      const { b, go } = forked;
       const pending = b.revoker.revoke(orderOf({ targets: [jti('j')], waitMs: 8_000 }));
       await go(2_000);
       expect(await pending).toMatchObject({ state: 'enforced' });
+    });
+
+    it('says of all that it did there what everybody says, and brings it to its end', async () => {
+      const expiresAtMs = (NOW_S + 3_600) * 1_000;
+      const lockOf = (value: string) => orderOf({ targets: [jti(value)], expiresAtMs, wait: 'durable' });
+      const facts = { subject: { id: 'billing' }, action: 'granted', resource: { type: 'invoice' } };
+      const grantOf = { facts, request: facts, caller: 'admin', idempotencyKey: undefined };
+      let [revoked, grant, lock, lockBefore, grantBefore] = ['', '', '', '', ''];
+      const forked = await fork(
+        async ({ a: one, go: pause }) => {
+          const granting = one.granter.grant(grantOf);
+          lockBefore = (await one.revoker.revoke(lockOf('l1'))).id;
+          await pause(1_000);
+          grantBefore = (await granting).id;
+        },
+        async ({ a: one }) => {
+          const taking = one.granter.ungrant(grantBefore, 'admin');
+          const granting = one.granter.grant({ ...grantOf });
+          const lifting = one.lifter.lift(lockBefore, 'admin');
+          revoked = (await one.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }))).id;
+          lock = (await one.revoker.revoke(lockOf('l2'))).id;
+          await settle();
+          one.owing.notify();
+          await settle();
+          await Promise.all([taking, lifting]);
+          grant = (await granting).id;
+        },
+      );
+      await comeBack(forked);
+      const { a, b, go } = forked;
+      await go(5_000);
+      for (const one of [a, b]) {
+        expect([await reasonOf(one, 'j1'), await reasonOf(one, 'l1'), await reasonOf(one, 'l2')]).toEqual([
+          'revoked',
+          'permitted',
+          'locked',
+        ]);
+        expect(one.grants.isInForce(grantBefore, NOW_S)).toBe(false);
+      }
+      const said = ({ view, grants }: TestReplica) => [
+        ...[revoked, lock, lockBefore].map((id) => view.placeOf(id)),
+        ...[lock, lockBefore].map((id) => view.locks.record(id)),
+        ...[grant, grantBefore].map((id) => grants.record(id)),
+        view.records({ limit: 99 }),
+      ];
+      expect(said(a)).toEqual(said(b));
+      for (const { cosigner } of [a, b]) expect(cosigner.forks).toEqual([]);
+      for (const id of [revoked, lock])
+        expect(await a.revoker.status(id)).toMatchObject({ id, state: 'enforced' });
     });
   },
 );

@@ -265,7 +265,8 @@ describe('a roster', () => {
         .find((one) => one.incarnation === a.identity.incarnation) ?? {};
     fleet.server.report({ ...forged, statement: statement ?? '' });
     // In b's own words, about another run of the store.
-    const said = { v: 1, closedEpochId, incarnation, position: '1-1', chain: b.cursor.chain } as const;
+    const at = { epochId: closedEpochId, position: '1-1', chain: b.cursor.chain };
+    const said = { v: 1, closedEpochId, incarnation, ...at } as const;
     const late = signEpochReport({ ...said, runId: 'run-0' }, b.identity.key);
     fleet.server.report({ ...forged, incarnation: 'y', statement: late });
     await pass(fleet.clock, 2_000);

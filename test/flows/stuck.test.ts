@@ -52,6 +52,52 @@ describe('a newcomer whose joining was said, and to whom nothing has come yet', 
   }
 });
 
+describe('a newcomer that was killed before its first line was on its disk', () => {
+  const startKilled = async (isNew: boolean) => {
+    const { clock, server, a, b } = await startPair();
+    const common = { clock, server, name: 'c', exclusive: false, bootstrap: false };
+    const c = makeReplica({ ...common, seed: 3 });
+    c.ledger.held.isNew = isNew;
+    c.store.fate = (command) => (command === 'renew' ? 'lose-request' : 'deliver');
+    await c.start();
+    await pass(clock, 1_000);
+    cut(c, true);
+    forget(c);
+    await c.stop();
+    await outage(clock, server);
+    await pass(clock, 5_000);
+    expect(epochOf(a)).toMatch(/ is closed; it waits for c; /);
+    const again = await startSettled({ ...common, seed: 4, ledger: c.ledger });
+    await pass(clock, 5_000);
+    return [a, b, again];
+  };
+
+  it('reports when it is started again, after an outage too: its disk says that it never held anything', async () => {
+    expect((await startKilled(true)).map(isFresh)).toEqual([true, true, true]);
+  });
+
+  it('is waited for where its disk does not say so: somebody may have taken away what was on it', async () => {
+    expect((await startKilled(false)).map(isFresh)).toEqual([false, false, false]);
+  });
+});
+
+describe('an operator who ends an open epoch', () => {
+  it('is told to ask another replica, or to restart the store, where this one does not stand at its end', async () => {
+    const { clock, a, b } = await startPair();
+    cut(b, true);
+    await a.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(clock, OVER_MS);
+    b.store.fate = (command) => (command === 'renew' ? 'lose-request' : 'deliver');
+    await expect(b.replica.openEpoch('accept-amnesia', 'x')).rejects.toMatchObject({
+      code: 'ALREADY_OPEN',
+      message: expect.stringMatching(
+        /^an epoch is open up to \d+-\d+, and this replica has it up to \d+-\d+: .* restart the store,/,
+      ) as string,
+    });
+    expect(isFresh(a)).toBe(true);
+  });
+});
+
 describe('a lone replica that is stopped just after its store restarted', () => {
   it('goes on when it is started again: its goodbye was refused', async () => {
     const { clock, server, a, b } = await startPair();
@@ -227,7 +273,7 @@ describe('a replica that opened an epoch which the store lost before anybody els
     expect([a, b].map(isFresh)).toEqual([false, false]);
     clock.advance(60_000);
     expect(epochOf(b)).toMatch(
-      / is closed; a reports \d+-\d+, where another line stands here: .*accept-amnesia --reason '…', here$/,
+      / is closed; a reports \d+-\d+, in an epoch that is not known here: .*accept-amnesia --reason '…', here$/,
     );
     await b.replica.openEpoch('accept-amnesia', 'a had opened one that nobody followed');
     await pass(clock, 10_000);

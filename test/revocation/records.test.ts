@@ -70,9 +70,18 @@ describe('a list of revocations', () => {
     expect(keep('r1', 1, { epoch: 2 })).toBe(0);
     expect(ids({ after: ORIGIN })).toEqual(['r2', 'r1']);
     expect(keep('r1', 7, { epoch: 2 })).toBe(0);
-    keep('r1', 1);
+    keep('r1', 6, { epoch: 2 });
     expect(records.lookup('r1')?.position).toEqual({ epoch: 2, sequence: 7 });
     expect(ids({ after: { epoch: 2, sequence: 6 } })).toEqual(['r1']);
+  });
+
+  it('shows one that stood in an epoch with a higher number, which was lost, where it was written again', () => {
+    keep('r1', 1);
+    keep('r2', 2, { epoch: 9 });
+    keep('r3', 3, { epoch: 9 });
+    keep('r3', 2, { epoch: 3 });
+    expect(ids({ after: ORIGIN })).toEqual(['r1', 'r3', 'r2']);
+    expect(ids({})).toEqual(['r2', 'r3', 'r1']);
   });
 });
 

@@ -73,6 +73,8 @@ export class MemoryFeedServer {
   /** In this run. */
   #openings = 0;
   #lines: FeedLine[] = [];
+  /** The lines of the newest epoch, by what each was called when it was appended. */
+  readonly #named = new Map<string, FeedLine>();
   #newestEpochId: string | undefined;
   #isOpen = false;
   #leases = new LeaseTable();
@@ -200,16 +202,20 @@ export class MemoryFeedServer {
     return reply;
   }
 
-  append(epochId: string, sealed: SealedEntry): AppendReply {
+  /** What a hostile client appends, who knows every id and not by which name the server is told of it. */
+  forge(epochId: string, sealed: SealedEntry): AppendReply {
+    return this.append(epochId, sealed, `forged ${this.#lines.length}`);
+  }
+
+  append(epochId: string, sealed: SealedEntry, name = sealed.entry.id): AppendReply {
     const { epoch, sequence } = this.head;
     if (sealed.entry.kind === 'epoch') throw new WritError('INTERNAL', 'an epoch is opened, not appended');
     if (!this.#isOpen || epochId !== this.#newestEpochId)
       throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
-    const known = this.#lines.find(
-      (line) => line.position.epoch === epoch && line.sealed.entry.id === sealed.entry.id,
-    );
+    const known = this.#named.get(name);
     const line =
       known ?? this.#put(sealed, { epoch, sequence: sequence + 1 }, this.#lines.at(-1)?.chain ?? CHAIN_START);
+    this.#named.set(name, line);
     const { position, chain } = line;
     return { position, chain, epochId, runId: this.runId, duplicate: known !== undefined };
   }
@@ -233,6 +239,7 @@ export class MemoryFeedServer {
     this.#isOpen = true;
     this.#openings += 1;
     this.#reports.clear();
+    this.#named.clear();
     const epoch = Math.max(epochS, this.head.epoch + 1);
     const { position, chain } = this.#put(sealed, { epoch, sequence: 1 }, CHAIN_START);
     return { kind: 'opened', position, chain };
@@ -311,6 +318,8 @@ export class MemoryFeedServer {
     this.#floor = floor;
     this.#begins.set('current', this.#newestEpochId ?? '');
     this.#lines = this.#lines.filter((line) => comparePositions(line.position, floor) >= 0);
+    for (const [name, line] of this.#named)
+      if (comparePositions(line.position, floor) < 0) this.#named.delete(name);
   }
 
   /** Resolves when the feed grows, the server restarts, or `signal` aborts. */
@@ -353,6 +362,9 @@ export class MemoryFeedServer {
     this.#lines = [...lines];
     if (lines.length === 0 || begins === undefined) this.#begins.delete('current');
     else this.#begins.set('current', begins);
+    this.#named.clear();
+    for (const line of lines)
+      if (line.position.epoch === this.head.epoch) this.#named.set(line.sealed.entry.id, line);
     const [first] = lines;
     this.#floor = first !== undefined && first.position.sequence > 1 ? first.position : ORIGIN;
     this.#leases = new LeaseTable();

@@ -9,6 +9,9 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { peerPath } from './peers.ts';
 
+/** By what stores of one fleet name entries to the functions. */
+export const NAME_KEY = new Uint8Array(32).fill(5);
+
 interface Auth {
   readonly username?: string;
   readonly password?: string;

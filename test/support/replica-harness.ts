@@ -87,9 +87,11 @@ function countingRandom(seed: string): Random {
 class MemoryHeldEpoch implements HeldEpoch {
   epochId: string | undefined;
   isLeft = false;
+  /** Set by a test of a disk that never held anything: one that is empty may be a lost one. */
+  isNew = false;
 
   async keep(epochId: string, isLeft: boolean): Promise<void> {
-    Object.assign(this, { epochId, isLeft });
+    Object.assign(this, { epochId, isLeft, isNew: false });
   }
 }
 
@@ -400,7 +402,7 @@ export class TestReplica {
     sessions.onChange(() => owing.notify());
     this.tree = new Tree(identity);
     const { tree } = this;
-    this.appender = new Appender({ ...feed, members });
+    this.appender = new Appender(feed);
     const { appender } = this;
     const fold = new Fold({ identity, members, view, grants, effects });
     this.snapshots = new Snapshotter({
@@ -446,7 +448,7 @@ export class TestReplica {
     const mender = new Mender({ ...feed, ledger, carrier, loader, log });
     this.joiner = new Joiner({
       ...feed,
-      ...{ loader, ledger, members, follower, appender, tree, reopener, random, log, bootstrap },
+      ...{ loader, ledger, members, follower, appender, tree, reopener, held, random, log, bootstrap },
     });
     this.cosigner = new Cosigner({ identity, tree, table, cursor, clock, log });
     const { cosigner } = this;

@@ -113,7 +113,7 @@ export class LocalLedger implements Ledger {
     await writeSnapshotFile(at.directory, snapshot);
   }
 
-  async cut({ opening, position, chain }: Place): Promise<void> {
+  async cut({ opening, position, chain }: Omit<Place, 'amnesia'>): Promise<void> {
     const { history } = this.#log;
     const kept = history.lineAfter(position);
     const beside: FeedLine[] = [];

@@ -130,38 +130,59 @@ local function line_at(state, epoch, sequence)
   if found[1] then return fields_of(found[1]) end
 end
 
+-- The numbers of a copy's epochs from `epoch` on, in their order. Who may write the set may give a number any score: by scores
+-- alone the newest epoch could be hidden, and with it every line that a lease has to bring.
+local function numbers_from(state, epoch)
+  local numbers = {}
+  for _, text in ipairs(redis.call('ZRANGEBYSCORE', state.at .. ':epochs', '-inf', '+inf')) do
+    local number = integer(text)
+    if number and whole(number) == text and number >= epoch and number < state.number then numbers[#numbers + 1] = number end
+  end
+  table.sort(numbers)
+  if epoch <= state.number then numbers[#numbers + 1] = state.number end
+  return numbers
+end
+
 -- Up to `limit` lines after a position, flat: position, chain, entry. The second value: nothing is newer than these.
 local function newer(state, epoch, sequence, limit)
   local lines, count, bytes = {}, 0, 0
-  local numbers = redis.call('ZRANGEBYSCORE', state.at .. ':epochs', whole(epoch), '+inf')
-  for _, text in ipairs(numbers) do
-    local number = integer(text)
-    if number and number <= state.number then
-      local from = number == epoch and '(' .. place(epoch, sequence) or '-'
-      -- Not further than the head, whatever else somebody has put there.
-      local last = number == state.number and state.sequence or integer(redis.call('HGET', state.at .. ':heads', text) or '')
-      local to = last and place(number, last) or '+'
-      local more = number ~= epoch or last == nil or last > sequence
-      local page = more and redis.call('XRANGE', state.at .. ':feed:' .. text, from, to, 'COUNT', limit - count + 1) or {}
-      for _, entry in ipairs(page) do
-        if count == limit or bytes > PAGE_BYTES_MAX then return lines, false end
-        local chain, body = fields_of(entry)
-        count, bytes = count + 1, bytes + #body
-        lines[3 * count - 2], lines[3 * count - 1], lines[3 * count] = entry[1], chain, body
-      end
+  for _, number in ipairs(numbers_from(state, epoch)) do
+    local from = number == epoch and '(' .. place(epoch, sequence) or '-'
+    -- Not further than the head, whatever else somebody has put there.
+    local last = number == state.number and state.sequence
+      or integer(redis.call('HGET', state.at .. ':heads', whole(number)) or '')
+    local to = last and place(number, last) or '+'
+    local more = number ~= epoch or last == nil or last > sequence
+    local feed = state.at .. ':feed:' .. whole(number)
+    local page = more and redis.call('XRANGE', feed, from, to, 'COUNT', limit - count + 1) or {}
+    for _, entry in ipairs(page) do
+      if count == limit or bytes > PAGE_BYTES_MAX then return lines, false end
+      local chain, body = fields_of(entry)
+      count, bytes = count + 1, bytes + #body
+      lines[3 * count - 2], lines[3 * count - 1], lines[3 * count] = entry[1], chain, body
     end
   end
   return lines, true
 end
 
+-- The sequence of the oldest line of an epoch that is there; nil without one.
+local function oldest_in(state, number)
+  local oldest = redis.call('XRANGE', state.at .. ':feed:' .. whole(number), '-', '+', 'COUNT', 1)[1]
+  local _, within = position_of(oldest and oldest[1] or '')
+  return within
+end
+
 -- Whether what is held begins after a cursor. `held`: the chain at the cursor.
 local function is_trimmed(state, epoch, sequence, held)
-  local begun = integer(redis.call('ZRANGEBYSCORE', state.at .. ':epochs', '-inf', '+inf', 'LIMIT', 0, 1)[1])
-  if not begun then return false end
-  local oldest = redis.call('XRANGE', state.at .. ':feed:' .. whole(math.max(epoch, begun)), '-', '+', 'COUNT', 1)[1]
-  local _, within = position_of(oldest and oldest[1] or '')
-  if epoch == 0 then return within ~= 1 end
-  if held then return false end
+  if held and epoch > 0 then return false end
+  local begun, within
+  for _, number in ipairs(numbers_from(state, 0)) do
+    -- A number under which nothing stands is none.
+    within = oldest_in(state, number)
+    if within then begun = number break end
+  end
+  if epoch == 0 or not begun then return within ~= 1 and begun ~= nil end
+  if epoch > begun then within = oldest_in(state, epoch) end
   return within ~= nil and within > 1 and (epoch < begun or within > sequence)
 end
 

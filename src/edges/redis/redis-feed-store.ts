@@ -23,6 +23,7 @@ import type {
 } from '../../feed/feed-store.ts';
 import type { Position } from '../../feed/position.ts';
 import { ORIGIN, comparePositions, renderPosition } from '../../feed/position.ts';
+import { hmacSha256, lengthPrefixed, toBase64Url } from '../../kernel/digest.ts';
 import { WritError, isWritError } from '../../kernel/error.ts';
 import type { Log } from '../../kernel/log.ts';
 import type { Reply } from './connection.ts';
@@ -57,6 +58,11 @@ export interface RedisFeedOptions {
   readonly replica: string;
   /** How long a lease is: a renewal that hangs must leave time for another one. */
   readonly leaseMs?: number;
+  /**
+   * The same on every replica, and nobody else's: by what it makes of an entry's id the functions know whether it is there
+   * already. An id that can be foretold is taken by nobody who only has the store's credential.
+   */
+  readonly nameKey: Uint8Array;
   /** How long one command may take. */
   readonly callMs?: number;
 }
@@ -67,6 +73,7 @@ const RENEW_SHARE = 0.4;
 
 export class RedisFeedStore implements FeedStore {
   readonly #base: string;
+  readonly #nameKey: Uint8Array;
   readonly #renewing: Connection;
   readonly #asking: Connection;
   readonly #watch: FeedWatch;
@@ -78,16 +85,11 @@ export class RedisFeedStore implements FeedStore {
   #judged: string | undefined;
   #head: Position = ORIGIN;
 
-  constructor({
-    server,
-    fleet,
-    replica,
-    failover = false,
-    log,
-    leaseMs = Number.POSITIVE_INFINITY,
-    callMs = CALL_MS,
-  }: RedisFeedOptions) {
+  constructor(options: RedisFeedOptions) {
+    const { server, fleet, replica, nameKey, failover = false, log } = options;
+    const { leaseMs = Number.POSITIVE_INFINITY, callMs = CALL_MS } = options;
     this.#base = `{writ:${fleet}}`;
+    this.#nameKey = nameKey;
     this.#failover = failover;
     this.#log = log;
     const connection = (what: string, ms: number): Connection =>
@@ -148,7 +150,11 @@ export class RedisFeedStore implements FeedStore {
   async append(epochId: string, { entry, text }: SealedEntry): Promise<AppendReply> {
     if (entry.kind === 'epoch') throw new WritError('INTERNAL', 'an epoch is opened, not appended');
     const reply = listOf(
-      await this.#call('append', [epochId, entry.id, text, ...admissionOf(entry)], 'APPEND_UNCERTAIN'),
+      await this.#call(
+        'append',
+        [epochId, this.#nameOf(entry), text, ...admissionOf(entry)],
+        'APPEND_UNCERTAIN',
+      ),
       'an append',
     );
     if (reply[0] === 'closed') throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
@@ -160,7 +166,7 @@ export class RedisFeedStore implements FeedStore {
   async forget({ epochId, renewals, sealed }: ForgetRequest): Promise<ForgetReply> {
     const { entry, text } = sealed;
     forgottenIn(sealed);
-    const args = [epochId, entry.id, text, ...admissionOf(entry), String(renewals)];
+    const args = [epochId, this.#nameOf(entry), text, ...admissionOf(entry), String(renewals)];
     const reply = listOf(await this.#call('forget', args, 'APPEND_UNCERTAIN'), 'a forgetting');
     if (reply[0] === 'closed') throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
     if (reply[0] === 'lost') return { kind: 'lost' };
@@ -286,6 +292,11 @@ export class RedisFeedStore implements FeedStore {
   #note(head: Position): Position {
     if (head.epoch !== this.#head.epoch || comparePositions(head, this.#head) > 0) this.#head = head;
     return head;
+  }
+
+  /** The functions keep it in memory, and show it to nobody. */
+  #nameOf({ id }: Entry): string {
+    return toBase64Url(hmacSha256(this.#nameKey, lengthPrefixed([id])).subarray(0, 16));
   }
 
   async #snapshotHead(): Promise<SnapshotHead | undefined> {

@@ -46,9 +46,12 @@ export async function loadFleetKey(place: {
   return parseSecret(place.file, FLEET_KEY, await readLine(place.file, FLEET_KEY));
 }
 
-/** This replica's own signing key, from `<dataDir>/replica.key`, made when absent. KEY_INVALID. */
-export async function loadReplicaKey(dataDir: string): Promise<SigningKey> {
-  return signingKeyOf(await loadOrMake(dataDir, REPLICA_KEY));
+/** This replica's own signing key, from `<dataDir>/replica.key`, made when absent, after `beforeMade`. KEY_INVALID. */
+export async function loadReplicaKey(
+  dataDir: string,
+  beforeMade: () => Promise<void> = () => Promise.resolve(),
+): Promise<SigningKey> {
+  return signingKeyOf(await loadOrMake(dataDir, REPLICA_KEY, beforeMade));
 }
 
 /** The token that may do everything on the control plane, from `<dataDir>/admin-token`, made when absent. KEY_INVALID. */
@@ -98,11 +101,16 @@ function makeKeyText(): string {
 }
 
 /** Reads it, or makes it and reads what is there then: when two processes start at once, both get the winner's. */
-async function loadOrMake<T>(dataDir: string, kind: SecretKind<T>): Promise<T> {
+async function loadOrMake<T>(
+  dataDir: string,
+  kind: SecretKind<T>,
+  beforeMade?: () => Promise<void>,
+): Promise<T> {
   await makeDataDir(dataDir);
   const path = join(dataDir, kind.fileName);
   let line = await readLine(path, kind);
   if (line === undefined) {
+    await beforeMade?.();
     await createFileDurably(path, `${kind.make()}\n`);
     line = await readLine(path, kind);
   }

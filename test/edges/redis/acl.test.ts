@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RedisFeedStore } from '../../../src/edges/redis/redis-feed-store.ts';
 import { epoch, replica, revocation } from '../../support/feed-entries.ts';
-import { RedisServer } from '../../support/redis-server.ts';
+import { NAME_KEY, RedisServer } from '../../support/redis-server.ts';
 import { ROOT } from '../../support/writ-process.ts';
 import { ContractReplica } from '../../contract/contract-replica.ts';
 
@@ -33,6 +33,7 @@ function store(): RedisFeedStore {
     server: { host: '', port: 0, path: server.socket, ...AUTH },
     fleet: 'f',
     replica: 'r',
+    nameKey: NAME_KEY,
   });
 }
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll } from 'vitest';
 import { RedisFeedStore } from '../../../src/edges/redis/redis-feed-store.ts';
 import { feedStoreContract } from '../../contract/feed-store.ts';
-import { RedisServer } from '../../support/redis-server.ts';
+import { NAME_KEY, RedisServer } from '../../support/redis-server.ts';
 
 let server: RedisServer;
 beforeAll(async () => {
@@ -15,7 +15,7 @@ feedStoreContract('Redis', async () => {
   const opened: RedisFeedStore[] = [];
   const connect = async (): Promise<RedisFeedStore> => {
     const address = { host: '', port: 0, path: server.socket };
-    const store = new RedisFeedStore({ server: address, fleet: 'contract', replica: 'r' });
+    const store = new RedisFeedStore({ server: address, fleet: 'contract', replica: 'r', nameKey: NAME_KEY });
     opened.push(store);
     await store.open();
     return store;

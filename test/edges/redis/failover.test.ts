@@ -10,7 +10,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { RedisFeedStore } from '../../../src/edges/redis/redis-feed-store.ts';
 import { epoch, revocation } from '../../support/feed-entries.ts';
 import { freePort } from '../../support/free-port.ts';
-import { RedisServer } from '../../support/redis-server.ts';
+import { NAME_KEY, RedisServer } from '../../support/redis-server.ts';
 import { eventually } from '../../support/scene.ts';
 
 const servers: RedisServer[] = [];
@@ -59,7 +59,7 @@ async function untilWritable(master: RedisServer): Promise<void> {
 
 function storeOn({ socket }: { readonly socket: string }, failover = true): RedisFeedStore {
   const server = { host: '', port: 0, path: socket };
-  const store = new RedisFeedStore({ server, failover, fleet: 'f', replica: 'r' });
+  const store = new RedisFeedStore({ server, failover, fleet: 'f', replica: 'r', nameKey: NAME_KEY });
   stores.push(store);
   return store;
 }

@@ -12,7 +12,7 @@ import { ENTRY_BYTES_MAX, nextChain } from '../../../src/feed/entry.ts';
 import type { Snapshot } from '../../../src/feed/feed-store.ts';
 import { ContractReplica } from '../../contract/contract-replica.ts';
 import { epoch, replica, revocation } from '../../support/feed-entries.ts';
-import { RedisServer } from '../../support/redis-server.ts';
+import { NAME_KEY, RedisServer } from '../../support/redis-server.ts';
 
 const META = '{writ:f}:meta';
 
@@ -37,6 +37,7 @@ beforeEach(async () => {
     server: { host: '', port: 0, path: server.socket },
     fleet: 'f',
     replica: 'r',
+    nameKey: NAME_KEY,
   });
   await store.open();
   await open();
@@ -223,6 +224,43 @@ describe('numbers that somebody has written so that they run out', () => {
       sealed: epoch('ep_2', nextRunId),
     };
     expect(await store.openEpoch(request)).toMatchObject({ position: { epoch: 101, sequence: 1 } });
+  });
+});
+
+describe('the list of epochs, written over', () => {
+  const EPOCHS = '{writ:f}:0:epochs';
+
+  it('keeps no newcomer out by a number under which nothing stands', async () => {
+    await hostile.zadd(EPOCHS, 5, '5', 6, '06', 7, 'x');
+    await store.append('ep_1', replica('joined', 'inc_b'));
+    const newcomer = new ContractReplica(store, 'inc_b');
+    await newcomer.lease();
+    expect(newcomer.lines).toEqual([...a.lines, newcomer.lines.at(-1)]);
+  });
+
+  it('hides no line from who is given a lease: neither of the open epoch nor of one before', async () => {
+    await store.openEpoch({
+      ...{ closedEpochId: 'ep_1', runId: (await store.roster()).nextRunId, epochS: 100 },
+      sealed: epoch('ep_2', (await store.roster()).nextRunId),
+    });
+    const { position } = await store.append('ep_2', revocation('r5'));
+    await hostile.zadd(EPOCHS, 1, '101', 999, '100');
+    a.epochId = 'ep_2';
+    expect((await a.lease()).lines.map(({ sealed }) => sealed.entry.id)).toEqual(['ent_ep_2', 'r5']);
+    expect(a.position).toEqual(position);
+    const newcomer = new ContractReplica(store, 'inc_b', 'ep_2');
+    await store.append('ep_2', replica('joined', 'inc_b'));
+    expect((await newcomer.lease()).lines).toHaveLength(9);
+  });
+});
+
+describe('ids that can be foretold', () => {
+  it('are taken by nobody: what a thief appends under one leaves room for the entry', async () => {
+    const { text } = revocation('forged');
+    await hostile.call('FCALL', 'writ1_append', '1', '{writ:f}', 'ep_1', 'r5', text, '', '');
+    const first = await store.append('ep_1', revocation('r5'));
+    expect(first).toMatchObject({ position: { sequence: 8 }, duplicate: false });
+    expect(await store.append('ep_1', revocation('r5'))).toEqual({ ...first, duplicate: true });
   });
 });
 

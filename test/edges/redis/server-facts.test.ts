@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RedisFeedStore } from '../../../src/edges/redis/redis-feed-store.ts';
 import { epoch, revocation } from '../../support/feed-entries.ts';
-import { RedisServer } from '../../support/redis-server.ts';
+import { NAME_KEY, RedisServer } from '../../support/redis-server.ts';
 
 const servers: RedisServer[] = [];
 const stores: RedisFeedStore[] = [];
@@ -26,6 +26,7 @@ function storeOn({ socket }: { socket: string }, callMs = 2_000): RedisFeedStore
     server: { host: '', port: 0, path: socket },
     fleet: 'f',
     replica: 'r',
+    nameKey: NAME_KEY,
     callMs,
   });
   stores.push(store);
@@ -70,7 +71,7 @@ describe('a Redis at start', () => {
     await expect(storeOn(evicting).open()).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
     const failover = new RedisFeedStore({
       server: { host: '', port: 0, path: server.socket },
-      ...{ fleet: 'f', replica: 'r', failover: true },
+      ...{ fleet: 'f', replica: 'r', nameKey: NAME_KEY, failover: true },
     });
     stores.push(failover);
     await expect(failover.open()).rejects.toMatchObject({
@@ -88,7 +89,7 @@ describe('a Redis at start', () => {
     const log = { info: note, warn: note, error: note };
     const openWith = async () => {
       const address = { host: '', port: 0, path: server.socket };
-      const store = new RedisFeedStore({ server: address, fleet: 'f', replica: 'r', log });
+      const store = new RedisFeedStore({ server: address, fleet: 'f', replica: 'r', nameKey: NAME_KEY, log });
       stores.push(store);
       await store.open();
     };

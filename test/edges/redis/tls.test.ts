@@ -14,7 +14,7 @@ import type { Certificate } from '../../support/certificates.ts';
 import { makeAuthority, makeCertificate } from '../../support/certificates.ts';
 import { freePort } from '../../support/free-port.ts';
 import { peerPath } from '../../support/peers.ts';
-import { RedisServer } from '../../support/redis-server.ts';
+import { NAME_KEY, RedisServer } from '../../support/redis-server.ts';
 import { ROOT } from '../../support/writ-process.ts';
 
 const PASSWORD = 'change-me-too';
@@ -107,6 +107,7 @@ async function attempt(
     }),
     fleet: 'f',
     replica: 'r',
+    nameKey: NAME_KEY,
     callMs: namedAt === undefined || sentinelBy === other ? 2_000 : 10_000,
   });
   const error: unknown = await store.open().then(

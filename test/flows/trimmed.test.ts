@@ -1,0 +1,167 @@
+/**
+ * A replica that was away while the store forgot lines that only it has, an epoch was opened without them, and the fleet has
+ * grown past that opening: what it lacks is in a snapshot, and what it alone has is in no tail yet.
+ */
+import { describe, expect, it } from 'vitest';
+import { TAIL_MAX } from '../../src/feed/cursor.ts';
+import { FakeClock } from '../support/fake-time.ts';
+import { MemoryFeedServer } from '../support/memory-feed-store.ts';
+import { OVER_MS, cut, epochOf, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { orderOf } from '../support/replica-harness.ts';
+import { forget, pass, startSettled } from '../support/replicas.ts';
+
+const EVERY = 10;
+
+interface Away {
+  readonly clock: FakeClock;
+  readonly server: MemoryFeedServer;
+  readonly a: TestReplica;
+  readonly b: TestReplica;
+}
+
+const common = { exclusive: false, snapshotEvery: EVERY } as const;
+
+async function revoke(by: TestReplica, value: string): Promise<void> {
+  await by.revoker.revoke(orderOf({ targets: [jti(value)], wait: 'durable' }));
+}
+
+/** a revokes until the store has let go what comes before its newest mark. */
+async function grow({ clock, server, a }: Away): Promise<void> {
+  const isTrimmed = (): boolean => (server.lines[0]?.position.sequence ?? 0) > 1;
+  for (let i = 0; i < 60 && !isTrimmed(); i++) {
+    await revoke(a, `g${i}`);
+    await pass(clock, 600);
+  }
+  expect(isTrimmed()).toBe(true);
+}
+
+/** b has j1, which nobody else has, and is cut off; a has opened `epochs` without it. `lines`: entries that both have. */
+async function startAway({ epochs = 1, lines = 0 } = {}): Promise<Away> {
+  const clock = new FakeClock();
+  const server = new MemoryFeedServer();
+  const a = await startSettled({ clock, server, name: 'a', ...common });
+  await pass(clock, 1_000);
+  const b = await startSettled({ clock, server, name: 'b', seed: 2, bootstrap: false, ...common });
+  await pass(clock, 4_000);
+  for (let i = 0; i < lines; i++)
+    server.append(a.cursor.epochId as string, b.appender.seal({ ...FACT, id: `rev_${i}` }));
+  await pass(clock, 1_000);
+  cut(a, true);
+  await pass(clock, 300);
+  // Appended by b and by nobody else: what it follows to its end it would append again by itself.
+  await b.appender.append(b.appender.seal({ ...ORDER, id: 'rev_j1', targets: [jti('j1')] }));
+  await pass(clock, 500);
+  cut(b, true);
+  for (let i = 0; i < epochs; i++) {
+    server.flush();
+    cut(a, false);
+    await pass(clock, 1_500);
+  }
+  expect(isFresh(a)).toBe(true);
+  expect(await reasonOf(a, 'j1')).toBe('permitted');
+  return { clock, server, a, b };
+}
+
+const ORDER = { kind: 'revocation', caller: 'admin', body: 'b' } as const;
+
+const FACT = {
+  kind: 'outcome',
+  revocation: 'rev_x',
+  state: 'partial',
+  matched: 0,
+  killed: 0,
+  unconfirmed: 0,
+  receipt: '',
+} as const;
+
+async function restart({ clock, server }: Away, one: TestReplica): Promise<TestReplica> {
+  forget(one);
+  await one.stop();
+  const { replica: name } = one.identity;
+  return startSettled({ clock, server, name, seed: 9, ledger: one.ledger, bootstrap: false, ...common });
+}
+
+describe('a replica that comes back once what it lacks was trimmed', () => {
+  it.each([
+    ['the epoch before', { epochs: 1 }],
+    ['one before that', { epochs: 2 }],
+    ['one before that, a long one', { epochs: 2, lines: TAIL_MAX }],
+  ])('shares what only it has of %s, and keeps it over a restart', async (_, how) => {
+    const fleet = await startAway(how);
+    const { clock, a, b } = fleet;
+    await grow(fleet);
+    cut(b, false);
+    await pass(clock, OVER_MS);
+    expect([a, b].map(isFresh), b.renewer.state).toEqual([true, true]);
+    expect(b.ledger.base).toBeDefined();
+    for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
+    const again = await restart(fleet, b);
+    await pass(clock, OVER_MS);
+    expect(isFresh(again)).toBe(true);
+    expect(await reasonOf(again, 'j1')).toBe('revoked');
+    for (let i = 0; i < EVERY + 2; i++) {
+      await revoke(a, `h${i}`);
+      await pass(clock, 600);
+    }
+    expect([a, again].map(({ snapshots }) => snapshots.agrees)).toEqual([true, true]);
+    expect(a.snapshots.statement).toEqual(again.snapshots.statement);
+  });
+
+  it('shares it with a fleet that began anew too', async () => {
+    const fleet = await startAway();
+    const { clock, server, a, b } = fleet;
+    forget(a);
+    await a.stop();
+    server.forget();
+    const c = await startSettled({ clock, server, name: 'c', seed: 5, ...common });
+    await pass(clock, OVER_MS);
+    await grow({ ...fleet, a: c });
+    cut(b, false);
+    await pass(clock, 2 * OVER_MS);
+    expect([b, c].map(isFresh), b.renewer.state).toEqual([true, true]);
+    for (const one of [b, c]) expect(await reasonOf(one, 'j1')).toBe('revoked');
+  });
+
+  it('does not take the snapshot for what only it has where no epoch is open, and is named', async () => {
+    const fleet = await startAway();
+    const { clock, server, a, b } = fleet;
+    await grow(fleet);
+    server.isReachable = false;
+    await pass(clock, OVER_MS);
+    server.restart();
+    server.isReachable = true;
+    cut(b, false);
+    await pass(clock, OVER_MS);
+    expect([a, b].map(isFresh)).toEqual([false, false]);
+    expect(b.ledger.base).toBeUndefined();
+    expect(epochOf(a)).toMatch(/b reports \d+-\d+, /);
+    await a.replica.openEpoch('accept-amnesia', 'b is known');
+    await pass(clock, OVER_MS);
+    expect([a, b].map(isFresh)).toEqual([true, true]);
+    for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
+  });
+
+  it('takes it at once, closed or not, where it has nothing that others lack', async () => {
+    const clock = new FakeClock();
+    const server = new MemoryFeedServer();
+    const a = await startSettled({ clock, server, name: 'a', ...common });
+    await pass(clock, 1_000);
+    const b = await startSettled({ clock, server, name: 'b', seed: 2, bootstrap: false, ...common });
+    await pass(clock, 4_000);
+    cut(b, true);
+    await revoke(a, 'j1');
+    await pass(clock, 600);
+    server.restart();
+    await pass(clock, 1_500);
+    await grow({ clock, server, a, b });
+    server.isReachable = false;
+    await pass(clock, OVER_MS);
+    server.restart();
+    server.isReachable = true;
+    cut(b, false);
+    await pass(clock, 2 * OVER_MS);
+    expect([a, b].map(isFresh), `${epochOf(a)}; ${epochOf(b)}`).toEqual([true, true]);
+    expect(await reasonOf(b, 'j1')).toBe('revoked');
+  });
+});
