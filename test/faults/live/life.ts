@@ -8,15 +8,17 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EPS_MS, enforcedByWaitMs } from '../../../src/feed/lease.ts';
 import { call } from '../../support/client.ts';
+import { freePort } from '../../support/free-port.ts';
 import { control } from '../../support/scene.ts';
-import type { WritProcessOptions } from '../../support/writ-process.ts';
+import { RedisCopies, masterArgs } from '../../support/redis-copies.ts';
 import { RedisFleet } from '../../support/redis-fleet.ts';
 import { judge } from '../history.ts';
 import { Chances } from '../random.ts';
 import type { Kept } from './live-evidence.ts';
 import { checkLedgers, checkReceipts, readAll } from './live-evidence.ts';
 import type { Begun, LiveFault } from './live-faults.ts';
-import { SET_CLOCK, SMALL_DISK, STALLING, clockFile } from './live-faults.ts';
+import { CLOCK, SET_CLOCK, SMALL_DISK, STALLING } from './live-faults.ts';
+import type { LiveReplica } from './live-fleet.ts';
 import { LiveFleet } from './live-fleet.ts';
 import type { Machine } from './machine.ts';
 import type { Round } from './plan.ts';
@@ -26,6 +28,8 @@ export const BOUND_MS = enforcedByWaitMs({ leaseMs: LEASE_MS, epsMs: EPS_MS });
 /** Before a fault: so many requests a second, and each credential allowed so long. */
 const RATE_MIN = 50;
 const WARM_UP_MS = 800;
+/** Where a copy may take over, as it is set up here. */
+const SPLIT_MS = 6_000;
 const HEALING_MS = 20_000;
 
 export interface RoundOutcome {
@@ -66,7 +70,8 @@ export async function live(
   rounds: readonly Round[],
   { machine, historyDir, isOver }: LifeOptions,
 ): Promise<LifeOutcome> {
-  const life = await Life.begin(seed, machine);
+  const hasCopies = rounds.some(({ faults }) => faults.some(({ fault }) => fault.needs === 'copies'));
+  const life = await Life.begin(seed, machine, hasCopies);
   try {
     const outcomes: RoundOutcome[] = [];
     for (const round of rounds) {
@@ -87,36 +92,45 @@ class Life {
   readonly #log: string[];
   #restarts = 0;
 
-  private constructor(redis: RedisFleet, machine: Machine, seed: number) {
+  private constructor(redis: RedisFleet, machine: Machine, seed: number, hasCopies: boolean) {
     const log: string[] = [];
     this.#log = log;
     this.#redis = redis;
     this.#machine = machine;
-    const preload = [`--import=${STALLING}`];
-    const options = new Map<string, Partial<WritProcessOptions>>(
-      ['r1', 'r2', 'r3', 'r4', 'r5'].map((name) => [name, { execArgv: preload }]),
-    );
-    this.fleet = new LiveFleet(redis, new Chances(seed), { options, say: (line) => log.push(line) });
-    if (machine.fakeTime === undefined) return;
-    const env = { ...machine.fakeTime, FAKETIME_TIMESTAMP_FILE: clockFile(this.fleet) };
-    options.set(SET_CLOCK, { execArgv: preload, env });
-    this.fleet.apart.add(SET_CLOCK);
+    const execArgv = [`--import=${STALLING}`];
+    const env = { ...machine.fakeTime, FAKETIME_TIMESTAMP_FILE: join(redis.dir, CLOCK) };
+    this.fleet = new LiveFleet(redis, {
+      chances: new Chances(seed),
+      sets: hasCopies ? ['store.failover=true'] : [],
+      process: (name) => ({
+        execArgv,
+        ...(name === SET_CLOCK && machine.fakeTime !== undefined ? { env } : {}),
+      }),
+      say: (line) => log.push(line),
+    });
+    if (machine.fakeTime !== undefined) this.fleet.apart.add(SET_CLOCK);
   }
 
-  static async begin(seed: number, machine: Machine): Promise<Life> {
+  static async begin(seed: number, machine: Machine, hasCopies: boolean): Promise<Life> {
     const disk = machine.hasMounts ? await machine.mount(64) : undefined;
-    const args = ['--enable-debug-command', 'yes', ...(disk === undefined ? [] : ['--dir', disk])];
+    const port = await freePort();
+    const args = [
+      ...['--enable-debug-command', 'yes'],
+      ...(disk === undefined ? [] : ['--dir', disk]),
+      ...(hasCopies ? masterArgs(port) : []),
+    ];
     const redis = await RedisFleet.start({ lease: `${LEASE_MS}ms`, redis: { args } });
-    const life = new Life(redis, machine, seed);
+    const life = new Life(redis, machine, seed, hasCopies);
     const { fleet } = life;
     try {
-      await writeFile(clockFile(fleet), '+0\n');
+      if (hasCopies) fleet.copies = await RedisCopies.follow(redis, port);
+      await writeFile(join(redis.dir, CLOCK), '+0\n');
       if (machine.hasMounts) await machine.mount(24, join(redis.dir, SMALL_DISK));
       for (const name of ['r1', 'r2', 'r3']) await fleet.add(name);
       if (!(await life.#isHealed(fleet.mint(), 60_000)))
         throw new Error(`the fleet does not begin:\n${await life.#states()}`);
       // Whoever has just come watches the others for a lease before it says anything by acknowledgements.
-      await sleep(BOUND_MS);
+      await sleep(hasCopies ? 2 * SPLIT_MS : BOUND_MS);
       return life;
     } catch (error) {
       await life.close();
@@ -219,24 +233,27 @@ class Life {
     fleet.say(`an operator opens an epoch on ${first.name}: ${reply.status} ${reply.text}`);
   }
 
-  /** Everyone permits what nobody has revoked. A process that ended or is fenced for good is started again, as a supervisor would. */
+  /** Everyone permits what nobody has revoked. Who is down is started, and who says that it has to be is restarted, as a supervisor does. */
   async #isHealed(fresh: string, forMs: number): Promise<boolean> {
     const { fleet } = this;
     const endMs = fleet.nowMs + forMs;
     while (fleet.nowMs < endMs) {
-      for (const replica of fleet.replicas) {
-        if (replica.process === undefined) await fleet.start(replica);
-        else if (replica.running.log.some((line) => line.includes('fenced for good'))) {
-          await fleet.kill(replica);
-          await fleet.start(replica);
-        }
-      }
-      const reasons = await Promise.all(
-        fleet.replicas.map((one) => Promise.race([fleet.ask(one, fresh), sleep(2_000, 'silent')])),
-      );
-      if (reasons.every((reason) => reason === 'permitted')) return true;
+      const healed = await Promise.all(fleet.replicas.map((one) => this.#isWell(one, fresh)));
+      if (healed.every(Boolean)) return true;
       await sleep(50);
     }
+    return false;
+  }
+
+  async #isWell(replica: LiveReplica, fresh: string): Promise<boolean> {
+    const { fleet } = this;
+    if (replica.process === undefined) await fleet.start(replica);
+    if ((await Promise.race([fleet.ask(replica, fresh), sleep(2_000, 'silent')])) === 'permitted')
+      return true;
+    if (!/restart (it|this replica)/.test(await readinessOf(replica))) return false;
+    fleet.say(`${replica.name} says that it has to be restarted`);
+    await fleet.kill(replica);
+    await fleet.start(replica);
     return false;
   }
 
@@ -252,16 +269,7 @@ class Life {
   }
 
   async #states(): Promise<string> {
-    const states = this.fleet.replicas.map(async ({ name, process }) => {
-      const said =
-        process === undefined
-          ? 'does not run'
-          : await call(`${process.urls.diagnostics}/readyz`).then(
-              ({ text }) => text,
-              (error: unknown) => String(error),
-            );
-      return `${name}: ${said}`;
-    });
+    const states = this.fleet.replicas.map(async (one) => `${one.name}: ${await readinessOf(one)}`);
     return (await Promise.all(states)).join('\n');
   }
 
@@ -310,7 +318,17 @@ class Life {
 
   async close(): Promise<void> {
     await this.fleet.close();
+    await this.fleet.copies?.remove();
     await this.#machine.unmountAll();
     await this.#redis.remove();
   }
+}
+
+async function readinessOf({ process }: LiveReplica): Promise<string> {
+  if (process === undefined) return 'it does not run';
+  const asked = call(`${process.urls.diagnostics}/readyz`).then(
+    ({ text }) => text,
+    (error: unknown) => String(error),
+  );
+  return Promise.race([asked, sleep(2_000, 'silent')]);
 }

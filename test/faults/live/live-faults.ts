@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { call } from '../../support/client.ts';
 import type { Direction } from '../../support/holding-proxy.ts';
 import { peerPath } from '../../support/peers.ts';
+import type { RedisCopies } from '../../support/redis-copies.ts';
 import type { WritProcess } from '../../support/writ-process.ts';
 import type { Fate } from './fault-proxy.ts';
 import type { LiveFleet, LiveReplica } from './live-fleet.ts';
@@ -28,7 +29,7 @@ export interface LiveFault {
   /** The one that it is done to, where that is given. */
   readonly on?: string;
   /** What a machine must let us do. */
-  readonly needs?: 'disks' | 'clock' | 'tracer';
+  readonly needs?: 'disks' | 'clock' | 'tracer' | 'copies';
   begin(fleet: LiveFleet, victim: LiveReplica): Promise<Begun>;
 }
 
@@ -42,7 +43,8 @@ export interface Begun {
 /** Whose data directory is small enough to be filled, and who goes by a clock that can be set. */
 export const SMALL_DISK = 'r2';
 export const SET_CLOCK = 'r3';
-export const clockFile = (fleet: LiveFleet): string => join(fleet.fleet.dir, 'clock');
+/** In the fleet's directory: by how much the second one is off. */
+export const CLOCK = 'clock';
 export const CRASHING = join(import.meta.dirname, '..', '..', 'support', 'crashing-main.ts');
 /** Switches a busy loop of a second and a half on, with SIGUSR2. */
 export const STALLING = join(import.meta.dirname, 'stall.ts');
@@ -82,9 +84,12 @@ function meddled(fate: Fate, times: number, call_?: string): LiveFault {
   return {
     row: fate === 'torn reply' ? 'F6' : 'F16',
     name: `${fate}${call_ === undefined ? '' : ` of ${call_.replace('writ1_', '')}`}`,
-    begin: (_, { proxy }) => {
+    begin: (fleet, victim) => {
+      const { proxy } = victim;
       const before = proxy.done.get(fate) ?? 0;
       proxy.meddle(fate, times, call_);
+      // Who coordinates makes all the calls there are.
+      void fleet.revoke(victim, fleet.mint(), false);
       return Promise.resolve({
         end: () => Promise.resolve(proxy.mend()),
         seen: () => (proxy.done.get(fate) ?? 0) > before,
@@ -195,7 +200,7 @@ function whole(written: number, size: number): void {
 
 async function setClock(fleet: LiveFleet, seconds: number): Promise<void> {
   fleet.say(`${SET_CLOCK}: its wall clock is set to ${seconds} s`);
-  await writeFile(clockFile(fleet), `${seconds < 0 ? '' : '+'}${seconds}\n`);
+  await writeFile(join(fleet.fleet.dir, CLOCK), `${seconds < 0 ? '' : '+'}${seconds}\n`);
 }
 
 function clockSet(
@@ -351,6 +356,30 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
   forgetting('F3', 'the databases are swapped', async ({ redis }) => {
     await redis.ask((client) => client.swapdb(0, 1));
   }),
+  {
+    row: 'F4',
+    name: 'a copy that lags takes over',
+    isOfStore: true,
+    forgets: true,
+    needs: 'copies',
+    begin: async (fleet) => {
+      const copies = fleet.copies as RedisCopies;
+      const seen = await reopening(fleet);
+      copies.link.hold('down');
+      const [by] = fleet.running;
+      if (by !== undefined) await Promise.race([fleet.revoke(by, fleet.mint(), false), sleep(3_000)]);
+      const lag = await copies.lag(fleet.fleet);
+      await fleet.redis.stop('SIGKILL');
+      fleet.say(`Redis is gone, and the copy lacks ${lag} entries`);
+      return {
+        end: async () => {
+          await copies.promote();
+          fleet.moveTo(copies.copy);
+        },
+        seen: async () => lag > 0 && (await seen()),
+      };
+    },
+  },
   held('cut off towards Redis', 'up'),
   held('cut off from Redis', 'down'),
   held('cut off in both directions', 'up', 'down'),
@@ -475,7 +504,11 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
     needs: 'disks',
     begin: async (fleet, victim) => {
       const seen = fencing(fleet, victim);
-      return { end: await fill(victim.running.dataDir), seen };
+      const end = await fill(victim.running.dataDir);
+      // More than what is left of the last page.
+      const [by] = fleet.running.filter((one) => one !== victim);
+      if (by !== undefined) await fleet.revokeOthers(by, 200);
+      return { end, seen };
     },
   },
   {

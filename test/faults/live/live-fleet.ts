@@ -2,13 +2,15 @@
  * Three replicas in processes of their own, a real Redis, a fault proxy between each and it, and callers in this process that
  * ask all the time and write down what they saw (THREATS 7.1). What a replica says of itself is no part of the history.
  */
+import { randomUUID } from 'node:crypto';
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { call } from '../../support/client.ts';
 import type { FleetToken } from '../../support/redis-fleet.ts';
 import type { RedisFleet } from '../../support/redis-fleet.ts';
+import type { RedisCopies } from '../../support/redis-copies.ts';
 import type { RedisServer } from '../../support/redis-server.ts';
-import { jtiOrder, question } from '../../support/scene.ts';
+import { jtiOrder, question, revoke } from '../../support/scene.ts';
 import type { WritProcess, WritProcessOptions } from '../../support/writ-process.ts';
 import type { Asked, Revoked } from '../history.ts';
 import type { Chances } from '../random.ts';
@@ -60,6 +62,15 @@ export class LiveReplica {
   }
 }
 
+export interface LiveFleetOptions {
+  readonly chances: Chances;
+  /** Of every replica's configuration. */
+  readonly sets: readonly string[];
+  /** How the process of that name is started. */
+  readonly process: (name: string) => Partial<WritProcessOptions>;
+  readonly say: (line: string) => void;
+}
+
 export class LiveFleet {
   readonly fleet: RedisFleet;
   readonly chances: Chances;
@@ -74,35 +85,25 @@ export class LiveFleet {
   forgotMs = -Infinity;
   isAmnesiac = false;
   redis: RedisServer;
-  readonly #options: ReadonlyMap<string, Partial<WritProcessOptions>>;
+  /** Where a copy may take over. */
+  copies: RedisCopies | undefined;
   readonly #sets: readonly string[];
+  readonly #process: LiveFleetOptions['process'];
   readonly #say: (line: string) => void;
   readonly #tokens = new Map<string, FleetToken>();
   readonly #beganMs = performance.now();
-  /** What callers ask about now; the last ones, which are being revoked, more often than the others. */
+  /** What callers ask about now; as often again about what is being revoked. */
   #live: string[] = [];
   #hot: string[] = [];
   #isOver = false;
   readonly #work: Promise<void>[] = [];
 
-  constructor(
-    fleet: RedisFleet,
-    chances: Chances,
-    {
-      options = new Map(),
-      sets = [],
-      say,
-    }: {
-      readonly options?: ReadonlyMap<string, Partial<WritProcessOptions>>;
-      readonly sets?: readonly string[];
-      readonly say: (line: string) => void;
-    },
-  ) {
+  constructor(fleet: RedisFleet, { chances, sets, process, say }: LiveFleetOptions) {
     this.fleet = fleet;
     this.redis = fleet.redis;
     this.chances = chances;
-    this.#options = options;
     this.#sets = sets;
+    this.#process = process;
     this.#say = say;
   }
 
@@ -131,7 +132,7 @@ export class LiveFleet {
   async start(replica: LiveReplica, more: Partial<WritProcessOptions> = {}): Promise<void> {
     const { name, proxy } = replica;
     const set = [`store.url=${proxy.url}`, ...this.#sets, ...(more.set ?? [])];
-    const { set: _, ...process } = { ...this.#options.get(name), ...more };
+    const { set: _, ...process } = { ...this.#process(name), ...more };
     replica.starts += 1;
     replica.process = await this.fleet.replica(name, set, process);
     replica.isStopped = false;
@@ -161,6 +162,12 @@ export class LiveFleet {
     this.replicas.splice(this.replicas.indexOf(replica), 1);
     await this.kill(replica, signal);
     replica.proxy.close();
+  }
+
+  /** That server is the fleet's from now on. */
+  moveTo(server: RedisServer): void {
+    this.redis = server;
+    for (const { proxy } of this.replicas) proxy.reset();
   }
 
   get running(): readonly LiveReplica[] {
@@ -266,14 +273,21 @@ export class LiveFleet {
     }
   }
 
+  /** What nobody asks about. */
+  async revokeOthers({ running }: LiveReplica, count: number): Promise<void> {
+    const { issuer } = this.fleet.mint();
+    const selectors = Array.from({ length: count }, () => ({ kind: 'jti', issuer, value: randomUUID() }));
+    await revoke(running, { selectors, wait: 'durable' }).catch(() => undefined);
+  }
+
   /** Open loop, so that requests queue up where nobody answers. */
   async #keepAsking(replica: LiveReplica): Promise<void> {
     while (!this.#isOver && this.replicas.includes(replica)) {
-      // Half of them about what is being revoked.
-      const about = this.#hot.length > 0 && this.chances.is(0.5) ? this.#hot : this.#live;
-      const credential = about[Math.floor(Math.random() * about.length)];
-      if (credential !== undefined && replica.process !== undefined && replica.open < OPEN_MAX)
-        void this.ask(replica, credential);
+      for (const about of [this.#live, this.#hot]) {
+        const credential = about[Math.floor(Math.random() * about.length)];
+        if (credential !== undefined && replica.process !== undefined && replica.open < OPEN_MAX)
+          void this.ask(replica, credential);
+      }
       await sleep(GAP_MS);
     }
   }

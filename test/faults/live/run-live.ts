@@ -6,6 +6,7 @@ import type { LifeOutcome } from './life.ts';
 import { live } from './life.ts';
 import { LiveTally } from './live-tally.ts';
 import { examineMachine } from './machine.ts';
+import type { Round } from './plan.ts';
 import { missingHere, planOf } from './plan.ts';
 
 const HISTORIES = join(ROOT, '.cache', 'faults');
@@ -28,26 +29,17 @@ export async function runLive({ seed, minutes, only = '', isKept = false }: Live
   const tally = new LiveTally();
   const endMs = performance.now() + minutes * 60_000;
   for (let cycle = 0; performance.now() < endMs && tally.failed.length === 0; cycle++) {
-    const plan = planOf(seed + cycle, machine, only);
-    for (
-      let at = 0;
-      at < plan.length && performance.now() < endMs && tally.failed.length === 0;
-      at += ROUNDS
-    ) {
-      const isOver = (): boolean => performance.now() > endMs;
-      const outcome = await live(seed + cycle, plan.slice(at, at + ROUNDS), {
-        machine,
-        historyDir: HISTORIES,
-        isOver,
-      });
+    const isOver = (): boolean => performance.now() > endMs;
+    for (const rounds of livesOf(planOf(seed + cycle, machine, only))) {
+      if (isOver() || tally.failed.length > 0) break;
+      const outcome = await live(seed + cycle, rounds, { machine, historyDir: HISTORIES, isOver });
       tally.add(outcome);
       if (outcome.violations.length > 0 || isKept) tell(seed, outcome);
       else await rm(outcome.history);
-      for (const { faults, vacuities } of outcome.rounds)
-        if (vacuities.length > 0)
-          console.log(
-            `a round of ${faults.map(({ fault }) => fault.name).join(' and ')} does not count: ${vacuities.join('; ')}`,
-          );
+      for (const { faults, vacuities } of outcome.rounds) {
+        const names = faults.map(({ fault }) => fault.name).join(' and ');
+        if (vacuities.length > 0) console.log(`a round of ${names} does not count: ${vacuities.join('; ')}`);
+      }
     }
   }
   for (const line of tally.render()) console.log(line);
@@ -55,6 +47,16 @@ export async function runLive({ seed, minutes, only = '', isKept = false }: Live
   if (tally.failed.length > 0) return 1;
   for (const why of tally.vacuities) console.log(`NOT COUNTED: ${why}`);
   return tally.vacuities.length > 0 ? 2 : 0;
+}
+
+/** A fleet that has copies of its Redis has them from the beginning, and is over when one has taken over. */
+function livesOf(plan: readonly Round[]): Round[][] {
+  const isApart = ({ faults }: Round): boolean => faults.some(({ fault }) => fault.needs === 'copies');
+  const others = plan.filter((round) => !isApart(round));
+  const lives = Array.from({ length: Math.ceil(others.length / ROUNDS) }, (_, i) =>
+    others.slice(i * ROUNDS, (i + 1) * ROUNDS),
+  );
+  return [...lives.slice(0, 1), ...plan.filter(isApart).map((round) => [round]), ...lives.slice(1)];
 }
 
 function tell(seed: number, { log, violations, history }: LifeOutcome): void {
