@@ -12,6 +12,7 @@ import { freePort } from '../../support/free-port.ts';
 import { control } from '../../support/scene.ts';
 import { RedisCopies, masterArgs } from '../../support/redis-copies.ts';
 import { RedisFleet } from '../../support/redis-fleet.ts';
+import type { Revoked } from '../history.ts';
 import { judge } from '../history.ts';
 import { Chances } from '../random.ts';
 import type { Kept } from './live-evidence.ts';
@@ -30,7 +31,7 @@ const RATE_MIN = 50;
 const WARM_UP_MS = 800;
 /** Where a copy may take over, as it is set up here. */
 const SPLIT_MS = 6_000;
-const HEALING_MS = 20_000;
+const HEALING_MS = 30_000;
 
 export interface RoundOutcome {
   readonly faults: readonly { readonly fault: LiveFault; readonly isSeen: boolean }[];
@@ -178,7 +179,7 @@ class Life {
     const orders = fleet.revoked.slice(from);
     await this.#untilEnforced(orders);
     // What is enforced is asked for a while longer.
-    await sleep(300);
+    await sleep(500);
     fleet.retire(credentials);
     const seen: RoundOutcome['faults'][number][] = [];
     for (const { fault, begun: one } of begun) seen.push({ fault, isSeen: await one.seen() });
@@ -186,6 +187,9 @@ class Life {
     const vacuities = [
       ...seen.filter(({ isSeen }) => !isSeen).map(({ fault }) => `no effect was seen of: ${fault.name}`),
       ...(rate < RATE_MIN ? [`${rate.toFixed(0)} requests a second before the fault`] : []),
+      ...(orders.every((order) => isAskedAfter(fleet, order))
+        ? []
+        : ['something was not asked for on every replica after it was enforced']),
       ...(judged.inFlight === 0 ? ['no request was on its way when anything became enforced'] : []),
       ...(judged.counted < credentials.length
         ? [`${judged.counted} of ${credentials.length} were enforced after five allows by two replicas`]
@@ -236,8 +240,9 @@ class Life {
   /** Everyone permits what nobody has revoked. Who is down is started, and who says that it has to be is restarted, as a supervisor does. */
   async #isHealed(fresh: string, forMs: number): Promise<boolean> {
     const { fleet } = this;
-    const endMs = fleet.nowMs + forMs;
-    while (fleet.nowMs < endMs) {
+    const beganMs = fleet.nowMs;
+    // How long a process takes to start is the machine's.
+    while (fleet.nowMs < Math.max(beganMs, fleet.startedMs) + forMs) {
       const healed = await Promise.all(fleet.replicas.map((one) => this.#isWell(one, fresh)));
       if (healed.every(Boolean)) return true;
       await sleep(50);
@@ -322,6 +327,14 @@ class Life {
     await this.#machine.unmountAll();
     await this.#redis.remove();
   }
+}
+
+function isAskedAfter(
+  { asked, replicas }: LiveFleet,
+  { credential, enforcedMs = Infinity }: Revoked,
+): boolean {
+  const after = asked.filter((one) => one.credential === credential && one.sentMs > enforcedMs);
+  return replicas.every(({ name }) => after.some(({ replica }) => replica === name));
 }
 
 async function readinessOf({ process }: LiveReplica): Promise<string> {

@@ -18,8 +18,12 @@ import { FaultProxy } from './fault-proxy.ts';
 
 /** Between two requests to one replica. */
 const GAP_MS = 8;
-/** Requests to one replica that are not answered yet, at most: more pile up nowhere else either. */
-const OPEN_MAX = 24;
+/** Of a replica that owes so many answers, less is asked, and in the end nothing; until then what is asked waits for it. */
+const OWED_MANY = 24;
+const OWED_MAX = 400;
+const SELDOM = 0.15;
+/** What is enforced is asked for as often as what is being revoked, for so long. */
+const ASKED_AFTER_MS = 1_500;
 
 export interface LiveAsked extends Asked {
   /** When the request was sent by the wall clock, which signed statements go by. */
@@ -85,6 +89,8 @@ export class LiveFleet {
   forgotMs = -Infinity;
   isAmnesiac = false;
   redis: RedisServer;
+  /** When a process was last started, and was there. */
+  startedMs = 0;
   /** Where a copy may take over. */
   copies: RedisCopies | undefined;
   readonly #sets: readonly string[];
@@ -136,6 +142,7 @@ export class LiveFleet {
     replica.starts += 1;
     replica.process = await this.fleet.replica(name, set, process);
     replica.isStopped = false;
+    this.startedMs = this.nowMs;
     this.say(`${name} runs as process ${replica.process.pid}`);
     // Whose end is not planned has a fault of its own.
     if (more.main === undefined) void this.#watch(replica, replica.process);
@@ -224,10 +231,12 @@ export class LiveFleet {
     this.revoked.push(order);
     this.#hot.push(credential);
     this.say(`${replica.name} is told to revoke ${credential}`);
-    const work = this.#pursue(replica, order).finally(() => {
+    const work = this.#pursue(replica, order);
+    const cooling = work.then(async () => {
+      if (!this.#isOver) await sleep(ASKED_AFTER_MS);
       this.#hot = this.#hot.filter((one) => one !== credential);
     });
-    this.#work.push(work);
+    this.#work.push(cooling);
     return work;
   }
 
@@ -283,10 +292,10 @@ export class LiveFleet {
   /** Open loop, so that requests queue up where nobody answers. */
   async #keepAsking(replica: LiveReplica): Promise<void> {
     while (!this.#isOver && this.replicas.includes(replica)) {
-      for (const about of [this.#live, this.#hot]) {
+      const isDue = replica.open < OWED_MANY || (replica.open < OWED_MAX && Math.random() < SELDOM);
+      for (const about of isDue ? [this.#live, this.#hot] : []) {
         const credential = about[Math.floor(Math.random() * about.length)];
-        if (credential !== undefined && replica.process !== undefined && replica.open < OPEN_MAX)
-          void this.ask(replica, credential);
+        if (credential !== undefined && replica.process !== undefined) void this.ask(replica, credential);
       }
       await sleep(GAP_MS);
     }
@@ -294,7 +303,8 @@ export class LiveFleet {
 
   /** Nobody asks about these any more. */
   retire(credentials: readonly string[]): void {
-    this.#live = this.#live.filter((one) => !credentials.includes(one));
+    const isLeft = (one: string): boolean => !credentials.includes(one);
+    [this.#live, this.#hot] = [this.#live.filter(isLeft), this.#hot.filter(isLeft)];
   }
 
   /** No more requests or orders; what is under way comes to its end. */

@@ -30,7 +30,11 @@ export async function runLive({ seed, minutes, only = '', isKept = false }: Live
   const endMs = performance.now() + minutes * 60_000;
   for (let cycle = 0; performance.now() < endMs && tally.failed.length === 0; cycle++) {
     const isOver = (): boolean => performance.now() > endMs;
-    for (const rounds of livesOf(planOf(seed + cycle, machine, only))) {
+    const plan = planOf(seed + cycle, machine, only);
+    if (plan.length === 0) throw new Error(`no fault that can be run here has this in its name: ${only}`);
+    // Of a few faults as many rounds as fit into a life.
+    while (plan.length < ROUNDS) plan.push(...planOf(seed + ++cycle, machine, only));
+    for (const rounds of livesOf(plan)) {
       if (isOver() || tally.failed.length > 0) break;
       const outcome = await live(seed + cycle, rounds, { machine, historyDir: HISTORIES, isOver });
       tally.add(outcome);
