@@ -22,7 +22,7 @@ import { comparePositions, parsePosition } from '../feed/position.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
 import { epochS } from '../kernel/clock.ts';
 import { sha256Hex } from '../kernel/digest.ts';
-import { WritError, codeOf, isWritError } from '../kernel/error.ts';
+import { WritError, codeOf } from '../kernel/error.ts';
 import { FEED_BOUNDS_S, Histogram } from '../kernel/histogram.ts';
 import { joinMembers, memberTexts } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';

@@ -52,6 +52,12 @@ const META = '{writ:test}:meta';
 
 const nothing = (): Promise<void> => Promise.resolve();
 
+/** What needs no time. */
+const atOnce = (work: () => void) => (): Promise<void> => {
+  work();
+  return Promise.resolve();
+};
+
 /** `victim`, or anyone, has refused because it was fenced. */
 function fencing(fleet: LiveFleet, victim?: LiveReplica): () => boolean {
   const sinceMs = fleet.nowMs;
@@ -72,7 +78,7 @@ function ofLink(row: string, name: string, change: (victim: LiveReplica) => void
     begin: (fleet, victim) => {
       const seen = fencing(fleet, victim);
       change(victim);
-      return Promise.resolve({ end: () => Promise.resolve(victim.proxy.mend()), seen });
+      return Promise.resolve({ end: atOnce(() => victim.proxy.mend()), seen });
     },
   };
 }
@@ -91,7 +97,7 @@ function meddled(fate: Fate, times: number, call_?: string): LiveFault {
       // Who coordinates makes all the calls there are.
       void fleet.revoke(victim, fleet.mint(), false);
       return Promise.resolve({
-        end: () => Promise.resolve(proxy.mend()),
+        end: atOnce(() => proxy.mend()),
         seen: () => (proxy.done.get(fate) ?? 0) > before,
       });
     },
@@ -150,7 +156,12 @@ function ofRedis(
     begin: async (fleet) => {
       const seen = fencing(fleet);
       const end = await begin(fleet);
-      return { end: async () => void (await end()), seen };
+      return {
+        end: async () => {
+          await end();
+        },
+        seen,
+      };
     },
   };
 }
@@ -395,7 +406,7 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
       const before = proxy.connections;
       const timer = setInterval(() => proxy.reset(), 150);
       return Promise.resolve({
-        end: () => Promise.resolve(clearInterval(timer)),
+        end: atOnce(() => clearInterval(timer)),
         seen: () => proxy.connections > before + 3,
       });
     },
@@ -410,7 +421,7 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
       // It notices by itself, and tries anew, before anything is closed.
       await sleep(2_500);
       const hasTried = proxy.connections > before;
-      return { end: () => Promise.resolve(proxy.mend()), seen: () => hasTried };
+      return { end: atOnce(() => proxy.mend()), seen: () => hasTried };
     },
   },
   {
@@ -420,11 +431,11 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
       victim.signal('SIGSTOP');
       let [wokeMs, waiting] = [Infinity, 0];
       return Promise.resolve({
-        end: () => {
+        end: atOnce(() => {
           [wokeMs, waiting] = [fleet.nowMs, victim.open];
           fleet.say(`${victim.name} wakes, ${waiting} requests wait`);
-          return Promise.resolve(victim.signal('SIGCONT'));
-        },
+          victim.signal('SIGCONT');
+        }),
         seen: () => waiting > 0 && fleet.count('fenced', wokeMs, victim) > 0,
       });
     },
@@ -453,7 +464,7 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
   },
   ofRedis('F10', 'Redis is stopped', ({ redis }) => {
     redis.signal('SIGSTOP');
-    return Promise.resolve(() => Promise.resolve(redis.signal('SIGCONT')));
+    return Promise.resolve(atOnce(() => redis.signal('SIGCONT')));
   }),
   ofRedis('F10', 'Redis sleeps', ({ redis }) => {
     const sleeping = redis.ask((client) => client.call('DEBUG', 'SLEEP', '1.6'));
@@ -578,7 +589,7 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
         return counts.reduce((sum, count) => sum + count, 0);
       });
       fleet.say(`${gone} lines are trimmed`);
-      return { end: () => Promise.resolve(victim.proxy.mend()), seen: () => gone > 0 };
+      return { end: atOnce(() => victim.proxy.mend()), seen: () => gone > 0 };
     },
   },
   meddled('lost request', 4),

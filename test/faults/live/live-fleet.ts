@@ -60,9 +60,14 @@ export class LiveReplica {
     return this.process;
   }
 
-  signal(signal: NodeJS.Signals): void {
+  /** False where there is no such process any more. */
+  signal(signal: NodeJS.Signals): boolean {
     this.isStopped = signal === 'SIGSTOP';
-    process.kill(this.running.pid, signal);
+    try {
+      return process.kill(this.running.pid, signal);
+    } catch {
+      return false;
+    }
   }
 }
 
@@ -262,7 +267,7 @@ export class LiveFleet {
         ...{ body, headers, token: adminToken },
       });
       if (![201, 202].includes(status)) {
-        order.answered ??= String(said['code'] ?? status);
+        order.answered ??= `${status} ${String(said['code'])}`;
         return 'gone';
       }
       const state = String(said['state']);
@@ -272,7 +277,7 @@ export class LiveFleet {
       order.answered = state;
       order.by = replica.name;
       order.boundMs = Number(said['boundMs']);
-      order.receipt = said['receipt'] === undefined ? undefined : String(said['receipt']);
+      order.receipt = said['receipt'] as string | undefined;
       this.say(
         `${replica.name} answers ${state} for ${order.credential} after ${(nowMs - order.sentMs).toFixed(0)} ms`,
       );
@@ -312,7 +317,6 @@ export class LiveFleet {
     this.#isOver = true;
     for (const replica of this.replicas) {
       replica.proxy.close();
-      if (replica.isStopped) replica.signal('SIGCONT');
       await this.kill(replica);
       replica.agent.destroy();
     }

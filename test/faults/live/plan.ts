@@ -5,7 +5,7 @@ import { LIVE_FAULTS } from './live-faults.ts';
 import type { Machine } from './machine.ts';
 
 export interface Round {
-  /** One, or two that overlap. */
+  /** One, or two that overlap, on two replicas. */
   readonly faults: readonly PlannedFault[];
 }
 
@@ -22,12 +22,12 @@ export function planOf(seed: number, machine: Machine, only = ''): Round[] {
   const faults = LIVE_FAULTS.filter((fault) => whyNot(fault, machine) === undefined);
   // The same chances whatever `only` leaves of them.
   const rounds = chances.shuffled(faults).map((fault) => {
-    const planned = [plannedOf(fault, chances)];
+    const one = plannedOf(fault, chances);
     const other = chances.of(faults);
-    // Two faults of the store at once would be one after the other.
-    if (chances.is(0.3) && other !== undefined && other !== fault && !other.isOfStore)
-      planned.push(plannedOf(other, chances));
-    return { faults: planned };
+    const two = other === undefined || !chances.is(0.3) ? undefined : plannedOf(other, chances);
+    // Two faults of the store at once would be one after the other, and a process that is dead cannot be stopped.
+    const isBoth = two !== undefined && two.fault.isOfStore === undefined && two.victim !== one.victim;
+    return { faults: isBoth ? [one, two] : [one] };
   });
   return rounds.filter(({ faults: [one] }) => one?.fault.name.includes(only));
 }
