@@ -5,7 +5,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, cp, open, readdir, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { call } from '../../support/client.ts';
@@ -273,6 +273,9 @@ async function starve(fleet: LiveFleet, victim: LiveReplica): Promise<() => Prom
     await striking;
   };
 }
+
+/** As far as a crash let it get. */
+const TORN = '{"chain":"00';
 
 /** A hostile client with what the sidecar's user may: `deploy/redis/users.acl`. */
 const HOSTILE = [
@@ -567,10 +570,12 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
     begin: async (fleet, victim) => {
       const { dataDir } = victim.running;
       await fleet.kill(victim);
-      const torn = (await readdir(dataDir, { recursive: true })).filter((file) => file.endsWith('.jsonl'));
-      for (const file of torn.filter((name) => name.includes('ledger')))
-        await appendFile(join(dataDir, file), '{"chain":"00');
-      return { end: () => fleet.start(victim), seen: () => torn.length > 0 };
+      const journal = join(dataDir, 'ledger', 'journal.jsonl');
+      await appendFile(journal, TORN);
+      return {
+        end: () => fleet.start(victim),
+        seen: async () => !(await readFile(journal, 'utf8')).includes(TORN),
+      };
     },
   },
   {

@@ -40,6 +40,9 @@ export async function runLive({ seed, minutes, only = '', isKept = false }: Live
       tally.add(outcome);
       if (outcome.violations.length > 0 || isKept) tell(seed, outcome);
       else await rm(outcome.history);
+      console.log(
+        `a live fleet, ${(outcome.tookMs / 1000).toFixed(0)} s, ${outcome.rounds.length} rounds, ${outcome.decisions} decisions`,
+      );
       for (const { faults, vacuities } of outcome.rounds) {
         const names = faults.map(({ fault }) => fault.name).join(' and ');
         if (vacuities.length > 0) console.log(`a round of ${names} does not count: ${vacuities.join('; ')}`);
