@@ -32,6 +32,7 @@ const WARM_UP_MS = 800;
 /** Where a copy may take over, as it is set up here. */
 const SPLIT_MS = 6_000;
 const HEALING_MS = 30_000;
+const TOO_LONG_MS = 180_000;
 
 export interface RoundOutcome {
   readonly faults: readonly { readonly fault: LiveFault; readonly isSeen: boolean }[];
@@ -150,7 +151,7 @@ class Life {
       (WARM_UP_MS / 1000);
     const [calm, first, second, last] = credentials as [string, string, string, string];
     // One while nothing is the matter.
-    await fleet.revoke(replicas[chances.below(3)]!, calm, true);
+    await timely(fleet.revoke(replicas[chances.below(3)]!, calm, true), 'a revocation while all is well');
 
     const begun: { readonly fault: LiveFault; readonly begun: Begun; readonly endMs: number }[] = [];
     const isOfStore = faults.some(({ fault }) => fault.isOfStore === true);
@@ -159,7 +160,11 @@ class Life {
       const replica = replicas[victim]!;
       fleet.say(`${fault.row} ${fault.name}${fault.isOfStore === true ? '' : `: ${replica.name}`}`);
       if (fault.forgets === true) fleet.forgotMs = Infinity;
-      begun.push({ fault, begun: await fault.begin(fleet, replica), endMs: fleet.nowMs + forMs });
+      begun.push({
+        fault,
+        begun: await timely(fault.begin(fleet, replica), fault.name),
+        endMs: fleet.nowMs + forMs,
+      });
     }
     const others = replicas.filter((one) => !victims.includes(one));
     await sleep(chances.between(0, 300));
@@ -168,7 +173,7 @@ class Life {
     void fleet.revoke(chances.of(replicas)!, second, false);
     for (const { begun: one, endMs, fault } of begun) {
       await sleep(Math.max(0, endMs - fleet.nowMs));
-      await one.end();
+      await timely(one.end(), `the end of: ${fault.name}`);
       fleet.say(`no longer ${fault.name}`);
     }
     // Who comes back does so between a reading and what is judged by it.
@@ -326,6 +331,20 @@ class Life {
     await this.fleet.copies?.remove();
     await this.#machine.unmountAll();
     await this.#redis.remove();
+  }
+}
+
+/** A harness that waits for ever shows nothing. Long enough for processes to start on a machine that is busy. */
+async function timely<T>(work: Promise<T>, what: string): Promise<T> {
+  const late = new AbortController();
+  const timer = sleep(TOO_LONG_MS, undefined, { signal: late.signal }).then(() => {
+    throw new Error(`this does not come to an end: ${what}`);
+  });
+  timer.catch(() => undefined);
+  try {
+    return await Promise.race([work, timer]);
+  } finally {
+    late.abort();
   }
 }
 

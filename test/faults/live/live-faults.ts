@@ -6,6 +6,7 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFile, cp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { call } from '../../support/client.ts';
@@ -477,7 +478,10 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
     await setting(fleet, 'busy-reply-threshold', '200');
     const running = fleet.redis.ask((client) => client.eval('while true do end', 0)).catch(() => undefined);
     return async () => {
-      await fleet.redis.ask((client) => client.call('SCRIPT', 'KILL')).catch(() => undefined);
+      // A client library would wait until it is no longer busy.
+      const client = connect(fleet.redis.socket).resume();
+      client.end('SCRIPT KILL\r\n');
+      await once(client, 'close');
       await running;
     };
   }),
