@@ -88,7 +88,7 @@ async function plantAndRun({ edits, faults }: PlantedLive) {
 
 async function run(options: readonly string[]) {
   const beganMs = performance.now();
-  const child = spawn(process.execPath, ['test/faults/run.ts', ...options], {
+  const child = spawn(process.execPath, ['test/faults/main.ts', ...options], {
     cwd: tree,
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,4 +1,4 @@
-/** Live fleets, one after the other, until the time is over; then what they have shown. Called by ../run.ts. */
+/** Live fleets, one after the other, until the time is over; then what they have shown. Called by ../main.ts. */
 import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
 import { ROOT } from '../../support/writ-process.ts';
