@@ -1,4 +1,4 @@
-/** S8: what several replicas have applied is one history, from the same beginning to the same end. */
+/** S8: what several replicas have applied is one history. */
 import type { Position } from '../../src/feed/position.ts';
 import { comparePositions, parsePosition, renderPosition } from '../../src/feed/position.ts';
 
@@ -14,18 +14,29 @@ export interface Log {
   readonly links: readonly Link[];
 }
 
-/** As sentences; none where they are one. */
+/** As sentences; none where they are one, from where both have begun (at a snapshot, perhaps) to where both have come. */
 export function partings(logs: readonly Log[]): string[] {
   const [first, ...others] = logs.map(({ name, links }) => ({ name, links: lineage(links) }));
   if (first === undefined) return [];
   return others.flatMap(({ name, links }) => {
-    const length = Math.max(links.length, first.links.length);
-    const i = Array.from({ length }).findIndex((_, n) => links[n]?.chain !== first.links[n]?.chain);
-    const link = links[i] ?? first.links[i];
+    const [ours, theirs] = [shared(first.links, links), shared(links, first.links)];
+    const i = Array.from({ length: Math.max(ours.length, theirs.length) }).findIndex(
+      (_, n) => ours[n]?.chain !== theirs[n]?.chain,
+    );
+    const link = theirs[i] ?? ours[i];
     return link === undefined
       ? []
       : [`CHAINS: ${name} and ${first.name} part at ${renderPosition(link.position)}`];
   });
+}
+
+/** Of `links` those that are not before or behind all of `others`. */
+function shared(links: readonly Link[], others: readonly Link[]): readonly Link[] {
+  const [from, to] = [others[0]?.position, others.at(-1)?.position];
+  if (from === undefined || to === undefined) return [];
+  return links.filter(
+    ({ position }) => comparePositions(position, from) >= 0 && comparePositions(position, to) <= 0,
+  );
 }
 
 /** Within an epoch each follows the one before it. */

@@ -86,15 +86,26 @@ describe('ledgers', () => {
     expect(logs.flatMap(gaps)).toEqual([]);
   });
 
-  it('part where a line is another, or one of them ends', () => {
-    const other = [link(1, 1, 'x'), link(1, 2, 'other'), link(2, 1, 'z', '1-2')];
-    for (const log of [other, links.slice(0, 1)])
+  it.each([
+    ['a line is another', [link(1, 1, 'x'), link(1, 2, 'other'), link(2, 1, 'z', '1-2')], '1-2'],
+    ['one of them lacks a line', [link(1, 1, 'x'), link(2, 1, 'z', '1-2')], '2-1'],
+    ['one of them has a line more', [...links.slice(0, 2), link(1, 3, 'more'), link(2, 1, 'z')], '1-3'],
+  ])('part where %s', (_, other, at) => {
+    const logs = [
+      { name: 'a', links },
+      { name: 'b', links: other },
+    ];
+    expect(partings(logs)).toEqual([`CHAINS: b and a part at ${at}`]);
+  });
+
+  it('are one as far as both go: one may be behind, or begin at a snapshot', () => {
+    for (const part of [links.slice(0, 2), links.slice(1), []])
       expect(
         partings([
           { name: 'a', links },
-          { name: 'b', links: log },
+          { name: 'b', links: part },
         ]),
-      ).toEqual(['CHAINS: b and a part at 1-2']);
+      ).toEqual([]);
   });
 
   it('have no holes', () => {
