@@ -25,6 +25,8 @@ import type { Machine } from './machine.ts';
 import type { Round } from './plan.ts';
 
 const LEASE_MS = 1_000;
+/** As often as may be: then the feed is trimmed in a short life, too. */
+const SNAPSHOT_EVERY = 'snapshotEvery=100';
 export const BOUND_MS = enforcedByWaitMs({ leaseMs: LEASE_MS, epsMs: EPS_MS });
 /** Before a fault: so many requests a second, and each credential allowed so long. */
 const RATE_MIN = 50;
@@ -103,7 +105,7 @@ class Life {
     const env = { ...machine.fakeTime, FAKETIME_TIMESTAMP_FILE: join(redis.dir, CLOCK) };
     this.fleet = new LiveFleet(redis, {
       chances: new Chances(seed),
-      sets: hasCopies ? ['store.failover=true'] : [],
+      sets: [SNAPSHOT_EVERY, ...(hasCopies ? ['store.failover=true'] : [])],
       process: (name) => ({
         execArgv,
         ...(name === SET_CLOCK && machine.fakeTime !== undefined ? { env } : {}),

@@ -182,6 +182,23 @@ function forgetting(row: string, name: string, forget: (fleet: LiveFleet) => Pro
   };
 }
 
+/** Of the open epoch, the first sequence that the store holds. */
+function firstHeld({ redis }: LiveFleet): Promise<number> {
+  return redis.ask(async (client) => {
+    const [generation, number] = await client.hmget(META, 'generation', 'number');
+    const [line] = await client.xrange(
+      `{writ:test}:${generation ?? '0'}:feed:${number}`,
+      '-',
+      '+',
+      'COUNT',
+      1,
+    );
+    return Number(line?.[0].split('-')[1]);
+  });
+}
+
+const GROWING_MS = 90_000;
+
 async function setting(fleet: LiveFleet, name: string, value: string): Promise<void> {
   await fleet.redis.ask((redis) => redis.config('SET', name, value));
 }
@@ -276,7 +293,7 @@ async function starve(fleet: LiveFleet, victim: LiveReplica): Promise<() => Prom
 }
 
 /** As far as a crash let it get. */
-const TORN = '{"chain":"00';
+const TORN = '{"chain":"torn';
 
 /** A hostile client with what the sidecar's user may: `deploy/redis/users.acl`. */
 const HOSTILE = [
@@ -584,21 +601,19 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
   },
   {
     row: 'F15',
-    name: 'a stream that was trimmed while somebody was away',
-    isOfStore: true,
-    forgets: true,
-    needsRestart: true,
+    name: 'the feed is trimmed while somebody is away',
     begin: async (fleet, victim) => {
       victim.proxy.hold('up', 'down');
       const [by] = fleet.running.filter((one) => one !== victim);
-      if (by !== undefined) await Promise.race([fleet.revoke(by, fleet.mint(), false), sleep(3_000)]);
-      const gone = await fleet.redis.ask(async (client) => {
-        const streams = await client.keys('{writ:test}:*:feed:*');
-        const counts = await Promise.all(streams.map((key) => client.xtrim(key, 'MAXLEN', 0)));
-        return counts.reduce((sum, count) => sum + count, 0);
-      });
-      fleet.say(`${gone} lines are trimmed`);
-      return { end: atOnce(() => victim.proxy.mend()), seen: () => gone > 0 };
+      const sinceMs = fleet.nowMs;
+      // What everybody else holds leaves the store.
+      while (by !== undefined && (await firstHeld(fleet)) === 1 && fleet.nowMs < sinceMs + GROWING_MS)
+        await Promise.all(Array.from({ length: 8 }, () => fleet.revokeOthers(by, 1)));
+      fleet.say(`the store begins at ${await firstHeld(fleet)}`);
+      return {
+        end: atOnce(() => victim.proxy.mend()),
+        seen: () => victim.running.log.some((line) => line.includes('a snapshot was loaded')),
+      };
     },
   },
   meddled('lost request', 4),
