@@ -180,6 +180,8 @@ const epoch = z.strictObject({
   /** The lifetime of the store this epoch is bound to; `replId` where the store has one. */
   runId: z.string(),
   replId: z.string().optional(),
+  /** The public key of whose disk it was opened on: it may die before anybody knows its incarnation (D-128). */
+  key: z.string().optional(),
   rule: z.enum(['bootstrap', 'new-fleet', 'witness', 'roster', 'accept-amnesia']),
   reason: z.string().optional(),
   base: z

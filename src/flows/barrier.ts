@@ -49,6 +49,8 @@ export interface ReplicaStanding {
 }
 
 export interface BarrierQuestion {
+  /** Whoever judges. */
+  readonly coordinator: string;
   readonly position: Position;
   readonly epochId: string;
   readonly appendedAt: Instant;
@@ -149,7 +151,11 @@ export class LeaseTable {
     if (isForked) return { standings, rule: undefined };
     if (waitedMs(question.appendedAt, now) >= enforcedByWaitMs(this.#term))
       return { standings: standings.map((one) => overByClock(one, question, this.#term)), rule: 'wait' };
-    const isAllOver = standings.length > 0 && standings.every(({ state }) => state !== 'outstanding');
+    // Who renews no more, though it may read, is over in its own eyes too, and no receipt of its own would verify (D-129).
+    const isItselfDone = standings.some(
+      ({ incarnation, state }) => incarnation === question.coordinator && state === 'acknowledged',
+    );
+    const isAllOver = isItselfDone && standings.every(({ state }) => state !== 'outstanding');
     const isWatched = question.exclusive || this.#isWatchedFor(leaseOverMs(this.#term), now);
     // An older reading may lack whoever took a lease since (THREATS 10.1).
     const isJudged = question.mode === 'acknowledged' && this.#observed > question.sentBefore;

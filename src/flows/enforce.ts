@@ -204,7 +204,7 @@ export class Enforcing {
   }
 
   async #lookOnce(): Promise<void> {
-    const { store, cursor, table, reading, clock, exclusive, barrier } = this.#ports;
+    const { identity, store, cursor, table, reading, clock, exclusive, barrier } = this.#ports;
     // The coordinator is on the roster: it has applied, fsynced and killed before it judges anyone, itself included.
     if (this.#now.state === 'enforced' || !this.#isSettled()) return;
     if (this.isMoot) {
@@ -214,6 +214,7 @@ export class Enforcing {
     await reading.read();
     if (cursor.epochId !== this.#appended.epochId) return this.#repeat();
     const question = {
+      coordinator: identity.incarnation,
       position: this.#appended.position,
       epochId: this.#appended.epochId,
       appendedAt: this.#appended.at,

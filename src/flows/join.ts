@@ -150,12 +150,13 @@ export class Joiner {
   }
 
   async #open({ rule, runId, reason, restored, over }: Opening): Promise<string> {
-    const { store, appender, clock, random, log } = this.#ports;
+    const { store, appender, identity, clock, random, log } = this.#ports;
     const { epochId: current, closedEpochId = over, nextRunId } = await store.roster();
     if (current !== over || nextRunId !== runId) throw alreadyOpen();
     const epochId = newId('ep', random);
     const said = { ...(reason === undefined ? {} : { reason }), ...this.#base() };
-    const sealed = appender.seal({ id: newId('ent', random), kind: 'epoch', epochId, runId, rule, ...said });
+    const facts = { id: newId('ent', random), kind: 'epoch', epochId, runId, rule, ...said } as const;
+    const sealed = appender.seal({ ...facts, key: identity.key.public.x });
     const reply = await store.openEpoch({
       closedEpochId,
       runId,

@@ -187,7 +187,7 @@ export class Replica {
         ? awaited
         : unjudged.length > 0
           ? `${unjudged.join('; ')}: if nothing was decided there that is not here, ${AMNESIA}, here`
-          : 'whoever holds most of it opens the next one';
+          : `of those who held a lease of it, whoever has most opens the next one; if nobody there did: ${AMNESIA}`;
     return { name: 'epoch', ok: false, detail: `${epochId} is closed; ${next}` };
   }
 

@@ -51,10 +51,11 @@ export class Vouching {
   }
 
   /** Whether a lease of that epoch was held with this data directory, or it was opened with it, and it was not left since. */
-  isHolder({ epochId, by }: EpochEntry): boolean {
-    const { held } = this.#ports;
+  isHolder({ epochId, by, key }: EpochEntry): boolean {
+    const { held, identity } = this.#ports;
     if (held.epochId === epochId) return !held.isLeft;
-    return this.#isOurs(by);
+    // Whoever died before it had joined what it opened is known to nobody by its incarnation.
+    return key === identity.key.public.x || this.#isOurs(by);
   }
 
   /** Before `left` is said: from then on somebody may enforce what this directory will never know. */

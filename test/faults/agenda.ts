@@ -1,6 +1,7 @@
 /**
  * The simulation's time: a queue of what happens when. Nothing else moves a clock, and nothing waits for a real one. After
- * each step all promises that can settle have settled, so a run depends on the order in this queue alone.
+ * each step all promises that can settle have settled, so a run depends on the order in this queue alone. Not to be called by
+ * what a promise runs: then nothing settles before that ends.
  */
 interface Step {
   readonly atMs: number;
@@ -25,7 +26,7 @@ export class Agenda {
     return () => (step.run = undefined);
   }
 
-  async runUntil(endMs: number): Promise<void> {
+  runUntil(endMs: number): void {
     for (;;) {
       const step = this.#steps[0];
       if (step === undefined || step.atMs > endMs) break;
@@ -33,7 +34,7 @@ export class Agenda {
       if (step.run === undefined) continue;
       this.#nowMs = step.atMs;
       step.run();
-      await settled();
+      settle();
     }
     this.#nowMs = endMs;
   }
@@ -71,7 +72,5 @@ function isBefore(a: Step, b: Step): boolean {
   return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 }
 
-/** Promises settle before the loop turns. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
-}
+/** What Node calls after each callback: runs what promises wait for until there is none, here and now. A turn of the loop costs ten times as much. */
+const settle = (process as unknown as { _tickCallback: () => void })._tickCallback;

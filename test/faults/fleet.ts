@@ -1,28 +1,44 @@
 /** The replicas of one run on one store, who asks of them and revokes, and the log that a person can read. */
+import type { SealedEntry } from '../../src/feed/entry.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { readinessOf } from '../support/readiness.ts';
 import { Agenda } from './agenda.ts';
 import type { Asked, Revoked } from './history.ts';
 import { at } from './history.ts';
+import { Holder } from './holder.ts';
+import type { HolderPorts } from './holder.ts';
 import { Disk, GOOD, SimProcess } from './process.ts';
-import type { World } from './process.ts';
+import type { Moment, World } from './process.ts';
 import { Chances } from './random.ts';
 
 const NOW_S = 1_800_000_000;
 /** How long a caller waits for `enforced`. */
 const WAIT_MS = 30_000;
 
-/** What became enforced is asked for, again and again, for so long. */
-const ASKED_AFTER_MS = [5, 20, 50, 100, 200, 400, 800, 1_500, 3_000];
+/** What became enforced is asked for after that: something may be wrong that does not begin with a lease. */
+const ASKED_AFTER_MS = [100, 800, 3_000];
 
 const STORE = 'the store';
 
-export class Fleet implements World {
+/** Each is said where an invariant does not hold (STYLE, habit 16), and nobody here is hostile. */
+const NEVER_SAID = new Set([
+  'a receipt that was made does not verify',
+  'an entry without a valid signature was ignored',
+]);
+
+export interface Trap {
+  readonly moment: Moment;
+  left: number;
+  spring(process: SimProcess): void;
+}
+
+export class Fleet implements World, HolderPorts {
   readonly agenda = new Agenda();
   readonly chances: Chances;
   readonly server = new MemoryFeedServer();
   readonly pageMax: number;
+  readonly snapshotEvery: number | undefined;
   readonly credentials: readonly string[];
   readonly effects = new Map<string, number>();
   readonly asked: Asked[] = [];
@@ -39,6 +55,10 @@ export class Fleet implements World {
   isAmnesiac = false;
   /** Processes on a copy of another's data directory. */
   readonly copies = new Set<SimProcess>();
+  /** What is done when something has been done so often. */
+  traps: Trap[] = [];
+  /** Whom the next fault befalls; undefined: see `victim`. */
+  target: SimProcess | undefined;
   /** Where in `processes` the one is that faults prefer; none: they prefer nobody. */
   readonly victim: number | undefined;
   /** Not to be started again yet. */
@@ -46,6 +66,10 @@ export class Fleet implements World {
   /** How long a command, or its answer, is on its way at most, in this whole run. */
   slowMs = GOOD.slowMs;
   isAnyGone = false;
+  /** Revocation id -> credential. */
+  readonly #revocations = new Map<string, string>();
+  readonly #holders: Holder[] = [];
+  readonly #all: SimProcess[] = [];
   #starts = 0;
   #names = 0;
   /** Until when something is the matter with the store, or with a replica. */
@@ -55,7 +79,8 @@ export class Fleet implements World {
     this.chances = new Chances(seed);
     this.victim = this.chances.is(0.5) ? this.chances.below(3) : undefined;
     this.pageMax = this.chances.is(0.5) ? 1_000 : 1 + this.chances.below(3);
-    this.credentials = Array.from({ length: 8 + this.chances.below(9) }, (_, i) => `c${i + 1}`);
+    this.snapshotEvery = this.chances.is(0.5) ? 3 + this.chances.below(6) : undefined;
+    this.credentials = Array.from({ length: 3 + this.chances.below(5) }, (_, i) => `c${i + 1}`);
   }
 
   readonly effect = (fault: string): void => void this.effects.set(fault, (this.effects.get(fault) ?? 0) + 1);
@@ -77,8 +102,17 @@ export class Fleet implements World {
     return this.processes.filter(({ isFresh }) => isFresh);
   }
 
-  pass(ms: number): Promise<void> {
-    return this.agenda.runUntil(this.agenda.nowMs + ms);
+  pass(ms: number): void {
+    this.agenda.runUntil(this.agenda.nowMs + ms);
+  }
+
+  passed(moment: Moment, process: SimProcess): void {
+    for (const trap of this.traps.filter((one) => one.moment === moment)) {
+      trap.left -= 1;
+      if (trap.left > 0) continue;
+      this.traps.splice(this.traps.indexOf(trap), 1);
+      trap.spring(process);
+    }
   }
 
   /** The store, or the named replica, is not itself for so long: no bound holds for what it enforces. */
@@ -108,6 +142,7 @@ export class Fleet implements World {
     const process = new SimProcess(this, { name, start, disk, bootstrap, ...salt });
     process.link.slowMs = this.slowMs;
     this.processes.push(process);
+    this.#all.push(process);
     if (isCopy) this.copies.add(process);
     this.say(`${name} starts as ${process.live.identity.incarnation}`);
     process.start();
@@ -163,9 +198,30 @@ export class Fleet implements World {
     this.copies.delete(process);
   }
 
-  renewed(process: SimProcess): void {
+  /** Whatever was enforced, it may not say yes to it now. */
+  leased(process: SimProcess): void {
     for (const { credential, enforcedMs } of this.revoked.values())
-      if (enforcedMs !== undefined) this.ask(process, credential, this.chances.between(0, 6));
+      if (enforcedMs !== undefined) this.#decide(process, credential, this.agenda.nowMs);
+  }
+
+  appending({ entry }: SealedEntry): void {
+    const value = entry.kind === 'revocation' ? entry.targets[0]?.value : undefined;
+    if (value !== undefined) this.#revocations.set(entry.id, value);
+  }
+
+  /** A session of what is enforced goes on nowhere. */
+  prolonged({ credential, process, isOpen }: Holder): void {
+    const { enforcedMs, by } = this.revoked.get(credential) ?? {};
+    if (enforcedMs === undefined || !isOpen) return;
+    this.violations.push(
+      `SESSION: one of ${credential}, opened on ${process.name}, goes on at ${at(this.agenda.nowMs)}, enforced at ${at(enforcedMs)} by ${by}`,
+    );
+  }
+
+  hold(process: SimProcess, credential: string): void {
+    const holder = new Holder(this, process, credential);
+    this.#holders.push(holder);
+    holder.open(NOW_S);
   }
 
   died({ name }: SimProcess): void {
@@ -175,17 +231,18 @@ export class Fleet implements World {
   /** One request, which takes its time to get there. */
   ask(process: SimProcess, credential: string, onWayMs = this.chances.between(0.1, 2)): void {
     const sentMs = this.agenda.nowMs;
-    this.agenda.after(onWayMs, () =>
-      process.deliver(() => {
-        const { live, name } = process;
-        void Promise.resolve(live.checker.check(requestOf(tokenOf('billing', credential, NOW_S)))).then(
-          ({ reason }) =>
-            this.asked.push({
-              ...{ credential, sentMs, reason, replica: name, decidedMs: this.agenda.nowMs },
-              incarnation: live.identity.incarnation,
-            }),
-        );
-      }),
+    this.agenda.after(onWayMs, () => process.deliver(() => this.#decide(process, credential, sentMs)));
+  }
+
+  #decide({ live, name, leasedFromMs }: SimProcess, credential: string, sentMs: number): void {
+    const { incarnation } = live.identity;
+    void Promise.resolve(live.checker.check(requestOf(tokenOf('billing', credential, NOW_S)))).then(
+      ({ reason }) => {
+        const decidedMs = this.agenda.nowMs;
+        this.asked.push({
+          ...{ credential, sentMs, reason, decidedMs, incarnation, leasedFromMs, replica: name },
+        });
+      },
     );
   }
 
@@ -213,7 +270,7 @@ export class Fleet implements World {
     this.say(`${name} is told to revoke ${credential}`);
     // Some are on their way meanwhile, for as long as it may take.
     for (const other of this.processes)
-      for (const upToMs of [10, 200, 4_000]) this.ask(other, credential, this.chances.between(0.1, upToMs));
+      for (const upToMs of [10, 4_000]) this.ask(other, credential, this.chances.between(0.1, upToMs));
     process.deliver(() => {
       const targets = [{ kind: 'jti', issuer: ISSUER, value: credential }] as const;
       void live.revoker.revoke(orderOf({ targets, waitMs: WAIT_MS })).then(
@@ -231,12 +288,9 @@ export class Fleet implements World {
 
   enforced(process: SimProcess, id: string, text: string): void {
     this.receipts.set(id, text);
-    const line = process.disk.lines.findLast(({ sealed }) => sealed.entry.id === id);
-    const entry = line?.sealed.entry;
-    const value = entry?.kind === 'revocation' ? entry.targets[0]?.value : undefined;
-    const known = this.revoked.get(value ?? '');
+    const known = this.revoked.get(this.#revocations.get(id) ?? '');
     if (known === undefined) {
-      this.violations.push(`RECEIPT: ${process.name} has one of what is not on its disk: ${id}`);
+      this.violations.push(`RECEIPT: ${process.name} has one of what nobody has ordered: ${id}`);
       return;
     }
     if (known.enforcedMs === undefined)
@@ -245,6 +299,19 @@ export class Fleet implements World {
           this.ask(other, known.credential, this.chances.between(0.1, upToMs));
     known.enforcedMs ??= this.agenda.nowMs;
     this.say(`${process.name} has the receipt: ${known.credential} is enforced`);
+    for (const holder of this.#holders) if (holder.credential === known.credential) this.prolonged(holder);
+    // Whoever is paused may wake at this very moment.
+    for (const other of this.processes)
+      if (other.isAwake) this.#decide(other, known.credential, this.agenda.nowMs);
+  }
+
+  /** What processes have said of themselves that may never be so. */
+  get broken(): readonly string[] {
+    return this.#all.flatMap(({ name, live }) =>
+      live.log
+        .filter(({ code, sentence }) => code === 'INTERNAL' || NEVER_SAID.has(sentence))
+        .map(({ sentence, ...fields }) => `BROKEN: ${name} says: ${sentence} ${JSON.stringify(fields)}`),
+    );
   }
 
   /** The state of everything, for whoever reads a run that did not heal. */

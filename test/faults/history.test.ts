@@ -5,11 +5,17 @@ import { gaps, partings } from './chains.ts';
 import type { Asked, Revoked } from './history.ts';
 import { judge } from './history.ts';
 
-const BOUND_MS = 1_000;
+const BOUNDS = { enforcedMs: 1_000, leaseMs: Infinity };
 
 function asked(change: Partial<Asked> = {}): Asked {
   const sentMs = change.sentMs ?? 0;
-  const who = { credential: 'c1', replica: 'a', incarnation: 'a#1', reason: 'permitted' };
+  const who = {
+    credential: 'c1',
+    replica: 'a',
+    incarnation: 'a#1',
+    reason: 'permitted',
+    leasedFromMs: sentMs,
+  };
   return { ...who, sentMs, decidedMs: sentMs, answeredMs: sentMs + 2, ...change };
 }
 
@@ -26,24 +32,24 @@ const BEFORE = Array.from({ length: 6 }, (_, i) =>
 describe('the judge of a history', () => {
   it('holds nothing against a fleet that refuses from then on, and counts what makes it worth something', () => {
     const onItsWay = asked({ sentMs: 199, answeredMs: 250, reason: 'revoked' });
-    expect(judge([...BEFORE, onItsWay], [ORDER], BOUND_MS)).toEqual({
+    expect(judge([...BEFORE, onItsWay], [ORDER], BOUNDS)).toEqual({
       violations: [],
       ...{ enforced: 1, counted: 1, inFlight: 1, worstMs: 100 },
     });
   });
 
   it('finds what is allowed that was asked after it was enforced', () => {
-    const { violations } = judge([...BEFORE, asked({ sentMs: 201 })], [ORDER], BOUND_MS);
+    const { violations } = judge([...BEFORE, asked({ sentMs: 201 })], [ORDER], BOUNDS);
     expect(violations).toEqual(['STALE: a (a#1) permits c1 at 0.2010 s, enforced at 0.2000 s by a']);
   });
 
   it('cannot say when a request that was on its way was decided: that one is allowed', () => {
-    expect(judge([asked({ sentMs: 199, answeredMs: 900 })], [ORDER], BOUND_MS).violations).toEqual([]);
+    expect(judge([asked({ sentMs: 199, answeredMs: 900 })], [ORDER], BOUNDS).violations).toEqual([]);
   });
 
   it('holds a simulated decision against it by when it was made, whenever it was asked', () => {
     const { answeredMs: _, ...simulated } = asked({ sentMs: 10, decidedMs: 201 });
-    expect(judge([simulated], [ORDER], BOUND_MS).violations).toHaveLength(1);
+    expect(judge([simulated], [ORDER], BOUNDS).violations).toHaveLength(1);
   });
 
   it.each([
@@ -52,19 +58,19 @@ describe('the judge of a history', () => {
   ])('finds an allow after a refusal in %s', (_, incarnation, found) => {
     const order = { ...ORDER, enforcedMs: undefined };
     const history = [asked({ sentMs: 110, reason: 'revoked' }), asked({ sentMs: 120, incarnation })];
-    const back = judge(history, [order], BOUND_MS).violations.filter((text) => text.startsWith('BACK'));
+    const back = judge(history, [order], BOUNDS).violations.filter((text) => text.startsWith('BACK'));
     expect(back).toHaveLength(found);
   });
 
   it('does not count what one replica alone, or too few requests, had been allowed before', () => {
     const ofOne = BEFORE.map((one) => ({ ...one, replica: 'a' }));
     for (const before of [ofOne, BEFORE.slice(0, 4)])
-      expect(judge(before, [ORDER], BOUND_MS)).toMatchObject({ enforced: 1, counted: 0 });
+      expect(judge(before, [ORDER], BOUNDS)).toMatchObject({ enforced: 1, counted: 0 });
   });
 
   it('does not count what is allowed when the order may have been there already', () => {
     const late = BEFORE.map((one) => ({ ...one, answeredMs: 101 }));
-    expect(judge(late, [ORDER], BOUND_MS)).toMatchObject({ counted: 0 });
+    expect(judge(late, [ORDER], BOUNDS)).toMatchObject({ counted: 0 });
   });
 });
 

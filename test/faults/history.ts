@@ -11,6 +11,8 @@ export interface Asked {
   readonly decidedMs: number;
   /** Where only callers look: when the answer was there. The replica had decided by then. */
   readonly answeredMs?: number;
+  /** When the renewal was sent on whose answer it leans; undefined without one, or if it has heard that the lease is over. */
+  readonly leasedFromMs: number | undefined;
   readonly reason: string;
 }
 
@@ -41,11 +43,19 @@ export interface Judgement {
 const ALLOWS_MIN = 5;
 const REPLICAS_MIN = 2;
 
-export function judge(asked: readonly Asked[], revoked: readonly Revoked[], boundMs: number): Judgement {
-  const violations: string[] = [];
+export interface Bounds {
+  /** From an order to the receipt, undisturbed. */
+  readonly enforcedMs: number;
+  /** From the sending of a renewal to the last yes on it. */
+  readonly leaseMs: number;
+}
+
+export function judge(asked: readonly Asked[], revoked: readonly Revoked[], bounds: Bounds): Judgement {
+  const violations = asked.flatMap((one) => outlived(one, bounds.leaseMs));
+  const byCredential = Map.groupBy(asked, ({ credential }) => credential);
   let [enforced, counted, inFlight, worstMs] = [0, 0, 0, 0];
   for (const { credential, enforcedMs = Infinity, sentMs, isUndisturbed, by } of revoked) {
-    const all = asked.filter((one) => one.credential === credential);
+    const all = byCredential.get(credential) ?? [];
     if (enforcedMs < Infinity) {
       enforced += 1;
       const before = all.filter((one) => one.reason === 'permitted' && latestMs(one) < sentMs);
@@ -54,20 +64,31 @@ export function judge(asked: readonly Asked[], revoked: readonly Revoked[], boun
       inFlight += all.filter((one) => one.sentMs < enforcedMs && latestMs(one) > enforcedMs).length;
       const tookMs = enforcedMs - sentMs;
       if (isUndisturbed) worstMs = Math.max(worstMs, tookMs);
-      if (isUndisturbed && tookMs > boundMs)
+      if (isUndisturbed && tookMs > bounds.enforcedMs)
         violations.push(
-          `${credential} took ${tookMs.toFixed(0)} ms to be enforced by ${by}, bound ${boundMs} ms`,
+          `LATE: ${credential} took ${tookMs.toFixed(0)} ms to be enforced by ${by}, bound ${bounds.enforcedMs} ms`,
         );
     }
     // S1, and more than it: not one is decided so, whenever it was sent.
     for (const one of all)
-      if (one.reason === 'permitted' && one.decidedMs > enforcedMs)
+      if (one.reason === 'permitted' && one.decidedMs >= enforcedMs)
         violations.push(
           `STALE: ${one.replica} (${one.incarnation}) permits ${credential} at ${at(one.decidedMs)}, enforced at ${at(enforcedMs)} by ${by}`,
         );
     violations.push(...goesBack(all));
   }
   return { violations, enforced, counted, inFlight, worstMs };
+}
+
+/** S7: each yes stands on a lease: no older than one may be, and of an epoch that is not over as far as was heard. */
+function outlived(
+  { replica, credential, reason, decidedMs, leasedFromMs }: Asked,
+  leaseMs: number,
+): string[] {
+  if (reason !== 'permitted' || decidedMs - (leasedFromMs ?? -Infinity) <= leaseMs) return [];
+  const lease =
+    leasedFromMs === undefined ? 'has heard that its lease is over' : `renewed last at ${at(leasedFromMs)}`;
+  return [`UNLEASED: ${replica} permits ${credential} at ${at(decidedMs)} and ${lease}`];
 }
 
 /** S5: who has refused a credential because it is revoked permits it never again in that life. */

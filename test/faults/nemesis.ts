@@ -4,7 +4,7 @@
  */
 import { LEASE_MS } from '../support/replica-harness.ts';
 import type { Fleet } from './fleet.ts';
-import type { SimProcess } from './process.ts';
+import type { Moment, SimProcess } from './process.ts';
 import { GOOD } from './process.ts';
 
 export interface Fault {
@@ -19,9 +19,45 @@ const spell = (fleet: Fleet): number =>
   fleet.chances.is(0.5) ? fleet.chances.between(50, 1_500) : fleet.chances.between(LEASE_MS, 2.2 * LEASE_MS);
 
 function onSome(fleet: Fleet, act: (process: SimProcess) => void): void {
-  const { chances, live, victim } = fleet;
-  const process = victim !== undefined && chances.is(0.7) ? live[victim] : chances.of(live);
-  if (process !== undefined) act(process);
+  const { chances, live, victim, target } = fleet;
+  const process = target ?? (victim !== undefined && chances.is(0.7) ? live[victim] : chances.of(live));
+  if (process?.isAlive === true) act(process);
+}
+
+/** How often a thing of this kind happens in a run, more or less. */
+const MOMENTS: readonly (readonly [Moment, number])[] = [
+  ['append', 10],
+  ['news', 20],
+  ['news', 20],
+  ['roster', 10],
+  ['renew', 40],
+  ['write', 20],
+  ['restore', 4],
+  ['report', 3],
+  ['openEpoch', 1],
+  ['writeSnapshot', 1],
+  ['readSnapshot', 1],
+];
+
+/**
+ * Faults that come at a step of the protocol and not at a time: what is wrong for a millisecond only is not met by chance. One
+ * or two at once, of `kinds`, mostly on who has just taken that step; then another trap is laid.
+ */
+export function layTrap(fleet: Fleet, kinds: readonly Fault[]): void {
+  const { chances, agenda } = fleet;
+  const [moment, times] = chances.of(MOMENTS) as [Moment, number];
+  const spring = (process: SimProcess): void => {
+    const faults = chances.shuffled(kinds).slice(0, 1 + chances.below(2));
+    const target = chances.is(0.7) ? process : undefined;
+    fleet.say(`at a ${moment} of ${process.name}:`);
+    layTrap(fleet, kinds);
+    agenda.after(chances.is(0.5) ? 0 : chances.between(0, 6), () => {
+      fleet.target = target;
+      for (const fault of faults) fault.begin(fleet);
+      fleet.target = undefined;
+    });
+  };
+  fleet.traps.push({ moment, left: 1 + chances.below(times), spring });
 }
 
 function cut(name: string, set: (process: SimProcess, isCut: boolean) => void): Fault {
@@ -56,7 +92,7 @@ function stop(name: 'paused' | 'suspended'): Fault {
         const ms = spell(fleet);
         // It reads its clocks all the time.
         process.clock.now();
-        process.pause();
+        process.pause(name === 'suspended');
         fleet.disturb(ms + 1_000, process.name);
         fleet.say(`${process.name} is ${name}`);
         fleet.agenda.after(ms, () => {
@@ -134,6 +170,9 @@ function comeBack(fleet: Fleet, name: string, keep: number): void {
   server.restart(keep);
 }
 
+/** Marks are a minute behind the clock of whoever makes them: whose clock is further behind can begin at no snapshot until then. */
+const AHEAD_MS_MAX = 50_000;
+
 const PAUSED = stop('paused');
 const CRASH = crash(undefined);
 
@@ -202,7 +241,8 @@ export const GROUPS: readonly (readonly Fault[])[] = [
           // Set while it sleeps, it would show nowhere (D-101).
           if (process.isPaused) return;
           const { isFresh } = process;
-          const ms = fleet.chances.between(500, 60_000);
+          const ms = Math.min(fleet.chances.between(500, 60_000), AHEAD_MS_MAX - process.clock.offsetMs);
+          if (ms <= 0) return;
           process.clock.offsetMs += ms;
           fleet.disturb(2_000, process.name);
           fleet.say(`${process.name}: its clock is set forward by ${ms.toFixed(0)} ms`);
@@ -287,6 +327,17 @@ export const GROUPS: readonly (readonly Fault[])[] = [
             if (states.includes('cloned')) fleet.effect('two of one incarnation');
           });
         }),
+    },
+    {
+      name: 'sessions that end by themselves',
+      effects: ['a session ended by itself', 'a session was told to end'],
+      begin: (fleet) => {
+        for (const process of fleet.fresh)
+          fleet.hold(
+            process,
+            fleet.chances.of(fleet.credentials.filter((one) => !fleet.revoked.has(one))) ?? '',
+          );
+      },
     },
     {
       name: 'gone for good',

@@ -5,9 +5,19 @@
  */
 import type { Place } from '../../src/feed/cursor.ts';
 import { FlooredClock } from '../../src/edges/system/clock.ts';
-import type { FeedLine } from '../../src/feed/entry.ts';
-import type { RenewReply, RenewRequest, RestoreReply, RestoreRequest } from '../../src/feed/feed-store.ts';
+import type { FeedLine, SealedEntry } from '../../src/feed/entry.ts';
+import type {
+  AppendReply,
+  FeedStore,
+  RenewReply,
+  RenewRequest,
+  RestoreReply,
+  RestoreRequest,
+  Snapshot,
+} from '../../src/feed/feed-store.ts';
 import type { Position } from '../../src/feed/position.ts';
+import type { SnapshotBase } from '../../src/feed/snapshot.ts';
+import { parseHeader } from '../../src/feed/snapshot.ts';
 import type { Instant } from '../../src/kernel/clock.ts';
 import { WritError } from '../../src/kernel/error.ts';
 import { FakeClock } from '../support/fake-time.ts';
@@ -24,15 +34,23 @@ export interface World {
   readonly server: MemoryFeedServer;
   /** Entries that a page holds at most. */
   readonly pageMax: number;
+  /** Entries from mark to mark; none: no snapshots. */
+  readonly snapshotEvery: number | undefined;
   /** That a fault had an effect. */
   readonly effect: (fault: string) => void;
   /** A receipt that says `enforced` is on disk. */
   enforced(process: SimProcess, id: string, text: string): void;
-  /** The store has answered a renewal: a moment later there may be another lease. */
-  renewed(process: SimProcess): void;
+  /** It has adopted a lease: from now on it may say yes. */
+  leased(process: SimProcess): void;
+  /** The store has carried out a command of its; `news`: a renewal that brought lines. */
+  passed(moment: Moment, process: SimProcess): void;
+  /** It asks the store to take this in. */
+  appending(sealed: SealedEntry): void;
   /** A process has died by itself, at an armed point. */
   died(process: SimProcess): void;
 }
+
+export type Moment = Command | 'news' | 'write';
 
 /** How this process reaches the store, and is reached. */
 export interface Link {
@@ -67,6 +85,8 @@ export class Disk {
   readonly lines: FeedLine[] = [];
   readonly receipts = new Map<string, string>();
   readonly held = { epochId: undefined as string | undefined, isLeft: false };
+  /** What the lines go on from. */
+  snapshot: Snapshot | undefined;
   floorMs = 0;
 
   copy(): Disk {
@@ -74,6 +94,7 @@ export class Disk {
     other.lines.push(...this.lines);
     for (const [id, text] of this.receipts) other.receipts.set(id, text);
     Object.assign(other.held, this.held);
+    other.snapshot = this.snapshot;
     other.floorMs = this.floorMs;
     return other;
   }
@@ -88,6 +109,9 @@ export class SimProcess {
   readonly #world: World;
   #isAlive = true;
   #isPaused = false;
+  #isSuspended = false;
+  /** When the renewal was sent that brought its newest lease; undefined once it has heard that this one is over. */
+  leasedFromMs: number | undefined;
   #backlog: (() => void)[] = [];
   #writing = 0;
   /** Dies at the next write to its disk: before it is durable, or after, when nobody has been told. */
@@ -109,9 +133,28 @@ export class SimProcess {
         name,
         bootstrap,
       },
-      ...{ seed: start, exclusive: false, receipts: new SimReceipts(this, world), rosterForgetMs: 60_000 },
+      ...{
+        seed: start,
+        exclusive: false,
+        receipts: new SimReceipts(this, world),
+        rosterForgetMs: 60_000,
+        lastAcceptsMax: 256,
+      },
       ...(salt === undefined ? {} : { salt }),
+      ...(world.snapshotEvery === undefined ? {} : { snapshotEvery: world.snapshotEvery }),
     });
+    const { lease } = this.live;
+    const adopt = lease.adopt.bind(lease);
+    lease.adopt = (sentAt) => {
+      adopt(sentAt);
+      world.leased(this);
+    };
+  }
+
+  /** What the answer to a renewal said that was sent at `sentMs`. */
+  heard(kind: RenewReply['kind'], sentMs: number): void {
+    if (kind === 'lease') this.leasedFromMs = sentMs;
+    if (kind === 'closed' || kind === 'stale') this.leasedFromMs = undefined;
   }
 
   get isAlive(): boolean {
@@ -120,6 +163,11 @@ export class SimProcess {
 
   get isPaused(): boolean {
     return this.#isPaused;
+  }
+
+  /** Its clocks may be read: those of a machine that sleeps show what they show when it wakes. */
+  get isAwake(): boolean {
+    return this.#isAlive && !this.#isSuspended;
   }
 
   get isFresh(): boolean {
@@ -146,12 +194,13 @@ export class SimProcess {
     return this.#world.agenda.after(ms, () => this.deliver(step));
   }
 
-  pause(): void {
+  pause(isSuspended: boolean): void {
     this.#isPaused = true;
+    this.#isSuspended = isSuspended;
   }
 
   wake(): void {
-    this.#isPaused = false;
+    this.#isPaused = this.#isSuspended = false;
     for (const step of this.#world.chances.shuffled(this.#backlog.splice(0))) this.later(0, step);
   }
 
@@ -169,6 +218,7 @@ export class SimProcess {
     const done = Promise.withResolvers<undefined>();
     const { armed } = this;
     this.#writing += 1;
+    this.#world.passed('write', this);
     agenda.after(chances.is(0.02) ? chances.between(20, 300) : chances.between(0.1, 4), () => {
       this.#writing -= 1;
       if (!this.#isAlive) return;
@@ -237,11 +287,13 @@ export class SimClock extends FakeClock {
 class SimLedger extends MemoryLedger {
   readonly #process: SimProcess;
   readonly #pageMax: number;
+  readonly #effect: World['effect'];
 
-  constructor(process: SimProcess, { pageMax }: World) {
+  constructor(process: SimProcess, { pageMax, effect }: World) {
     super(process.disk.lines);
     this.#process = process;
     this.#pageMax = pageMax;
+    this.#effect = effect;
     const { held } = process.disk;
     Object.assign(this.held, held);
     this.held.keep = (epochId, isLeft) =>
@@ -258,6 +310,24 @@ class SimLedger extends MemoryLedger {
 
   override cut(after: Place): Promise<void> {
     return this.#process.write(() => this.cutNow(after));
+  }
+
+  override get base(): SnapshotBase | undefined {
+    const { snapshot } = this.#process.disk;
+    return snapshot && parseHeader(snapshot.chunks[0]).base;
+  }
+
+  override snapshot(): Promise<Snapshot | undefined> {
+    return Promise.resolve(this.#process.disk.snapshot);
+  }
+
+  override begin(snapshot: Snapshot): Promise<void> {
+    const { disk } = this.#process;
+    this.#effect('a ledger begins at a snapshot');
+    return this.#process.write(() => {
+      disk.snapshot = snapshot;
+      this.lines.length = 0;
+    });
   }
 
   override read(after: Position, limit: number): Promise<readonly FeedLine[]> {
@@ -298,10 +368,24 @@ class SimStore extends MemoryFeedStore {
   }
 
   override async renew(request: RenewRequest): Promise<RenewReply> {
-    const reply = await super.renew({ ...request, limit: Math.min(request.limit, this.#world.pageMax) });
-    if (reply.kind === 'more') this.#world.effect('page boundary');
-    this.#world.renewed(this.#process);
+    const { agenda, pageMax, effect } = this.#world;
+    const sentMs = agenda.nowMs;
+    const reply = await super.renew({ ...request, limit: Math.min(request.limit, pageMax) });
+    if (reply.kind === 'more') effect('page boundary');
+    this.#process.heard(reply.kind, sentMs);
     return reply;
+  }
+
+  override append(epochId: string, sealed: SealedEntry): Promise<AppendReply> {
+    this.#world.appending(sealed);
+    return super.append(epochId, sealed);
+  }
+
+  override async trim(...given: Parameters<FeedStore['trim']>): Promise<void> {
+    const { server, effect } = this.#world;
+    const { length } = server.lines;
+    await super.trim(...given);
+    if (server.lines.length < length) effect('the store is trimmed');
   }
 
   override restore(request: RestoreRequest): Promise<RestoreReply> {
@@ -342,6 +426,7 @@ class SimStore extends MemoryFeedStore {
       }
       if (isGivenUp) effect('executed after the caller gave up');
       const answer = attempt(run);
+      this.#world.passed(isNews(answer) ? 'news' : command, this.#process);
       if (chances.is(link.duplicate)) {
         effect('executed twice');
         agenda.after(chances.between(0.1, 1_500), () => {
@@ -370,7 +455,14 @@ class SimStore extends MemoryFeedStore {
   }
 }
 
-function attempt<T>(run: () => T): { readonly value: T } | { readonly error: unknown } {
+type Answer<T> = { readonly value: T } | { readonly error: unknown };
+
+function isNews(answer: Answer<unknown>): boolean {
+  const lines = 'value' in answer ? (answer.value as { lines?: unknown[] } | undefined)?.lines : undefined;
+  return lines !== undefined && lines.length > 0;
+}
+
+function attempt<T>(run: () => T): Answer<T> {
   try {
     return { value: run() };
   } catch (error) {

@@ -11,10 +11,10 @@ import { readinessOf } from '../support/readiness.ts';
 import type { Log } from './chains.ts';
 import { partings } from './chains.ts';
 import { Fleet } from './fleet.ts';
-import type { Judgement } from './history.ts';
+import type { Bounds, Judgement } from './history.ts';
 import { judge } from './history.ts';
 import type { Fault } from './nemesis.ts';
-import { FAULTS, GROUPS } from './nemesis.ts';
+import { FAULTS, GROUPS, layTrap } from './nemesis.ts';
 import type { SimProcess } from './process.ts';
 import { GOOD } from './process.ts';
 
@@ -37,17 +37,33 @@ export interface Outcome extends Judgement {
 /** By when nobody accepts any more, from the append; and what it may take to say so. */
 export const BOUND_MS = enforcedByWaitMs({ leaseMs: LEASE_MS, epsMs: EPS_MS });
 const SAYING_MS = 800;
+const BOUNDS: Bounds = { enforcedMs: BOUND_MS + SAYING_MS, leaseMs: LEASE_MS - EPS_MS + 1 };
 const WARM_UP_MS = 3_600;
 const HEALING_MS = 12_000;
 
-export async function simulate(seed: number): Promise<Outcome> {
+/** In a turn of the loop of its own: there promises settle when the agenda says so. `favoured`: names of faults, for all that comes. */
+export function simulate(seed: number, favoured: readonly string[] = []): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    setImmediate(() => {
+      try {
+        resolve(play(seed, favoured));
+      } catch (error) {
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- whatever it was
+        reject(error);
+      }
+    });
+  });
+}
+
+function play(seed: number, favoured: readonly string[]): Outcome {
   const fleet = new Fleet(seed);
   const { violations } = fleet;
-  await begin(fleet);
-  await trouble(fleet, FAULTS[seed % FAULTS.length] as Fault);
-  const healedMs = await heal(fleet);
-  const lost = await conclude(fleet);
-  const judgement = judge(fleet.asked, [...fleet.revoked.values()], BOUND_MS + SAYING_MS);
+  begin(fleet);
+  trouble(fleet, kindsOf(fleet, seed, favoured));
+  const healedMs = heal(fleet);
+  const lost = conclude(fleet);
+  const judgement = judge(fleet.asked, [...fleet.revoked.values()], BOUNDS);
+  violations.push(...fleet.broken);
   for (const process of fleet.processes) process.kill();
   return {
     ...judgement,
@@ -63,42 +79,50 @@ export async function simulate(seed: number): Promise<Outcome> {
 }
 
 /** Everyone joins, watches the others for a lease, and lets through what nobody has revoked. */
-async function begin(fleet: Fleet): Promise<void> {
+function begin(fleet: Fleet): void {
   const size = 2 + fleet.chances.below(3);
   for (let i = 0; i < size; i++) {
     fleet.start(fleet.nextName(), undefined, { bootstrap: i === 0 });
-    await fleet.pass(i === 0 ? 200 : fleet.chances.between(1, 100));
+    fleet.pass(i === 0 ? 200 : fleet.chances.between(1, 100));
   }
-  await fleet.pass(WARM_UP_MS);
+  fleet.pass(WARM_UP_MS);
   for (const process of fleet.processes)
     for (const credential of fleet.credentials) {
       for (let i = 0; i < 3; i++) fleet.ask(process, credential);
     }
-  await fleet.pass(300);
+  fleet.pass(300);
 }
 
-/** A few kinds of faults, `one` among them, often; which ones, and how often, is the run's own. */
-async function trouble(fleet: Fleet, one: Fault): Promise<void> {
-  const { chances } = fleet;
+/** A few kinds of faults: which ones is the run's own, one of them the seed's. */
+function kindsOf({ chances }: Fleet, seed: number, favoured: readonly string[]): Fault[] {
+  const some = chances.shuffled(FAULTS).slice(0, 1 + chances.below(3));
+  if (favoured.length > 0)
+    return [
+      ...FAULTS.filter(({ name }) => favoured.includes(name)),
+      ...(chances.is(0.3) ? some.slice(0, 1) : []),
+    ];
+  const one = FAULTS[seed % FAULTS.length] as Fault;
   const group = GROUPS.find((faults) => faults.includes(one)) ?? [];
-  const kinds = [
-    one,
-    ...(chances.is(0.5) ? group : []),
-    ...chances.shuffled(FAULTS).slice(0, 1 + chances.below(3)),
-  ];
+  return [one, ...(chances.is(0.5) ? group : []), ...some];
+}
+
+/** They come again and again, for a while. */
+function trouble(fleet: Fleet, kinds: readonly Fault[]): void {
+  const { chances } = fleet;
   const everyMs = chances.between(300, 2_500);
-  const endMs = fleet.agenda.nowMs + chances.between(8_000, 20_000);
+  const endMs = fleet.agenda.nowMs + chances.between(2_500, 9_000);
   // Then hardly a moment is without a renewal on its way.
   if (chances.is(0.25)) fleet.slowMs = chances.between(50, 240);
   for (const { link } of fleet.processes) link.slowMs = fleet.slowMs;
   fleet.say(`faults: ${kinds.map(({ name }) => name).join(', ')}`);
+  if (chances.is(0.7)) for (let i = 0; i < 2; i++) layTrap(fleet, kinds);
   while (fleet.agenda.nowMs < endMs) {
     step(fleet, kinds, everyMs);
-    await fleet.pass(STEP_MS);
+    fleet.pass(STEP_MS);
   }
 }
 
-const STEP_MS = 100;
+const STEP_MS = 200;
 
 function step(fleet: Fleet, kinds: readonly Fault[], everyMs: number): void {
   const { chances } = fleet;
@@ -109,14 +133,15 @@ function step(fleet: Fleet, kinds: readonly Fault[], everyMs: number): void {
   }
   for (const dead of fleet.processes.filter((one) => !one.isAlive && !fleet.isDown.has(one)))
     if (chances.is(STEP_MS / 2_000)) fleet.restart(dead);
-  if (chances.is(STEP_MS / 3_000)) fleet.revokeSome();
+  if (chances.is(STEP_MS / 2_000)) fleet.revokeSome();
   for (const process of fleet.live) fleet.ask(process, chances.of(fleet.credentials) ?? '');
 }
 
 /** No faults any more: by itself, or by an operator's word where it says so, everyone has a lease again. */
-async function heal(fleet: Fleet): Promise<number> {
+function heal(fleet: Fleet): number {
   const { violations } = fleet;
   fleet.say('all is well');
+  fleet.traps = [];
   fleet.slowMs = GOOD.slowMs;
   fleet.server.isReachable = true;
   for (const process of fleet.processes) {
@@ -126,7 +151,7 @@ async function heal(fleet: Fleet): Promise<number> {
   }
   removeCopies(fleet);
   const beganMs = fleet.agenda.nowMs;
-  if (await isHealed(fleet)) return fleet.agenda.nowMs - beganMs;
+  if (isHealed(fleet)) return fleet.agenda.nowMs - beganMs;
   fleet.isAmnesiac = true;
   const [most] = fleet.live.toSorted((a, b) =>
     comparePositions(b.live.cursor.position, a.live.cursor.position),
@@ -140,7 +165,7 @@ async function heal(fleet: Fleet): Promise<number> {
   void most?.live.replica
     .openEpoch(isEmpty ? 'new-fleet' : 'accept-amnesia', 'simulated')
     .catch((error: unknown) => fleet.say(`refused: ${String(error)}`));
-  if (!(await isHealed(fleet))) {
+  if (!isHealed(fleet)) {
     violations.push('STUCK: an operator has said the word');
     for (const state of fleet.states()) fleet.say(state);
   }
@@ -161,26 +186,26 @@ function removeCopies(fleet: Fleet): void {
   }
 }
 
-async function isHealed(fleet: Fleet): Promise<boolean> {
+function isHealed(fleet: Fleet): boolean {
   const endMs = fleet.agenda.nowMs + HEALING_MS;
   while (fleet.agenda.nowMs < endMs) {
     for (const process of fleet.processes)
       if (!process.isAlive || isFencedForGood(process.live.renewer.state)) fleet.restart(process);
-    await fleet.pass(200);
+    fleet.pass(200);
     if (fleet.processes.every(({ isFresh }) => isFresh)) return true;
   }
   return false;
 }
 
 /** What holds once everyone has a lease again. Returns how many enforced revocations are not in force everywhere. */
-async function conclude(fleet: Fleet): Promise<number> {
+function conclude(fleet: Fleet): number {
   const { violations } = fleet;
-  await fleet.pass(1_500);
+  fleet.pass(600);
   for (const process of fleet.fresh)
     for (const credential of fleet.credentials) fleet.ask(process, credential);
-  await fleet.pass(300);
+  fleet.pass(300);
   // What was just enforced is still being written down.
-  for (let i = 0; i < 30 && !isAtRest(fleet); i++) await fleet.pass(100);
+  for (let i = 0; i < 30 && !isAtRest(fleet); i++) fleet.pass(100);
   const enforced = [...fleet.revoked.values()].filter(({ enforcedMs }) => enforcedMs !== undefined);
   const lost = enforced.filter(({ credential }) =>
     fleet.fresh.some(

@@ -45,6 +45,7 @@ function tableOf(term: LeaseTerm = TERM): LeaseTable {
 
 const question = (appendedMs: number, over: object = {}) =>
   ({
+    coordinator: 'inc_a',
     position: POSITION,
     epochId: 'ep_1',
     appendedAt: AT(appendedMs),
@@ -80,6 +81,16 @@ describe('the barrier', () => {
     expect(table.judge(question(0, { exclusive: false }), AT(3_000)).rule).toBeUndefined();
     expect(table.judge(question(0, { exclusive: false }), AT(3_100)).rule).toBe('acknowledged');
     expect(table.judge(question(0, { mode: 'wait' }), AT(3_100)).rule).toBeUndefined();
+  });
+
+  it('is not passed by who has not acknowledged itself: it may read, and renew no more', () => {
+    const table = tableOf();
+    const quiet = { incarnation: 'inc_a', renewals: 1, acknowledgement: undefined };
+    const row = { incarnation: 'inc_b', renewals: 1, acknowledgement: acknowledged('inc_b', {}, OTHER) };
+    table.observe('ep_1', [quiet, row], READ(AT(0)));
+    const { standings, rule } = table.judge(question(0), AT(3_100));
+    expect([standings.map(({ state }) => state), rule]).toEqual([['fenced', 'acknowledged'], undefined]);
+    expect(table.judge(question(0, { coordinator: 'inc_b' }), AT(3_100)).rule).toBe('acknowledged');
   });
 
   it('waits longer, by every rule, where a store that was replaced may go on granting leases', () => {

@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { signEpochReport } from '../../src/evidence/epoch-report.ts';
+import { AMNESIA } from '../../src/flows/join.ts';
 import { FakeClock } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import { OVER_MS, cut, enforce, epochOf, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
@@ -111,7 +112,9 @@ describe('a replica whose store is closed', () => {
     for (let i = 0; i < 2; i++) a.store.next('restore', 'lose-request');
     fleet.server.flush();
     await pass(fleet.clock, 700);
-    expect(epochOf(a)).toBe(`${before} is closed; whoever holds most of it opens the next one`);
+    expect(epochOf(a)).toBe(
+      `${before} is closed; of those who held a lease of it, whoever has most opens the next one; if nobody there did: ${AMNESIA}`,
+    );
     await pass(fleet.clock, 1_500);
     expect(epochOf(a)).toMatch(/^ep_[\w-]+$/);
     expect(epochOf(a)).not.toBe(before);

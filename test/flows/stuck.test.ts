@@ -75,6 +75,36 @@ describe('a lone replica that is stopped just after its store restarted', () => 
   });
 });
 
+describe('a replica that dies after it has opened an epoch and before it has joined it', () => {
+  // Found by the simulation: nobody knew its incarnation, so nobody had opened the epoch, and nobody was let in (D-128).
+  it('has opened it when it is started again, and the fleet goes on', async () => {
+    const { clock, server, a, b } = await startPair();
+    server.isReachable = false;
+    await pass(clock, OVER_MS);
+    cut(a, true);
+    b.store.fate = (command) => (command === 'openEpoch' ? 'lose-request' : 'deliver');
+    const start = (seed: number): TestReplica =>
+      makeReplica({ clock, server, name: 'a', seed, ledger: a.ledger, exclusive: false, bootstrap: false });
+    const opener = start(8);
+    opener.store.fate = (command) => {
+      if (command === 'openEpoch') cut(opener, true);
+      return command === 'openEpoch' ? 'lose-reply' : 'deliver';
+    };
+    server.restart();
+    server.isReachable = true;
+    await opener.start();
+    await pass(clock, 2_000);
+    expect(server.lines.filter(({ sealed }) => sealed.entry.by === opener.identity.incarnation)).toHaveLength(
+      1,
+    );
+    expect(isFresh(b)).toBe(false);
+    const again = start(9);
+    await again.start();
+    await pass(clock, 2_000);
+    expect([again, b].map(isFresh), `${epochOf(again)}; ${epochOf(b)}`).toEqual([true, true]);
+  });
+});
+
 describe('a replica that had applied one line more than the witness when the store was flushed', () => {
   const lose = async (beforeItIsBack: (b: TestReplica) => void = () => undefined) => {
     const fleet = await startPairThatParts();

@@ -127,13 +127,19 @@ export class MemoryFeedServer {
     const kept = this.#lines.slice(0, keepLines);
     const isWhole = kept.length === this.#lines.length;
     this.#begin();
-    if (isWhole) this.#leases.closeEpoch();
-    else this.#load(kept);
+    if (isWhole) {
+      this.#leases.closeEpoch();
+      return;
+    }
+    this.#load(kept, this.#begins.get('current'));
+    // It was written after what is kept.
+    if (this.#snapshot !== undefined && comparePositions(this.#snapshot.position, this.head) > 0)
+      this.#snapshot = undefined;
   }
 
   /** A hostile client shows an earlier moment, with the epoch of then open, in this very run and to everyone from now on. */
   rollBack(keepLines: number): void {
-    this.#load(this.#lines.slice(0, keepLines));
+    this.#load(this.#lines.slice(0, keepLines), this.#begins.get('current'));
     this.pretend();
   }
 
@@ -147,7 +153,7 @@ export class MemoryFeedServer {
   /** A lost disk: it begins again, with nothing. */
   forget(): void {
     this.#begin();
-    this.#load([]);
+    this.#load([], undefined);
     this.#snapshot = undefined;
   }
 
@@ -156,7 +162,7 @@ export class MemoryFeedServer {
     this.#isOpen = false;
     this.#reports.clear();
     this.#copies.clear();
-    this.#load([]);
+    this.#load([], undefined);
     this.#snapshot = undefined;
     this.#wakeAll();
   }
@@ -166,7 +172,7 @@ export class MemoryFeedServer {
     const [first] = this.#lines;
     if (first === undefined) return;
     this.#isOpen = false;
-    this.#load([{ ...first, chain: 'd'.repeat(40) }]);
+    this.#load([{ ...first, chain: 'd'.repeat(40) }], this.#begins.get('current'));
     this.#wakeAll();
   }
 
@@ -303,6 +309,7 @@ export class MemoryFeedServer {
     const floor = { epoch, sequence: sequence - keep };
     if (!isKept || comparePositions(floor, this.#floor) <= 0) return;
     this.#floor = floor;
+    this.#begins.set('current', this.#newestEpochId ?? '');
     this.#lines = this.#lines.filter((line) => comparePositions(line.position, floor) >= 0);
   }
 
@@ -328,7 +335,7 @@ export class MemoryFeedServer {
     if (!isThat || (this.#isOpen && copy !== 'current')) return false;
     if (copy !== 'current') this.#load(lines, this.#begins.get(copy));
     this.#copies.clear();
-    this.#begins.clear();
+    for (const name of this.#begins.keys()) if (name !== 'current') this.#begins.delete(name);
     return true;
   }
 
@@ -342,8 +349,10 @@ export class MemoryFeedServer {
   }
 
   /** Another history than the one in memory, without the lease table that stood beside it. */
-  #load(lines: readonly FeedLine[], begins?: string): void {
+  #load(lines: readonly FeedLine[], begins: string | undefined): void {
     this.#lines = [...lines];
+    if (lines.length === 0 || begins === undefined) this.#begins.delete('current');
+    else this.#begins.set('current', begins);
     const [first] = lines;
     this.#floor = first !== undefined && first.position.sequence > 1 ? first.position : ORIGIN;
     this.#leases = new LeaseTable();

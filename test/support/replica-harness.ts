@@ -276,6 +276,7 @@ export interface TestReplicaOptions {
   /** Entries from mark to mark; none: no snapshots. */
   readonly snapshotEvery?: number;
   readonly rosterForgetMs?: number;
+  readonly lastAcceptsMax?: number;
 }
 
 export class TestReplica {
@@ -296,7 +297,7 @@ export class TestReplica {
   readonly grants = new GrantTable();
   /** Subjects whose grants changed, as the listener was told. */
   readonly changedSubjects: string[] = [];
-  readonly lastAccepts = new LastAccepts();
+  readonly lastAccepts: LastAccepts;
   readonly records: SessionRecord[] = [];
   readonly lostClaims: string[] = [];
   readonly sessionDisk = { isFull: false };
@@ -314,7 +315,7 @@ export class TestReplica {
     lost: (_, claims) => void this.lostClaims.push(...claims),
     forgotten: (claim) => void this.lostClaims.splice(this.lostClaims.indexOf(claim), 1),
   });
-  readonly effects = new Effects(this.lastAccepts, this.sessions);
+  readonly effects: Effects;
   readonly table = new LeaseTable(
     { leaseMs: LEASE_MS, epsMs: EPS_MS },
     this.members,
@@ -359,6 +360,8 @@ export class TestReplica {
       exclusive = true,
       durability = 'durable',
     } = options;
+    this.lastAccepts = new LastAccepts(options.lastAcceptsMax);
+    this.effects = new Effects(this.lastAccepts, this.sessions);
     this.clock = clock;
     this.server = options.server ?? new MemoryFeedServer();
     this.store = options.store ?? new MemoryFeedStore(this.server);

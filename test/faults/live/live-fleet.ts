@@ -221,7 +221,14 @@ export class LiveFleet {
       () => 'unknown',
     );
     replica.open -= 1;
-    const asked = { credential, replica: name, incarnation: `${name}#${starts}`, sentMs, decidedMs: sentMs };
+    const asked = {
+      credential,
+      replica: name,
+      incarnation: `${name}#${starts}`,
+      sentMs,
+      decidedMs: sentMs,
+      leasedFromMs: sentMs,
+    };
     this.asked.push({ ...asked, sentWallMs, answeredMs: this.nowMs, reason });
     return reason;
   }
