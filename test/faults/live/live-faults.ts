@@ -605,9 +605,9 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
     begin: async (fleet, victim) => {
       victim.proxy.hold('up', 'down');
       const [by] = fleet.running.filter((one) => one !== victim);
-      const sinceMs = fleet.nowMs;
+      const [sinceMs, before] = [fleet.nowMs, await firstHeld(fleet)];
       // What everybody else holds leaves the store.
-      while (by !== undefined && (await firstHeld(fleet)) === 1 && fleet.nowMs < sinceMs + GROWING_MS)
+      while (by !== undefined && (await firstHeld(fleet)) === before && fleet.nowMs < sinceMs + GROWING_MS)
         await Promise.all(Array.from({ length: 8 }, () => fleet.revokeOthers(by, 1)));
       fleet.say(`the store begins at ${await firstHeld(fleet)}`);
       return {
