@@ -50,11 +50,15 @@ export async function checkReceipts(fleet: LiveFleet): Promise<number> {
   let checked = 0;
   let keyring: Keyring | undefined;
   for (const order of fleet.revoked) {
-    const { credential, enforcedMs, receipt, by } = order;
-    const coordinator = fleet.replicas.find(({ name }) => name === by);
-    if (enforcedMs === undefined || coordinator === undefined) continue;
-    keyring ??= await keyringAt(coordinator);
-    const { text } = await control(coordinator.running, receipt ?? '');
+    const { credential, enforcedMs, id } = order;
+    const [first] = fleet.replicas;
+    if (enforcedMs === undefined || first === undefined) continue;
+    keyring ??= await keyringAt(first);
+    // It is with whoever made it, which need not be who answered (D-132).
+    const replies = await Promise.all(
+      fleet.replicas.map(({ running }) => control(running, `/v1/receipts/${id}`)),
+    );
+    const { text = '' } = replies.find(({ status }) => status === 200) ?? {};
     try {
       const facts = verifyReceipt(text, keyring);
       if (facts.state !== 'enforced')

@@ -35,7 +35,7 @@ export interface LiveRevoked extends Revoked {
   /** When the caller first heard that the store has it. */
   durableMs: number | undefined;
   boundMs: number | undefined;
-  receipt: string | undefined;
+  id: string | undefined;
   /** Who answered last. */
   by: string;
 }
@@ -238,7 +238,7 @@ export class LiveFleet {
     const order: LiveRevoked = {
       ...{ credential, by: replica.name, sentMs: this.nowMs, isUndisturbed },
       ...{ enforcedMs: undefined, answered: undefined, durableMs: undefined },
-      ...{ boundMs: undefined, receipt: undefined },
+      ...{ boundMs: undefined, id: undefined },
     };
     this.revoked.push(order);
     this.#hot.push(credential);
@@ -284,7 +284,7 @@ export class LiveFleet {
       order.answered = state;
       order.by = replica.name;
       order.boundMs = Number(said['boundMs']);
-      order.receipt = said['receipt'] as string | undefined;
+      order.id = said['id'] as string;
       this.say(
         `${replica.name} answers ${state} for ${order.credential} after ${(nowMs - order.sentMs).toFixed(0)} ms`,
       );
