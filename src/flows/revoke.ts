@@ -5,7 +5,16 @@
 import { keyringOf } from '../evidence/keyring.ts';
 import type { ReceiptFacts, ReceiptStatement } from '../evidence/receipt.ts';
 import { receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
-import type { FeedLine, LockEntry, LockTarget, RevocationEntry, Target } from '../feed/entry.ts';
+import type {
+  FeedLine,
+  Folded,
+  LockEntry,
+  LockTarget,
+  OutcomeEntry,
+  RevocationEntry,
+  Target,
+} from '../feed/entry.ts';
+import { enforcedByWaitMs } from '../feed/lease.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { lineAt } from '../feed/ledger.ts';
 import type { Position } from '../feed/position.ts';
@@ -416,16 +425,34 @@ export class Revoker {
 
   /** What the receipt of an enforced revocation, or of a lock that is over, says, verified; undefined while there is none. */
   async #settled(id: string): Promise<RevocationStatus | undefined> {
-    const { effects, identity, view, lastAccepts } = this.#ports;
-    const isFinished =
-      !effects.isUnfinished(id) || (effects.outcome(id) !== undefined && this.#isOverLock(id));
+    const { effects, identity, view, lastAccepts, receipts } = this.#ports;
+    const outcome = effects.outcome(id);
+    const isFinished = !effects.isUnfinished(id) || (outcome !== undefined && this.#isOverLock(id));
     if (!isFinished || this.#settledPlaceOf(id) === undefined) return undefined;
+    const isHere = (await receipts.read(receiptNameOf(id, 'enforced'))) !== undefined;
+    if (outcome?.state === 'enforced' && !isHere) return this.#attested(outcome);
     const facts = verifyReceipt(await this.receipt(id), keyringOf(identity.fleet, identity.logKey.public));
     if (facts.kind === 'lock')
       return statusOfReceipt(facts, Math.max(facts.lateAccepts, lastAccepts.locks.late(id)?.count ?? 0));
     const dead = await new Pace(this.#ports).run(view.deadHandles(facts.targets));
     const late = dead.map(({ hi, lo }) => lastAccepts.late(hi, lo).count);
     return statusOfReceipt(facts, Math.max(facts.lateAccepts, ...late));
+  }
+
+  /** Enforced, as the replica that has the receipt says in the feed: that one may be gone, and the order be repeated here. */
+  async #attested(outcome: Folded<OutcomeEntry>): Promise<RevocationStatus> {
+    const { revocation: id, at, matched, killed, unconfirmed } = outcome;
+    const { position, sealed } = await this.#lineOf(id);
+    return {
+      ...{ id, position, state: 'enforced', closure: 'CLOSED', isReached: true },
+      appendedAtMs: Date.parse(sealed.entry.at),
+      enforcedAtMs: Date.parse(at),
+      boundMs: enforcedByWaitMs(this.#ports.term),
+      sessions: { matched, killed, unconfirmed, pending: 0, silent: [] },
+      // Only the receipt knows more.
+      ...{ replicas: [], weakened: [], notCovered: [], revocationWindowMs: 0, lateAccepts: 0, seen: false },
+      hasReceipt: false,
+    };
   }
 
   async #lineOf(id: string): Promise<FeedLine> {

@@ -1,14 +1,16 @@
 /**
- * What callers saw of one run, and the judgement over it (THREATS 7.1 to 7.3). Times are the simulation's own, which no
- * replica knows: what is before what is certain.
+ * What callers saw of one run, and the judgement over it (THREATS 7.1 to 7.3), simulated or live. Times are of one clock that
+ * no replica goes by: what is before what is certain.
  */
 export interface Asked {
   readonly credential: string;
   readonly replica: string;
   readonly incarnation: string;
   readonly sentMs: number;
-  /** When the replica decided. */
+  /** When the replica decided; where only callers look, the earliest that it can have been: when they asked. */
   readonly decidedMs: number;
+  /** Where only callers look: when the answer was there. The replica had decided by then. */
+  readonly answeredMs?: number;
   /** When the renewal was sent on whose answer it leans; undefined without one, or if it has heard that the lease is over. */
   readonly leasedFromMs: number | undefined;
   readonly reason: string;
@@ -56,10 +58,10 @@ export function judge(asked: readonly Asked[], revoked: readonly Revoked[], boun
     const all = byCredential.get(credential) ?? [];
     if (enforcedMs < Infinity) {
       enforced += 1;
-      const before = all.filter((one) => one.reason === 'permitted' && one.decidedMs < sentMs);
+      const before = all.filter((one) => one.reason === 'permitted' && latestMs(one) < sentMs);
       const replicas = new Set(before.map(({ replica }) => replica));
       if (before.length >= ALLOWS_MIN && replicas.size >= REPLICAS_MIN) counted += 1;
-      inFlight += all.filter((one) => one.sentMs < enforcedMs && one.decidedMs > enforcedMs).length;
+      inFlight += all.filter((one) => one.sentMs < enforcedMs && latestMs(one) > enforcedMs).length;
       const tookMs = enforcedMs - sentMs;
       if (isUndisturbed) worstMs = Math.max(worstMs, tookMs);
       if (isUndisturbed && tookMs > bounds.enforcedMs)
@@ -91,16 +93,22 @@ function outlived(
 
 /** S5: who has refused a credential because it is revoked permits it never again in that life. */
 function goesBack(asked: readonly Asked[]): string[] {
-  const refused = new Map<string, Asked>();
-  for (const one of asked.toSorted((a, b) => a.decidedMs - b.decidedMs)) {
-    if (one.reason === 'revoked') refused.set(one.incarnation, one);
-    const before = refused.get(one.incarnation);
-    if (one.reason === 'permitted' && before !== undefined)
-      return [
-        `BACK: ${one.replica} permits ${one.credential} at ${at(one.decidedMs)}, which it had refused at ${at(before.decidedMs)}`,
-      ];
-  }
-  return [];
+  const refused = new Map<string, number>();
+  for (const one of asked)
+    if (one.reason === 'revoked')
+      refused.set(one.incarnation, Math.min(refused.get(one.incarnation) ?? Infinity, latestMs(one)));
+  const back = asked.find(
+    (one) => one.reason === 'permitted' && one.decidedMs > (refused.get(one.incarnation) ?? Infinity),
+  );
+  if (back === undefined) return [];
+  const { replica, credential, decidedMs, incarnation } = back;
+  return [
+    `BACK: ${replica} permits ${credential} at ${at(decidedMs)}, which it had refused at ${at(refused.get(incarnation) ?? 0)}`,
+  ];
+}
+
+function latestMs({ decidedMs, answeredMs = decidedMs }: Asked): number {
+  return answeredMs;
 }
 
 export function at(ms: number): string {

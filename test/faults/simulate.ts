@@ -4,11 +4,12 @@
 import { keyringOf } from '../../src/evidence/keyring.ts';
 import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import { EPS_MS, enforcedByWaitMs } from '../../src/feed/lease.ts';
-import type { FeedLine } from '../../src/feed/entry.ts';
-import { comparePositions, parsePosition, renderPosition } from '../../src/feed/position.ts';
+import { comparePositions } from '../../src/feed/position.ts';
 import { isFencedForGood } from '../../src/flows/renew.ts';
 import { LEASE_MS } from '../support/replica-harness.ts';
 import { readinessOf } from '../support/readiness.ts';
+import type { Log } from './chains.ts';
+import { partings } from './chains.ts';
 import { Fleet } from './fleet.ts';
 import type { Bounds, Judgement } from './history.ts';
 import { judge } from './history.ts';
@@ -218,7 +219,7 @@ function conclude(fleet: Fleet): number {
   violations.push(
     ...lost.map(({ credential }) => `LOST: ${credential} was enforced and is permitted at the end`),
   );
-  violations.push(...durableLost(fleet), ...differentChains(fleet.fresh), ...falseReceipts(fleet));
+  violations.push(...durableLost(fleet), ...partings(fleet.fresh.map(logOf)), ...falseReceipts(fleet));
   return lost.length;
 }
 
@@ -243,33 +244,13 @@ function durableLost(fleet: Fleet): string[] {
     .map(({ credential, answered }) => `LOST: ${credential} was ${answered} and is not in force at the end`);
 }
 
-/** S8: one history, from the same beginning to the same end. */
-function differentChains(processes: readonly SimProcess[]): string[] {
-  const [first, ...others] = processes.map(({ name, disk }) => ({ name, lines: lineage(disk.lines) }));
-  if (first === undefined) return [];
-  return others.flatMap(({ name, lines }) => {
-    // A ledger that begins at a snapshot has what comes after it.
-    const length = Math.min(lines.length, first.lines.length);
-    const ours = first.lines.slice(first.lines.length - length);
-    const theirs = lines.slice(lines.length - length);
-    const line = ours.find(({ chain }, n) => chain !== theirs[n]?.chain);
-    return line === undefined
-      ? []
-      : [`CHAINS: ${name} and ${first.name} part at ${renderPosition(line.position)}`];
-  });
-}
-
-/** Without what the next epoch does not go on from: who had more has kept it (D-046). */
-function lineage(lines: readonly FeedLine[]): readonly FeedLine[] {
-  let kept: FeedLine[] = [];
-  for (const line of lines) {
-    const { entry } = line.sealed;
-    const head = entry.kind === 'epoch' ? entry.base?.head : undefined;
-    if (head !== undefined)
-      kept = kept.filter(({ position }) => comparePositions(position, parsePosition(head)) <= 0);
-    kept.push(line);
-  }
-  return kept;
+function logOf({ name, disk }: SimProcess): Log {
+  const links = disk.lines.map(({ position, chain, sealed: { entry } }) => ({
+    position,
+    chain,
+    ...(entry.kind === 'epoch' && entry.base !== undefined ? { base: entry.base.head } : {}),
+  }));
+  return { name, links };
 }
 
 /** S6: by the code of `writ verify`. */

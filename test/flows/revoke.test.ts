@@ -318,6 +318,25 @@ describe('a revocation', () => {
     expect(await run(replica, pending)).toMatchObject({ state: 'enforced' });
   });
 
+  it('is what the replica that enforced it says, where the order is repeated on another', async () => {
+    const clock = new FakeClock();
+    const server = new MemoryFeedServer();
+    const a = await start({ clock, server, exclusive: false });
+    const b = await start({ clock, server, name: 'b', exclusive: false });
+    await pass(clock, 3_400);
+    const order = orderOf({ targets: [jti('j1')], idempotencyKey: 'k1' });
+    const { id } = await run(a, a.revoker.revoke(order));
+    await pass(clock, 1_000);
+    await a.replica.stop();
+    forget(a);
+    const there = await run(b, b.revoker.revoke(order));
+    expect(there).toMatchObject({ id, state: 'enforced', closure: 'CLOSED', isReached: true });
+    expect(there).toMatchObject({ hasReceipt: false, replicas: [], sessions: { matched: 0 } });
+    expect(await b.revoker.status(id)).toEqual(there);
+    // The proof itself is on the other's disk.
+    await expect(b.revoker.receipt(id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
   it('is not found when this disk has lost its line', async () => {
     const replica = await start();
     const { id } = await run(replica, replica.revoker.revoke(orderOf({ targets: [jti('j1')] })));

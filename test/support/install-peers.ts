@@ -1,15 +1,19 @@
 /**
  * Installs the peers of peers.ts that are missing, as far as this machine lets it: `npm test` and CI run it first, and
- * with `bench` as its argument `npm run bench`, whose peers then are the ones installed.
+ * with `bench` or `faults` as its argument `npm run bench` or `npm run faults`, whose peers then are the ones installed.
  * Exit 0: all are there. Exit 1: it names each one that is not, and how to get it. Changes nothing when all are.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { BENCH_PEER_NAMES, findPeer, PEER_CACHE, PEER_NAMES, PEERS } from './peers.ts';
+import { BENCH_PEER_NAMES, FAULT_PEER_NAMES, findPeer, PEER_CACHE, PEER_NAMES, PEERS } from './peers.ts';
 import type { PeerName, PeerSource } from './peers.ts';
 
-const wanted = process.argv[2] === 'bench' ? BENCH_PEER_NAMES : PEER_NAMES;
+const OTHERS: Readonly<Record<string, readonly PeerName[]>> = {
+  bench: BENCH_PEER_NAMES,
+  faults: FAULT_PEER_NAMES,
+};
+const wanted = OTHERS[process.argv[2] ?? ''] ?? PEER_NAMES;
 
 function missingPeers(): PeerName[] {
   return wanted.filter((name) => findPeer(name, process.env['PATH'] ?? '') === undefined);

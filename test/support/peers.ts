@@ -20,6 +20,7 @@ export const PEERS = {
   'redis-sentinel': { from: 'apt', package: 'redis-sentinel' },
   wrk: { from: 'apt', package: 'wrk' },
   h2load: { from: 'apt', package: 'nghttp2-client' },
+  faketime: { from: 'apt', package: 'faketime' },
 } as const satisfies Record<string, PeerSource>;
 
 export type PeerName = keyof typeof PEERS;
@@ -27,8 +28,13 @@ export type PeerName = keyof typeof PEERS;
 /** What `npm run bench` runs. */
 export const BENCH_PEER_NAMES: readonly PeerName[] = ['opa', 'wrk', 'h2load'];
 
-/** What `npm test` runs: a machine that never measures needs no open-loop load. */
-export const PEER_NAMES = (Object.keys(PEERS) as PeerName[]).filter((name) => name !== 'h2load');
+/** What `npm run faults` runs; what is missing of them is not run. */
+export const FAULT_PEER_NAMES: readonly PeerName[] = ['redis-server', 'strace', 'faketime'];
+
+/** What `npm test` runs: a machine that never measures needs no open-loop load, and no clock that can be set. */
+export const PEER_NAMES = (Object.keys(PEERS) as PeerName[]).filter(
+  (name) => name !== 'h2load' && name !== 'faketime',
+);
 
 /** Ignored by git; what is here goes before the PATH, because it is of the version in the table. */
 export const PEER_CACHE = fileURLToPath(new URL('../../.cache/bin', import.meta.url));

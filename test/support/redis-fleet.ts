@@ -7,7 +7,7 @@ import { HoldingProxy } from './holding-proxy.ts';
 import type { RedisServerOptions } from './redis-server.ts';
 import { RedisServer } from './redis-server.ts';
 import { keyFor, mintToken } from './tokens.ts';
-import type { WritProcess } from './writ-process.ts';
+import type { WritProcess, WritProcessOptions } from './writ-process.ts';
 import { startWrit } from './writ-process.ts';
 
 const ISSUER = 'https://idp.example';
@@ -49,10 +49,19 @@ export class RedisFleet {
     return new RedisFleet(redis, dir, options);
   }
 
+  /** Where everything of this fleet is but its Redis. */
+  get dir(): string {
+    return this.#dir;
+  }
+
   /** Starts a replica; the same name again goes on with its data directory. */
-  async replica(name: string, set: readonly string[] = []): Promise<WritProcess> {
+  async replica(
+    name: string,
+    set: readonly string[] = [],
+    process: Partial<WritProcessOptions> = {},
+  ): Promise<WritProcess> {
     const { lease = '1s', bootstrap = true, execArgv = [] } = this.#options;
-    const dataDir = join(this.#dir, name);
+    const { dataDir = join(this.#dir, name) } = process;
     await mkdir(dataDir, { recursive: true });
     const issuer = {
       issuer: ISSUER,
@@ -61,9 +70,10 @@ export class RedisFleet {
       algorithms: ['ES256'],
     };
     const writ = await startWrit({
-      dataDir,
       dev: false,
       execArgv,
+      ...process,
+      dataDir,
       set: [
         `replica=${name}`,
         'fleet=test',

@@ -46,6 +46,7 @@ const retryMs = (times: number): number => Math.min(10 * 2 ** Math.min(times, 6)
 export class Connection {
   readonly #redis: Redis;
   readonly #callMs: number;
+  #numbers = 0;
   /** Why there was no connection last. */
   #reason = 'it was not there';
 
@@ -113,11 +114,27 @@ export class Connection {
   async #send(send: () => Promise<unknown>): Promise<unknown> {
     if (this.#redis.status !== 'ready' || !this.#redis.stream.writable) throw this.#absent();
     try {
-      return await this.#timely(send());
+      return await this.#timely(this.#inTurn(send()));
     } catch (cause) {
       if (cause instanceof CommandFailure) throw cause;
       throw new CommandFailure(cause instanceof ReplyError ? 'refused' : 'lost', messageOf(cause), cause);
     }
+  }
+
+  /**
+   * Replies bear no names: one too many or too few on a connection, and each is taken for another request's, an old lease for a
+   * new one. So a number is asked for after each command, and the reply before it is believed when that number comes back.
+   */
+  async #inTurn(sent: Promise<unknown>): Promise<unknown> {
+    const number = String((this.#numbers += 1));
+    const [reply, echo] = await Promise.allSettled([sent, this.#redis.ping(number)]);
+    if (echo.status === 'fulfilled' && echo.value !== number) {
+      this.renew();
+      throw new CommandFailure('lost', 'Redis answered out of turn');
+    }
+    if (reply.status === 'rejected') throw reply.reason;
+    if (echo.status === 'rejected') throw echo.reason;
+    return reply.value;
   }
 
   /** `onMessage` for each message on `channel`, also after the connection was lost. */

@@ -1,0 +1,55 @@
+/** What will be done to which fleet, from one integer: the same seed, the same plan. What happens then is the machine's. */
+import { Chances } from '../random.ts';
+import type { LiveFault } from './live-faults.ts';
+import { LIVE_FAULTS } from './live-faults.ts';
+import type { Machine } from './machine.ts';
+
+export interface Round {
+  /** One, or two that overlap, on two replicas. */
+  readonly faults: readonly PlannedFault[];
+}
+
+export interface PlannedFault {
+  readonly fault: LiveFault;
+  /** The number of a replica; of those that the fault allows. */
+  readonly victim: number;
+  readonly forMs: number;
+}
+
+/** Each kind of fault that this machine can run and whose name has `only` in it, once, in an order of its own, some with another. */
+export function planOf(seed: number, machine: Machine, only = ''): Round[] {
+  const chances = new Chances(seed);
+  const faults = LIVE_FAULTS.filter((fault) => whyNot(fault, machine) === undefined);
+  // The same chances whatever `only` leaves of them.
+  const rounds = chances.shuffled(faults).map((fault) => {
+    const one = plannedOf(fault, chances);
+    const other = chances.of(faults);
+    const two = other === undefined || !chances.is(0.3) ? undefined : plannedOf(other, chances);
+    // Two faults of the store at once would be one after the other, and a process that is dead cannot be stopped.
+    const isBoth = two !== undefined && two.fault.isOfStore === undefined && two.victim !== one.victim;
+    return { faults: isBoth ? [one, two] : [one] };
+  });
+  return rounds.filter(({ faults: [one] }) => one?.fault.name.includes(only));
+}
+
+function plannedOf(fault: LiveFault, chances: Chances): PlannedFault {
+  const victim = chances.below(3);
+  const forMs = chances.between(1_300, 2_600);
+  return { fault, victim: fault.on === undefined ? victim : Number(fault.on.slice(1)) - 1, forMs };
+}
+
+function whyNot({ needs }: LiveFault, machine: Machine): string | undefined {
+  if (needs === 'disks' && !machine.hasMounts) return 'no file system can be mounted';
+  if (needs === 'clock' && machine.fakeTime === undefined)
+    return 'libfaketime is not here (apt-get install faketime)';
+  if (needs === 'tracer' && !machine.hasTracer) return 'strace is not here';
+  return undefined;
+}
+
+/** Which faults this machine cannot run, and why. */
+export function missingHere(machine: Machine): string[] {
+  return LIVE_FAULTS.flatMap((fault) => {
+    const why = whyNot(fault, machine);
+    return why === undefined ? [] : [`${fault.row} ${fault.name}: ${why}`];
+  });
+}
