@@ -1310,9 +1310,9 @@ const FAILOVER: readonly Removal[] = [
   {
     name: 'a master that may not write is read from',
     file: 'src/edges/redis/functions.lua',
-    find: "redis.register_function('writ1_roster', roster)",
+    find: "redis.register_function('writ1_roster', tagged(roster))",
     replace:
-      "redis.register_function{ function_name = 'writ1_roster', callback = roster, flags = { 'no-writes' } }",
+      "redis.register_function{ function_name = 'writ1_roster', callback = tagged(roster), flags = { 'no-writes' } }",
     test: test('edges/redis/failover', 'is read nothing out of'),
   },
   {

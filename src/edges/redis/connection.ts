@@ -3,6 +3,7 @@
  * sent twice, and every command has a deadline of our own, because a command in flight may never settle otherwise.
  * Says of each failure whether the command may have been carried out.
  */
+import { createRequire } from 'node:module';
 import type { Duplex } from 'node:stream';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
@@ -36,12 +37,33 @@ export interface SentinelOptions {
 export type ServerAddress = Omit<ConnectionOptions, 'name' | 'callMs'>;
 
 export type Reply = string | number | null | readonly Reply[];
+/** As `callBuffers` has it. */
+export type BinaryReply = Buffer | number | null | readonly BinaryReply[];
 
 const CONNECT_MS = 2_000;
 const RETRY_MS_MAX = 500;
 
 /** For ever, soon: a store that is back must find us within a lease. */
 const retryMs = (times: number): number => Math.min(10 * 2 ** Math.min(times, 6), RETRY_MS_MAX);
+
+/**
+ * What ioredis cannot make sense of it throws again where nobody can catch it, which ends the process: somebody between us
+ * and Redis could. As with bytes that are no RESP, the connection ends instead, its commands fail, and another one is made.
+ */
+interface DataHandler {
+  dispatch(take: () => void): void;
+  returnFatalError(error: unknown): void;
+}
+const { default: handler } = createRequire(import.meta.url)('ioredis/built/DataHandler.js') as {
+  default: { prototype: DataHandler };
+};
+handler.prototype.dispatch = function (take) {
+  try {
+    take();
+  } catch (error) {
+    this.returnFatalError(error);
+  }
+};
 
 export class Connection {
   readonly #redis: Redis;
@@ -105,9 +127,9 @@ export class Connection {
     return (await this.#send(() => this.#redis.call(command, ...args))) as Reply;
   }
 
-  /** As `call`, for a flat reply of bytes. */
-  async callBuffers([command, ...args]: readonly [string, ...string[]]): Promise<readonly Buffer[]> {
-    return (await this.#send(() => this.#redis.callBuffer(command, ...args))) as Buffer[];
+  /** As `call`, with bytes for texts. */
+  async callBuffers([command, ...args]: readonly [string, ...string[]]): Promise<BinaryReply> {
+    return (await this.#send(() => this.#redis.callBuffer(command, ...args))) as BinaryReply;
   }
 
   async #send(send: () => Promise<unknown>): Promise<unknown> {

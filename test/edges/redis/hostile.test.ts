@@ -122,8 +122,8 @@ describe('names of fleets that somebody invents', () => {
     const first = runId.replace(/\d+$/, '0');
     const openAs = (base: string): Promise<unknown> =>
       hostile
-        .call('FCALL', 'writ1_open_epoch', '1', base, '', first, '100', 'ep_x', '{}', '', '', '')
-        .catch(String);
+        .call('FCALL', 'writ1_open_epoch', '1', base, 'tag', '', first, '100', 'ep_x', '{}', '', '', '')
+        .then(String, String);
     expect(await openAs('{writ:f}:x')).toContain('MALFORMED');
     const replies: unknown[] = [];
     for (let i = 0; i < 70; i++) replies.push(await openAs(`{writ:other-${i}}`));
@@ -137,8 +137,8 @@ describe('names of fleets that somebody invents', () => {
 });
 
 describe('a thief who has our rights and no keys', () => {
-  const fcall = (name: string, ...args: string[]): Promise<unknown> =>
-    hostile.call('FCALL', `writ1_${name}`, '1', '{writ:f}', ...args);
+  const fcall = async (name: string, ...args: string[]): Promise<unknown> =>
+    ((await hostile.call('FCALL', `writ1_${name}`, '1', '{writ:f}', 'tag', ...args)) as unknown[])[1];
 
   it('writes the history up to an earlier moment once more, and it is bound to another opening', async () => {
     const [first, ...rest] = a.lines.slice(0, 3);
