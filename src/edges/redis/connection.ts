@@ -36,9 +36,7 @@ export interface SentinelOptions {
 /** How a server is reached; name and patience are each connection's own. */
 export type ServerAddress = Omit<ConnectionOptions, 'name' | 'callMs'>;
 
-export type Reply = string | number | null | readonly Reply[];
-/** As `callBuffers` has it. */
-export type BinaryReply = Buffer | number | null | readonly BinaryReply[];
+export type Reply<Text = string> = Text | number | null | readonly Reply<Text>[];
 
 const CONNECT_MS = 2_000;
 const RETRY_MS_MAX = 500;
@@ -128,8 +126,8 @@ export class Connection {
   }
 
   /** As `call`, with bytes for texts. */
-  async callBuffers([command, ...args]: readonly [string, ...string[]]): Promise<BinaryReply> {
-    return (await this.#send(() => this.#redis.callBuffer(command, ...args))) as BinaryReply;
+  async callBuffers([command, ...args]: readonly [string, ...string[]]): Promise<Reply<Buffer>> {
+    return (await this.#send(() => this.#redis.callBuffer(command, ...args))) as Reply<Buffer>;
   }
 
   async #send(send: () => Promise<unknown>): Promise<unknown> {

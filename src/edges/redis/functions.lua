@@ -224,8 +224,9 @@ local function renew(keys, args)
   if not state.is_open then return { 'closed', '' } end
   if epoch_id ~= state.epoch then return { 'closed', state.epoch } end
   local admission = redis.call('HGET', state.at .. ':roster', incarnation)
-  if not admission then return { 'stale', 'unknown' } end
-  if not admission:match('^joined ') then return { 'stale', 'forgotten' } end
+  if admission == 'gone' then return { 'stale', 'forgotten' } end
+  -- Whatever else somebody has put there: nobody has forgotten it, and it is known again in the next epoch.
+  if not admission or not admission:match('^joined ') then return { 'stale', 'unknown' } end
   local row = row_of(base, incarnation)
   local nonces = {}
   for nonce in args[5]:gmatch('%S+') do nonces[#nonces + 1] = nonce end

@@ -26,7 +26,7 @@ import type { Position } from '../../feed/position.ts';
 import { ORIGIN, comparePositions, renderPosition } from '../../feed/position.ts';
 import { WritError, isWritError } from '../../kernel/error.ts';
 import type { Log } from '../../kernel/log.ts';
-import type { BinaryReply, Reply } from './connection.ts';
+import type { Reply } from './connection.ts';
 import type { ServerAddress } from './connection.ts';
 import { Connection } from './connection.ts';
 import type { StoreCode } from './failure.ts';
@@ -315,7 +315,7 @@ export class RedisFeedStore implements FeedStore {
   }
 
   /** One that is out of step, or made up: whatever comes after it answers nothing either. */
-  #answer<T extends Reply | BinaryReply>(tag: string, reply: T, connection: Connection): T {
+  #answer<Text>(tag: string, reply: Reply<Text>, connection: Connection): Reply<Text> {
     try {
       return answerTo(tag, reply);
     } catch (error) {

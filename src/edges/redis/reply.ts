@@ -9,7 +9,7 @@ import { parseEntry } from '../../feed/entry.ts';
 import type { EpochReport, LeaseRow, Snapshot } from '../../feed/feed-store.ts';
 import type { Position } from '../../feed/position.ts';
 import { parsePosition } from '../../feed/position.ts';
-import type { BinaryReply, Reply } from './connection.ts';
+import type { Reply } from './connection.ts';
 import { CommandFailure } from './failure.ts';
 
 /** Whether what was asked has been done, it does not say. */
@@ -18,15 +18,15 @@ export function broken(what: string): CommandFailure {
 }
 
 /** The answer to the call `tag`: one that was given to another call, before or beside it, is none. */
-export function answerTo<T extends Reply | BinaryReply>(tag: string, reply: T): T {
-  const [said, answer]: readonly T[] = Array.isArray(reply) ? reply : [];
+export function answerTo<Text>(tag: string, reply: Reply<Text>): Reply<Text> {
+  const [said, answer] = Array.isArray(reply) ? (reply as readonly Reply<Text>[]) : [];
   if (String(said) === tag && answer !== undefined) return answer;
   throw broken('an answer to something else');
 }
 
 /** Bytes, as a flat list. */
-export function buffersOf(reply: BinaryReply): readonly Buffer[] {
-  if (Array.isArray(reply) && reply.every((one) => Buffer.isBuffer(one))) return reply as readonly Buffer[];
+export function buffersOf(reply: Reply<Buffer>): readonly Buffer[] {
+  if (Array.isArray(reply) && reply.every((one) => Buffer.isBuffer(one))) return reply;
   throw broken('a snapshot');
 }
 

@@ -389,6 +389,17 @@ describe('numbers that somebody has written so that they run out', () => {
   });
 });
 
+it('who is on the roster with what makes no sense is not told that he was forgotten, and is there again in the next epoch', async () => {
+  await hostile.hset('{writ:f}:0:roster', 'inc_a', '');
+  expect(await a.renew()).toEqual({ kind: 'stale', reason: 'unknown' });
+  const { nextRunId } = await store.roster();
+  const sealed = epoch('ep_2', nextRunId);
+  await store.openEpoch({ closedEpochId: 'ep_1', runId: nextRunId, epochS: 100, sealed });
+  await store.append('ep_2', replica('joined', 'inc_a'));
+  a.epochId = 'ep_2';
+  await a.lease();
+});
+
 it('a report that is none keeps nobody from hearing the others', async () => {
   await hostile.hset(META, 'run', '-');
   const { runId: closedRun } = await store.roster();
