@@ -260,6 +260,8 @@ export class Replica {
 /** States that somebody has to do something about. */
 const SAID_OF: Partial<Record<RenewState, string>> = {
   forgotten: 'forgotten: this incarnation is given no lease ever again; restart it',
+  unknown:
+    'unknown: the store does not have it on its roster, where somebody may have written; it is there again once it, or the store, is restarted',
   cloned:
     'cloned: two processes go by this incarnation, and neither is given a lease ever again; restart them',
   awaiting: 'awaiting: nobody with a lease has acknowledged this replica yet',

@@ -475,8 +475,8 @@ const APPLYING: readonly Removal[] = [
   {
     name: 'the clock says enforced over sessions that nobody has told yet',
     file: 'src/flows/enforce.ts',
-    find: 'comparePositions(this.#ports.cursor.settled, this.#appended.position) >= 0',
-    replace: 'comparePositions(this.#ports.cursor.position, this.#appended.position) >= 0',
+    find: 'comparePositions(cursor.settled, this.#appended.position) >= 0',
+    replace: 'comparePositions(cursor.position, this.#appended.position) >= 0',
     test: follow('is not called enforced by the clock while this replica has yet to tell them'),
   },
 ];
@@ -1303,9 +1303,9 @@ const FAILOVER: readonly Removal[] = [
   {
     name: 'a master that may not write is read from',
     file: 'src/edges/redis/functions.lua',
-    find: "redis.register_function('writ1_roster', roster)",
+    find: "redis.register_function('writ1_roster', tagged(roster))",
     replace:
-      "redis.register_function{ function_name = 'writ1_roster', callback = roster, flags = { 'no-writes' } }",
+      "redis.register_function{ function_name = 'writ1_roster', callback = tagged(roster), flags = { 'no-writes' } }",
     test: test('edges/redis/failover', 'is read nothing out of'),
   },
   {

@@ -37,8 +37,8 @@ async function steal(): Promise<void> {
   });
 }
 
-const fcall = (name: string, ...args: string[]): Promise<unknown> =>
-  hostile.call('FCALL', `writ1_${name}`, '1', BASE, ...args);
+const fcall = async (name: string, ...args: string[]): Promise<unknown> =>
+  ((await hostile.call('FCALL', `writ1_${name}`, '1', BASE, 'tag', ...args)) as unknown[])[1];
 
 interface Line {
   readonly chain: string;

@@ -3,6 +3,7 @@
  * sent twice, and every command has a deadline of our own, because a command in flight may never settle otherwise.
  * Says of each failure whether the command may have been carried out.
  */
+import { createRequire } from 'node:module';
 import type { Duplex } from 'node:stream';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
@@ -35,7 +36,7 @@ export interface SentinelOptions {
 /** How a server is reached; name and patience are each connection's own. */
 export type ServerAddress = Omit<ConnectionOptions, 'name' | 'callMs'>;
 
-export type Reply = string | number | null | readonly Reply[];
+export type Reply<Text = string> = Text | number | null | readonly Reply<Text>[];
 
 const CONNECT_MS = 2_000;
 const RETRY_MS_MAX = 500;
@@ -43,10 +44,28 @@ const RETRY_MS_MAX = 500;
 /** For ever, soon: a store that is back must find us within a lease. */
 const retryMs = (times: number): number => Math.min(10 * 2 ** Math.min(times, 6), RETRY_MS_MAX);
 
+/**
+ * What ioredis cannot make sense of it throws again where nobody can catch it, which ends the process: somebody between us
+ * and Redis could. As with bytes that are no RESP, the connection ends instead, its commands fail, and another one is made.
+ */
+interface DataHandler {
+  dispatch(take: () => void): void;
+  returnFatalError(error: unknown): void;
+}
+const { default: handler } = createRequire(import.meta.url)('ioredis/built/DataHandler.js') as {
+  default: { prototype: DataHandler };
+};
+handler.prototype.dispatch = function (take) {
+  try {
+    take();
+  } catch (error) {
+    this.returnFatalError(error);
+  }
+};
+
 export class Connection {
   readonly #redis: Redis;
   readonly #callMs: number;
-  #numbers = 0;
   /** Why there was no connection last. */
   #reason = 'it was not there';
 
@@ -106,35 +125,19 @@ export class Connection {
     return (await this.#send(() => this.#redis.call(command, ...args))) as Reply;
   }
 
-  /** As `call`, for a flat reply of bytes. */
-  async callBuffers([command, ...args]: readonly [string, ...string[]]): Promise<readonly Buffer[]> {
-    return (await this.#send(() => this.#redis.callBuffer(command, ...args))) as Buffer[];
+  /** As `call`, with bytes for texts. */
+  async callBuffers([command, ...args]: readonly [string, ...string[]]): Promise<Reply<Buffer>> {
+    return (await this.#send(() => this.#redis.callBuffer(command, ...args))) as Reply<Buffer>;
   }
 
   async #send(send: () => Promise<unknown>): Promise<unknown> {
     if (this.#redis.status !== 'ready' || !this.#redis.stream.writable) throw this.#absent();
     try {
-      return await this.#timely(this.#inTurn(send()));
+      return await this.#timely(send());
     } catch (cause) {
       if (cause instanceof CommandFailure) throw cause;
       throw new CommandFailure(cause instanceof ReplyError ? 'refused' : 'lost', messageOf(cause), cause);
     }
-  }
-
-  /**
-   * Replies bear no names: one too many or too few on a connection, and each is taken for another request's, an old lease for a
-   * new one. So a number is asked for after each command, and the reply before it is believed when that number comes back.
-   */
-  async #inTurn(sent: Promise<unknown>): Promise<unknown> {
-    const number = String((this.#numbers += 1));
-    const [reply, echo] = await Promise.allSettled([sent, this.#redis.ping(number)]);
-    if (echo.status === 'fulfilled' && echo.value !== number) {
-      this.renew();
-      throw new CommandFailure('lost', 'Redis answered out of turn');
-    }
-    if (reply.status === 'rejected') throw reply.reason;
-    if (echo.status === 'rejected') throw echo.reason;
-    return reply.value;
   }
 
   /** `onMessage` for each message on `channel`, also after the connection was lost. */

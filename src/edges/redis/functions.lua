@@ -10,8 +10,8 @@
 --   :feed:<n>      the stream of one epoch, ids `<n>-<sequence>`, fields c (chain) and e (entry)
 --   :roster        incarnation -> `joined <position>` or `gone`
 --   :reports:<n>:<run>  of the epoch that is closed, by incarnation
---   :staged        the head of a copy that is being restored
--- and <base>:snapshot, the newest one: its head, whose `slot` says where its chunks are, `a:<i>` or `b:<i>`, while the next one is
+--   :staged        the head of a copy that is being restored, and where it begins
+-- and <base>:snapshot, the newest one (or :snapshot:<i>, i in :meta, where somebody has put another type there): its head, whose `slot` says where its chunks are, `a:<i>` or `b:<i>`, while the next one is
 -- staged in the other; `a` and `b` say what is there, `<digest> <count>`. What is not needed any more is overwritten by nothing.
 --
 -- An epoch lives no longer than this process, so what is true only in an epoch is kept in no key. Keys can be swapped, restored
@@ -88,7 +88,8 @@ end
 local function head_in(key, state)
   local at = redis.call('HMGET', key, 'epoch', 'number', 'sequence', 'chain')
   local number, sequence = integer(at[2]), integer(at[3])
-  if not (at[1] and number and sequence and at[4]) then return false end
+  if not (at[1] and at[1]:match('^[%w_-]+$') and number and sequence) then return false end
+  if not (at[4] and #at[4] == 40 and at[4]:match('^%x+$')) then return false end
   state.epoch, state.number, state.sequence, state.chain = at[1], number, sequence, at[4]
   return true
 end
@@ -112,6 +113,7 @@ local function read_staged(base, generation, run)
   local state = { run = run, number = 0, sequence = 0, chain = CHAIN_START, generation = generation, is_open = false }
   state.at = base .. ':' .. generation
   head_in(state.at .. ':staged', state)
+  state.begins = redis.call('HGET', state.at .. ':staged', 'begins')
   return state
 end
 
@@ -243,8 +245,9 @@ local function renew(keys, args)
   if not state.is_open then return { 'closed', '' } end
   if epoch_id ~= state.epoch then return { 'closed', state.epoch } end
   local admission = redis.call('HGET', state.at .. ':roster', incarnation)
-  if not admission then return { 'stale', 'unknown' } end
-  if not admission:match('^joined ') then return { 'stale', 'forgotten' } end
+  if admission == 'gone' then return { 'stale', 'forgotten' } end
+  -- Whatever else somebody has put there: nobody has forgotten it, and it is known again in the next epoch.
+  if not admission or not admission:match('^joined ') then return { 'stale', 'unknown' } end
   local row = row_of(base, incarnation)
   local nonces = {}
   for nonce in args[5]:gmatch('%S+') do nonces[#nonces + 1] = nonce end
@@ -261,7 +264,15 @@ local function renew(keys, args)
   take(row, nonces)
   if row.is_cloned then return { 'stale', 'cloned' } end
   -- What it lacks is in a snapshot. Nobody has lost anything.
-  if is_trimmed(state, epoch, sequence, held) then return { 'stale', 'trimmed' } end
+  if is_trimmed(state, epoch, sequence, held) then
+    -- Unless somebody has written ahead of the head, which can make what is before it go. Nothing can follow in this epoch.
+    local feed = state.at .. ':feed:' .. whole(state.number)
+    if redis.call('XRANGE', feed, '(' .. head_of(state), '+', 'COUNT', 1)[1] then
+      close(base, head_of(state))
+      return { 'closed', '' }
+    end
+    return { 'stale', 'trimmed' }
+  end
   if held ~= chain then
     -- Of another epoch, whatever its number, who has other lines than are here judges by what comes after it, if anything.
     if args[8] ~= state.epoch then sequence = LAST_SEQUENCE
@@ -361,6 +372,75 @@ local function forget(keys, args)
   return append(keys, args)
 end
 
+-- False where somebody has put another type: who has our rights cannot undo that.
+local function is_hash(key)
+  return type(redis.pcall('HGET', key, '')) ~= 'table'
+end
+
+-- Where the newest snapshot is.
+local function snapshot_key(base)
+  local number = generation_of(redis.call('HGET', base .. ':meta', 'snapshot'))
+  return number and base .. ':snapshot:' .. whole(number) or base .. ':snapshot'
+end
+
+-- The place of the snapshot that is there, if it may be believed: what was written here, or what is not beyond the head.
+local function snapshot_place(base, key)
+  if not is_hash(key) then return nil end
+  local head = redis.call('HMGET', key, 'position', 'digest')
+  local written = snapshots[base]
+  if written and written.digest == head[2] then return written.epoch, written.sequence end
+  local state = read(base)
+  local epoch, sequence = position_of(head[1] or '')
+  if not epoch or state.epoch == nil then return epoch, sequence end
+  if epoch < state.number or (epoch == state.number and sequence <= state.sequence) then return epoch, sequence end
+end
+
+local function can_be_written(state)
+  return is_hash(state.at .. ':heads') and is_hash(state.at .. ':roster')
+    and not redis.pcall('ZRANGEBYSCORE', state.at .. ':epochs', 0, 0, 'LIMIT', 0, 1).err
+end
+
+local function is_epoch_whole(state, number, begins)
+  local last = number == state.number and state.sequence or integer(redis.call('HGET', state.at .. ':heads', whole(number)) or '')
+  local feed = state.at .. ':feed:' .. whole(number)
+  local oldest = redis.call('XRANGE', feed, place(number, 0), last and place(number, last) or '+', 'COUNT', 1)[1]
+  -- A number under which nothing stands is none.
+  if not oldest and not last then return true end
+  local _, first = position_of(oldest and oldest[1] or '')
+  if not first or not last or first > begins or not line_at(state, number, last) then return false end
+  return number == state.number or not line_at(state, number, last + 1)
+end
+
+-- Whether a copy has all that it says it has. With XADD somebody can make the first lines of a stream go; without him only
+-- what is before a snapshot goes (trim), or was never there: `begins`.
+local function is_whole(base, state)
+  local _, answer = pcall(function()
+    if not can_be_written(state) then return false end
+    if state.epoch == nil then return true end
+    if not line_at(state, state.number, state.sequence) then return false end
+    local from, sequence = snapshot_place(base, snapshot_key(base))
+    if not (from and line_at(state, from, sequence)) then from, sequence = position_of(state.begins or '') end
+    for _, text in ipairs(redis.call('ZRANGEBYSCORE', state.at .. ':epochs', '-inf', '+inf')) do
+      local number = integer(text)
+      if number and number <= state.number and number >= (from or 0) then
+        if not is_epoch_whole(state, number, number == from and sequence or 1) then return false end
+      end
+    end
+    return true
+  end)
+  return answer == true
+end
+
+-- The number of a copy in which nothing is.
+local function unused(base, state)
+  local last = generation_of(redis.call('HGET', base .. ':meta', 'generations')) or 0
+  local next = math.max(integer(state.generation), last) % LAST_GENERATION + 1
+  local function is_there(key) return redis.call('EXISTS', base .. ':' .. whole(next) .. key) == 1 end
+  while is_there(':epochs') or is_there(':staged') or is_there(':heads') or is_there(':roster') do next = next + 1 end
+  redis.call('HSET', base .. ':meta', 'generations', whole(next))
+  return whole(next)
+end
+
 -- ARGV: the newest epoch's id or '', run, epoch seconds, the new epoch's id, text; and of the copy that it continues
 -- generation ('' for the one there is), head and chain, or three ''. Compare-and-set on all of them.
 local function open_epoch(keys, args)
@@ -380,6 +460,13 @@ local function open_epoch(keys, args)
     state = read_staged(base, args[6], newest.run)
   end
   if args[7] ~= '' and (head_of(state) ~= args[7] or state.chain ~= args[8]) then return { 'lost' } end
+  -- On what somebody has damaged no epoch is opened: closed, it is put back beside it (restore).
+  if not newest.is_open and args[7] ~= '' and not is_whole(base, state) then return { 'lost' } end
+  if not can_be_written(state) then
+    if newest.is_open then close(base, head_of(state)) end
+    if state.epoch then return { 'lost' } end
+    state = read_staged(base, unused(base, newest), newest.run)
+  end
   -- Behind the epoch that it continues, whose number is what whoever opens has on disk. Any other could have been written by
   -- somebody who wants numbers to run out.
   local number = math.max(epoch_s, state.number + 1)
@@ -414,7 +501,7 @@ local function put_back(base, state, args, i)
   -- What comes before it is in a snapshot: only who reads that can check it.
   local is_base = begins and state.epoch == nil and sequence and sequence > 1
   local follows
-  if is_base then follows = true
+  if is_base then follows, state.begins = true, at
   elseif begins then follows = number and number > state.number and sequence == 1
   else follows = number and state.epoch and number == state.number and sequence == state.sequence + 1 end
   if not follows then return false end
@@ -434,7 +521,7 @@ end
 -- ARGV: run, the closed epoch's id or '', a generation ('' for the one there is, 'new' for one beside it), a position, limit,
 -- and of each line position, chain, text, event, incarnation, and the epoch's id where it begins one, or a copy. Puts back
 -- what a closed store has lost, and answers with what it has after that position.
-local function restore(keys, args)
+local function put_all_back(keys, args)
   local base, run, closed_id, generation = keys[1], args[1], args[2], args[3]
   local epoch, sequence = position_of(args[4] or '')
   local limit = integer(args[5])
@@ -446,19 +533,15 @@ local function restore(keys, args)
   if generation == 'staged' and last > 0 and last ~= integer(newest.generation) then
     state = read_staged(base, whole(last), newest.run)
   elseif generation == 'new' or generation == 'staged' then
-    local next = math.max(integer(newest.generation), last) % LAST_GENERATION + 1
-    while redis.call('EXISTS', base .. ':' .. whole(next) .. ':epochs', base .. ':' .. whole(next) .. ':staged') > 0 do
-      next = next + 1
-    end
-    redis.call('HSET', base .. ':meta', 'generations', whole(next))
-    state = read_staged(base, whole(next), newest.run)
+    state = read_staged(base, unused(base, newest), newest.run)
   elseif generation ~= '' and generation ~= newest.generation then
     if not integer(generation) then return fail('MALFORMED') end
     state = read_staged(base, generation, newest.run)
   end
-  local is_whole = true
+  -- While lines come it is on its way to be whole.
+  local continues = #args > 5 or is_whole(base, state)
   for i = 6, #args, LINE_ARGS do
-    if is_whole then is_whole = put_back(base, state, args, i) end
+    if continues then continues = put_back(base, state, args, i) end
   end
   if #args > 5 then
     local head = { 'epoch', state.epoch or '', 'number', whole(state.number), 'sequence', whole(state.sequence), 'chain', state.chain }
@@ -468,11 +551,21 @@ local function restore(keys, args)
       redis.call('HSET', base .. ':meta', 'generation', state.generation, 'run', '-')
       -- Whatever somebody binds it to: it is not open before an epoch is opened on it.
       known[base] = nil
+    elseif state.begins then
+      redis.call('HSET', key, 'begins', state.begins)
     end
   end
-  if not is_whole then return { 'other' } end
+  if not continues then return { 'other' } end
   local lines = newer(state, epoch, sequence, limit)
   return { 'restored', state.generation, head_of(state), state.chain, state.epoch or '', lines }
+end
+
+-- What cannot be read or written, because somebody has put another type there, is no beginning of anything either.
+local function restore(keys, args)
+  local is_done, answer = pcall(put_all_back, keys, args)
+  if is_done then return answer end
+  if tostring(type(answer) == 'table' and answer.err or answer):find('WRONGTYPE', 1, true) then return { 'other' } end
+  error(answer)
 end
 
 -- ARGV: a position or ''. One reading of everything a coordinator judges by.
@@ -535,7 +628,13 @@ end
 local function stage_snapshot(keys, args)
   local digest, first = args[1], integer(args[2])
   if #keys ~= 1 or #args < 3 or not first or first < 1 then return fail('MALFORMED') end
-  local key = keys[1] .. ':snapshot'
+  local base, key = keys[1], snapshot_key(keys[1])
+  if not is_hash(key) then
+    local number = 1
+    while not is_hash(base .. ':snapshot:' .. whole(number)) do number = number + 1 end
+    redis.call('HSET', base .. ':meta', 'snapshot', whole(number))
+    key = snapshot_key(base)
+  end
   local _, slot = slots_of(key)
   local staged, count = slot_at(key, slot)
   if staged ~= digest then count = 0 end
@@ -546,23 +645,13 @@ local function stage_snapshot(keys, args)
   return 1
 end
 
--- The place of the snapshot that is there, if it may be believed: what was written here, or what is not beyond the head.
-local function snapshot_place(base, key)
-  local head = redis.call('HMGET', key, 'position', 'digest')
-  local written = snapshots[base]
-  if written and written.digest == head[2] then return written.epoch, written.sequence end
-  local state = read(base)
-  local epoch, sequence = position_of(head[1] or '')
-  if not epoch or state.epoch == nil then return epoch, sequence end
-  if epoch < state.number or (epoch == state.number and sequence <= state.sequence) then return epoch, sequence end
-end
-
 -- ARGV: epoch id, position, digest, entry, chunks. It is kept if it is staged in full and newer than the one that is there.
 local function write_snapshot(keys, args)
   local epoch, sequence = position_of(args[2] or '')
   local count = integer(args[5])
   if #keys ~= 1 or #args ~= 5 or not epoch or not count then return fail('MALFORMED') end
-  local key = keys[1] .. ':snapshot'
+  local key = snapshot_key(keys[1])
+  if not is_hash(key) then return 0 end
   local at, within = snapshot_place(keys[1], key)
   if at and (at > epoch or (at == epoch and within >= sequence)) then return 0 end
   local before, slot = slots_of(key)
@@ -578,7 +667,8 @@ end
 -- ARGV: digest and index, or two ''. The newest snapshot's head: epoch id, position, digest, entry, chunks; nothing when
 -- there is none. Or a page of the chunks of the one with that digest.
 local function read_snapshot(keys, args)
-  local key = keys[1] .. ':snapshot'
+  local key = snapshot_key(keys[1])
+  if not is_hash(key) then return {} end
   if args[1] == '' then
     local head = redis.call('HMGET', key, 'epoch', 'position', 'digest', 'entry', 'chunks')
     return integer(head[5]) and head or {}
@@ -601,7 +691,8 @@ local function trim(keys, args)
   local epoch, sequence = position_of(args[1] or '')
   if #keys ~= 1 or #args ~= 3 or not epoch or not keep then return fail('MALFORMED') end
   local state = read(base)
-  local head = redis.call('HMGET', base .. ':snapshot', 'position', 'digest')
+  if not is_hash(snapshot_key(base)) then return 0 end
+  local head = redis.call('HMGET', snapshot_key(base), 'position', 'digest')
   if not state.is_open or state.number ~= epoch or head[1] ~= args[1] or head[2] ~= args[2] or sequence <= keep then
     return 0
   end
@@ -619,16 +710,25 @@ local function trim(keys, args)
   return 1
 end
 
-redis.register_function('writ1_renew', renew)
-redis.register_function('writ1_append', append)
-redis.register_function('writ1_forget', forget)
-redis.register_function('writ1_open_epoch', open_epoch)
-redis.register_function('writ1_restore', restore)
-redis.register_function('writ1_report', report)
-redis.register_function('writ1_stage_snapshot', stage_snapshot)
-redis.register_function('writ1_write_snapshot', write_snapshot)
-redis.register_function('writ1_trim', trim)
+-- Every call has a tag before its ARGV, and its answer has it too: none is taken for that to another call.
+local function tagged(callback)
+  return function(keys, args)
+    local tag = table.remove(args, 1)
+    local answer = callback(keys, args)
+    return type(answer) == 'table' and answer.err and answer or { tag or '', answer }
+  end
+end
+
+redis.register_function('writ1_renew', tagged(renew))
+redis.register_function('writ1_append', tagged(append))
+redis.register_function('writ1_forget', tagged(forget))
+redis.register_function('writ1_open_epoch', tagged(open_epoch))
+redis.register_function('writ1_restore', tagged(restore))
+redis.register_function('writ1_report', tagged(report))
+redis.register_function('writ1_stage_snapshot', tagged(stage_snapshot))
+redis.register_function('writ1_write_snapshot', tagged(write_snapshot))
+redis.register_function('writ1_trim', tagged(trim))
 -- Without the flag no-writes: a master that may not write (its replicas are gone, so another may be in its place) reads nobody
 -- anything out of it, and so no `enforced` (DESIGN 3.3, last reading).
-redis.register_function('writ1_roster', roster)
-redis.register_function{ function_name = 'writ1_read_snapshot', callback = read_snapshot, flags = { 'no-writes' } }
+redis.register_function('writ1_roster', tagged(roster))
+redis.register_function{ function_name = 'writ1_read_snapshot', callback = tagged(read_snapshot), flags = { 'no-writes' } }

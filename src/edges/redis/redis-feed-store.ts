@@ -3,6 +3,7 @@
  * the whole of its atomicity. Three connections: renewals, appends and readings, and the blocking read that only brings
  * news early. What the server says is taken apart in reply.ts; whether it is true is checked by who applies it.
  */
+import { randomUUID } from 'node:crypto';
 import type { Entry, FeedLine, SealedEntry } from '../../feed/entry.ts';
 import { forgottenIn } from '../../feed/entry.ts';
 import type {
@@ -34,7 +35,9 @@ import { CommandFailure, explain } from './failure.ts';
 import { FeedWatch } from './feed-watch.ts';
 import { LIBRARY, ensureFunctions } from './functions.ts';
 import {
+  answerTo,
   broken,
+  buffersOf,
   chainOf,
   linesOf,
   listOf,
@@ -124,10 +127,11 @@ export class RedisFeedStore implements FeedStore {
       String(limit),
       cursorEpochId,
     ];
-    const [kind, ...rest] = listOf(
-      await this.#call('renew', args, 'STORE_UNREACHABLE', this.#renewing),
-      'a renewal',
-    );
+    return this.#call('renew', args, 'STORE_UNREACHABLE', (reply) => this.#renewed(reply), this.#renewing);
+  }
+
+  async #renewed(reply: Reply): Promise<RenewReply> {
+    const [kind, ...rest] = listOf(reply, 'a renewal');
     switch (kind) {
       case 'closed': {
         const open = textOf(rest[0], 'an epoch');
@@ -149,28 +153,26 @@ export class RedisFeedStore implements FeedStore {
 
   async append(epochId: string, { entry, text }: SealedEntry): Promise<AppendReply> {
     if (entry.kind === 'epoch') throw new WritError('INTERNAL', 'an epoch is opened, not appended');
-    const reply = listOf(
-      await this.#call(
-        'append',
-        [epochId, this.#nameOf(entry), text, ...admissionOf(entry)],
-        'APPEND_UNCERTAIN',
-      ),
-      'an append',
-    );
-    if (reply[0] === 'closed') throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
-    const position = this.#note(positionOf(reply[1]));
-    const [chain, runId] = [chainOf(reply[2]), textOf(reply[3], 'a run')];
-    return { position, chain, epochId, runId, duplicate: reply[4] === '1' };
+    const args = [epochId, this.#nameOf(entry), text, ...admissionOf(entry)];
+    return this.#call('append', args, 'APPEND_UNCERTAIN', (reply) => {
+      const [kind, at, chain, runId, duplicate] = listOf(reply, 'an append');
+      if (kind === 'closed') throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
+      const position = this.#note(positionOf(at));
+      const place = { position, chain: chainOf(chain), epochId, runId: textOf(runId, 'a run') };
+      return { ...place, duplicate: duplicate === '1' };
+    });
   }
 
   async forget({ epochId, renewals, sealed }: ForgetRequest): Promise<ForgetReply> {
     const { entry, text } = sealed;
     forgottenIn(sealed);
     const args = [epochId, this.#nameOf(entry), text, ...admissionOf(entry), String(renewals)];
-    const reply = listOf(await this.#call('forget', args, 'APPEND_UNCERTAIN'), 'a forgetting');
-    if (reply[0] === 'closed') throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
-    if (reply[0] === 'lost') return { kind: 'lost' };
-    return { kind: 'forgotten', position: this.#note(positionOf(reply[1])), chain: chainOf(reply[2]) };
+    return this.#call('forget', args, 'APPEND_UNCERTAIN', (reply) => {
+      const [kind, at, chain] = listOf(reply, 'a forgetting');
+      if (kind === 'closed') throw new WritError('EPOCH_CLOSED', 'that epoch is not the open one');
+      if (kind === 'lost') return { kind };
+      return { kind: 'forgotten', position: this.#note(positionOf(at)), chain: chainOf(chain) };
+    });
   }
 
   async openEpoch({
@@ -188,31 +190,28 @@ export class RedisFeedStore implements FeedStore {
         ? ['', '', '']
         : [copyArg(restored.copy), renderPosition(restored.position), restored.chain];
     const args = [closedEpochId ?? '', runId, String(epochS), entry.epochId, text, ...copy];
-    const reply = listOf(await this.#call('open_epoch', args, 'APPEND_UNCERTAIN'), 'an opening');
-    if (reply[0] === 'lost') return { kind: 'lost' };
-    return { kind: 'opened', position: this.#note(positionOf(reply[1])), chain: chainOf(reply[2]) };
+    return this.#call('open_epoch', args, 'APPEND_UNCERTAIN', (reply) => {
+      const [kind, at, chain] = listOf(reply, 'an opening');
+      if (kind === 'lost') return { kind };
+      return { kind: 'opened', position: this.#note(positionOf(at)), chain: chainOf(chain) };
+    });
   }
 
   async restore(request: RestoreRequest): Promise<RestoreReply> {
     const { runId, closedEpochId = '', copy, lines, begins, after, limit } = request;
     const args = [runId, closedEpochId, copyArg(copy), renderPosition(after), String(limit)];
-    const reply = listOf(
-      await this.#call(
-        'restore',
-        [...args, ...lines.flatMap((line, i) => restoredLine(line, i === 0 ? begins : undefined))],
-        'STORE_UNREACHABLE',
-      ),
-      'a restored copy',
-    );
-    const [kind] = reply;
-    if (kind === 'lost' || kind === 'other') return { kind };
-    const head = {
-      copy: textOf(reply[1], 'a copy'),
-      epochId: textOf(reply[4], 'an epoch') || undefined,
-      position: positionOf(reply[2]),
-      chain: chainOf(reply[3]),
-    };
-    return { kind: 'restored', head, newer: await linesOf(reply[5]) };
+    args.push(...lines.flatMap((line, i) => restoredLine(line, i === 0 ? begins : undefined)));
+    return this.#call('restore', args, 'STORE_UNREACHABLE', async (reply) => {
+      const [kind, copyName, at, chain, epochId, newer] = listOf(reply, 'a restored copy');
+      if (kind === 'lost' || kind === 'other') return { kind };
+      const head = {
+        copy: textOf(copyName, 'a copy'),
+        epochId: textOf(epochId, 'an epoch') || undefined,
+        position: positionOf(at),
+        chain: chainOf(chain),
+      };
+      return { kind: 'restored', head, newer: await linesOf(newer) };
+    });
   }
 
   async wake(after: Position, signal: AbortSignal): Promise<void> {
@@ -222,7 +221,11 @@ export class RedisFeedStore implements FeedStore {
 
   async roster(at?: Position): Promise<Roster> {
     const args = [at === undefined ? '' : renderPosition(at)];
-    const reply = listOf(await this.#call('roster', args, 'STORE_UNREACHABLE'), 'a roster');
+    return this.#call('roster', args, 'STORE_UNREACHABLE', (reply) => this.#rosterOf(reply, at));
+  }
+
+  async #rosterOf(answer: Reply, at: Position | undefined): Promise<Roster> {
+    const reply = listOf(answer, 'a roster');
     const [open, closed, runId = ''] = reply.slice(0, 3).map((text) => textOf(text, 'a roster'));
     const lifetime = lifetimeOf(runId);
     if (lifetime !== this.#judged) await this.#examineAgain(lifetime);
@@ -243,7 +246,7 @@ export class RedisFeedStore implements FeedStore {
   async report(report: EpochReport): Promise<readonly EpochReport[]> {
     const { incarnation, closedEpochId, runId } = report;
     const args = [incarnation, closedEpochId, runId, renderReport(report)];
-    const kept = listOf(await this.#call('report', args, 'STORE_UNREACHABLE'), 'reports');
+    const kept = await this.#call('report', args, 'STORE_UNREACHABLE', (reply) => listOf(reply, 'reports'));
     const reports = kept.flatMap((one) => reportOf(one) ?? []);
     if (reports.length < kept.length)
       this.#log?.warn('what is no report stands among the reports in the store');
@@ -264,7 +267,7 @@ export class RedisFeedStore implements FeedStore {
       }
       if (chunks.length === count) return { ...snapshot, chunks };
     }
-    throw broken('a snapshot');
+    throw explain(broken('a snapshot'), 'STORE_UNREACHABLE');
   }
 
   async writeSnapshot({ epochId, position, digest, entry, chunks }: Snapshot): Promise<void> {
@@ -272,13 +275,13 @@ export class RedisFeedStore implements FeedStore {
     // Whether it is newer is judged there, where what stands in the key is not all that is known.
     if (kept?.digest === digest && comparePositions(kept.position, position) === 0) return;
     for (const { first, page } of pagesOf(chunks))
-      await this.#call('stage_snapshot', [digest, String(first), ...page], 'STORE_UNREACHABLE');
+      await this.#call('stage_snapshot', [digest, String(first), ...page], 'STORE_UNREACHABLE', ignore);
     const head = [epochId, renderPosition(position), digest, entry, String(chunks.length)];
-    await this.#call('write_snapshot', head, 'STORE_UNREACHABLE');
+    await this.#call('write_snapshot', head, 'STORE_UNREACHABLE', ignore);
   }
 
   async trim({ position, digest }: Pick<Snapshot, 'position' | 'digest'>, keep: number): Promise<void> {
-    await this.#call('trim', [renderPosition(position), digest, String(keep)], 'STORE_UNREACHABLE');
+    await this.#call('trim', [renderPosition(position), digest, String(keep)], 'STORE_UNREACHABLE', ignore);
   }
 
   async close(): Promise<void> {
@@ -304,21 +307,41 @@ export class RedisFeedStore implements FeedStore {
   }
 
   #readSnapshot(digest: string, from: string): Promise<readonly Buffer[]> {
-    const command = ['FCALL_RO', `${LIBRARY}_read_snapshot`, '1', this.#base, digest, from] as const;
+    const tag = randomUUID();
+    const command = ['FCALL_RO', `${LIBRARY}_read_snapshot`, '1', this.#base, tag, digest, from] as const;
     return this.#attempt('STORE_UNREACHABLE', () =>
-      this.#withFunctions(() => this.#asking.callBuffers(command)),
+      this.#withFunctions(async () =>
+        buffersOf(this.#answer(tag, await this.#asking.callBuffers(command), this.#asking)),
+      ),
     );
   }
 
-  #call(
+  /**
+   * Calls one function; `parse` takes its answer apart. `lost`: what it is when nobody knows whether it was carried out,
+   * because there is no answer, or none that it can have given.
+   */
+  #call<T>(
     name: string,
     args: readonly (string | Buffer)[],
     lost: StoreCode,
+    parse: (reply: Reply) => T | Promise<T>,
     connection: Connection = this.#asking,
-  ): Promise<Reply> {
+  ): Promise<T> {
+    const tag = randomUUID();
+    const command = ['FCALL', `${LIBRARY}_${name}`, '1', this.#base, tag, ...args] as const;
     return this.#attempt(lost, () =>
-      this.#withFunctions(() => connection.call(['FCALL', `${LIBRARY}_${name}`, '1', this.#base, ...args])),
+      this.#withFunctions(async () => parse(this.#answer(tag, await connection.call(command), connection))),
     );
+  }
+
+  /** One that is out of step, or made up: whatever comes after it answers nothing either. */
+  #answer<Text>(tag: string, reply: Reply<Text>, connection: Connection): Reply<Text> {
+    try {
+      return answerTo(tag, reply);
+    } catch (error) {
+      connection.renew();
+      throw error;
+    }
   }
 
   /** An erased store has lost the functions too. Nothing was done by a function that is not there. */
@@ -420,6 +443,9 @@ function restoredLine({ position, chain, sealed }: FeedLine, begins = ''): reado
   const opens = entry.kind === 'epoch' ? entry.epochId : begins;
   return [renderPosition(position), chain, text, ...admissionOf(entry), opens];
 }
+
+/** Of what nobody waits for but that it is done. */
+const ignore = (): undefined => undefined;
 
 const REASONS = ['cloned', 'forgotten', 'unknown', 'trimmed'] as const;
 

@@ -1,7 +1,7 @@
 /**
  * What the functions answer, taken apart. A reply is the word of a server that may be broken and of clients that may be
- * hostile: whatever is not of its shape is STORE_UNREACHABLE, never an exception of another kind. Entries are parsed
- * here and believed by nobody before their signature is checked.
+ * hostile: whatever is not of its shape is no answer, `lost` (failure.ts), never an exception of another kind. Entries are
+ * parsed here and believed by nobody before their signature is checked.
  */
 import { setImmediate } from 'node:timers/promises';
 import type { FeedLine } from '../../feed/entry.ts';
@@ -9,11 +9,25 @@ import { parseEntry } from '../../feed/entry.ts';
 import type { EpochReport, LeaseRow, Snapshot } from '../../feed/feed-store.ts';
 import type { Position } from '../../feed/position.ts';
 import { parsePosition } from '../../feed/position.ts';
-import { WritError, isWritError } from '../../kernel/error.ts';
 import type { Reply } from './connection.ts';
+import { CommandFailure } from './failure.ts';
 
-export function broken(what: string): WritError {
-  return new WritError('STORE_UNREACHABLE', `Redis answered what it cannot have said: ${what}`);
+/** Whether what was asked has been done, it does not say. */
+export function broken(what: string): CommandFailure {
+  return new CommandFailure('lost', `Redis answered what it cannot have said: ${what}`);
+}
+
+/** The answer to the call `tag`: one that was given to another call, before or beside it, is none. */
+export function answerTo<Text>(tag: string, reply: Reply<Text>): Reply<Text> {
+  const [said, answer] = Array.isArray(reply) ? (reply as readonly Reply<Text>[]) : [];
+  if (String(said) === tag && answer !== undefined) return answer;
+  throw broken('an answer to something else');
+}
+
+/** Bytes, as a flat list. */
+export function buffersOf(reply: Reply<Buffer>): readonly Buffer[] {
+  if (Array.isArray(reply) && reply.every((one) => Buffer.isBuffer(one))) return reply;
+  throw broken('a snapshot');
 }
 
 export function listOf(reply: Reply | undefined, what: string): readonly Reply[] {
@@ -27,10 +41,11 @@ export function textOf(reply: Reply | undefined, what: string): string {
 }
 
 export function positionOf(reply: Reply | undefined): Position {
+  const text = textOf(reply, 'a position');
   try {
-    return parsePosition(textOf(reply, 'a position'));
-  } catch (error) {
-    throw isWritError(error) && error.code === 'STORE_UNREACHABLE' ? error : broken('a position');
+    return parsePosition(text);
+  } catch {
+    throw broken('a position');
   }
 }
 

@@ -69,6 +69,8 @@ describe('a head that these functions did not write', () => {
     ['has a later number', (redis) => redis.hset(META, 'number', '101')],
     ['is of another copy', (redis) => redis.hset(META, 'generation', '7')],
     ['makes no sense', (redis) => redis.hset(META, 'sequence', 'x')],
+    ['has a chain that is none', (redis) => redis.hset(META, 'chain', 'x')],
+    ['is an epoch that nobody can name', (redis) => redis.hset(META, 'epoch', Buffer.of(0xff))],
     ['is nowhere', (redis) => redis.flushall()],
     ['was swapped for another database', (redis) => redis.swapdb(0, 1)],
   ])('that %s is no open epoch, for whoever comes first', async (_, write) => {
@@ -118,13 +120,174 @@ describe('a head that these functions did not write', () => {
   });
 });
 
+describe('what one write can do that nobody can take back', () => {
+  /** Closed, and put back as a replica does (flows/reopen.ts): the first copy that takes all of it. */
+  async function putBack(lines = a.lines, begins?: string) {
+    await hostile.hset(META, 'run', '-');
+    const { closedEpochId, nextRunId } = await store.roster();
+    const refused: string[] = [];
+    for (const copy of ['current', 'staged', 'new']) {
+      const request = { runId: nextRunId, copy, after: a.position, limit: 10 };
+      const asked = await store.restore({ ...request, closedEpochId, lines: [] });
+      const reply =
+        asked.kind === 'restored' ? await store.restore({ ...request, closedEpochId, lines, begins }) : asked;
+      if (reply.kind === 'restored') {
+        const closed = copy === 'current' ? 'ep_1' : closedEpochId;
+        const opening = { closedEpochId: closed, runId: nextRunId, epochS: 100 };
+        const sealed = epoch('ep_2', nextRunId);
+        return {
+          refused,
+          head: reply.head,
+          open: (restored = reply.head) => store.openEpoch({ ...opening, sealed, restored }),
+        };
+      }
+      refused.push(copy);
+    }
+    throw new Error('nowhere');
+  }
+
+  async function newcomer(): Promise<ContractReplica> {
+    await store.append('ep_2', replica('joined', 'inc_b'));
+    const one = new ContractReplica(store, 'inc_b', 'ep_2');
+    await one.lease();
+    return one;
+  }
+
+  it.each<[string, readonly string[], () => Promise<unknown>]>([
+    ['a chain that is none', [], () => hostile.hset(META, 'chain', 'x')],
+    ['an epoch that nobody can name', [], () => hostile.hset(META, 'epoch', Buffer.of(0xff))],
+    ['another type under the heads of epochs', ['current'], () => hostile.zadd('{writ:f}:0:heads', 1, 'x')],
+    [
+      'an end of an epoch that is none',
+      ['current'],
+      () => hostile.zadd('{writ:f}:0:epochs', 7, '7').then(() => hostile.hset('{writ:f}:0:heads', '7', '3')),
+    ],
+    ['a stream that was emptied', ['current'], () => emptied('MAXLEN', '0')],
+    ['a stream that begins later', ['current'], () => emptied('MINID', '100-5')],
+  ])('%s: the fleet goes on with all of it, and lets newcomers in', async (_, refused, write) => {
+    await write();
+    const back = await putBack();
+    expect(back.refused).toEqual(refused);
+    expect(await back.open()).toMatchObject({ kind: 'opened' });
+    expect((await newcomer()).lines).toHaveLength(8);
+  });
+
+  const emptied = (...by: string[]): Promise<unknown> =>
+    hostile.call('XADD', '{writ:f}:0:feed:100', ...by, '100-900', 'c', 'x', 'e', '{}');
+
+  it.each([
+    ['another type', () => hostile.zadd('{writ:f}:0:heads', 1, 'x')],
+    ['a stream that was emptied', () => emptied('MAXLEN', '1')],
+  ])('no epoch is opened on %s, whoever has seen it whole', async (_, write) => {
+    const back = await putBack();
+    await write();
+    expect(await back.open()).toEqual({ kind: 'lost' });
+  });
+
+  it('an open epoch whose heads cannot be written is ended by an operator, and the next one is on another copy', async () => {
+    await hostile.zadd('{writ:f}:0:heads', 1, 'x');
+    const { nextRunId } = await store.roster();
+    const over = { closedEpochId: 'ep_1', runId: nextRunId, epochS: 100, sealed: epoch('ep_2', nextRunId) };
+    const restored = { copy: 'current', epochId: 'ep_1', position: a.position, chain: a.chain };
+    expect(await store.openEpoch({ ...over, restored })).toEqual({ kind: 'lost' });
+    expect((await store.roster()).closedEpochId).toBe('ep_1');
+    expect(await (await putBack()).open()).toMatchObject({ kind: 'opened' });
+  });
+
+  it('who is behind in a stream that was emptied closes the epoch, and nobody tells him that he lacks a snapshot', async () => {
+    await emptied('MAXLEN', '1');
+    expect(await staleReplica().renew()).toEqual({ kind: 'closed', epochId: undefined });
+  });
+
+  it('an end of an earlier epoch, written over, is no end: the copy is another', async () => {
+    const { nextRunId } = await store.roster();
+    await store.openEpoch({
+      closedEpochId: 'ep_1',
+      runId: nextRunId,
+      epochS: 100,
+      sealed: epoch('ep_2', nextRunId),
+    });
+    a.epochId = 'ep_2';
+    await a.lease();
+    for (const end of ['5', '7']) {
+      await hostile.hset('{writ:f}:0:heads', '100', end);
+      await hostile.hset(META, 'run', '-');
+      const { closedEpochId, nextRunId: runId } = await store.roster();
+      const request = { runId, closedEpochId, copy: 'current', lines: [], after: a.position, limit: 9 };
+      expect(await store.restore(request)).toEqual({ kind: 'other' });
+    }
+  });
+
+  it.each([':0:epochs', ':0:heads', ':0:roster', ':1:heads'])(
+    '%s, before there is a fleet, keeps none from beginning',
+    async (name) => {
+      await hostile.flushall();
+      await hostile.set(`{writ:f}${name}`, 'x');
+      await open();
+      await store.append('ep_1', replica('joined', 'inc_a'));
+      expect((await new ContractReplica(store, 'inc_a').lease()).lines).toHaveLength(2);
+    },
+  );
+
+  it.each([':1:roster', ':1:heads', ':1:feed:100', ':1:staged'])(
+    '%s, of the copy that comes next, is left out',
+    async (name) => {
+      await hostile.zadd('{writ:f}:0:heads', 1, 'x');
+      await hostile.zadd(`{writ:f}${name}`, 1, 'x');
+      expect(await (await putBack()).open()).toMatchObject({ kind: 'opened' });
+      expect((await newcomer()).lines).toHaveLength(8);
+    },
+  );
+
+  it('what a snapshot stands for is not missed, and what comes after it is', async () => {
+    for (let i = 5; i < 30; i++) await store.append('ep_1', revocation(`r${i}`));
+    await a.lease();
+    const mark = { ...a.position, sequence: 25 };
+    await store.writeSnapshot({
+      epochId: 'ep_1',
+      position: mark,
+      digest: 'd',
+      entry: '{}',
+      chunks: [Buffer.of(1)],
+    });
+    await store.trim({ position: mark, digest: 'd' }, 5);
+    await store.append('ep_1', revocation('r30'));
+    await a.lease();
+    expect(await hostile.xrange('{writ:f}:0:feed:100', '-', '100-16')).toEqual([]);
+    expect((await putBack([])).refused).toEqual([]);
+    await hostile.call('XADD', '{writ:f}:0:feed:100', 'MINID', '100-26', '100-900', 'c', 'x', 'e', '{}');
+    // Beside it, from the snapshot on.
+    const back = await putBack(a.lines.slice(24), 'ep_1');
+    expect(back.refused).toEqual(['current']);
+    expect(await back.open()).toMatchObject({ kind: 'opened' });
+  });
+
+  it('another type under the snapshot is no snapshot, and the next one has a place', async () => {
+    await hostile.zadd('{writ:f}:snapshot', 1, 'x');
+    await hostile.zadd('{writ:f}:snapshot:1', 1, 'x');
+    expect(await store.readSnapshot()).toBeUndefined();
+    await store.trim({ position: a.position, digest: 'd' }, 1);
+    const snapshot = {
+      epochId: 'ep_1',
+      position: a.position,
+      digest: 'd',
+      entry: '{}',
+      chunks: [Buffer.of(1)],
+    };
+    await store.writeSnapshot(snapshot);
+    expect(await store.readSnapshot()).toEqual(snapshot);
+    await store.writeSnapshot({ ...snapshot, digest: 'e', position: { ...a.position, sequence: 5 } });
+    expect(await store.readSnapshot()).toEqual(snapshot);
+  });
+});
+
 describe('names of fleets that somebody invents', () => {
   it('are refused once they are many, and the fleet that is there goes on', async () => {
     const first = runId.replace(/\d+$/, '0');
     const openAs = (base: string): Promise<unknown> =>
       hostile
-        .call('FCALL', 'writ1_open_epoch', '1', base, '', first, '100', 'ep_x', '{}', '', '', '')
-        .catch(String);
+        .call('FCALL', 'writ1_open_epoch', '1', base, 'tag', '', first, '100', 'ep_x', '{}', '', '', '')
+        .then(String, String);
     expect(await openAs('{writ:f}:x')).toContain('MALFORMED');
     const replies: unknown[] = [];
     for (let i = 0; i < 70; i++) replies.push(await openAs(`{writ:other-${i}}`));
@@ -138,8 +301,8 @@ describe('names of fleets that somebody invents', () => {
 });
 
 describe('a thief who has our rights and no keys', () => {
-  const fcall = (name: string, ...args: string[]): Promise<unknown> =>
-    hostile.call('FCALL', `writ1_${name}`, '1', '{writ:f}', ...args);
+  const fcall = async (name: string, ...args: string[]): Promise<unknown> =>
+    ((await hostile.call('FCALL', `writ1_${name}`, '1', '{writ:f}', 'tag', ...args)) as unknown[])[1];
 
   it('writes the history up to an earlier moment once more, and it is bound to another opening', async () => {
     const [first, ...rest] = a.lines.slice(0, 3);
@@ -257,11 +420,22 @@ describe('the list of epochs, written over', () => {
 describe('ids that can be foretold', () => {
   it('are taken by nobody: what a thief appends under one leaves room for the entry', async () => {
     const { text } = revocation('forged');
-    await hostile.call('FCALL', 'writ1_append', '1', '{writ:f}', 'ep_1', 'r5', text, '', '');
+    await hostile.call('FCALL', 'writ1_append', '1', '{writ:f}', 'tag', 'ep_1', 'r5', text, '', '');
     const first = await store.append('ep_1', revocation('r5'));
     expect(first).toMatchObject({ position: { sequence: 8 }, duplicate: false });
     expect(await store.append('ep_1', revocation('r5'))).toEqual({ ...first, duplicate: true });
   });
+});
+
+it('who is on the roster with what makes no sense is not told that he was forgotten, and is there again in the next epoch', async () => {
+  await hostile.hset('{writ:f}:0:roster', 'inc_a', '');
+  expect(await a.renew()).toEqual({ kind: 'stale', reason: 'unknown' });
+  const { nextRunId } = await store.roster();
+  const sealed = epoch('ep_2', nextRunId);
+  await store.openEpoch({ closedEpochId: 'ep_1', runId: nextRunId, epochS: 100, sealed });
+  await store.append('ep_2', replica('joined', 'inc_a'));
+  a.epochId = 'ep_2';
+  await a.lease();
 });
 
 it('a report that is none keeps nobody from hearing the others', async () => {
