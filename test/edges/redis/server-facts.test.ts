@@ -1,8 +1,10 @@
 /** A Redis under which promises would be lies: it is refused, or the word is weaker, and the right setting is named. */
 import { once } from 'node:events';
+import { mkdir } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
+import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
 import { RedisFeedStore } from '../../../src/edges/redis/redis-feed-store.ts';
 import { epoch, revocation } from '../../support/feed-entries.ts';
@@ -149,5 +151,46 @@ describe('a Redis at start', () => {
       .toMatchObject({ runId });
     for (const one of taken) one.destroy();
     between.close();
+  });
+});
+
+describe('a Redis that refuses to write', () => {
+  const fill = (redis: Redis): Promise<unknown> => redis.config('SET', 'maxmemory', '1');
+  const empty = (redis: Redis): Promise<unknown> => redis.config('SET', 'maxmemory', '0');
+  const unsave = async (redis: Redis, { dir }: RedisServer): Promise<void> => {
+    // In the place of the file that it would write.
+    await mkdir(join(dir, 'dump.rdb'));
+    await redis.bgsave();
+    while (!(await redis.info('persistence')).includes('rdb_last_bgsave_status:err'));
+  };
+  const save = (redis: Redis): Promise<unknown> => redis.config('SET', 'save', '');
+  const hold = async (redis: Redis, { socket }: RedisServer): Promise<void> => {
+    const other = new Redis({ path: socket });
+    void other.eval('while true do end', 0).catch(() => other.disconnect());
+    while ((await redis.ping().catch(String)) === 'PONG');
+  };
+  const letGo = (redis: Redis): Promise<unknown> => redis.script('KILL');
+
+  it.each<[string, typeof unsave | typeof fill, typeof save]>([
+    ['OOM', fill, empty],
+    ['MISCONF', unsave, save],
+    ['BUSY', hold, letGo],
+  ])('(%s) has acknowledged nothing, and does once it may', async (word, stop, go) => {
+    const server = await open('--save', '900 1', '--busy-reply-threshold', '50');
+    const store = storeOn(server);
+    const { runId } = await store.open();
+    await store.openEpoch({ closedEpochId: undefined, runId, epochS: 100, sealed: epoch('ep_1', runId) });
+    await server.ask(async (redis) => {
+      await stop(redis, server);
+      await expect(store.append('ep_1', revocation('r1'))).rejects.toMatchObject({
+        code: 'STORE_UNREACHABLE',
+        message: expect.stringContaining(`Redis refuses: ${word}`) as string,
+      });
+      await go(redis);
+    });
+    expect(await store.append('ep_1', revocation('r1'))).toMatchObject({
+      position: { sequence: 2 },
+      duplicate: false,
+    });
   });
 });
