@@ -4,7 +4,6 @@
  */
 import { describe, expect, it } from 'vitest';
 import { signEpochReport } from '../../src/evidence/epoch-report.ts';
-import { AMNESIA } from '../../src/flows/join.ts';
 import { FakeClock } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import { OVER_MS, cut, enforce, epochOf, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
