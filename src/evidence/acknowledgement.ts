@@ -24,6 +24,8 @@ const outcome = z
     matched: count,
     killed: count,
     pending: count,
+    /** Of the pending ones, those that are over when this replica's lease is: their holders have promised it. */
+    selfEnding: count.optional(),
     unconfirmed: count,
     /** Accepts after the revocation was applied here: 0, and said even when it is not. */
     lateAccepts: count,
@@ -35,6 +37,7 @@ const outcome = z
       .optional(),
   })
   .refine(({ matched, killed, pending, unconfirmed }) => matched === killed + pending + unconfirmed)
+  .refine(({ pending, selfEnding = 0 }) => selfEnding <= pending)
   .refine(({ unconfirmed, silent = [] }) => silent.length <= unconfirmed);
 
 const acknowledgement = z.strictObject({
@@ -61,6 +64,12 @@ const acknowledgement = z.strictObject({
 });
 
 export type AcknowledgedOutcome = z.infer<typeof outcome>;
+
+/** What is true once the lease of whoever said so is surely over, and nothing more can come from there. */
+export function onceOver({ pending, selfEnding = 0, ...said }: AcknowledgedOutcome): AcknowledgedOutcome {
+  const unconfirmed = said.unconfirmed + pending - selfEnding;
+  return { ...said, killed: said.killed + selfEnding, pending: 0, unconfirmed };
+}
 export type Acknowledgement = z.infer<typeof acknowledgement>;
 
 /** Signs as `said.incarnation`. INTERNAL for one that contradicts itself: a false word is worse than none. */

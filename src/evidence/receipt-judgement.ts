@@ -6,6 +6,7 @@
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
 import type { AcknowledgedOutcome, Acknowledgement } from './acknowledgement.ts';
+import { onceOver } from './acknowledgement.ts';
 import type { Certificate } from './certificate.ts';
 import { demand } from './demand.ts';
 import type { ReceiptStatement } from './receipt-statement.ts';
@@ -37,9 +38,11 @@ export function judgeTestimony(testimony: Testimony): ListedReplica {
   demand(statement.leaf === subject.leaf, 'statement names another leaf');
   const own = judgeReplicas(testimony);
   for (const acknowledgement of acknowledgements) judgeAcknowledgement(acknowledgement, testimony);
-  const outcomes = acknowledgements.flatMap((one) =>
-    one.outcomes.filter(({ revocation }) => revocation === subject.id),
-  );
+  const overAt = new Map(statement.replicas.map((one) => [one.incarnation, one.notLaterThan]));
+  const outcomes = acknowledgements.flatMap(({ incarnation, outcomes: all }) => {
+    const said = all.filter(({ revocation }) => revocation === subject.id);
+    return overAt.get(incarnation) === undefined ? said : said.map(onceOver);
+  });
   judgeNumbers(statement, outcomes);
   if (statement.state === 'enforced') judgeEnforced(statement, outcomes, own);
   else judgePartial(statement);
@@ -67,7 +70,7 @@ function judgeReplicas({ statement, coordinator, acknowledgements, certificates 
 }
 
 function hasFieldsOfState({ state, at, notLaterThan }: ListedReplica): boolean {
-  if (state === 'acknowledged') return at !== undefined && notLaterThan === undefined;
+  if (state === 'acknowledged') return at !== undefined;
   if (state === 'fenced') return at === undefined && notLaterThan !== undefined;
   return at === undefined && (state === 'left' || notLaterThan === undefined);
 }

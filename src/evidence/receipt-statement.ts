@@ -11,7 +11,7 @@ const replica = z.strictObject({
   state: z.enum(['acknowledged', 'fenced', 'left', 'outstanding']),
   /** Of `acknowledged`: what its acknowledgement says. */
   at: instant.optional(),
-  /** Of `fenced`: when its lease was over at the latest. */
+  /** Of `fenced`, and of `acknowledged` where sessions were to be waited for: when its lease was over at the latest. */
   notLaterThan: instant.optional(),
 });
 

@@ -50,8 +50,10 @@ export interface ReplicaStanding {
   readonly acknowledgement: Acknowledgement | undefined;
   /** The signed text of the acknowledgement. */
   readonly text: string | undefined;
-  /** When it was surely over, at the latest; only for `fenced`. */
+  /** When it was surely over, at the latest; only for `fenced`, and where that is what its sessions waited for. */
   readonly notLaterThan: Instant | undefined;
+  /** It is surely over, whatever it has acknowledged before. */
+  readonly isQuiet: boolean;
 }
 
 export interface BarrierQuestion {
@@ -221,6 +223,7 @@ export class LeaseTable {
       acknowledgement: acknowledged ? row.acknowledgement : undefined,
       text: acknowledged ? row.text : undefined,
       notLaterThan: !acknowledged && isQuiet ? now : undefined,
+      isQuiet,
     };
   }
 

@@ -177,7 +177,7 @@ export class Effects {
   }
 
   #outcomeOf(id: string, now: Instant): AcknowledgedOutcome {
-    const { matched, killed, pending, unconfirmed, silent } = this.#sessions.tally(id, now);
+    const { matched, killed, pending, selfEnding, unconfirmed, silent } = this.#sessions.tally(id, now);
     const late = this.#late.get(id) ?? this.#lastAccepts.locks.late(id);
     const lastMs = late?.lastMs ?? this.#effects.get(id)?.lastAcceptMs;
     return {
@@ -185,6 +185,7 @@ export class Effects {
       matched,
       killed,
       pending,
+      ...(selfEnding > 0 ? { selfEnding } : {}),
       unconfirmed,
       lateAccepts: late?.count ?? 0,
       ...(lastMs === undefined ? {} : { lastAcceptAt: renderInstant(lastMs) }),

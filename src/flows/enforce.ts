@@ -4,6 +4,7 @@
  * evidence has a lifetime of its own.
  */
 import type { AcknowledgedOutcome } from '../evidence/acknowledgement.ts';
+import { onceOver } from '../evidence/acknowledgement.ts';
 import type { ReceiptStatement } from '../evidence/receipt.ts';
 import { keyringOf } from '../evidence/keyring.ts';
 import { buildReceipt, receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
@@ -29,7 +30,7 @@ import { newId } from '../kernel/random.ts';
 import type { Tracer } from '../kernel/trace.ts';
 import type { RevocationView } from '../revocation/view.ts';
 import type { Appended, Appender } from './append.ts';
-import type { BarrierAnswer, LeaseTable, ReplicaStanding } from './barrier.ts';
+import type { LeaseTable, ReplicaStanding } from './barrier.ts';
 import type { Cosigner } from './cosign.ts';
 import type { Gate } from './gate.ts';
 import type { Identity } from './identity.ts';
@@ -230,8 +231,9 @@ export class Enforcing {
     };
     // In one step with the judgement: the word of who holds another ledger counts for nothing.
     cosigner.compare();
-    const answer = table.judge(question, clock.now());
-    this.#note(answer);
+    const now = clock.now();
+    const answer = table.judge(question, now);
+    this.#note(answer.standings.map((one) => this.#onceOver(one, now)));
     const { pending, unconfirmed } = this.#now.sessions;
     if (answer.rule === undefined || pending > 0) return;
     const state = unconfirmed > 0 ? 'partial' : 'enforced';
@@ -282,10 +284,17 @@ export class Enforcing {
     this.#now = { ...this.#now, state: this.#ports.durability };
   }
 
-  #note(answer: BarrierAnswer): void {
-    const outcomes = answer.standings.flatMap(({ acknowledgement }) =>
-      this.#outcomeIn(acknowledgement?.outcomes ?? []),
-    );
+  /** Sessions that were to be confirmed by somebody who is over by now: nobody else will (D-141). */
+  #onceOver(standing: ReplicaStanding, now: Instant): ReplicaStanding {
+    const isAwaited = this.#outcomesOf(standing).some(({ pending }) => pending > 0);
+    return standing.isQuiet && isAwaited ? { ...standing, notLaterThan: now } : standing;
+  }
+
+  #note(standings: readonly ReplicaStanding[]): void {
+    const outcomes = standings.flatMap((one) => {
+      const said = this.#outcomesOf(one);
+      return one.notLaterThan === undefined ? said : said.map(onceOver);
+    });
     const accepts = outcomes.flatMap(({ lastAcceptAt }) =>
       lastAcceptAt === undefined ? [] : [Date.parse(lastAcceptAt)],
     );
@@ -293,7 +302,7 @@ export class Enforcing {
     this.#now = {
       ...this.#now,
       closure: 'PARTIAL',
-      standings: answer.standings,
+      standings,
       sessions: {
         matched: sum(outcomes, 'matched'),
         killed: sum(outcomes, 'killed'),
@@ -308,8 +317,8 @@ export class Enforcing {
     this.#changed.notify();
   }
 
-  #outcomeIn(outcomes: readonly AcknowledgedOutcome[]): AcknowledgedOutcome[] {
-    return outcomes.filter(({ revocation }) => revocation === this.id);
+  #outcomesOf({ acknowledgement }: ReplicaStanding): AcknowledgedOutcome[] {
+    return (acknowledgement?.outcomes ?? []).filter(({ revocation }) => revocation === this.id);
   }
 
   /** Writes the receipt, then the `outcome` entry that names its digest, then says so. */

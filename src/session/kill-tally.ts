@@ -7,9 +7,18 @@ export interface KillTally {
   readonly killed: number;
   /** Told, not yet confirmed, and the time for it is not over. */
   readonly pending: number;
+  /** Those of them that are over when the lease of this replica is: their holders have promised it. */
+  readonly selfEnding: number;
   /** The time is over: these are named, and the kill never counts as complete without their proof. */
   readonly unconfirmed: number;
   readonly silent: readonly { readonly ref: SessionRef; readonly kind: string }[];
 }
 
-export const NOTHING_KILLED: KillTally = { matched: 0, killed: 0, pending: 0, unconfirmed: 0, silent: [] };
+export const NOTHING_KILLED: KillTally = {
+  matched: 0,
+  killed: 0,
+  pending: 0,
+  selfEnding: 0,
+  unconfirmed: 0,
+  silent: [],
+};

@@ -65,6 +65,8 @@ interface Claim {
   lost: number;
   /** Not proven to have ended. */
   open: number;
+  /** Those of them that end with the lease of this replica. */
+  selfEnding: number;
   /** Those of them that are silent. */
   readonly silent: Set<Live>;
 }
@@ -292,6 +294,7 @@ export class SessionRegistry {
       if (!this.#live.has(live.ref) || live.claimedBy.includes(tally)) continue;
       live.claimedBy.push(tally);
       tally.open += 1;
+      if (live.selfEnds) tally.selfEnding += 1;
       if (live.isSilent) tally.silent.add(live);
       tally.matched += 1;
       if (added.push(live) % LIMITS.piecesMax === 0) yield;
@@ -333,11 +336,12 @@ export class SessionRegistry {
     const counted = this.#claims.get(claim);
     if (counted === undefined) return NOTHING_KILLED;
     this.sweep(now);
-    const { matched, killed, lost, open, silent } = counted;
+    const { matched, killed, lost, open, selfEnding, silent } = counted;
     return {
       matched,
       killed,
       pending: open - silent.size,
+      selfEnding,
       unconfirmed: silent.size + lost,
       silent: Array.from(silent.values().take(NAMED_MAX), ({ ref, kind }) => ({ ref, kind })),
     };
@@ -508,6 +512,7 @@ export class SessionRegistry {
     this.#deleteSubjects(live);
     for (const claim of live.claimedBy) {
       claim.open -= 1;
+      if (live.selfEnds) claim.selfEnding -= 1;
       claim.silent.delete(live);
       claim[as] += 1;
     }
@@ -528,7 +533,7 @@ const SWEPT_MAX = 256;
 const NAMED_MAX = 100;
 
 function newClaim(id: string): Claim {
-  return { id, matched: 0, killed: 0, lost: 0, open: 0, silent: new Set() };
+  return { id, matched: 0, killed: 0, lost: 0, open: 0, selfEnding: 0, silent: new Set() };
 }
 
 /** A holder that promised to end by itself is waited for until its lease is over: then it is dead, and never silent. */

@@ -118,7 +118,6 @@ describe('a statement', () => {
 describe('a list of replicas', () => {
   it.each([
     ['acknowledged without a time', { ...usListed, at: undefined }],
-    ['acknowledged and over', { ...usListed, notLaterThan: '2026-10-01T08:00:01.000Z' }],
     ['fenced without a time', { ...fencedUs, notLaterThan: undefined }],
     ['fenced and acknowledged', { ...fencedUs, at: '2026-10-01T08:00:01.000Z' }],
     ['left and acknowledged', { ...fencedUs, state: 'left', at: '2026-10-01T08:00:01.000Z' }],
@@ -206,6 +205,19 @@ describe('enforced', () => {
       state: 'partial',
       sessions: { matched: 2, killed: 1, unconfirmed: 1 },
     });
+  });
+
+  it('counts what ends with a lease as dead once that is over, and all else that was awaited as unconfirmed', () => {
+    const over = { ...euListed, notLaterThan: '2026-10-01T08:00:01.000Z' };
+    const awaited = { killed: 1, pending: 1, selfEnding: 1 };
+    const replicas = [over, usListed];
+    const dead = { matched: 2, killed: 2, unconfirmed: 0 };
+    expect(judgeOutcome(awaited, { replicas, sessions: dead })).toMatchObject({ state: 'enforced' });
+    expect(() => judgeOutcome(awaited)).toThrow(/not confirmed dead/);
+    const sessions = { matched: 2, killed: 1, unconfirmed: 1 };
+    const silent = { ...awaited, selfEnding: 0 };
+    expect(() => judgeOutcome(silent, { replicas, sessions })).toThrow(/not confirmed dead/);
+    expect(judgeOutcome(silent, { ...PARTIAL, replicas, sessions }).state).toBe('partial');
   });
 
   it('by acknowledgement needs that of the coordinator', () => {

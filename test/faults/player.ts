@@ -16,7 +16,6 @@ export interface Part {
 /** Who imports what -> what comes in its place. */
 const LIGHT: readonly (readonly [importer: RegExp, specifier: string, light: string])[] = [
   [/\/src\/kernel\/key\.ts$/, 'node:crypto', 'light-signatures.ts'],
-  [/\/src\/flows\/\w+\.ts$/, '../evidence/acknowledgement.ts', 'light-acknowledgements.ts'],
 ];
 registerHooks({
   resolve: (specifier, context, next) => {

@@ -137,6 +137,7 @@ function expectHonest({ clock, sessions, truths }: World): void {
       matched: counted.length,
       killed: counted.length - open.length - letGo.length,
       pending: open.length - late.length,
+      selfEnding: open.filter(({ selfEnds }) => selfEnds).length,
       unconfirmed: late.length + letGo.length,
     });
     expect(silent).toHaveLength(late.length);

@@ -179,6 +179,7 @@ describe('a kill', () => {
       matched: 1,
       killed: 0,
       pending: 0,
+      selfEnding: 0,
       unconfirmed: 1,
       silent: [{ ref, kind: 'websocket' }],
     });
@@ -452,6 +453,7 @@ describe('a silent session', () => {
       matched: 1,
       killed: 0,
       pending: 0,
+      selfEnding: 0,
       unconfirmed: 1,
       silent: [],
     });

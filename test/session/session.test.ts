@@ -16,6 +16,9 @@ describe('the reference of a session', () => {
 
 describe('the tally of a kill that reached nothing', () => {
   it('claims no death and owes no proof', () => {
-    expect(NOTHING_KILLED).toEqual({ matched: 0, killed: 0, pending: 0, unconfirmed: 0, silent: [] });
+    expect(NOTHING_KILLED).toEqual({
+      ...{ matched: 0, killed: 0, pending: 0, selfEnding: 0, unconfirmed: 0 },
+      silent: [],
+    });
   });
 });
