@@ -191,12 +191,13 @@ describe('a revocation that reaches many sessions', () => {
       clock.advance(100);
       await settle();
     }
-    // Indexed, every lease is over, and nobody has told the session yet.
+    // Indexed, every lease is over, and the session was told of that, but not yet of the revocation.
     expect(replica.view.record(id)).toBeDefined();
-    expect(replica.sessions.list(1)[0]?.kill).toBeUndefined();
+    expect(replica.sessions.list(1)[0]?.kill).toMatchObject({ reason: 'fenced' });
+    expect(replica.sessions.tally(id, clock.now()).matched).toBe(0);
     expect(replica.receipts.texts.size).toBe(0);
     kept.resolve();
     await settle();
-    expect(replica.sessions.list(1)[0]?.kill).toMatchObject({ reason: 'revoked' });
+    expect(replica.sessions.tally(id, clock.now()).matched).toBe(1);
   });
 });

@@ -174,6 +174,7 @@ describe('the ledger', () => {
     const { lines } = new FleetFixture();
     const cursor = new Cursor();
     for (const line of lines) cursor.advance(line, true);
+    cursor.settle();
     return { cursor, lines };
   }
 
