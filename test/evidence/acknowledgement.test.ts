@@ -89,7 +89,8 @@ describe('an acknowledgement', () => {
     const broken = () => {
       throw new TypeError('broken');
     };
-    expect(() => verifyAcknowledgement(signAnything(said), broken)).toThrow(TypeError);
+    const unheard = signAnything({ ...said, at: '2026-10-01T09:00:00.000Z' });
+    expect(() => verifyAcknowledgement(unheard, broken)).toThrow(TypeError);
   });
 });
 
