@@ -264,6 +264,8 @@ const SAID_OF: Partial<Record<RenewState, string>> = {
     'unknown: the store does not have it on its roster, where somebody may have written; it is there again once it, or the store, is restarted',
   cloned:
     'cloned: two processes go by this incarnation, and neither is given a lease ever again; restart them',
+  trimmed:
+    'trimmed: the store no longer holds what comes next; this goes on at the next snapshot of the fleet',
   awaiting: 'awaiting: nobody with a lease has acknowledged this replica yet',
 };
 

@@ -160,7 +160,7 @@ function heal(fleet: Fleet): number {
   );
   const said = fleet.live.map(({ live }) => `${readinessOf(live, 'epoch')}; ${readinessOf(live, 'store')}`);
   for (const state of fleet.states()) fleet.say(state);
-  if (!said.some((text) => text.includes('writ epoch open')))
+  if (!said.some((text) => /writ epoch open|restart it|next snapshot/.test(text)))
     violations.push('STUCK: and nobody says what to do');
   fleet.say(`an operator opens an epoch on ${most?.name}`);
   const isEmpty = most?.live.cursor.epochId === undefined;
