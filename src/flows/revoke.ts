@@ -22,7 +22,7 @@ import { comparePositions, parsePosition } from '../feed/position.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
 import { epochS } from '../kernel/clock.ts';
 import { sha256Hex } from '../kernel/digest.ts';
-import { WritError, codeOf } from '../kernel/error.ts';
+import { WritError, codeOf, explanationOf } from '../kernel/error.ts';
 import { FEED_BOUNDS_S, Histogram } from '../kernel/histogram.ts';
 import { joinMembers, memberTexts } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
@@ -341,7 +341,8 @@ export class Revoker {
         return;
       } catch (error) {
         const code = codeOf(error);
-        if (code !== said) log.warn('enforcement waits for the store', { revocation: enforcing.id, code });
+        if (code !== said)
+          log.warn('enforcement waits', { revocation: enforcing.id, code, detail: explanationOf(error) });
         said = code;
         await timer.sleep(RETRY_MS, closing);
       }

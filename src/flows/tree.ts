@@ -18,7 +18,7 @@ export class Tree {
   #sizeMin = 0;
   #lastLeaf: Uint8Array = leafHash('');
   /** What was signed for may not be lost with this process: up to where everything is on disk. */
-  #settled = { merkle: this.#merkle, epoch: 0, size: 0 };
+  #settled = { merkle: this.#merkle, epoch: 0, size: 0, sizeMin: 0 };
 
   constructor(identity: Identity) {
     this.#identity = identity;
@@ -44,7 +44,10 @@ export class Tree {
 
   /** What was applied is on disk. */
   settle(): void {
-    this.#settled = { merkle: this.#merkle, epoch: this.#epoch, size: this.#merkle.size };
+    this.#settled = {
+      ...{ merkle: this.#merkle, epoch: this.#epoch },
+      ...{ size: this.#merkle.size, sizeMin: this.#sizeMin },
+    };
   }
 
   /** The number of the epoch. */
@@ -92,11 +95,16 @@ export class Tree {
     return isKnown ? this.#merkle.root(size) : undefined;
   }
 
-  /** Inclusion proof of the entry at `position` in the tree of `head`. INTERNAL for one that is not in it. */
+  /**
+   * Inclusion proof of the entry at `position` in the tree of `head`. INTERNAL for one that is not in it; NOT_FOUND for one before
+   * the snapshot that this ledger begins with: whoever has all of the epoch can prove it.
+   */
   proof(position: Position): { readonly index: number; readonly hashes: readonly Uint8Array[] } {
-    const { merkle, epoch, size } = this.#settled;
+    const { merkle, epoch, size, sizeMin } = this.#settled;
     const index = position.sequence - 1;
     if (position.epoch !== epoch || index >= size) throw new WritError('INTERNAL', 'no such leaf');
+    if (index < sizeMin)
+      throw new WritError('NOT_FOUND', 'it is before the snapshot that this ledger begins with');
     return { index, hashes: merkle.inclusionProof(index, size) };
   }
 

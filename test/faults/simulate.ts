@@ -155,6 +155,7 @@ function heal(fleet: Fleet): number {
   fleet.isAmnesiac = true;
   // Nobody is told to give anybody up before a minute is over (D-122).
   fleet.pass(60_000);
+  if (setAside(fleet) && isHealed(fleet)) return fleet.agenda.nowMs - beganMs;
   const [most] = fleet.live.toSorted((a, b) =>
     comparePositions(b.live.cursor.position, a.live.cursor.position),
   );
@@ -172,6 +173,20 @@ function heal(fleet: Fleet): number {
     for (const state of fleet.states()) fleet.say(state);
   }
   return fleet.agenda.nowMs - beganMs;
+}
+
+/** Whose ledger has to be moved away by hand, as `/readyz` says, begins with an empty disk. True when anybody did. */
+function setAside(fleet: Fleet): boolean {
+  const asking = fleet.live.filter(
+    ({ live }) => readinessOf(live, 'store')?.includes('move `ledger`') === true,
+  );
+  for (const process of asking) {
+    fleet.say(`the ledger of ${process.name} is set aside`);
+    fleet.kill(process);
+    fleet.processes = fleet.processes.filter((one) => one !== process);
+    fleet.start(process.name);
+  }
+  return asking.length > 0;
 }
 
 /** Whoever goes on with a copied data directory is a mistake that somebody ends: of each name the furthest stays. */

@@ -311,7 +311,7 @@ describe('a revocation', () => {
     const pending = replica.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
     await pass(replica.clock, 500);
     expect(replica.log.at(-1)).toMatchObject({
-      sentence: 'enforcement waits for the store',
+      sentence: 'enforcement waits',
       code: 'INTERNAL',
     });
     replica.receipts.write = write;

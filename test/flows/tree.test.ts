@@ -29,6 +29,16 @@ describe('a tree that begins again', () => {
     expect(tree.lastLeafHex).toBe(whole.lastLeafHex);
   });
 
+  it('proves what it has all of, and says of what came before its base that it cannot', () => {
+    const tree = new Tree(identity);
+    tree.beginAgain(lines.slice(1), baseIn(100));
+    const at = (sequence: number) => tree.proof({ epoch: 100, sequence });
+    expect(() => at(1)).toThrow('before the snapshot');
+    expect(() => at(4)).toThrow('no such leaf');
+    expect(whole.proof({ epoch: 100, sequence: 1 })).toMatchObject({ index: 0 });
+    expect(at(3)).toEqual(whole.proof({ epoch: 100, sequence: 3 }));
+  });
+
   function baseIn(inEpoch: number) {
     const position = { epoch: inEpoch, sequence: 1 };
     const entry = opening.entry as EpochEntry;
