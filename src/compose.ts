@@ -394,6 +394,7 @@ async function open(
   const lifter = new Lifter({ ...feed, view, appender, publisher });
   const granter = new Granter({ ...feed, grants, appender, publisher, random, idempotencyHmacKey });
   const replica = new Replica({
+    sessions,
     joiner,
     reopener,
     vouching,

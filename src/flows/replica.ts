@@ -10,6 +10,7 @@ import { codeOf, explanationOf } from '../kernel/error.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import { newId } from '../kernel/random.ts';
+import type { SessionRegistry } from '../session/registry.ts';
 import type { Appender } from './append.ts';
 import type { Identity } from './identity.ts';
 import type { Joiner, OpenRule } from './join.ts';
@@ -29,6 +30,7 @@ export interface ReplicaPorts {
   readonly mender: Mender;
   readonly appender: Appender;
   readonly lease: Lease;
+  readonly sessions: SessionRegistry;
   readonly identity: Identity;
   readonly cursor: Cursor;
   readonly random: Random;
@@ -84,12 +86,18 @@ export class Replica {
     this.#running = this.#run();
   }
 
-  /** Fences itself first, then says `left`: from that entry on nobody waits for this incarnation. */
+  /**
+   * Fences itself first, then says `left`: from that entry on nobody waits for this incarnation. So not before holders who have
+   * promised to end with its lease have done so (D-142).
+   */
   async stop(): Promise<void> {
-    const { lease, cursor, vouching, log } = this.#ports;
+    const { lease, sessions, cursor, vouching, clock, timer, log } = this.#ports;
     this.#leaving.abort();
     await this.#running;
+    const heldMs = lease.freshForMs(clock.now());
     lease.drop();
+    if (heldMs > 0 && sessions.hasSelfEnding)
+      await timer.sleep(heldMs + SELF_END_SLACK_MS, new AbortController().signal);
     const { opening } = cursor;
     if (!this.#isJoined || opening === undefined) return;
     try {
@@ -270,6 +278,8 @@ const SAID_OF: Partial<Record<RenewState, string>> = {
 };
 
 const NEVER_MS = Number.POSITIVE_INFINITY;
+/** A holder's clock may be slow (DESIGN 3.2). */
+const SELF_END_SLACK_MS = 50;
 
 const GONE = `; if they are gone for good: ${AMNESIA}`;
 /** So long somebody who is missing may be a process that is being restarted: nobody is told to give it up before. */

@@ -185,6 +185,11 @@ export class SessionRegistry {
     return this.#live.values();
   }
 
+  /** Whether any goes on until its holder's lease is over, if nobody tells it. */
+  get hasSelfEnding(): boolean {
+    return this.#live.values().some(({ selfEnds }) => selfEnds);
+  }
+
   /** Sessions whose subject or current actor is `id`. */
   ofSubject(id: string): Iterable<Session> {
     return this.#bySubject.of(id);

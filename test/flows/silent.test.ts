@@ -40,3 +40,21 @@ describe('a session of a replica that is gone since it acknowledged', () => {
     expect(again).toMatchObject({ state: 'partial', closure: 'PARTIAL' });
   });
 });
+
+describe('a replica that leaves', () => {
+  it('says so only once its holders have ended by themselves, so that nothing is enforced before', async () => {
+    const { clock, a, b } = await startPair();
+    await b.keeper.open({ kind: 'k', selfEnds: true, request: requestOf(tokenOf('billing', 'j1', NOW_S)) });
+    const { wallMs } = clock.now();
+    const freshForMs = b.lease.freshForMs(clock.now());
+    const leaving = b.replica.stop();
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
+    const left = () => a.members.lookup(b.identity.incarnation)?.state === 'left';
+    await pass(clock, freshForMs - 100);
+    expect(left()).toBe(false);
+    await pass(clock, 4_000);
+    await leaving;
+    expect(left()).toBe(true);
+    expect((await pending).enforcedAtMs).toBeGreaterThan(wallMs + freshForMs);
+  });
+});

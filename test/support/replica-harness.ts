@@ -546,6 +546,7 @@ export class TestReplica {
       ...{ members, table, appender, term, rosterForgetMs, timer: clock, random, log },
     });
     this.replica = new Replica({
+      sessions,
       joiner,
       reopener,
       vouching,
