@@ -64,13 +64,13 @@ const acknowledgement = z.strictObject({
 });
 
 export type AcknowledgedOutcome = z.infer<typeof outcome>;
+export type Acknowledgement = z.infer<typeof acknowledgement>;
 
 /** What is true once the lease of whoever said so is surely over, and nothing more can come from there. */
 export function onceOver({ pending, selfEnding = 0, ...said }: AcknowledgedOutcome): AcknowledgedOutcome {
   const unconfirmed = said.unconfirmed + pending - selfEnding;
   return { ...said, killed: said.killed + selfEnding, pending: 0, unconfirmed };
 }
-export type Acknowledgement = z.infer<typeof acknowledgement>;
 
 /** Signs as `said.incarnation`. INTERNAL for one that contradicts itself: a false word is worse than none. */
 export function signAcknowledgement(said: Acknowledgement, key: SigningKey): string {

@@ -258,24 +258,27 @@ export class Revoker {
 
   /** The receipt's text; NOT_FOUND before there is one, PROOF_INVALID when it is not the one the ledger names. */
   async receipt(id: string): Promise<string> {
-    // Whoever was just told where the receipt is may ask for it before its outcome has come back.
-    const outcome = this.#followed.get(id)?.enforcing.outcome ?? this.#ports.effects.outcome(id);
-    if (outcome === undefined) return this.#oldReceipt(id);
-    const text = await this.#ports.receipts.read(receiptNameOf(id, outcome.state));
+    const text = await this.#receiptHere(id);
     if (text === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
-    if (receiptDigest(text) !== outcome.receipt)
-      throw new WritError('PROOF_INVALID', 'the receipt is not the one the ledger names');
     return text;
   }
 
-  /** Of an outcome that is no longer in memory: the receipt itself is the proof. */
-  async #oldReceipt(id: string): Promise<string> {
+  /** As `receipt`; undefined where it is not on this disk. */
+  async #receiptHere(id: string): Promise<string | undefined> {
     const { effects, receipts, identity } = this.#ports;
-    const text = effects.isUnfinished(id) ? undefined : await receipts.read(receiptNameOf(id, 'enforced'));
-    if (text === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
-    const facts = verifyReceipt(text, keyringOf(identity.fleet, identity.logKey.public));
-    if (facts.id !== id || facts.state !== 'enforced')
-      throw new WritError('PROOF_INVALID', 'the receipt is about something else');
+    // Whoever was just told where the receipt is may ask for it before its outcome has come back.
+    const outcome = this.#followed.get(id)?.enforcing.outcome ?? effects.outcome(id);
+    if (outcome === undefined && effects.isUnfinished(id)) return undefined;
+    const text = await receipts.read(receiptNameOf(id, outcome?.state ?? 'enforced'));
+    if (text === undefined) return undefined;
+    if (outcome === undefined) {
+      // Of an outcome that is no longer in memory: the receipt itself is the proof.
+      const facts = verifyReceipt(text, keyringOf(identity.fleet, identity.logKey.public));
+      if (facts.id !== id || facts.state !== 'enforced')
+        throw new WritError('PROOF_INVALID', 'the receipt is about something else');
+    } else if (receiptDigest(text) !== outcome.receipt) {
+      throw new WritError('PROOF_INVALID', 'the receipt is not the one the ledger names');
+    }
     return text;
   }
 
@@ -426,13 +429,14 @@ export class Revoker {
 
   /** What the receipt of an enforced revocation, or of a lock that is over, says, verified; undefined while there is none. */
   async #settled(id: string): Promise<RevocationStatus | undefined> {
-    const { effects, identity, view, lastAccepts, receipts } = this.#ports;
+    const { effects, identity, view, lastAccepts } = this.#ports;
     const outcome = effects.outcome(id);
     const isFinished = !effects.isUnfinished(id) || (outcome !== undefined && this.#isOverLock(id));
     if (!isFinished || this.#settledPlaceOf(id) === undefined) return undefined;
-    const isHere = (await receipts.read(receiptNameOf(id, 'enforced'))) !== undefined;
-    if (outcome?.state === 'enforced' && !isHere) return this.#attested(outcome);
-    const facts = verifyReceipt(await this.receipt(id), keyringOf(identity.fleet, identity.logKey.public));
+    const text = await this.#receiptHere(id);
+    if (text === undefined && outcome?.state === 'enforced') return this.#attested(outcome);
+    if (text === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
+    const facts = verifyReceipt(text, keyringOf(identity.fleet, identity.logKey.public));
     if (facts.kind === 'lock')
       return statusOfReceipt(facts, Math.max(facts.lateAccepts, lastAccepts.locks.late(id)?.count ?? 0));
     const dead = await new Pace(this.#ports).run(view.deadHandles(facts.targets));

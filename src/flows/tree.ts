@@ -44,10 +44,8 @@ export class Tree {
 
   /** What was applied is on disk. */
   settle(): void {
-    this.#settled = {
-      ...{ merkle: this.#merkle, epoch: this.#epoch },
-      ...{ size: this.#merkle.size, sizeMin: this.#sizeMin },
-    };
+    const { size } = this.#merkle;
+    this.#settled = { merkle: this.#merkle, epoch: this.#epoch, size, sizeMin: this.#sizeMin };
   }
 
   /** The number of the epoch. */

@@ -4,9 +4,9 @@
  */
 import { describe, expect, it } from 'vitest';
 import { TAIL_MAX } from '../../src/feed/cursor.ts';
-import { FakeClock } from '../support/fake-time.ts';
-import { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import { OVER_MS, cut, epochOf, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
+import type { FakeClock } from '../support/fake-time.ts';
+import type { MemoryFeedServer } from '../support/memory-feed-store.ts';
+import { OVER_MS, cut, epochOf, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled } from '../support/replicas.ts';
@@ -38,12 +38,7 @@ async function grow({ clock, server, a }: Away): Promise<void> {
 
 /** b has j1, which nobody else has, and is cut off; a has opened `epochs` without it. `lines`: entries that both have. */
 async function startAway({ epochs = 1, lines = 0 } = {}): Promise<Away> {
-  const clock = new FakeClock();
-  const server = new MemoryFeedServer();
-  const a = await startSettled({ clock, server, name: 'a', ...common });
-  await pass(clock, 1_000);
-  const b = await startSettled({ clock, server, name: 'b', seed: 2, bootstrap: false, ...common });
-  await pass(clock, 4_000);
+  const { clock, server, a, b } = await startPair(common);
   for (let i = 0; i < lines; i++)
     server.append(a.cursor.epochId as string, b.appender.seal({ ...FACT, id: `rev_${i}` }));
   await pass(clock, 1_000);
@@ -143,12 +138,7 @@ describe('a replica that comes back once what it lacks was trimmed', () => {
   });
 
   it('takes it at once, closed or not, where it has nothing that others lack', async () => {
-    const clock = new FakeClock();
-    const server = new MemoryFeedServer();
-    const a = await startSettled({ clock, server, name: 'a', ...common });
-    await pass(clock, 1_000);
-    const b = await startSettled({ clock, server, name: 'b', seed: 2, bootstrap: false, ...common });
-    await pass(clock, 4_000);
+    const { clock, server, a, b } = await startPair(common);
     cut(b, true);
     await revoke(a, 'j1');
     await pass(clock, 600);

@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import type { Target } from '../../src/feed/entry.ts';
 import { FakeClock } from './fake-time.ts';
 import { MemoryFeedServer } from './memory-feed-store.ts';
-import type { TestReplica } from './replica-harness.ts';
+import type { TestReplica, TestReplicaOptions } from './replica-harness.ts';
 import { ISSUER, orderOf, requestOf, tokenOf } from './replica-harness.ts';
 import { readinessOf } from './readiness.ts';
 import { pass, startSettled } from './replicas.ts';
@@ -34,12 +34,13 @@ export function cut(replica: TestReplica, isCut: boolean): void {
 export const epochOf = (replica: TestReplica): string | undefined => readinessOf(replica, 'epoch');
 
 /** Two replicas with a lease that have watched each other for longer than one; only the first opens an empty store. */
-export async function startPair() {
+export async function startPair(common: Partial<TestReplicaOptions> = {}) {
   const clock = new FakeClock();
   const server = new MemoryFeedServer();
-  const a = await startSettled({ clock, server, name: 'a', exclusive: false });
+  const both = { exclusive: false, ...common };
+  const a = await startSettled({ clock, server, name: 'a', ...both });
   await pass(clock, 1_000);
-  const b = await startSettled({ clock, server, name: 'b', seed: 2, exclusive: false, bootstrap: false });
+  const b = await startSettled({ clock, server, name: 'b', seed: 2, bootstrap: false, ...both });
   await pass(clock, 4_000);
   for (const one of [a, b]) expect(isFresh(one)).toBe(true);
   return { clock, server, a, b };

@@ -691,8 +691,9 @@ local function trim(keys, args)
   local epoch, sequence = position_of(args[1] or '')
   if #keys ~= 1 or #args ~= 3 or not epoch or not keep then return fail('MALFORMED') end
   local state = read(base)
-  if not is_hash(snapshot_key(base)) then return 0 end
-  local head = redis.call('HMGET', snapshot_key(base), 'position', 'digest')
+  local snapshot = snapshot_key(base)
+  if not is_hash(snapshot) then return 0 end
+  local head = redis.call('HMGET', snapshot, 'position', 'digest')
   if not state.is_open or state.number ~= epoch or head[1] ~= args[1] or head[2] ~= args[2] or sequence <= keep then
     return 0
   end

@@ -2,14 +2,10 @@
  * `node test/faults/live/hunt.ts [--only TEXT] [--minutes N]`: plants bugs in a copy of the tree, one at a time, and lets live
  * fleets with the fault that should show it look for it. What cannot find a bug that is there shows nothing by finding none.
  */
-import { spawn } from 'node:child_process';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { copyTree } from '../../removals/runner.ts';
-import { ROOT } from '../../support/writ-process.ts';
 import type { Edit } from '../planted.ts';
 import { PLANTED } from '../planted.ts';
+import { huntAll, plantAndRun } from '../planting.ts';
 
 interface PlantedLive {
   readonly name: string;
@@ -44,57 +40,10 @@ const { values } = parseArgs({
   options: { only: { type: 'string', default: '' }, minutes: { type: 'string', default: '2' } },
 });
 const bugs = BUGS.filter(({ name }) => name.includes(values.only));
-const tree = await copyTree();
-let caught = 0;
-try {
-  for (const bug of bugs) {
-    const { code, output, seconds } = await plantAndRun(bug);
-    const said = /^(STALE|LOST|BACK|CHAINS|RECEIPT|STUCK|DIED): .*$/m.exec(output)?.[0];
-    const kept = join(ROOT, '.cache', 'faults', `live-${bug.name.replaceAll(/\W+/g, '-')}.txt`);
-    await mkdir(join(ROOT, '.cache', 'faults'), { recursive: true });
-    await writeFile(kept, output);
-    const isCaught = code === 1 && said !== undefined;
-    caught += isCaught ? 1 : 0;
-    console.log(
-      `${isCaught ? 'caught' : 'MISSED'} ${seconds.toFixed(0).padStart(3)} s  ${bug.name}: ${said ?? `exit code ${code}`}`,
-    );
-    console.log(`        ${kept}`);
-  }
-} finally {
-  await rm(tree, { recursive: true });
-}
+const caught = await huntAll(bugs, 'live-', (tree, { edits, faults }) => {
+  const options = ['--live', '--seed', '1', '--minutes', values.minutes, '--only', faults];
+  const found = /^(STALE|LOST|BACK|CHAINS|RECEIPT|STUCK|DIED): .*$/m;
+  return plantAndRun(tree, edits, { command: ['test/faults/main.ts', ...options], found });
+});
 console.log(`${caught} of ${bugs.length} planted bugs caught`);
 process.exitCode = caught === bugs.length ? 0 : 1;
-
-async function plantAndRun({ edits, faults }: PlantedLive) {
-  const before = new Map<string, string>();
-  try {
-    for (const { file, find, replace } of edits) {
-      const path = join(tree, file);
-      const text = before.get(path) ?? (await readFile(path, 'utf8'));
-      if (text.split(find).length !== 2) throw new Error(`it does not occur once in ${file}: ${find}`);
-      before.set(path, text);
-      const now = await readFile(path, 'utf8');
-      await writeFile(
-        path,
-        now.replace(find, () => replace),
-      );
-    }
-    return await run(['--live', '--seed', '1', '--minutes', values.minutes, '--only', faults]);
-  } finally {
-    for (const [path, text] of before) await writeFile(path, text);
-  }
-}
-
-async function run(options: readonly string[]) {
-  const beganMs = performance.now();
-  const child = spawn(process.execPath, ['test/faults/main.ts', ...options], {
-    cwd: tree,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => (output += text));
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  return { code, output, seconds: (performance.now() - beganMs) / 1000 };
-}
