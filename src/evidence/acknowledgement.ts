@@ -66,6 +66,11 @@ const acknowledgement = z.strictObject({
 export type AcknowledgedOutcome = z.infer<typeof outcome>;
 export type Acknowledgement = z.infer<typeof acknowledgement>;
 
+/** Whether a session that it matched is not proven to have ended. */
+export function isOpen({ pending, unconfirmed }: AcknowledgedOutcome): boolean {
+  return pending + unconfirmed > 0;
+}
+
 /** What is true once the lease of whoever said so is surely over, and nothing more can come from there. */
 export function onceOver({ pending, selfEnding = 0, ...said }: AcknowledgedOutcome): AcknowledgedOutcome {
   const unconfirmed = said.unconfirmed + pending - selfEnding;

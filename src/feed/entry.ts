@@ -204,6 +204,8 @@ const outcome = z.strictObject({
   matched: z.int().min(0),
   killed: z.int().min(0),
   unconfirmed: z.int().min(0),
+  /** Of `partial`: the incarnations whose sessions are not proven to have ended. Enforced is for who has heard of them since. */
+  owing: z.array(z.string()).min(1).optional(),
   /** SHA-256 (hex) of the receipt's text. */
   receipt: z.string(),
 });

@@ -22,6 +22,8 @@ export interface Member {
 
 export class Members {
   readonly #byIncarnation = new Map<string, Member>();
+  /** Undefined: to be found out again. */
+  #isAnyoneLost: boolean | undefined;
 
   /** Folds one `replica` entry whose signature has been checked; other kinds change nothing. */
   apply(line: FeedLine): void {
@@ -42,14 +44,13 @@ export class Members {
     // it, is no news: it brings nobody back who has left.
     if (known !== undefined && known.joinedAt >= joinedAt) return;
     const state = 'joined';
-    this.#byIncarnation.set(incarnation, { replica, incarnation, key, state, joinedAt, certificate: text });
+    this.#set({ replica, incarnation, key, state, joinedAt, certificate: text });
   }
 
   /** One as a snapshot names it, whose signature has been checked: news is who joined later, and of the same that it is over. */
   restore(member: Member): void {
     const known = this.#byIncarnation.get(member.incarnation);
-    if (known === undefined || known.joinedAt < member.joinedAt)
-      this.#byIncarnation.set(member.incarnation, member);
+    if (known === undefined || known.joinedAt < member.joinedAt) this.#set(member);
     else if (known.joinedAt === member.joinedAt && known.state === 'joined')
       this.#mark(member.incarnation, member.state);
   }
@@ -65,6 +66,34 @@ export class Members {
   /** The newest incarnation that signs with `x` and neither left nor was forgotten: whose data directory this is. */
   predecessorOf(x: string): Member | undefined {
     return this.list().findLast((member) => member.key.x === x && member.state === 'joined');
+  }
+
+  /** Whether `later` goes on with the data directory of `earlier`, and so speaks for the sessions that were let in there. */
+  goesOn(later: string, earlier: string): boolean {
+    const [before, after] = [this.lookup(earlier), this.lookup(later)];
+    return (
+      before !== undefined &&
+      after !== undefined &&
+      after.key.x === before.key.x &&
+      after.joinedAt > before.joinedAt
+    );
+  }
+
+  /** Whether it, or whoever went on with its data directory, said goodbye: then no session of it was left. */
+  hasLeft(incarnation: string): boolean {
+    return this.#byIncarnation
+      .values()
+      .some(
+        (one) =>
+          one.state === 'left' &&
+          (one.incarnation === incarnation || this.goesOn(one.incarnation, incarnation)),
+      );
+  }
+
+  /** Whether anyone was forgotten with whose data directory nobody goes on: whom it had let in, nobody can say. */
+  get isAnyoneLost(): boolean {
+    this.#isAnyoneLost ??= isAnyoneLost(this.list());
+    return this.#isAnyoneLost;
   }
 
   /** In the order in which they joined, each by its own clock. */
@@ -99,8 +128,18 @@ export class Members {
 
   #mark(incarnation: string, state: Member['state']): void {
     const member = this.#byIncarnation.get(incarnation);
-    if (member !== undefined) this.#byIncarnation.set(incarnation, { ...member, state });
+    if (member !== undefined) this.#set({ ...member, state });
   }
+
+  #set(member: Member): void {
+    this.#byIncarnation.set(member.incarnation, member);
+    this.#isAnyoneLost = undefined;
+  }
+}
+
+function isAnyoneLost(members: readonly Member[]): boolean {
+  const latest = new Map(members.map((member) => [member.key.x, member]));
+  return latest.values().some(({ state }) => state === 'forgotten');
 }
 
 /** Undefined for what is no entry. */

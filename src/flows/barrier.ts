@@ -3,7 +3,7 @@
  * readings of the lease table that were sent after the append replied; never by the store's table alone.
  */
 import type { Acknowledgement } from '../evidence/acknowledgement.ts';
-import { verifyAcknowledgement } from '../evidence/acknowledgement.ts';
+import { isOpen, verifyAcknowledgement } from '../evidence/acknowledgement.ts';
 import type { LeaseRow } from '../feed/feed-store.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
 import { enforcedByWaitMs, leaseOverMs } from '../feed/lease.ts';
@@ -171,12 +171,17 @@ export class LeaseTable {
     return { standings, rule: isJudged && isAllOver && isWatched ? 'acknowledged' : undefined };
   }
 
-  /** Who left or was forgotten is remembered until its last lease is surely over, and is in no receipt after that. */
+  /**
+   * Who left or was forgotten is remembered until its last lease is surely over, and is in no receipt after that; but for as
+   * long as this epoch is, where its last word was that a session is not proven to have ended.
+   */
   #letGo(listed: ReadonlySet<string>, at: Instant): void {
-    for (const [incarnation, { since }] of this.#rows) {
-      if (listed.has(incarnation) || waitedMs(since, at) < leaseOverMs(this.#term)) continue;
+    for (const [incarnation, row] of this.#rows) {
+      if (listed.has(incarnation) || waitedMs(row.since, at) < leaseOverMs(this.#term)) continue;
       const state = this.#members.lookup(incarnation)?.state;
-      if (state === 'left' || state === 'forgotten') this.#rows.delete(incarnation);
+      if (state !== 'left' && state !== 'forgotten') continue;
+      const { acknowledgement } = this.#read(incarnation, row);
+      if (acknowledgement?.outcomes.some(isOpen) !== true) this.#rows.delete(incarnation);
     }
   }
 

@@ -4,7 +4,7 @@
  * evidence has a lifetime of its own.
  */
 import type { AcknowledgedOutcome } from '../evidence/acknowledgement.ts';
-import { onceOver } from '../evidence/acknowledgement.ts';
+import { isOpen, onceOver } from '../evidence/acknowledgement.ts';
 import type { ReceiptStatement } from '../evidence/receipt.ts';
 import { keyringOf } from '../evidence/keyring.ts';
 import { buildReceipt, receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
@@ -32,6 +32,7 @@ import type { RevocationView } from '../revocation/view.ts';
 import type { Appended, Appender } from './append.ts';
 import type { LeaseTable, ReplicaStanding } from './barrier.ts';
 import type { Cosigner } from './cosign.ts';
+import type { Effects } from './effects.ts';
 import type { Gate } from './gate.ts';
 import type { Identity } from './identity.ts';
 import type { News } from './news.ts';
@@ -51,6 +52,7 @@ export interface EnforcePorts {
   readonly cursor: Cursor;
   readonly members: Members;
   readonly view: RevocationView;
+  readonly effects: Effects;
   readonly table: LeaseTable;
   readonly reading: TableReading;
   readonly cosigner: Cosigner;
@@ -106,9 +108,9 @@ export const NOT_COVERED = ['systems that accept the credential without asking W
 /** And of a lock. */
 export const NOT_COVERED_OF_LOCKS = ['the time after the lock was lifted or ended by itself'] as const;
 
-/** And where a replica is fenced: nobody can ask it what it had let in. */
-export const NOT_COVERED_OF_FENCED = [
-  'live sessions that a fenced replica had let in and whose holders have not promised to end them themselves',
+/** And where a replica is fenced, or was forgotten, and nobody goes on with its data: nobody can say what it had let in. */
+export const NOT_COVERED_OF_GONE = [
+  'live sessions that a replica which is gone had let in, unless their holders have promised to end them',
 ] as const;
 
 /** A receipt that is on disk and the `outcome` entry that names it. */
@@ -233,10 +235,9 @@ export class Enforcing {
     cosigner.compare();
     const now = clock.now();
     const answer = table.judge(question, now);
-    this.#note(answer.standings.map((one) => this.#onceOver(one, now)));
-    const { pending, unconfirmed } = this.#now.sessions;
-    if (answer.rule === undefined || pending > 0) return;
-    const state = unconfirmed > 0 ? 'partial' : 'enforced';
+    this.#note(answer.standings.map((one) => this.#onceOver(one, answer.standings, now)));
+    if (answer.rule === undefined || this.#now.sessions.pending > 0) return;
+    const state = this.#owing().length > 0 ? 'partial' : 'enforced';
     if (state === 'partial' && this.#now.hasReceipt) return;
     // Last of all: the history must still be the one that the append named. Nothing follows this reading.
     const last = await store.roster(this.#appended.position);
@@ -284,17 +285,43 @@ export class Enforcing {
     this.#now = { ...this.#now, state: this.#ports.durability };
   }
 
-  /** Sessions that were to be confirmed by somebody who is over by now: nobody else will (D-141). */
-  #onceOver(standing: ReplicaStanding, now: Instant): ReplicaStanding {
-    const isAwaited = this.#outcomesOf(standing).some(({ pending }) => pending > 0);
-    return standing.isQuiet && isAwaited ? { ...standing, notLaterThan: now } : standing;
+  /**
+   * Sessions that were to be confirmed by somebody who is over by now: nobody else will (D-141), except whoever goes on with
+   * its data, where they are told and counted again.
+   */
+  #onceOver(standing: ReplicaStanding, all: readonly ReplicaStanding[], now: Instant): ReplicaStanding {
+    if (!standing.isQuiet || !this.#outcomesOf(standing).some(isOpen)) return standing;
+    const over = { ...standing, notLaterThan: now };
+    if (!this.#isSpokenFor(standing, all)) return over;
+    return { ...over, state: 'fenced', acknowledgement: undefined, text: undefined };
+  }
+
+  /** Whether somebody who goes on with its data has acknowledged. */
+  #isSpokenFor({ incarnation }: { incarnation: string }, all: readonly ReplicaStanding[]): boolean {
+    const { members } = this.#ports;
+    return all.some(
+      (one) => one.acknowledgement !== undefined && members.goesOn(one.incarnation, incarnation),
+    );
+  }
+
+  /**
+   * Whose sessions are not proven to have ended: by their own word, or by that of an earlier outcome and of nobody since. Who
+   * is gone, with all that was known of it, does not make an order enforced that was partial (D-143).
+   */
+  #owing(): string[] {
+    const { standings } = this.#now;
+    const { members, effects } = this.#ports;
+    const open = standings.filter((one) => this.#outcomesOf(one).some(isOpen));
+    const heard = (incarnation: string): boolean =>
+      standings.some((one) => one.incarnation === incarnation && one.acknowledgement !== undefined) ||
+      this.#isSpokenFor({ incarnation }, standings) ||
+      members.hasLeft(incarnation);
+    const before = (effects.outcome(this.id)?.owing ?? []).filter((incarnation) => !heard(incarnation));
+    return [...new Set([...open.map(({ incarnation }) => incarnation), ...before])];
   }
 
   #note(standings: readonly ReplicaStanding[]): void {
-    const outcomes = standings.flatMap((one) => {
-      const said = this.#outcomesOf(one);
-      return one.notLaterThan === undefined ? said : said.map(onceOver);
-    });
+    const outcomes = standings.flatMap((one) => this.#outcomesOf(one));
     const accepts = outcomes.flatMap(({ lastAcceptAt }) =>
       lastAcceptAt === undefined ? [] : [Date.parse(lastAcceptAt)],
     );
@@ -317,8 +344,10 @@ export class Enforcing {
     this.#changed.notify();
   }
 
-  #outcomesOf({ acknowledgement }: ReplicaStanding): AcknowledgedOutcome[] {
-    return (acknowledgement?.outcomes ?? []).filter(({ revocation }) => revocation === this.id);
+  /** What it said of this order, and what that has come to where nothing more can come from there. */
+  #outcomesOf({ acknowledgement, notLaterThan }: ReplicaStanding): AcknowledgedOutcome[] {
+    const said = (acknowledgement?.outcomes ?? []).filter(({ revocation }) => revocation === this.id);
+    return notLaterThan === undefined ? said : said.map(onceOver);
   }
 
   /** Writes the receipt, then the `outcome` entry that names its digest, then says so. */
@@ -354,11 +383,13 @@ export class Enforcing {
       receipts.write(receiptNameOf(this.id, state), text),
     );
     const { matched, killed, unconfirmed } = known.sessions;
+    const owing = this.#owing();
     const reached = { revocation: this.id, state, matched, killed, unconfirmed };
     const facts = {
       id: newId('ent', random),
       kind: 'outcome',
       ...reached,
+      ...(state === 'partial' ? { owing } : {}),
       receipt: receiptDigest(text),
     } as const;
     return { known, outcome: appender.seal(facts) };
@@ -412,9 +443,15 @@ export class Enforcing {
       notCovered: [
         ...NOT_COVERED,
         ...(this.#appended.sealed.entry.kind === 'lock' ? NOT_COVERED_OF_LOCKS : []),
-        ...(standings.some(({ state }) => state === 'fenced') ? NOT_COVERED_OF_FENCED : []),
+        ...(this.#isAnyoneGone(standings) ? NOT_COVERED_OF_GONE : []),
       ],
     };
+  }
+
+  #isAnyoneGone(standings: readonly ReplicaStanding[]): boolean {
+    const { members } = this.#ports;
+    const gone = standings.filter(({ state }) => state === 'fenced');
+    return members.isAnyoneLost || gone.some((one) => !this.#isSpokenFor(one, standings));
   }
 
   #statement(known: Enforcement, rule: 'acknowledged' | 'wait'): ReceiptStatement {

@@ -87,19 +87,20 @@ export class Replica {
   }
 
   /**
-   * Fences itself first, then says `left`: from that entry on nobody waits for this incarnation. So not before holders who have
-   * promised to end with its lease have done so (D-142).
+   * Fences itself first, then says `left`: from that entry on nobody waits for this incarnation, or hears of its sessions. So
+   * not while one of them is not proven to have ended (D-142), nor for a process that goes by the same incarnation.
    */
   async stop(): Promise<void> {
-    const { lease, sessions, cursor, vouching, clock, timer, log } = this.#ports;
+    const { lease, sessions, cursor, vouching, renewer, log } = this.#ports;
     this.#leaving.abort();
     await this.#running;
-    const heldMs = lease.freshForMs(clock.now());
     lease.drop();
-    if (heldMs > 0 && sessions.hasSelfEnding)
-      await timer.sleep(heldMs + SELF_END_SLACK_MS, new AbortController().signal);
     const { opening } = cursor;
-    if (!this.#isJoined || opening === undefined) return;
+    if (!this.#isJoined || opening === undefined || renewer.state === 'cloned') return;
+    if (sessions.hasUnproven) {
+      log.info('live sessions are left behind: the others count this as a crash', { count: sessions.size });
+      return;
+    }
     try {
       if (vouching.isHolder(opening)) await vouching.leave(opening.epochId);
       await this.#sayLeft(opening.epochId);
@@ -278,8 +279,6 @@ const SAID_OF: Partial<Record<RenewState, string>> = {
 };
 
 const NEVER_MS = Number.POSITIVE_INFINITY;
-/** A holder's clock may be slow (DESIGN 3.2). */
-const SELF_END_SLACK_MS = 50;
 
 const GONE = `; if they are gone for good: ${AMNESIA}`;
 /** So long somebody who is missing may be a process that is being restarted: nobody is told to give it up before. */

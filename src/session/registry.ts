@@ -185,9 +185,9 @@ export class SessionRegistry {
     return this.#live.values();
   }
 
-  /** Whether any goes on until its holder's lease is over, if nobody tells it. */
-  get hasSelfEnding(): boolean {
-    return this.#live.values().some(({ selfEnds }) => selfEnds);
+  /** Whether any session that was let in here is not known to have ended, or was given up for lost. */
+  get hasUnproven(): boolean {
+    return this.#live.size > 0 || this.#claims.values().some(({ lost }) => lost > 0);
   }
 
   /** Sessions whose subject or current actor is `id`. */

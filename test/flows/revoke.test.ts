@@ -533,7 +533,7 @@ describe('enforcement', () => {
     const receipt = await a.revoker.receipt(status.id);
     const facts = verifyReceipt(receipt, [noteKeyOf('writ/test', a.logKey.public)]);
     expect(facts.notCovered).toContainEqual(
-      expect.stringContaining('live sessions that a fenced replica had let in'),
+      expect.stringContaining('live sessions that a replica which is gone had let in'),
     );
   });
 

@@ -2,19 +2,36 @@
 import { describe, expect, it } from 'vitest';
 import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import { keyringOf } from '../../src/evidence/keyring.ts';
+import { NOT_COVERED_OF_GONE } from '../../src/flows/enforce.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
-import { pass } from '../support/replicas.ts';
-import { NOW_S, cut, jti, startPair } from '../support/memory-fleet.ts';
+import { makeReplica, pass, startSettled } from '../support/replicas.ts';
+import { NOW_S, cut, isFresh, jti, startPair } from '../support/memory-fleet.ts';
+
+const FLEET = { exclusive: false, bootstrap: false } as const;
+
+const openSession = (by: TestReplica, value: string, selfEnds: boolean) =>
+  by.keeper.open({ kind: 'k', selfEnds, request: requestOf(tokenOf('billing', value, NOW_S)) });
+
+/** Revoked by its id, and what is said of it `ms` later. */
+async function order(by: TestReplica, value: string, ms: number) {
+  const pending = by.revoker.revoke(orderOf({ targets: [jti(value)], waitMs: 30_000 }));
+  await pass(by.clock, ms);
+  const { id } = [...by.server.lines]
+    .map(({ sealed }) => sealed.entry)
+    .findLast(({ kind }) => kind === 'revocation')!;
+  pending.catch(() => undefined);
+  return by.revoker.status(id, 'durable');
+}
 
 async function goneWithSession(selfEnds: boolean) {
-  const { clock, a, b } = await startPair();
-  const request = requestOf(tokenOf('billing', 'j1', NOW_S));
-  await b.keeper.open({ kind: 'k', selfEnds, request });
+  const { clock, server, a, b } = await startPair();
+  await openSession(b, 'j1', selfEnds);
   const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
   await pass(clock, 300);
   cut(b, true);
   await pass(clock, 3_300);
-  return { a, pending };
+  return { clock, server, a, b, pending };
 }
 
 describe('a session of a replica that is gone since it acknowledged', () => {
@@ -42,19 +59,83 @@ describe('a session of a replica that is gone since it acknowledged', () => {
 });
 
 describe('a replica that leaves', () => {
-  it('says so only once its holders have ended by themselves, so that nothing is enforced before', async () => {
+  it('says so when no session is left', async () => {
     const { clock, a, b } = await startPair();
-    await b.keeper.open({ kind: 'k', selfEnds: true, request: requestOf(tokenOf('billing', 'j1', NOW_S)) });
-    const { wallMs } = clock.now();
-    const freshForMs = b.lease.freshForMs(clock.now());
-    const leaving = b.replica.stop();
-    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
-    const left = () => a.members.lookup(b.identity.incarnation)?.state === 'left';
-    await pass(clock, freshForMs - 100);
-    expect(left()).toBe(false);
+    await b.replica.stop();
+    await pass(clock, 600);
+    expect(a.members.lookup(b.identity.incarnation)?.state).toBe('left');
+    const status = await order(a, 'j1', 1_000);
+    expect(status).toMatchObject({ state: 'enforced', replicas: [{ replica: 'a' }, { state: 'left' }] });
+    expect(status.notCovered).not.toEqual(expect.arrayContaining([...NOT_COVERED_OF_GONE]));
+  });
+
+  it.each([
+    ['while its lease is good', (): void => undefined],
+    ['whose lease was taken from it before', ({ lease }: TestReplica): void => lease.drop()],
+  ])(
+    'does not, %s, while sessions go on: nothing is enforced before their lease is over',
+    async (_, first) => {
+      const { clock, a, b } = await startPair();
+      await openSession(b, 'j1', true);
+      const untilMs = clock.now().wallMs + b.lease.freshForMs(clock.now());
+      first(b);
+      await b.replica.stop();
+      const status = await order(a, 'j1', 5_000);
+      expect(status).toMatchObject({
+        state: 'enforced',
+        notCovered: expect.arrayContaining([...NOT_COVERED_OF_GONE]) as unknown,
+        replicas: [{ replica: 'a' }, { replica: 'b', state: 'fenced' }],
+      });
+      expect(status.enforcedAtMs).toBeGreaterThan(untilMs);
+    },
+  );
+
+  it('does not for another process that goes by the same incarnation', async () => {
+    const { clock, a, b } = await startPair();
+    b.store.renew = () => Promise.resolve({ kind: 'stale', reason: 'cloned' });
+    await pass(clock, 1_200);
+    expect(b.renewer.state).toBe('cloned');
+    await b.replica.stop();
+    await pass(clock, 600);
+    expect(a.members.lookup(b.identity.incarnation)?.state).toBe('joined');
+  });
+});
+
+describe('a session of which nobody can say any more that it has ended', () => {
+  it('is counted once, by whoever goes on with its data', async () => {
+    const { clock, server, a, b, pending } = await goneWithSession(false);
+    expect(await pending).toMatchObject({ state: 'partial', sessions: { matched: 1, unconfirmed: 1 } });
+    const next = makeReplica({ clock, server, name: 'b', seed: 3, ledger: b.ledger, ...FLEET });
+    for (const record of b.records) next.sessions.restore(record, clock.now().monoMs, clock.now());
+    await next.start();
     await pass(clock, 4_000);
-    await leaving;
-    expect(left()).toBe(true);
-    expect((await pending).enforcedAtMs).toBeGreaterThan(wallMs + freshForMs);
+    for (const { ref } of b.records) expect(next.sessions.end(ref)).toBe(true);
+    await pass(clock, 1_000);
+    const status = await a.revoker.status((await pending).id);
+    expect(status).toMatchObject({ state: 'enforced', sessions: { matched: 1, killed: 1, unconfirmed: 0 } });
+    const states = status.replicas.map(({ incarnation, state }) => `${incarnation} ${state}`);
+    expect(states).toEqual(['inc_a1 acknowledged', 'inc_b2 fenced', 'inc_b3 acknowledged']);
+    expect(status.notCovered).not.toEqual(expect.arrayContaining([...NOT_COVERED_OF_GONE]));
+  });
+
+  it('keeps it partial once its replica is forgotten, in this epoch and after it, for whoever is asked', async () => {
+    const { clock, server, a, pending } = await goneWithSession(false);
+    const { id } = await pending;
+    await a.forgetter.forget({ replica: 'b', reason: undefined, caller: 'admin' });
+    await pass(clock, 8_000);
+    expect(a.members.isAnyoneLost).toBe(true);
+    expect(await a.revoker.status(id)).toMatchObject({ state: 'partial', sessions: { unconfirmed: 1 } });
+    server.restart();
+    await pass(clock, 8_000);
+    expect(isFresh(a)).toBe(true);
+    expect((await order(a, 'j2', 1_000)).notCovered).toEqual(
+      expect.arrayContaining([...NOT_COVERED_OF_GONE]),
+    );
+    for (const one of [a, await startSettled({ clock, server, name: 'c', ...FLEET })]) {
+      await pass(clock, 4_000);
+      await one.revoker.status(id);
+      await pass(clock, 4_000);
+      expect(await one.revoker.status(id)).toMatchObject({ closure: 'PARTIAL', enforcedAtMs: undefined });
+    }
   });
 });

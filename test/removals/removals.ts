@@ -1370,9 +1370,44 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'reckons for ever with who was forgotten',
     file: 'src/flows/barrier.ts',
-    find: "if (state === 'left' || state === 'forgotten') this.#rows.delete(incarnation);",
-    replace: 'if (state === undefined) return;',
+    find: "if (state !== 'left' && state !== 'forgotten') continue;",
+    replace: 'if (state !== undefined) continue;',
     test: test('flows/barrier', 'lets go of who left, or was forgotten'),
+  },
+  {
+    name: 'forgets with a replica the sessions that it never saw end',
+    file: 'src/flows/barrier.ts',
+    find: 'if (acknowledgement?.outcomes.some(isOpen) !== true) this.#rows.delete(incarnation);',
+    replace: 'if (acknowledgement?.epochId !== undefined) this.#rows.delete(incarnation);',
+    test: test('flows/silent', 'keeps it partial once its replica is forgotten'),
+  },
+  {
+    name: 'forgets in the next epoch who owes the end of a session',
+    file: 'src/flows/enforce.ts',
+    find: '(effects.outcome(this.id)?.owing ?? []).filter((incarnation) => !heard(incarnation))',
+    replace: '(effects.outcome(this.id)?.owing ?? []).filter((incarnation) => heard(incarnation))',
+    test: test('flows/silent', 'keeps it partial once its replica is forgotten'),
+  },
+  {
+    name: 'says goodbye while sessions go on',
+    file: 'src/flows/replica.ts',
+    find: 'if (sessions.hasUnproven) {',
+    replace: "if (sessions.hasUnproven && renewer.state === 'closed') {",
+    test: test('flows/silent', 'does not, while its lease is good'),
+  },
+  {
+    name: 'says goodbye for another process of the same incarnation',
+    file: 'src/flows/replica.ts',
+    find: " || renewer.state === 'cloned') return;",
+    replace: ') return;',
+    test: test('flows/silent', 'does not for another process'),
+  },
+  {
+    name: 'counts a session by the word of who is gone beside that of who goes on with it',
+    file: 'src/flows/enforce.ts',
+    find: 'if (!this.#isSpokenFor(standing, all)) return over;',
+    replace: 'if (all.includes(standing)) return over;',
+    test: test('flows/silent', 'is counted once'),
   },
 ];
 

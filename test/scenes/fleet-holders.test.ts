@@ -3,7 +3,7 @@
  * and ends by itself has ended when `enforced` is said; of who only listens the receipt says that nobody knows.
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import { NOT_COVERED_OF_FENCED } from '../../src/flows/enforce.ts';
+import { NOT_COVERED_OF_GONE } from '../../src/flows/enforce.ts';
 import { call, listen } from '../support/client.ts';
 import type { FleetToken } from '../support/redis-fleet.ts';
 import { RedisFleet } from '../support/redis-fleet.ts';
@@ -121,7 +121,7 @@ describe('sessions on a replica that is lost', () => {
       const receipt = await control(first, String(body['receipt']));
       expect(statementOf(receipt.text)).toMatchObject({
         sessions: { matched: 0, killed: 0, unconfirmed: 0 },
-        notCovered: expect.arrayContaining([...NOT_COVERED_OF_FENCED]) as unknown,
+        notCovered: expect.arrayContaining([...NOT_COVERED_OF_GONE]) as unknown,
       });
       const endsMs = holder.endsMs();
       giveBack();

@@ -9,8 +9,6 @@ import { TestReplica } from './replica-harness.ts';
 
 const running: TestReplica[] = [];
 afterEach(async () => {
-  // No time goes by any more for whoever would wait for the end of its holders.
-  for (const { lease } of running) lease.drop();
   await Promise.all(running.splice(0).map((replica) => replica.stop()));
 });
 
