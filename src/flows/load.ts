@@ -68,7 +68,7 @@ export class Loader {
     let header: SnapshotHeader;
     try {
       header = await this.#pace().run(this.#judging(snapshot));
-      if (comparePositions(header.mark.position, cursor.position) <= 0) return false;
+      if (!this.#leadsOn(header, epochId)) return false;
       const alone = await this.#alone(header.base.opening);
       if (epochId !== undefined) {
         await carrier.carry(epochId);
@@ -83,6 +83,13 @@ export class Loader {
     await follower.apply([header.mark]);
     log.info('a snapshot was loaded', { position: renderPosition(header.mark.position) });
     return true;
+  }
+
+  /** Numbers of two histories say nothing: where the open epoch is not the one here, its own snapshot always leads on (D-144). */
+  #leadsOn({ base: { opening }, mark }: SnapshotHeader, epochId: string | undefined): boolean {
+    const { cursor } = this.#ports;
+    if (opening.epochId === epochId && epochId !== cursor.epochId) return true;
+    return comparePositions(mark.position, cursor.position) > 0;
   }
 
   /**

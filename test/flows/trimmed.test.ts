@@ -103,6 +103,29 @@ describe('a replica that comes back once what it lacks was trimmed', () => {
     expect(a.snapshots.statement).toEqual(again.snapshots.statement);
   });
 
+  it('shares it where the epoch that only it has had the higher number', async () => {
+    const fleet = await startPair(common);
+    const { clock, server, a, b } = fleet;
+    cut(a, true);
+    const open = b.store.openEpoch.bind(b.store);
+    b.store.openEpoch = (opening) => open({ ...opening, epochS: opening.epochS + 1_000 });
+    server.flush();
+    await pass(clock, 1_000);
+    expect(isFresh(b)).toBe(true);
+    await b.appender.append(b.appender.seal({ ...ORDER, id: 'rev_j1', targets: [jti('j1')] }));
+    await pass(clock, 500);
+    cut(b, true);
+    server.flush();
+    cut(a, false);
+    await pass(clock, 1_000);
+    expect(a.cursor.position.epoch).toBeLessThan(b.cursor.position.epoch);
+    await grow(fleet);
+    cut(b, false);
+    await pass(clock, 2 * OVER_MS);
+    expect([a, b].map(isFresh), b.renewer.state).toEqual([true, true]);
+    for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
+  });
+
   it('shares it with a fleet that began anew too', async () => {
     const fleet = await startAway();
     const { clock, server, a, b } = fleet;
