@@ -13,7 +13,7 @@ import type { OutcomeEntry, SealedEntry } from '../feed/entry.ts';
 import { leafText } from '../feed/entry.ts';
 import type { FeedStore, Roster, StoreFacts } from '../feed/feed-store.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
-import { enforcedByWaitMs } from '../feed/lease.ts';
+import { enforcedByWaitMs, leaseOverMs } from '../feed/lease.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, renderPosition } from '../feed/position.ts';
@@ -130,6 +130,8 @@ export class Enforcing {
   /** Written, and perhaps named in the ledger already: an append of unknown fate is repeated, never made anew. */
   #closing: Closing | undefined;
   #outcome: OutcomeEntry | undefined;
+  /** Of whose sessions some end by themselves: since when its acknowledgement is known. Monotonic. */
+  #heardAtMs = new Map<string, number>();
 
   /** `enforcedS` takes how long it was from the append until `enforced`, once. */
   constructor(ports: EnforcePorts, appended: Appended, changed: News, enforcedS: Histogram) {
@@ -282,18 +284,33 @@ export class Enforcing {
     this.#appended = await appender.append(this.#appended.sealed);
     this.#sentBefore = table.sent;
     this.#closing = undefined;
+    this.#heardAtMs = new Map();
     this.#now = { ...this.#now, state: this.#ports.durability };
   }
 
   /**
    * Sessions that were to be confirmed by somebody who is over by now: nobody else will (D-141), except whoever goes on with
-   * its data, where they are told and counted again.
+   * its data, where they are told and counted again. Those that end by themselves need nobody's word: they were told before
+   * the acknowledgement was heard, and no holder was given more time after that.
    */
   #onceOver(standing: ReplicaStanding, all: readonly ReplicaStanding[], now: Instant): ReplicaStanding {
-    if (!standing.isQuiet || !this.#outcomesOf(standing).some(isOpen)) return standing;
+    const [said] = this.#outcomesOf(standing);
+    if (said === undefined || !isOpen(said)) return standing;
+    const isSpokenFor = this.#isSpokenFor(standing, all);
     const over = { ...standing, notLaterThan: now };
-    if (!this.#isSpokenFor(standing, all)) return over;
-    return { ...over, state: 'fenced', acknowledgement: undefined, text: undefined };
+    if (standing.isQuiet && isSpokenFor)
+      return { ...over, state: 'fenced', acknowledgement: undefined, text: undefined };
+    const endsAlone = !isSpokenFor && said.pending > 0 && said.pending === said.selfEnding;
+    return standing.isQuiet || (endsAlone && this.#heardForMs(standing, now) >= leaseOverMs(this.#ports.term))
+      ? over
+      : standing;
+  }
+
+  /** For how long it has been known that it has acknowledged. */
+  #heardForMs({ incarnation }: ReplicaStanding, now: Instant): number {
+    const heardAtMs = this.#heardAtMs.get(incarnation) ?? now.monoMs;
+    this.#heardAtMs.set(incarnation, heardAtMs);
+    return now.monoMs - heardAtMs;
   }
 
   /** Whether somebody who goes on with its data has acknowledged. */
