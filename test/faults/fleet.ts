@@ -234,8 +234,10 @@ export class Fleet implements World, HolderPorts {
     this.agenda.after(onWayMs, () => process.deliver(() => this.#decide(process, credential, sentMs)));
   }
 
-  #decide({ live, name, leasedFromMs }: SimProcess, credential: string, sentMs: number): void {
-    const { incarnation } = live.identity;
+  #decide(process: SimProcess, credential: string, sentMs: number): void {
+    const { live, name, leasedFromMs } = process;
+    // Two may go by one: each has its own life.
+    const incarnation = `${live.identity.incarnation}#${this.#all.indexOf(process)}`;
     void Promise.resolve(live.checker.check(requestOf(tokenOf('billing', credential, NOW_S)))).then(
       ({ reason }) => {
         const decidedMs = this.agenda.nowMs;
