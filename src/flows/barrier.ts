@@ -137,9 +137,14 @@ export class LeaseTable {
     this.#strangers.set(incarnation, isForked);
   }
 
+  /** Everyone with a row in this epoch. */
+  get incarnations(): readonly string[] {
+    return [...this.#rows.keys()];
+  }
+
   /** What every incarnation has acknowledged last in this epoch. */
   acknowledgements(): readonly Acknowledgement[] {
-    return [...this.#rows.keys()].flatMap((incarnation) => this.row(incarnation)?.acknowledgement ?? []);
+    return this.incarnations.flatMap((incarnation) => this.row(incarnation)?.acknowledgement ?? []);
   }
 
   /** What is known of one incarnation's row in this epoch. */

@@ -18,7 +18,7 @@ import type { LeaseTable } from './barrier.ts';
 import type { Identity } from './identity.ts';
 import type { Tree } from './tree.ts';
 
-/** At most one cosignature, and one look at those of the others, in so long. */
+/** At most one cosignature, and one look at that of another, in so long. */
 const EVERY_MS = 1_000;
 
 export interface CosignPorts {
@@ -50,6 +50,8 @@ export class Cosigner {
   readonly #ports: CosignPorts;
   #own: Own | undefined;
   #watchedMs = Number.NEGATIVE_INFINITY;
+  /** How many were looked at in turn. */
+  #watched = 0;
   /** The cosignature that was compared last, by incarnation. */
   readonly #compared = new Map<string, string>();
   /** By epoch and incarnation. */
@@ -83,23 +85,27 @@ export class Cosigner {
     return this.#own?.epochId === epochId ? this.#own?.note : undefined;
   }
 
-  /** As `compare`, where nothing is judged by it: once in so long, because reading what everyone says is what costs most. */
+  /** As `compare`, where nothing is judged by it: one of them in so long, in turn, because reading what somebody says costs most. */
   watch(now: Instant): void {
     if (now.monoMs - this.#watchedMs < EVERY_MS) return;
     this.#watchedMs = now.monoMs;
-    this.compare();
+    const { table } = this.#ports;
+    const { incarnations } = table;
+    const said = table.row(incarnations[this.#watched++ % incarnations.length] ?? '')?.acknowledgement;
+    if (said !== undefined) this.#look(said);
   }
 
   /** Compares what the others have acknowledged and cosigned, by the newest reading of the lease table, with our ledger. */
   compare(): void {
-    const { table, cursor } = this.#ports;
-    for (const said of table.acknowledgements()) {
-      if (said.epochId !== cursor.epochId || this.#forks.has(forkKeyOf(said))) continue;
-      const chain = this.#otherChain(said);
-      const other = chain ?? this.#otherRoot(said);
-      if (other !== undefined)
-        this.#note(said, renderPosition(other), chain !== undefined || this.#isOfOurLog(said));
-    }
+    for (const said of this.#ports.table.acknowledgements()) this.#look(said);
+  }
+
+  #look(said: Acknowledgement): void {
+    if (said.epochId !== this.#ports.cursor.epochId || this.#forks.has(forkKeyOf(said))) return;
+    const chain = this.#otherChain(said);
+    const other = chain ?? this.#otherRoot(said);
+    if (other !== undefined)
+      this.#note(said, renderPosition(other), chain !== undefined || this.#isOfOurLog(said));
   }
 
   /** Each acknowledgement has a chain: a fork is seen before the next cosignature, and before it counts for anything. */

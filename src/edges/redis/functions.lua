@@ -65,14 +65,17 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
-local known, openings, rows, windows, snapshots, loaded, bases = {}, {}, {}, {}, {}, nil, 0
+local known, openings, rows, windows, snapshots, born, bases = {}, {}, {}, {}, {}, nil, 0
 
 -- One lifetime of this library in this server with this history: another one after a restart, and after it was anybody's
 -- replica. An opening in it has its number behind this.
 local function lifetime()
-  local info = redis.call('INFO', 'server', 'replication')
-  loaded = loaded or info:match('server_time_usec:(%d+)')
-  return table.concat({ info:match('run_id:(%x+)'), info:match('master_replid:(%x+)'), loaded, '' }, '.')
+  if not born then
+    local info = redis.call('INFO', 'server')
+    born = { run = info:match('run_id:(%x+)'), loaded = info:match('server_time_usec:(%d+)') }
+  end
+  local history = redis.call('INFO', 'replication'):match('master_replid:(%x+)')
+  return table.concat({ born.run, history, born.loaded, '' }, '.')
 end
 
 local function head_of(state)
