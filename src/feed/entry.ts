@@ -280,11 +280,17 @@ export interface FeedLine {
   readonly sealed: SealedEntry;
 }
 
-/** Signs `entry` over its canonical text. A thousand targets are rendered in pieces, and once. */
+/**
+ * Signs `entry` over its canonical text. A thousand targets are rendered in pieces, and once. INTERNAL for what nobody could
+ * read, and every replica would stand before for ever; targets were judged when they were ordered.
+ */
 export function* sealing(entry: UnsignedEntry, key: SigningKey): Steps<SealedEntry> {
   const members = yield* memberTexts(entry);
   const sig = toBase64Url(key.sign(joinMembers(members)));
-  return { text: joinMembers([...members, ['sig', `"${sig}"`]]), entry: { ...entry, sig } };
+  const sealed = { text: joinMembers([...members, ['sig', `"${sig}"`]]), entry: { ...entry, sig } };
+  if (!('targets' in entry) && !schema.safeParse(sealed.entry).success)
+    throw new WritError('INTERNAL', `an entry of the kind ${entry.kind} is of no known shape`);
+  return sealed;
 }
 
 export function sealEntry(entry: UnsignedEntry, key: SigningKey): SealedEntry {

@@ -16,6 +16,8 @@ export interface Member {
   readonly state: 'joined' | 'left' | 'forgotten' | 'succeeded';
   /** RFC 3339, by its own wall clock. */
   readonly joinedAt: string;
+  /** The incarnation whose data directory it goes on with, where that had not said goodbye. */
+  readonly succeeds?: string;
   /** The canonical text of the entry that admitted it. */
   readonly certificate: string;
 }
@@ -39,12 +41,13 @@ export class Members {
     if (entry.succeeds !== undefined && this.lookup(entry.succeeds)?.state === 'joined')
       this.#mark(entry.succeeds, 'succeeded');
     const { replica, incarnation, at: joinedAt } = entry;
+    const by = entry.succeeds === undefined ? {} : { succeeds: entry.succeeds };
     const known = this.lookup(incarnation);
     // What was said earlier and came later (flows/carry.ts) has been said anew since. And the same once more, whoever appended
     // it, is no news: it brings nobody back who has left.
     if (known !== undefined && known.joinedAt >= joinedAt) return;
     const state = 'joined';
-    this.#set({ replica, incarnation, key, state, joinedAt, certificate: text });
+    this.#set({ replica, incarnation, key, state, joinedAt, ...by, certificate: text });
   }
 
   /** One as a snapshot names it, whose signature has been checked: news is who joined later, and of the same that it is over. */
@@ -59,6 +62,11 @@ export class Members {
     return this.#byIncarnation.get(incarnation);
   }
 
+  /** The replica whose process it is, or was; of somebody who is not known, what is. */
+  nameOf(incarnation: string): string {
+    return this.lookup(incarnation)?.replica ?? incarnation;
+  }
+
   keyOf(incarnation: string): PublicKey | undefined {
     return this.#byIncarnation.get(incarnation)?.key;
   }
@@ -71,12 +79,11 @@ export class Members {
   /** Whether `later` goes on with the data directory of `earlier`, and so speaks for the sessions that were let in there. */
   goesOn(later: string, earlier: string): boolean {
     const [before, after] = [this.lookup(earlier), this.lookup(later)];
-    return (
-      before !== undefined &&
-      after !== undefined &&
-      after.key.x === before.key.x &&
-      after.joinedAt > before.joinedAt
-    );
+    if (before === undefined || after?.key.x !== before.key.x || earlier === later) return false;
+    // A wall clock may have been set back between the two.
+    for (let one = after.succeeds; one !== undefined; one = this.lookup(one)?.succeeds)
+      if (one === earlier) return true;
+    return after.joinedAt > before.joinedAt;
   }
 
   /** Whether it, or whoever went on with its data directory, said goodbye: then no session of it was left. */

@@ -186,7 +186,8 @@ export class LeaseTable {
       const state = this.#members.lookup(incarnation)?.state;
       if (state !== 'left' && state !== 'forgotten') continue;
       const { acknowledgement } = this.#read(incarnation, row);
-      if (acknowledgement?.outcomes.some(isOpen) !== true) this.#rows.delete(incarnation);
+      const isOwing = state === 'forgotten' && acknowledgement?.outcomes.some(isOpen) === true;
+      if (!isOwing) this.#rows.delete(incarnation);
     }
   }
 
@@ -221,7 +222,7 @@ export class LeaseTable {
     const acknowledged = !this.#strangers.has(incarnation) && covers(row.acknowledgement, question);
     const isQuiet = waitedMs(row.since, now) >= leaseOverMs(this.#term);
     return {
-      replica: member?.replica ?? incarnation,
+      replica: this.#members.nameOf(incarnation),
       incarnation,
       state: acknowledged
         ? 'acknowledged'

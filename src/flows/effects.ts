@@ -38,8 +38,10 @@ export class Effects {
   readonly #sessions: SessionRegistry;
   readonly #outcomesMax: number;
   readonly #effects = new Map<string, Effect>();
-  /** The newest of them; of the others the receipt speaks. */
+  /** The newest of those that say `enforced`; of the others the receipt speaks. */
   readonly #outcomes = new Map<string, Folded<OutcomeEntry>>();
+  /** The newest `partial` of each that is not enforced, with all that owe by any of them. */
+  readonly #partial = new Map<string, Folded<OutcomeEntry>>();
   /** Revocations and locks that no outcome has called enforced. */
   readonly #unfinished = new Set<string>();
   /** Over here, or enforced before their sessions were told, while one of those is not proven to have ended. */
@@ -72,13 +74,14 @@ export class Effects {
 
   /** Lets go of what is said of revocations and locks that are no longer kept. */
   prune(isKept: (id: string) => boolean): void {
-    for (const id of this.#outcomes.keys()) if (!isKept(id)) this.#outcomes.delete(id);
+    for (const ids of [this.#outcomes, this.#partial])
+      for (const id of ids.keys()) if (!isKept(id)) ids.delete(id);
     for (const id of this.#unfinished) if (!isKept(id)) this.#unfinished.delete(id);
   }
 
-  /** The outcomes in memory, oldest first. */
+  /** The outcomes in memory, those that say `partial` first; each the oldest first. */
   folded(): readonly Folded<OutcomeEntry>[] {
-    return [...this.#outcomes.values()];
+    return [...this.#partial.values(), ...this.#outcomes.values()];
   }
 
   /** A revocation or lock that came with a snapshot; its outcomes come after it. */
@@ -109,15 +112,27 @@ export class Effects {
   }
 
   #keepOutcome(entry: Folded<OutcomeEntry>): void {
-    // One that a store had lost and that was appended again (carry.ts) may come after what came of it.
-    const before = this.#outcomes.get(entry.revocation);
-    if (before?.state === 'enforced' && entry.state === 'partial') return;
+    const { revocation: id, state } = entry;
+    if (state === 'partial') {
+      // One that a store had lost and that was appended again (carry.ts) may come after what came of it.
+      if (!this.#outcomes.has(id)) this.#keepPartial(entry);
+      return;
+    }
+    this.#partial.delete(id);
     // The newest last, also of a revocation that had one before.
-    this.#outcomes.delete(entry.revocation);
-    this.#outcomes.set(entry.revocation, entry);
+    this.#outcomes.delete(id);
+    this.#outcomes.set(id, entry);
     if (this.#outcomes.size <= this.#outcomesMax) return;
     const [oldest] = this.#outcomes.keys();
     this.#outcomes.delete(oldest as string);
+  }
+
+  /** Several may coordinate one order, and each has heard of somebody else: none takes back who owes by another's word. */
+  #keepPartial(entry: Folded<OutcomeEntry>): void {
+    const { revocation: id } = entry;
+    const named = [this.#partial.get(id), entry].flatMap((one) => one?.owing ?? []);
+    this.#partial.delete(id);
+    this.#partial.set(id, named.length === 0 ? entry : { ...entry, owing: [...new Set(named)].sort() });
   }
 
   /**
@@ -134,7 +149,7 @@ export class Effects {
 
   /** The newest `outcome` entry about a revocation, unless that was very many outcomes ago. */
   outcome(id: string): Folded<OutcomeEntry> | undefined {
-    return this.#outcomes.get(id);
+    return this.#outcomes.get(id) ?? this.#partial.get(id);
   }
 
   /** True until an outcome has called it enforced, however long ago that was. */

@@ -10,7 +10,7 @@ import { keyringOf } from '../evidence/keyring.ts';
 import { buildReceipt, receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { OutcomeEntry, SealedEntry } from '../feed/entry.ts';
-import { leafText } from '../feed/entry.ts';
+import { leafText, parseEntry } from '../feed/entry.ts';
 import type { FeedStore, Roster, StoreFacts } from '../feed/feed-store.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
 import { enforcedByWaitMs, leaseOverMs } from '../feed/lease.ts';
@@ -88,6 +88,8 @@ export interface Enforcement {
   readonly enforcedAtMs: number | undefined;
   readonly standings: readonly ReplicaStanding[];
   readonly sessions: SessionTotals;
+  /** Incarnations whose sessions are not proven to have ended: by their word, or by that of an earlier outcome and of nobody since. */
+  readonly owing: readonly string[];
   readonly revocationWindowMs: number;
   readonly lateAccepts: number;
   readonly seen: boolean;
@@ -239,13 +241,12 @@ export class Enforcing {
     const answer = table.judge(question, now);
     this.#note(answer.standings.map((one) => this.#onceOver(one, answer.standings, now)));
     if (answer.rule === undefined || this.#now.sessions.pending > 0) return;
-    const state = this.#owing().length > 0 ? 'partial' : 'enforced';
-    if (state === 'partial' && this.#now.hasReceipt) return;
+    if (this.#now.hasReceipt && this.#isWrittenDown(this.#now.owing)) return;
     // Last of all: the history must still be the one that the append named. Nothing follows this reading.
     const last = await store.roster(this.#appended.position);
     if (!this.#isSameHistory(last)) return this.#repeat();
     if (this.isMoot) return;
-    return this.#close(state, answer.rule, clock.now());
+    return this.#close(answer.rule, clock.now());
   }
 
   /**
@@ -281,11 +282,20 @@ export class Enforcing {
     this.#now = { ...this.#now, state: 'accepted', closure: 'UNKNOWN' };
     if (cursor.epochId === this.#appended.epochId) return;
     log.error('the feed lost the history of a revocation: it is appended again', { revocation: this.id });
-    this.#appended = await appender.append(this.#appended.sealed);
+    this.#appended = await this.#there(await appender.append(this.#appended.sealed));
     this.#sentBefore = table.sent;
     this.#closing = undefined;
     this.#heardAtMs = new Map();
     this.#now = { ...this.#now, state: this.#ports.durability };
+  }
+
+  /** With the text that stands there: another replica may have sealed the same order first. */
+  async #there(appended: Appended): Promise<Appended> {
+    const { store, members, identity } = this.#ports;
+    if (!appended.duplicate) return appended;
+    const { line } = await store.roster(appended.position);
+    const isIt = line !== undefined && members.haveSaid(line.text, appended.sealed, identity.logKey.public);
+    return isIt ? { ...appended, sealed: parseEntry(line.text) } : appended;
   }
 
   /**
@@ -296,10 +306,12 @@ export class Enforcing {
   #onceOver(standing: ReplicaStanding, all: readonly ReplicaStanding[], now: Instant): ReplicaStanding {
     const [said] = this.#outcomesOf(standing);
     if (said === undefined || !isOpen(said)) return standing;
+    // Whoever says goodbye has seen all of them end.
+    if (this.#ports.members.hasLeft(standing.incarnation))
+      return { ...standing, ...WITHOUT_WORD, state: 'left', notLaterThan: undefined };
     const isSpokenFor = this.#isSpokenFor(standing, all);
     const over = { ...standing, notLaterThan: now };
-    if (standing.isQuiet && isSpokenFor)
-      return { ...over, state: 'fenced', acknowledgement: undefined, text: undefined };
+    if (standing.isQuiet && isSpokenFor) return { ...over, ...WITHOUT_WORD, state: 'fenced' };
     const endsAlone = !isSpokenFor && said.pending > 0 && said.pending === said.selfEnding;
     return standing.isQuiet || (endsAlone && this.#heardForMs(standing, now) >= leaseOverMs(this.#ports.term))
       ? over
@@ -321,20 +333,23 @@ export class Enforcing {
     );
   }
 
-  /**
-   * Whose sessions are not proven to have ended: by their own word, or by that of an earlier outcome and of nobody since. Who
-   * is gone, with all that was known of it, does not make an order enforced that was partial (D-143).
-   */
-  #owing(): string[] {
-    const { standings } = this.#now;
+  /** Who is gone, with all that was known of it, does not make an order enforced that was partial (D-143). */
+  #owing(standings: readonly ReplicaStanding[]): readonly string[] {
     const { members, effects } = this.#ports;
     const open = standings.filter((one) => this.#outcomesOf(one).some(isOpen));
-    const heard = (incarnation: string): boolean =>
+    const isHeard = (incarnation: string): boolean =>
       standings.some((one) => one.incarnation === incarnation && one.acknowledgement !== undefined) ||
       this.#isSpokenFor({ incarnation }, standings) ||
       members.hasLeft(incarnation);
-    const before = (effects.outcome(this.id)?.owing ?? []).filter((incarnation) => !heard(incarnation));
+    const before = (effects.outcome(this.id)?.owing ?? []).filter((incarnation) => !isHeard(incarnation));
     return [...new Set([...open.map(({ incarnation }) => incarnation), ...before])];
+  }
+
+  /** Whether the ledger names all of them, so that another one, or a later run, knows it too. Nobody is no one. */
+  #isWrittenDown(owing: readonly string[]): boolean {
+    const { effects } = this.#ports;
+    const named = [effects.outcome(this.id), this.#outcome].flatMap((one) => one?.owing ?? []);
+    return owing.length > 0 && owing.every((incarnation) => named.includes(incarnation));
   }
 
   #note(standings: readonly ReplicaStanding[]): void {
@@ -347,6 +362,7 @@ export class Enforcing {
       ...this.#now,
       closure: 'PARTIAL',
       standings,
+      owing: this.#owing(standings),
       sessions: {
         matched: sum(outcomes, 'matched'),
         killed: sum(outcomes, 'killed'),
@@ -368,21 +384,19 @@ export class Enforcing {
   }
 
   /** Writes the receipt, then the `outcome` entry that names its digest, then says so. */
-  async #close(state: 'enforced' | 'partial', rule: 'acknowledged' | 'wait', now: Instant): Promise<void> {
-    if (this.#closing?.known.state !== state) this.#closing = await this.#prepare(state, rule, now);
+  async #close(rule: 'acknowledged' | 'wait', now: Instant): Promise<void> {
+    const owing = this.#now.owing.join();
+    if (this.#closing?.known.owing.join() !== owing) this.#closing = await this.#prepare(rule, now);
     const { known, outcome } = this.#closing;
     await this.#ports.appender.append(outcome);
     this.#outcome = outcome.entry as OutcomeEntry;
     this.#now = known;
-    if (state === 'enforced') this.#enforcedS.record((now.monoMs - this.#appended.at.monoMs) / 1000);
+    if (known.state === 'enforced') this.#enforcedS.record((now.monoMs - this.#appended.at.monoMs) / 1000);
     this.#changed.notify();
   }
 
-  async #prepare(
-    state: 'enforced' | 'partial',
-    rule: 'acknowledged' | 'wait',
-    now: Instant,
-  ): Promise<Closing> {
+  async #prepare(rule: 'acknowledged' | 'wait', now: Instant): Promise<Closing> {
+    const state: 'enforced' | 'partial' = this.#now.owing.length > 0 ? 'partial' : 'enforced';
     const { receipts, appender, random, making, tracer } = this.#ports;
     // By whichever clock says more: a wall clock that was slewed back must not shorten a wait that was waited.
     const waitedMs = now.monoMs - this.#appended.at.monoMs;
@@ -400,7 +414,7 @@ export class Enforcing {
       receipts.write(receiptNameOf(this.id, state), text),
     );
     const { matched, killed, unconfirmed } = known.sessions;
-    const owing = this.#owing();
+    const owing = [...known.owing];
     const reached = { revocation: this.id, state, matched, killed, unconfirmed };
     const facts = {
       id: newId('ent', random),
@@ -500,11 +514,14 @@ const BEGUN: Omit<Enforcement, 'standings' | 'state'> = {
   closure: 'UNKNOWN',
   enforcedAtMs: undefined,
   sessions: { matched: 0, killed: 0, pending: 0, unconfirmed: 0, silent: [] },
+  owing: [],
   revocationWindowMs: 0,
   lateAccepts: 0,
   seen: false,
   hasReceipt: false,
 };
+
+const WITHOUT_WORD = { acknowledgement: undefined, text: undefined } as const;
 
 /** Every receipt since an operator has said so carries it (DESIGN 3.4). */
 function amnesiaOf({ amnesia }: Cursor): string[] {

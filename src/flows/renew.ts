@@ -89,6 +89,7 @@ export class Renewer {
   /** Something was applied since whose acknowledgement somebody may wait for. */
   #isAwaited = false;
   #state: RenewState = 'starting';
+  #isCloned = false;
   #stateSinceMs: number;
   #problem: string | undefined;
   #joined: Joined = { epochId: '', at: ORIGIN };
@@ -101,6 +102,11 @@ export class Renewer {
 
   get state(): RenewState {
     return this.#state;
+  }
+
+  /** It was told once that another process goes by this incarnation. */
+  get isCloned(): boolean {
+    return this.#isCloned;
   }
 
   /** For how long it has been so. */
@@ -207,6 +213,7 @@ export class Renewer {
         this.#heard = { epochId: cursor.epochId, at: now, forMs: lease.freshForMs(now) };
       lease.drop();
       this.#state = reply.kind === 'stale' ? reply.reason : reply.kind;
+      this.#isCloned ||= this.#state === 'cloned';
       // What lies between the cursor and what the store holds is in its snapshot, or nowhere.
       if (this.#state === 'trimmed' && (await loader.load(this.#joined.epochId))) this.#state = 'more';
       return;

@@ -96,7 +96,7 @@ export class Replica {
     await this.#running;
     lease.drop();
     const { opening } = cursor;
-    if (!this.#isJoined || opening === undefined || renewer.state === 'cloned') return;
+    if (!this.#isJoined || opening === undefined || renewer.isCloned) return;
     if (sessions.hasUnproven) {
       log.info('live sessions are left behind: the others count this as a crash', { count: sessions.size });
       return;

@@ -58,12 +58,14 @@ export interface RevocationOrder {
 }
 
 /** One revocation as answers show it. */
-export interface RevocationStatus extends Omit<Enforcement, 'standings'> {
+export interface RevocationStatus extends Omit<Enforcement, 'standings' | 'owing'> {
   readonly id: string;
   readonly position: Position;
   readonly appendedAtMs: number;
   readonly boundMs: number;
   readonly replicas: readonly ReceiptStatement['replicas'][number][];
+  /** Whose sessions are not proven to have ended: they may be gone, and in no row. */
+  readonly owing: readonly { readonly replica: string; readonly incarnation: string }[];
   readonly weakened: readonly string[];
   readonly notCovered: readonly string[];
   /** True when the asked-for word is reached. */
@@ -174,14 +176,20 @@ export class Revoker {
   }
 
   #openOf(id: string): OpenRevocation {
-    const { effects, sessions, clock } = this.#ports;
+    const { effects, sessions, members, clock } = this.#ports;
     const known = this.#followed.get(id)?.enforcing.current;
     const { pending, unconfirmed } = known?.sessions ?? sessions.tally(id, clock.now());
     const outstanding = (known?.standings ?? []).filter(({ state }) => state === 'outstanding');
+    const owing = known?.owing ?? effects.outcome(id)?.owing ?? [];
     return {
       id,
       state: known?.state ?? effects.outcome(id)?.state ?? this.#ports.durability,
-      replicas: outstanding.map(({ replica }) => replica),
+      replicas: [
+        ...new Set([
+          ...outstanding.map(({ replica }) => replica),
+          ...owing.map((one) => members.nameOf(one)),
+        ]),
+      ],
       sessions: pending + unconfirmed,
     };
   }
@@ -247,7 +255,7 @@ export class Revoker {
     if (settled !== undefined) return settled;
     const followed = await this.#resume(id);
     if (isHalted(followed.enforcing.current)) await this.#lookAgain(followed.enforcing);
-    return render(followed, wait);
+    return this.#render(followed, wait);
   }
 
   /** A proof that came late turns partial into enforced: whoever asks makes it look again. */
@@ -307,15 +315,33 @@ export class Revoker {
     const settled = this.#followed.has(id) ? undefined : await this.#settled(id);
     if (settled !== undefined) return settled;
     const followed = await this.#resume(id);
-    let status = render(followed, order.wait);
+    let status = this.#render(followed, order.wait);
     const isDone = (): boolean => {
-      status = render(followed, order.wait);
+      status = this.#render(followed, order.wait);
       return status.isReached || status.hasReceipt || followed.enforcing.isMoot;
     };
     await waitUntil(isDone, { ...this.#ports, news: followed.changed, waitMs: order.waitMs });
     if (order.wait !== 'enforced')
       await waitUntil(() => this.#running <= RUNNING_MAX, { ...this.#ports, waitMs: HELD_BACK_MS });
     return status;
+  }
+
+  #render({ enforcing, seen }: Followed, wait: WaitFor): RevocationStatus {
+    const { current, id, position, appendedAtMs, boundMs } = enforcing;
+    const { members } = this.#ports;
+    const isReached = STRENGTH[current.state] >= STRENGTH[wait];
+    return {
+      ...current,
+      seen: current.seen || seen,
+      replicas: current.standings.map(renderStanding),
+      owing: current.owing.map((incarnation) => ({ replica: members.nameOf(incarnation), incarnation })),
+      ...enforcing.caveats(current),
+      id,
+      position,
+      appendedAtMs,
+      boundMs,
+      isReached,
+    };
   }
 
   #follow(appended: Appended, seen: boolean): Followed {
@@ -455,7 +481,15 @@ export class Revoker {
       boundMs: enforcedByWaitMs(this.#ports.term),
       sessions: { matched, killed, unconfirmed, pending: 0, silent: [] },
       // Only the receipt knows more.
-      ...{ replicas: [], weakened: [], notCovered: [], revocationWindowMs: 0, lateAccepts: 0, seen: false },
+      ...{
+        replicas: [],
+        owing: [],
+        weakened: [],
+        notCovered: [],
+        revocationWindowMs: 0,
+        lateAccepts: 0,
+        seen: false,
+      },
       hasReceipt: false,
     };
   }
@@ -505,22 +539,6 @@ function isHalted({ hasReceipt, state }: Enforcement): boolean {
   return hasReceipt && state !== 'enforced';
 }
 
-function render({ enforcing, seen }: Followed, wait: WaitFor): RevocationStatus {
-  const { current, id, position, appendedAtMs, boundMs } = enforcing;
-  const isReached = STRENGTH[current.state] >= STRENGTH[wait];
-  return {
-    ...current,
-    seen: current.seen || seen,
-    replicas: current.standings.map(renderStanding),
-    ...enforcing.caveats(current),
-    id,
-    position,
-    appendedAtMs,
-    boundMs,
-    isReached,
-  };
-}
-
 function statusOfReceipt(facts: ReceiptFacts, lateAccepts: number): RevocationStatus {
   return {
     id: facts.id,
@@ -531,6 +549,7 @@ function statusOfReceipt(facts: ReceiptFacts, lateAccepts: number): RevocationSt
     enforcedAtMs: facts.enforcedAt === undefined ? undefined : Date.parse(facts.enforcedAt),
     boundMs: facts.boundMs,
     replicas: facts.replicas,
+    owing: [],
     weakened: facts.weakened,
     notCovered: facts.notCovered,
     sessions: { ...facts.sessions, pending: 0, silent: [] },

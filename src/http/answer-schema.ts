@@ -112,6 +112,10 @@ export const revocationStatus = z.object({
     unconfirmed: count,
     silent: z.array(z.object({ session: z.string(), kind: z.string() })).optional(),
   }),
+  owing: z
+    .array(z.object({ replica: z.string(), incarnation: z.string() }))
+    .optional()
+    .describe('Whose sessions are not proven to have ended; who is gone, and in no row, among them.'),
   revocationWindowMs: count,
   lateAccepts: count,
   seen: z.boolean(),

@@ -91,7 +91,7 @@ export function statusCodeOf(status: RevocationStatus): 201 | 202 {
 
 export function renderStatus(status: RevocationStatus): Record<string, unknown> {
   const { id, position, state, closure, appendedAtMs, enforcedAtMs, boundMs, replicas, sessions } = status;
-  const { weakened, notCovered } = status;
+  const { weakened, notCovered, owing } = status;
   const { matched, killed, unconfirmed, silent } = sessions;
   return {
     id,
@@ -103,6 +103,7 @@ export function renderStatus(status: RevocationStatus): Record<string, unknown> 
     boundMs,
     replicas,
     sessions: { matched, killed, unconfirmed, ...(silent.length === 0 ? {} : { silent }) },
+    ...(owing.length === 0 ? {} : { owing }),
     revocationWindowMs: status.revocationWindowMs,
     lateAccepts: status.lateAccepts,
     seen: status.seen,

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
-import type { FeedLine, SealedEntry, UnsignedEntry } from '../../src/feed/entry.ts';
+import type { FeedLine, OutcomeEntry, SealedEntry, UnsignedEntry } from '../../src/feed/entry.ts';
 import {
   CHAIN_START,
   ENTRY_BYTES_MAX,
@@ -55,6 +55,12 @@ function altered(from: string, to: string): string {
 }
 
 describe('an entry', () => {
+  it('is not sealed where nobody could read it', () => {
+    const { sig: _, ...facts } = outcome('rev_1').entry as OutcomeEntry;
+    const owesNobody: UnsignedEntry = { ...facts, state: 'partial', owing: [] };
+    expect(() => sealEntry(owesNobody, REPLICA_KEY)).toThrow(/^an entry of the kind outcome is of no known/);
+  });
+
   it.each(all)('is sealed as canonical text that parses back to itself', (one) => {
     expect(parseEntry(one.text)).toEqual(one);
     const members = Object.keys(JSON.parse(one.text) as object);

@@ -47,6 +47,25 @@ describe('who may sign', () => {
     expect(statesOf(members)).toEqual(['inc_a succeeded', 'inc_b left', 'inc_c succeeded']);
   });
 
+  it('goes on with what another had, whatever its clock says where it names that one', () => {
+    const at = (second: number, incarnation: string, facts: Partial<ReplicaEntry> = {}): SealedEntry => {
+      const { sig: _, ...joined } = replica('joined', incarnation).entry as ReplicaEntry;
+      return sealEntry({ ...joined, ...facts, at: `2026-11-24T05:00:0${second}.000Z` }, LOG_KEY);
+    };
+    const members = membersOf(
+      at(5, 'inc_a'),
+      at(3, 'inc_b', { succeeds: 'inc_a' }),
+      at(2, 'inc_c', { succeeds: 'inc_b' }),
+      at(1, 'inc_d'),
+      at(9, 'inc_e'),
+      at(9, 'inc_x', { key: OTHER_KEY.public.x }),
+    );
+    const goesOn = (later: string) => members.goesOn(later, 'inc_a');
+    expect(['inc_b', 'inc_c', 'inc_e'].map(goesOn)).toEqual([true, true, true]);
+    expect(['inc_a', 'inc_d', 'inc_x', 'inc_none'].map(goesOn)).toEqual([false, false, false, false]);
+    expect(members.goesOn('inc_b', 'inc_none')).toBe(false);
+  });
+
   it('is who joined, with the key and the text that admitted it', () => {
     const entry = replica('joined', 'inc_a');
     const members = membersOf(entry);

@@ -101,7 +101,11 @@ describe('the barrier', () => {
 
   it('asks for the keys of those who spoke only when somebody asks what they said', () => {
     let asked = 0;
-    const watched = { lookup: () => undefined, keyOf: () => (++asked, KEY.public) } as unknown as Members;
+    const watched = {
+      lookup: () => undefined,
+      nameOf: String,
+      keyOf: () => (++asked, KEY.public),
+    } as unknown as Members;
     const table = new LeaseTable(TERM, watched, () => FAR);
     for (let renewals = 1; renewals < 10; renewals++) {
       const acknowledgement = acknowledged('inc_a', { position: `5-${renewals}` });

@@ -206,7 +206,7 @@ describe('an enforcement that was interrupted', () => {
     expect((await a.revoker.status(id)).state).toBe('partial');
     expect([a.revoker.openCount, b.revoker.openCount]).toEqual([1, 1]);
     for (const one of [a, b])
-      expect(one.revoker.open(10)).toEqual([{ id, state: 'partial', replicas: [], sessions: 1 }]);
+      expect(one.revoker.open(10)).toEqual([{ id, state: 'partial', replicas: ['b'], sessions: 1 }]);
     expect(a.revoker.open(0)).toEqual([]);
   });
 

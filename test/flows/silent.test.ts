@@ -4,9 +4,9 @@ import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import { keyringOf } from '../../src/evidence/keyring.ts';
 import { NOT_COVERED_OF_GONE } from '../../src/flows/enforce.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
-import { orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { makeReplica, pass, startSettled } from '../support/replicas.ts';
-import { NOW_S, cut, isFresh, jti, startPair } from '../support/memory-fleet.ts';
+import { NOW_S, cut, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
 
 const FLEET = { exclusive: false, bootstrap: false } as const;
 
@@ -96,14 +96,39 @@ describe('a replica that leaves', () => {
     },
   );
 
-  it('does not for another process that goes by the same incarnation', async () => {
-    const { clock, a, b } = await startPair();
-    b.store.renew = () => Promise.resolve({ kind: 'stale', reason: 'cloned' });
-    await pass(clock, 1_200);
-    expect(b.renewer.state).toBe('cloned');
-    await b.replica.stop();
+  it('does not for another process that goes by the same incarnation, though it heard of that once only', async () => {
+    const { clock, server, a, b } = await startPair();
+    const twin = makeReplica({
+      ...{ clock, server, name: 'b', seed: 2, salt: 'twin', ...FLEET },
+      ledger: new MemoryLedger([...b.ledger.lines]),
+    });
+    await pass(clock, 400);
+    cut(b, true);
+    await twin.start();
+    expect(twin.renewer.state).toBe('cloned');
+    cut(twin, true);
     await pass(clock, 600);
+    expect(twin.renewer.state).toBe('unreachable');
+    cut(twin, false);
+    await twin.replica.stop();
+    await pass(clock, 300);
     expect(a.members.lookup(b.identity.incarnation)?.state).toBe('joined');
+    const { state } = await order(a, 'j1', 600);
+    expect([state, await reasonOf(b, 'j1')]).toEqual(['durable', 'permitted']);
+    await pass(clock, 5_000);
+  });
+
+  it('has seen its sessions end, though its last acknowledgement did not say so yet', async () => {
+    const { clock, a, b } = await startPair();
+    const { id = '' } = await openSession(b, 'j1', false);
+    const { id: ordered } = await order(a, 'j1', 300);
+    b.keeper.closed(id);
+    await b.replica.stop();
+    await pass(clock, 1_000);
+    expect(await a.revoker.status(ordered)).toMatchObject({
+      state: 'enforced',
+      replicas: [{ replica: 'a' }, { replica: 'b', state: 'left' }],
+    });
   });
 });
 

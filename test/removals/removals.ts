@@ -1377,16 +1377,30 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'forgets with a replica the sessions that it never saw end',
     file: 'src/flows/barrier.ts',
-    find: 'if (acknowledgement?.outcomes.some(isOpen) !== true) this.#rows.delete(incarnation);',
-    replace: 'if (acknowledgement?.epochId !== undefined) this.#rows.delete(incarnation);',
+    find: 'if (!isOwing) this.#rows.delete(incarnation);',
+    replace: 'if (isOwing !== undefined) this.#rows.delete(incarnation);',
     test: test('flows/silent', 'keeps it partial once its replica is forgotten'),
   },
   {
     name: 'forgets in the next epoch who owes the end of a session',
     file: 'src/flows/enforce.ts',
-    find: '(effects.outcome(this.id)?.owing ?? []).filter((incarnation) => !heard(incarnation))',
-    replace: '(effects.outcome(this.id)?.owing ?? []).filter((incarnation) => heard(incarnation))',
+    find: '.filter((incarnation) => !isHeard(incarnation))',
+    replace: '.filter((incarnation) => isHeard(incarnation))',
     test: test('flows/silent', 'keeps it partial once its replica is forgotten'),
+  },
+  {
+    name: 'writes down who owes once, and nobody who is found to owe later',
+    file: 'src/flows/enforce.ts',
+    find: 'return owing.length > 0 && owing.every((incarnation) => named.includes(incarnation));',
+    replace: 'return owing.length > 0 && named.length > 0;',
+    test: test('flows/owed', 'is written down again where somebody more owes'),
+  },
+  {
+    name: 'seals what nobody can read',
+    file: 'src/feed/entry.ts',
+    find: "if (!('targets' in entry) && !schema.safeParse(sealed.entry).success)",
+    replace: "if ('targets' in entry && !schema.safeParse(sealed.entry).success)",
+    test: test('feed/entry', 'is not sealed where nobody could read it'),
   },
   {
     name: 'says goodbye while sessions go on',
@@ -1398,15 +1412,15 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'says goodbye for another process of the same incarnation',
     file: 'src/flows/replica.ts',
-    find: " || renewer.state === 'cloned') return;",
+    find: ' || renewer.isCloned) return;',
     replace: ') return;',
     test: test('flows/silent', 'does not for another process'),
   },
   {
     name: 'counts a session by the word of who is gone beside that of who goes on with it',
     file: 'src/flows/enforce.ts',
-    find: 'if (!this.#isSpokenFor(standing, all)) return over;',
-    replace: 'if (all.includes(standing)) return over;',
+    find: 'if (standing.isQuiet && isSpokenFor)',
+    replace: 'if (standing.isQuiet && isSpokenFor && all.length === 0)',
     test: test('flows/silent', 'is counted once'),
   },
 ];
