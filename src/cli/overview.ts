@@ -88,7 +88,7 @@ function linesOf(body: JsonObject): string {
   return [
     word('verdict'),
     `${word('replica')} of fleet ${word('fleet')}, writ ${word('version')}, ${word('incarnation')}, data plane ${word('dataUrl')}`,
-    `${word('replicasLive')} replicas live, ${word('replicasFenced')} fenced, ${word('replicasOutstanding')} not known; ${word('sessions')} sessions, ${word('sessionsEnding')} told to end and not proven to have`,
+    `${word('replicasLive')} replicas live, ${word('replicasFenced')} fenced, ${word('replicasOutstanding')} not known; ${word('sessions')} sessions here, ${word('sessionsEnding')} told to end and not proven to have`,
     `${word('revocationsOpen')} revocations not enforced yet, ${word('lateAccepts')} late accepts, ${word('ledgersForked')} ledgers forked, ${word('bundlesRefused')} bundles refused, ${word('decisionLogLinesLost')} lines of the decision log lost${body['reviewsOwed'] === 0 ? '' : ', sessions still to be decided again'}`,
     ...(Array.isArray(body['looseEnds']) ? body['looseEnds'].map(cell) : []),
     ...checks.map(

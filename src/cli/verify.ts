@@ -2,6 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import type { Keyring } from '../evidence/keyring.ts';
 import { parseKeyring } from '../evidence/keyring.ts';
@@ -26,7 +27,7 @@ export function addVerify(program: Command, ports: CliPorts): void {
   program
     .command('verify')
     .description('check a receipt or an exported ledger offline')
-    .argument('<file>', 'receipt, or ledger as JSON lines')
+    .argument('<file>', 'receipt, or ledger as JSON lines; - for standard input')
     .requiredOption('--keys <file>', 'what `writ keys` printed')
     .option('--revocation <id>', 'the receipt must be about this revocation')
     .option('--json', 'answer as JSON, for programs')
@@ -34,12 +35,16 @@ export function addVerify(program: Command, ports: CliPorts): void {
 }
 
 async function verify(file: string, options: VerifyOptions, ports: CliPorts): Promise<ExitCode> {
-  const path = resolve(ports.around.cwd, file);
-  const keyring = parseKeyring(await readText(resolve(ports.around.cwd, options.keys)));
+  const { cwd } = ports.around;
+  const keyring = parseKeyring((await readBytes(resolve(cwd, options.keys))).toString('utf8'));
+  // Once, from its beginning: it may be a pipe.
+  const chunks = chunksOf(file === '-' ? STDIN : resolve(cwd, file));
+  const { value: first = Buffer.alloc(0) } = await chunks.next();
+  const all = andThen(first, chunks);
   try {
-    return (await isReceipt(path))
-      ? await verifyOne(path, keyring, options, ports)
-      : await verifyAll(path, keyring, options, ports);
+    return first[0] === LEDGER_BEGINS
+      ? await verifyAll(all, keyring, options, ports)
+      : await verifyOne(await buffer(all), keyring, options, ports);
   } catch (error) {
     if (!isWritError(error, 'PROOF_INVALID')) throw error;
     ports.terminal.problem(`REFUTED: ${error.message}`);
@@ -48,12 +53,12 @@ async function verify(file: string, options: VerifyOptions, ports: CliPorts): Pr
 }
 
 async function verifyOne(
-  path: string,
+  receipt: Uint8Array,
   keyring: Keyring,
   options: VerifyOptions,
   ports: CliPorts,
 ): Promise<ExitCode> {
-  const facts = verifyReceipt(await readBytes(path), keyring);
+  const facts = verifyReceipt(receipt, keyring);
   if (options.revocation !== undefined && options.revocation !== facts.id) {
     ports.terminal.problem(`REFUTED: the receipt is about ${facts.id}`);
     return EXIT.refuted;
@@ -63,7 +68,7 @@ async function verifyOne(
 }
 
 async function verifyAll(
-  path: string,
+  chunks: AsyncIterable<Buffer>,
   keyring: Keyring,
   options: VerifyOptions,
   ports: CliPorts,
@@ -72,26 +77,37 @@ async function verifyAll(
     ports.terminal.problem('--revocation goes with a receipt, not with a ledger');
     return EXIT.usage;
   }
-  const lines = splitLines(createReadStream(path));
-  const facts = await verifyLedger(lines, keyring);
+  const facts = await verifyLedger(splitLines(chunks), keyring);
   showObject(ports, options, { verified: true, ...facts });
   return EXIT.done;
 }
 
-async function isReceipt(path: string): Promise<boolean> {
-  const [first = ''] = (await readText(path)).split('\n', 1);
-  return !first.startsWith('{');
-}
-
-async function readText(path: string): Promise<string> {
-  return (await readBytes(path)).toString('utf8');
-}
+/** `{`: its lines are JSON objects, and a receipt begins with a word. */
+const LEDGER_BEGINS = 0x7b;
+const STDIN = 0;
 
 /** Bytes: a lenient decoder reads different ones as the same text. */
-async function readBytes(path: string): Promise<Buffer> {
+async function* chunksOf(file: string | number): AsyncGenerator<Buffer, undefined> {
+  const stream = typeof file === 'number' ? createReadStream('', { fd: file }) : createReadStream(file);
   try {
-    return await readFile(path);
+    for await (const chunk of stream) yield chunk as Buffer;
   } catch {
-    throw new ClientError(`${path} cannot be read`);
+    throw unreadable(file === STDIN ? 'standard input' : String(file));
   }
+  return undefined;
+}
+
+async function* andThen(first: Buffer, others: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  yield first;
+  yield* others;
+}
+
+async function readBytes(path: string): Promise<Buffer> {
+  return readFile(path).catch(() => {
+    throw unreadable(path);
+  });
+}
+
+function unreadable(what: string): ClientError {
+  return new ClientError(`${what} cannot be read`);
 }

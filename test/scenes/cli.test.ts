@@ -490,6 +490,10 @@ describe('the command writ, with a server', () => {
         expect(run.problems).toContain('REFUTED');
       }
       expect((await verify('nothing.txt')).code).toBe(1);
+      for (const input of [receipt.out, ledger.out]) {
+        const piped = await runCli(['verify', '-', '--keys', join(work, keyFile)], { input });
+        expect(piped).toMatchObject({ code: 0, problems: '' });
+      }
       expect((await verify(lines, '--revocation', id)).code).toBe(2);
       const other = await file('other.pub', (await runCliInProcess(['key', 'fleet'])).out);
       expect((await runCliInProcess(['verify', good, '--keys', other], { cwd: work })).code).toBe(1);
@@ -672,7 +676,10 @@ describe('npm start', () => {
         expect(await exited).toEqual([0, null]);
         expect(performance.now() - askedMs).toBeLessThan(5_000);
         await stream.ended;
-        expect(messages.at(-1)).toBe('stopping');
+        expect(messages.slice(-2)).toEqual([
+          'stopping',
+          'live sessions are left behind: the others count this as a crash',
+        ]);
         // The directory's lock is free: npm did not end before its server did.
         const again = await startWrit({ dataDir: dir });
         await again.kill('SIGTERM');

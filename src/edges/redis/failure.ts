@@ -18,9 +18,12 @@ export type StoreCode = 'STORE_UNREACHABLE' | 'APPEND_UNCERTAIN';
 const BEFORE =
   /^(NOREPLICAS|OOM|READONLY|NOPERM|NOAUTH|WRONGPASS|LOADING|BUSY|MISCONF|MASTERDOWN|WRIT|ERR Function not found)/;
 
+const FOLLOWS = '; it follows another one: name the master, or make this one it (REPLICAOF NO ONE)';
+
 /** `lost`: what it is when nobody knows whether it was carried out. */
 export function explain({ kind, message, cause }: CommandFailure, lost: StoreCode): WritError {
   const isUndone = kind === 'unsent' || (kind === 'refused' && BEFORE.test(message));
-  const said = kind === 'refused' ? `Redis refuses: ${message.slice(0, 200)}` : message;
+  const advice = message.startsWith('READONLY') ? FOLLOWS : '';
+  const said = kind === 'refused' ? `Redis refuses: ${message.slice(0, 200)}${advice}` : message;
   return new WritError(isUndone ? 'STORE_UNREACHABLE' : lost, said, { cause });
 }

@@ -50,7 +50,7 @@ import {
 } from './reply.ts';
 import type { SnapshotHead } from './reply.ts';
 import type { ServerFacts } from './server-facts.ts';
-import { lifetimeOf, readServer } from './server-facts.ts';
+import { COUNTING_S, lifetimeOf, readServer } from './server-facts.ts';
 
 export interface RedisFeedOptions {
   readonly server: ServerAddress;
@@ -370,10 +370,10 @@ export class RedisFeedStore implements FeedStore {
     const now = await unavailable(() => this.#examine());
     if (now.lifetime !== lifetime)
       throw new WritError('STORE_UNREACHABLE', 'the Redis has just become another one');
-    if (this.#first !== undefined && isWeaker(now, this.#first))
+    if (this.#first !== undefined && lessOf(now, this.#first) !== '')
       throw new WritError(
         'STORE_UNREACHABLE',
-        'this Redis promises less than the one with which this replica was started (appendonly, appendfsync, min-replicas-max-lag): start it again',
+        `this Redis promises less than the one with which this replica was started (${lessOf(now, this.#first)}): set it as it was, or start the replica again to go on with less`,
       );
     this.#judged = lifetime;
   }
@@ -400,8 +400,16 @@ async function unavailable<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function isWeaker(now: ServerFacts, first: ServerFacts): boolean {
-  return now.splitMs > first.splitMs || (first.durability === 'durable' && now.durability !== 'durable');
+/** The settings, and the values that they had. */
+function lessOf(now: ServerFacts, first: ServerFacts): string {
+  return [
+    ...(first.durability === 'durable' && now.durability !== 'durable'
+      ? ['appendonly must be yes and appendfsync always']
+      : []),
+    ...(now.splitMs > first.splitMs
+      ? [`min-replicas-max-lag must be ${first.splitMs / 1000 - COUNTING_S} at most`]
+      : []),
+  ].join(', ');
 }
 
 /** Of a snapshot that is replaced while it is read. */

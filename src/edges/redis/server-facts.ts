@@ -13,7 +13,7 @@ export interface ServerFacts
 const MAJOR_MIN = 7;
 
 /** Its replicas are counted once a second, by a lag in whole seconds: a master may take that much longer to stop. */
-const COUNTING_S = 2;
+export const COUNTING_S = 2;
 
 const UNDECLARED =
   'the Redis has replicas, and store.failover is not set: if one of them takes over behind its address, `enforced` may be said early';

@@ -181,8 +181,8 @@ describe('a Redis that another server may replace', () => {
         )
         .toMatchObject({ code: 'STORE_UNREACHABLE', message });
     };
-    await unfit({ [MAX_LAG]: 6 }, 'promises less than the one with which this replica was started');
-    await unfit({ [MAX_LAG]: 5, appendfsync: 'everysec' }, 'promises less');
+    await unfit({ [MAX_LAG]: 6 }, '(min-replicas-max-lag must be 5 at most)');
+    await unfit({ [MAX_LAG]: 5, appendfsync: 'everysec' }, '(appendonly must be yes and appendfsync always)');
     await unfit({ appendfsync: 'always', 'maxmemory-policy': 'allkeys-lru' }, 'it must be noeviction');
     await set(master, { 'maxmemory-policy': 'noeviction' });
     await expect
