@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { AskedFleet } from '../support/fleet-stream.ts';
 import { askAll, BULK, killedToken, startCold, streamBulks } from '../support/fleet-stream.ts';
 import { RedisFleet } from '../support/redis-fleet.ts';
-import { evaluate, jtiOrder, reasonOf, revoke } from '../support/scene.ts';
+import { evaluate, jtiOrder, reasonOf, revoke, untilPermitted } from '../support/scene.ts';
 import type { WritProcess } from '../support/writ-process.ts';
 import { cpuSecondsOf, quantileOf } from './machine.ts';
 import type { NaiveReplica } from './naive-fleet.ts';
@@ -53,12 +53,15 @@ export async function measureFleet({
     for (const { token } of [...paced.made, ...during.made])
       if (reasonOf(await evaluate(cold.replica, token)) !== 'revoked')
         throw new Error('a cold replica allows');
-    const single = await singlesRow(fleet, [...replicas, cold.replica], singles);
+    const all = [...replicas, cold.replica];
+    const single = await singlesRow(fleet, all, singles);
+    const back = await backRow(fleet, { ...asked, replicas: all });
     const naive = await measureNaive(fleet, targets);
     return [
       ...askedRows(before, during, targets),
       pacedRow(before, paced),
       single,
+      back,
       memoryRow(targets, { empty: empty.rss, held: held.rss }, naive),
       stallRow(targets, { before, during }, naive),
       coldRow(targets, { tookMs: cold.tookMs, emptyMs: second.tookMs }, naive),
@@ -270,6 +273,35 @@ async function singlesRow(fleet: RedisFleet, replicas: readonly WritProcess[], c
     ].join('; '),
   };
 }
+
+/** Redis is killed and comes back with its AOF: from when it answers until every replica allows again; the revoked one is asked all along. */
+async function backRow(fleet: RedisFleet, { replicas, tokens }: Asking): Promise<Row> {
+  await fleet.redis.stop('SIGKILL');
+  await sleep(DOWN_MS);
+  let isBack = false;
+  const asking = askAll(replicas, tokens, () => isBack);
+  const startedMs = performance.now();
+  await fleet.redis.begin();
+  const answeringMs = performance.now();
+  await Promise.all(replicas.map((one) => untilPermitted(one, tokens.alive.token)));
+  const backMs = performance.now() - answeringMs;
+  isBack = true;
+  const { wrong } = await asking;
+  const allowed = wrong.filter((one) => one.startsWith('permitted'));
+  if (allowed.length > 0) throw new Error(`allowed while Redis was away: ${allowed[0]}`);
+  return {
+    id: 'F4',
+    what: 'Redis is killed and comes back with its AOF: until all three replicas allow again',
+    measured: `${digits(backMs)} ms since it answers`,
+    baseline: `${digits(answeringMs - startedMs)} ms: Redis itself, from its start until it answers`,
+    value: backMs / 1_000,
+    unit: ' s',
+    goal: { atMost: 2 },
+  };
+}
+
+/** Longer than a lease: everyone is fenced by then. */
+const DOWN_MS = 4_000;
 
 /** Entry and outcome are signed, and verified as they come back; a receipt's statement and checkpoint too. */
 const ENFORCED = { signs: 4, verifies: 4 };

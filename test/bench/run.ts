@@ -71,7 +71,7 @@ const ofFleet: readonly Phase[] = [
   },
   { ids: ['G10'], measure: async () => [await measureFleetKill(plan.fleetSessions)] },
   {
-    ids: ['F1', 'F1b', 'F1c', 'F3', 'G6', 'G7', 'G8'],
+    ids: ['F1', 'F1b', 'F1c', 'F3', 'F4', 'G6', 'G7', 'G8'],
     measure: () =>
       measureFleet({
         targets: options.full ? FLEET_TARGETS_FULL : plan.fleetTargets,
