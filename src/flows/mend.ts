@@ -4,6 +4,7 @@
  * force here meanwhile, and it has no lease. Called by renew.ts. What it cannot do by itself it tells (`advice`).
  */
 import type { Cursor } from '../feed/cursor.ts';
+import { TAIL_MAX } from '../feed/cursor.ts';
 import type { EpochEntry } from '../feed/entry.ts';
 import type { FeedStore } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
@@ -29,7 +30,7 @@ export interface MendPorts {
 interface Finding {
   readonly epochId: string;
   readonly position: Position;
-  /** `none`: the store holds all that is here, so it is what comes after that is wrong. `lost`: it is too long ago. */
+  /** `none`: the store holds all that is here, so it is what comes after that is wrong. `lost`: it is too long ago; the newest lines go along. */
   readonly fork: { readonly after: Position; readonly count: number } | 'none' | 'lost';
 }
 
@@ -52,7 +53,7 @@ export class Mender {
     if (fork === 'none')
       return 'the store goes on with what nobody may have written there: find out who else has its credential, then restart it: the fleet goes on with what its replicas hold';
     if (fork === 'lost')
-      return `its history is another than the fleet's, and where they part is too long ago to be found: ${SET_ASIDE}, and keep them: they may hold what nobody else has`;
+      return `its history is another than the fleet's, and where they part is too long ago to be found; it begins again by itself at the next snapshot, with its newest ${TAIL_MAX} lines appended again, or at once: ${SET_ASIDE}, and keep them`;
     const { after, count } = fork;
     return `its history is another than the fleet's after ${renderPosition(after)}; what only it had (${count} facts) was appended again; it begins again by itself at the next snapshot, or at once: ${SET_ASIDE}`;
   }
@@ -65,8 +66,7 @@ export class Mender {
       this.#found?.epochId === epochId && comparePositions(this.#found.position, position) === 0;
     const found = isKnown ? this.#found : await this.#find(epochId);
     const { monoMs } = clock.now();
-    const isForked = typeof found?.fork === 'object';
-    if (!isForked || monoMs - this.#loadedAtMs < LOAD_AGAIN_MS) return false;
+    if (found?.fork === 'none' || monoMs - this.#loadedAtMs < LOAD_AGAIN_MS) return false;
     this.#loadedAtMs = monoMs;
     return loader.load(epochId);
   }

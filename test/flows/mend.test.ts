@@ -156,7 +156,7 @@ describe('a history that parts', () => {
     expect(await reasonOf(a, 'alone')).toBe('revoked');
   });
 
-  it('where nothing is shared, is left to an operator, and nothing is appended', async () => {
+  it('where nothing is shared, begins again at a snapshot too, and its newest lines come along', async () => {
     const other = await start(7);
     const fleet = await start();
     await revoke(other.b, 'theirs');
@@ -168,8 +168,11 @@ describe('a history that parts', () => {
     const stranger = await startSettled({ ...common, name: 'c', seed: 5, ledger: other.b.ledger });
     await pass(clock, OVER_MS);
     expect(stranger.renewer.state).toBe('diverged');
-    expect(adviceTo(stranger)).toContain('too long ago to be found: stop it, move `ledger`');
+    expect(adviceTo(stranger)).toContain('too long ago to be found; it begins again by itself');
     expect(await reasonOf(a, 'theirs')).toBe('permitted');
+    await growUntilFresh({ ...fleet, b: stranger });
+    expect(isFresh(stranger)).toBe(true);
+    for (const one of [a, stranger]) expect(await reasonOf(one, 'theirs')).toBe('revoked');
   });
 
   it('is no such thing where the store holds all that is here: somebody else writes there', async () => {
