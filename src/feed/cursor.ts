@@ -50,6 +50,11 @@ export class Cursor {
     return this.#at.opening?.epochId;
   }
 
+  /** Whether that epoch was applied here, whatever has come after it. */
+  knows(epochId: string): boolean {
+    return this.#epochIds.has(epochId);
+  }
+
   /** The newest epoch that was opened on an operator's word that what is missing is accepted. */
   get amnesia(): EpochEntry | undefined {
     return this.#at.amnesia;

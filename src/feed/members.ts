@@ -26,10 +26,14 @@ export class Members {
   readonly #byIncarnation = new Map<string, Member>();
   /** Undefined: to be found out again. */
   #isAnyoneLost: boolean | undefined;
+  /** Keys that somebody had joined with before this epoch, or a snapshot. */
+  readonly #earlierKeys = new Set<string>();
 
   /** Folds one `replica` entry whose signature has been checked; other kinds change nothing. */
   apply(line: FeedLine): void {
     const { entry, text } = line.sealed;
+    if (entry.kind === 'epoch')
+      for (const { key } of this.#byIncarnation.values()) this.#earlierKeys.add(key.x);
     if (entry.kind !== 'replica') return;
     if (entry.event !== 'joined') {
       this.#mark(entry.incarnation, entry.event);
@@ -52,6 +56,7 @@ export class Members {
 
   /** One as a snapshot names it, whose signature has been checked: news is who joined later, and of the same that it is over. */
   restore(member: Member): void {
+    this.#earlierKeys.add(member.key.x);
     const known = this.#byIncarnation.get(member.incarnation);
     if (known === undefined || known.joinedAt < member.joinedAt) this.#set(member);
     else if (known.joinedAt === member.joinedAt && known.state === 'joined')
@@ -101,6 +106,12 @@ export class Members {
   get isAnyoneLost(): boolean {
     this.#isAnyoneLost ??= isAnyoneLost(this.list());
     return this.#isAnyoneLost;
+  }
+
+  /** Who neither left nor was forgotten, and may have let sessions in before this epoch: with a key that is new in it nobody has. */
+  *carriedOver(): Generator<Member> {
+    for (const member of this.#byIncarnation.values())
+      if (member.state === 'joined' && this.#earlierKeys.has(member.key.x)) yield member;
   }
 
   /** In the order in which they joined, each by its own clock. */

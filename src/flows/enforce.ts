@@ -110,7 +110,7 @@ export const NOT_COVERED = ['systems that accept the credential without asking W
 /** And of a lock. */
 export const NOT_COVERED_OF_LOCKS = ['the time after the lock was lifted or ended by itself'] as const;
 
-/** And where a replica is fenced, or was forgotten, and nobody goes on with its data: nobody can say what it had let in. */
+/** And where a replica is fenced, was forgotten, or has not come into this epoch, and nobody goes on with its data: nobody can say what it had let in. */
 export const NOT_COVERED_OF_GONE = [
   'live sessions that a replica which is gone had let in, unless their holders have promised to end them',
 ] as const;
@@ -134,6 +134,10 @@ export class Enforcing {
   #outcome: OutcomeEntry | undefined;
   /** Of whose sessions some end by themselves: since when its acknowledgement is known. Monotonic. */
   #heardAtMs = new Map<string, number>();
+  /** The store has let go of its line. */
+  #isLineGone = false;
+  /** Since when it could be said here, but for whose turn it is. Monotonic. */
+  #readyAtMs: number | undefined;
 
   /** `enforcedS` takes how long it was from the append until `enforced`, once. */
   constructor(ports: EnforcePorts, appended: Appended, changed: News, enforcedS: Histogram) {
@@ -173,8 +177,15 @@ export class Enforcing {
     return enforcedByWaitMs(this.#ports.term);
   }
 
-  /** A lock that was lifted, or ended by itself, before it was proven: there is nothing left to enforce. */
+  /** Another replica has said `enforced`: since then acknowledgements are silent about it, and no receipt could be made of them. */
+  get isProvenElsewhere(): boolean {
+    const isProven = this.#ports.effects.outcome(this.id)?.state === 'enforced';
+    return isProven && this.#now.state !== 'enforced' && this.#closing?.known.state !== 'enforced';
+  }
+
+  /** There is nothing left to enforce: so it is of a lock, too, that was lifted, or ended by itself, before it was proven. */
   get isMoot(): boolean {
+    if (this.isProvenElsewhere) return true;
     const { entry } = this.#appended.sealed;
     if (entry.kind !== 'lock' || this.#now.state === 'enforced' || !this.#isSettled()) return false;
     const { view, clock } = this.#ports;
@@ -241,12 +252,48 @@ export class Enforcing {
     const answer = table.judge(question, now);
     this.#note(answer.standings.map((one) => this.#onceOver(one, answer.standings, now)));
     if (answer.rule === undefined || this.#now.sessions.pending > 0) return;
+    if (this.#isTakersTurn(answer.standings, now)) return;
     if (this.#now.hasReceipt && this.#isWrittenDown(this.#now.owing)) return;
     // Last of all: the history must still be the one that the append named. Nothing follows this reading.
-    const last = await store.roster(this.#appended.position);
-    if (!this.#isSameHistory(last)) return this.#repeat();
+    const sought = this.#sought();
+    const last = await store.roster(sought.position);
+    if (this.#isTrimmed(last)) return this.#lookOnce();
+    if (!this.#isSameHistory(last, sought.chain)) return this.#repeat();
     if (this.isMoot) return;
     return this.#close(answer.rule, clock.now());
+  }
+
+  /**
+   * Whoever took the order is asked for its receipt: another replica that was asked about it as well lets that one go first,
+   * for a lease from when it could be said (D-149). Not where it has said all that it can by itself.
+   */
+  #isTakersTurn(standings: readonly ReplicaStanding[], now: Instant): boolean {
+    const { identity, members, effects, term } = this.#ports;
+    const taker = members.lookup(this.#appended.sealed.entry.by)?.replica;
+    if (taker === identity.replica || effects.outcome(this.id) !== undefined) return false;
+    this.#readyAtMs ??= now.monoMs;
+    const isThere = standings.some(
+      ({ replica, state, isQuiet }) => replica === taker && state === 'acknowledged' && !isQuiet,
+    );
+    return isThere && now.monoMs - this.#readyAtMs < leaseOverMs(term);
+  }
+
+  /**
+   * What the final reading has to find: the entry; or, once the store has let that go, the end of what was applied, whose chain
+   * has it in it. That it is this very entry the receipt shows, which is verified before anything is said.
+   */
+  #sought(): { readonly position: Position; readonly chain: string | undefined } {
+    const { cursor } = this.#ports;
+    if (!this.#isLineGone) return this.#appended;
+    return { position: cursor.settled, chain: cursor.chainAt(cursor.settled) };
+  }
+
+  /** It is this epoch's history, as far as can be seen, and the entry is not held any more. Nothing was said by that reading. */
+  #isTrimmed({ epochId, runId, line }: Roster): boolean {
+    const appended = this.#appended;
+    if (this.#isLineGone || line !== undefined) return false;
+    this.#isLineGone = epochId === appended.epochId && runId === appended.runId;
+    return this.#isLineGone;
   }
 
   /**
@@ -267,13 +314,12 @@ export class Enforcing {
     return comparePositions(cursor.settled, this.#appended.position) >= 0;
   }
 
-  #isSameHistory(reading: Roster): boolean {
-    const { epochId, runId, line } = reading;
+  #isSameHistory({ epochId, runId, line }: Roster, chain: string | undefined): boolean {
     const { sealed, ...appended } = this.#appended;
-    if (epochId !== appended.epochId || runId !== appended.runId || line?.chain !== appended.chain)
-      return false;
+    if (epochId !== appended.epochId || runId !== appended.runId) return false;
+    if (line === undefined || line.chain !== chain) return false;
     const { members, identity } = this.#ports;
-    return members.haveSaid(line.text, sealed, identity.logKey.public);
+    return this.#isLineGone || members.haveSaid(line.text, sealed, identity.logKey.public);
   }
 
   /** The history the append named is gone: it is appended again in the new one, and its clock starts again. */
@@ -285,6 +331,8 @@ export class Enforcing {
     this.#appended = await this.#there(await appender.append(this.#appended.sealed));
     this.#sentBefore = table.sent;
     this.#closing = undefined;
+    this.#isLineGone = false;
+    this.#readyAtMs = undefined;
     this.#heardAtMs = new Map();
     this.#now = { ...this.#now, state: this.#ports.durability };
   }
@@ -481,8 +529,13 @@ export class Enforcing {
 
   #isAnyoneGone(standings: readonly ReplicaStanding[]): boolean {
     const { members } = this.#ports;
+    if (members.isAnyoneLost) return true;
+    // Before the first look nothing is known of anybody.
+    if (standings.length === 0) return false;
     const gone = standings.filter(({ state }) => state === 'fenced');
-    return members.isAnyoneLost || gone.some((one) => !this.#isSpokenFor(one, standings));
+    const here = new Set(standings.map(({ incarnation }) => incarnation));
+    const absent = members.carriedOver().filter(({ incarnation }) => !here.has(incarnation));
+    return [...gone, ...absent].some((one) => !this.#isSpokenFor(one, standings));
   }
 
   #statement(known: Enforcement, rule: 'acknowledged' | 'wait'): ReceiptStatement {

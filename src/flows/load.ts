@@ -69,6 +69,7 @@ export class Loader {
     try {
       header = await this.#pace().run(this.#judging(snapshot));
       if (!this.#leadsOn(header, epochId)) return false;
+      await this.#assertOfThisRun(header, epochId);
       const alone = await this.#alone(header.base.opening);
       if (epochId !== undefined) {
         await carrier.carry(epochId);
@@ -85,11 +86,22 @@ export class Loader {
     return true;
   }
 
-  /** Numbers of two histories say nothing: where the open epoch is not the one here, its own snapshot always leads on (D-144). */
+  /**
+   * Numbers of two histories say nothing: where the open epoch is not the one here, its own snapshot always leads on (D-144);
+   * unless it was left, which none is entered after (D-150).
+   */
   #leadsOn({ base: { opening }, mark }: SnapshotHeader, epochId: string | undefined): boolean {
     const { cursor } = this.#ports;
-    if (opening.epochId === epochId && epochId !== cursor.epochId) return true;
-    return comparePositions(mark.position, cursor.position) > 0;
+    const isOther = opening.epochId !== cursor.epochId;
+    if (isOther && cursor.knows(opening.epochId)) return false;
+    return (isOther && opening.epochId === epochId) || comparePositions(mark.position, cursor.position) > 0;
+  }
+
+  /** The open epoch was signed for this run of the store, as for a lease: an older one, that this ledger does not go back to, was not. */
+  async #assertOfThisRun({ base: { opening } }: SnapshotHeader, epochId: string | undefined): Promise<void> {
+    if (opening.epochId !== epochId) return;
+    const { runId } = await this.#ports.store.roster();
+    if (opening.runId !== runId) throw refused('its epoch is not of this run of the store');
   }
 
   /**

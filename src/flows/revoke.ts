@@ -4,7 +4,7 @@
  */
 import { keyringOf } from '../evidence/keyring.ts';
 import type { ReceiptFacts, ReceiptStatement } from '../evidence/receipt.ts';
-import { receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
+import { verifyReceipt } from '../evidence/receipt.ts';
 import type {
   FeedLine,
   Folded,
@@ -29,6 +29,7 @@ import { LIMITS } from '../kernel/limits.ts';
 import { Pace } from '../kernel/pace.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
 import { judgeLockEnd, lockEndS } from '../revocation/lock-end.ts';
+import type { OrderRecord } from '../revocation/view.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import type { Appended } from './append.ts';
 import type { EnforcePorts, Enforcement } from './enforce.ts';
@@ -120,6 +121,11 @@ const HELD_BACK_MS = 1_000;
 /** Enforcements of an earlier run that are followed at the same time. */
 const RESUMED_MAX = 16;
 
+interface Receipt {
+  readonly text: string;
+  readonly facts: ReceiptFacts;
+}
+
 interface Followed {
   readonly enforcing: Enforcing;
   readonly changed: News;
@@ -197,6 +203,7 @@ export class Revoker {
   #isOpen(id: string): boolean {
     if (this.#isOverLock(id)) return false;
     const enforcing = this.#followed.get(id)?.enforcing;
+    if (enforcing?.isProvenElsewhere) return this.#ports.sessions.isUnproven(id);
     const isUnderWay = enforcing !== undefined && !isHalted(enforcing.current);
     if (isUnderWay || this.#resuming.has(id)) return true;
     // Once it has ended there is no credential that it names.
@@ -240,8 +247,8 @@ export class Revoker {
     const members = await pace.run(memberTexts(order.request));
     await pace.restIfDue();
     const body = sha256Hex(joinMembers(members));
-    const before = (await this.#entryOf(id)) ?? (await this.#append(id, body, order));
-    if (before.body !== body) {
+    const before = this.#recordOf(id)?.body ?? (await this.#append(id, body, order));
+    if (before !== body) {
       throw new WritError('IDEMPOTENCY_CONFLICT', 'the Idempotency-Key was used with another body');
     }
     const status = await this.#waitFor(id, order);
@@ -251,6 +258,7 @@ export class Revoker {
 
   /** One revocation as it stands; NOT_FOUND when this replica has not applied it. */
   async status(id: string, wait: WaitFor = 'enforced'): Promise<RevocationStatus> {
+    if (this.#followed.get(id)?.enforcing.isProvenElsewhere) this.#followed.delete(id);
     const settled = this.#followed.has(id) ? undefined : await this.#settled(id);
     if (settled !== undefined) return settled;
     const followed = await this.#resume(id);
@@ -264,33 +272,35 @@ export class Revoker {
     if (enforcing.current.state === 'enforced') void this.#letGo(enforcing.id);
   }
 
-  /** The receipt's text; NOT_FOUND before there is one, PROOF_INVALID when it is not the one the ledger names. */
+  /** The receipt's text; NOT_FOUND before there is one, PROOF_INVALID when it does not prove that. */
   async receipt(id: string): Promise<string> {
-    const text = await this.#receiptHere(id);
-    if (text === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
-    return text;
+    const receipt = await this.#receiptHere(id);
+    if (receipt !== undefined) return receipt.text;
+    const isProven = this.#ports.effects.outcome(id)?.state === 'enforced';
+    throw new WritError(
+      'NOT_FOUND',
+      isProven ? 'the receipt is not on the disk of this replica: ask another one' : 'no such receipt',
+    );
   }
 
-  /** As `receipt`; undefined where it is not on this disk. */
-  async #receiptHere(id: string): Promise<string | undefined> {
+  /** As `receipt`, with what it says; undefined where it is not on this disk. */
+  async #receiptHere(id: string): Promise<Receipt | undefined> {
     const { effects, receipts, identity } = this.#ports;
     // Whoever was just told where the receipt is may ask for it before its outcome has come back.
     const outcome = this.#followed.get(id)?.enforcing.outcome ?? effects.outcome(id);
     if (outcome === undefined && effects.isUnfinished(id)) return undefined;
-    const text = await receipts.read(receiptNameOf(id, outcome?.state ?? 'enforced'));
+    const state = outcome?.state ?? 'enforced';
+    const text = await receipts.read(receiptNameOf(id, state));
     if (text === undefined) return undefined;
-    if (outcome === undefined) {
-      // Of an outcome that is no longer in memory: the receipt itself is the proof.
-      const facts = verifyReceipt(text, keyringOf(identity.fleet, identity.logKey.public));
-      if (facts.id !== id || facts.state !== 'enforced')
-        throw new WritError('PROOF_INVALID', 'the receipt is about something else');
-    } else if (receiptDigest(text) !== outcome.receipt) {
-      throw new WritError('PROOF_INVALID', 'the receipt is not the one the ledger names');
-    }
-    return text;
+    // It is the proof itself: the newest outcome may name that of another replica, which followed the order to its end too.
+    const facts = verifyReceipt(text, keyringOf(identity.fleet, identity.logKey.public));
+    if (facts.id !== id || facts.state !== state)
+      throw new WritError('PROOF_INVALID', 'the receipt is about something else');
+    return { text, facts };
   }
 
-  async #append(id: string, body: string, order: RevocationOrder): Promise<RevocationEntry | LockEntry> {
+  /** Returns the body of what stands there under this id. */
+  async #append(id: string, body: string, order: RevocationOrder): Promise<string> {
     const { appender, view, clock, tracer, cursor } = this.#ports;
     if (order.expiresAtMs !== undefined) {
       judgeLockEnd(order.expiresAtMs, clock.now().wallMs);
@@ -302,13 +312,13 @@ export class Revoker {
     const appended = await tracer.span('append', { facts }, () => appender.append(sealed));
     if (!appended.duplicate) {
       this.#follow(appended, seen);
-      return sealed.entry as RevocationEntry | LockEntry;
+      return body;
     }
     const isApplied = (): boolean => comparePositions(cursor.settled, appended.position) >= 0;
     await waitUntil(isApplied, { ...this.#ports, waitMs: order.waitMs });
-    const entry = await this.#entryOf(id);
-    if (entry === undefined) throw new WritError('APPEND_UNCERTAIN', 'the entry has not come back yet');
-    return entry;
+    const record = this.#recordOf(id);
+    if (record === undefined) throw new WritError('APPEND_UNCERTAIN', 'the entry has not come back yet');
+    return record.body;
   }
 
   async #waitFor(id: string, order: RevocationOrder): Promise<RevocationStatus> {
@@ -323,7 +333,7 @@ export class Revoker {
     await waitUntil(isDone, { ...this.#ports, news: followed.changed, waitMs: order.waitMs });
     if (order.wait !== 'enforced')
       await waitUntil(() => this.#running <= RUNNING_MAX, { ...this.#ports, waitMs: HELD_BACK_MS });
-    return status;
+    return followed.enforcing.isProvenElsewhere ? this.status(id, order.wait) : status;
   }
 
   #render({ enforcing, seen }: Followed, wait: WaitFor): RevocationStatus {
@@ -447,7 +457,7 @@ export class Revoker {
 
   async #isToBeResumed(id: string): Promise<boolean> {
     const { effects, members, identity, cursor, closing } = this.#ports;
-    if (closing.aborted || this.#settledPlaceOf(id) === undefined) return false;
+    if (closing.aborted || this.#recordOf(id) === undefined) return false;
     const { position, sealed } = await this.#lineOf(id);
     if (members.lookup(sealed.entry.by)?.replica !== identity.replica) return false;
     return effects.outcome(id) === undefined || position.epoch !== cursor.position.epoch;
@@ -455,14 +465,15 @@ export class Revoker {
 
   /** What the receipt of an enforced revocation, or of a lock that is over, says, verified; undefined while there is none. */
   async #settled(id: string): Promise<RevocationStatus | undefined> {
-    const { effects, identity, view, lastAccepts } = this.#ports;
+    const { effects, view, lastAccepts } = this.#ports;
     const outcome = effects.outcome(id);
     const isFinished = !effects.isUnfinished(id) || (outcome !== undefined && this.#isOverLock(id));
-    if (!isFinished || this.#settledPlaceOf(id) === undefined) return undefined;
-    const text = await this.#receiptHere(id);
-    if (text === undefined && outcome?.state === 'enforced') return this.#attested(outcome);
-    if (text === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
-    const facts = verifyReceipt(text, keyringOf(identity.fleet, identity.logKey.public));
+    const record = this.#recordOf(id);
+    if (!isFinished || record === undefined) return undefined;
+    const receipt = await this.#receiptHere(id);
+    if (receipt === undefined && outcome?.state === 'enforced') return this.#attested(outcome, record);
+    if (receipt === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
+    const { facts } = receipt;
     if (facts.kind === 'lock')
       return statusOfReceipt(facts, Math.max(facts.lateAccepts, lastAccepts.locks.late(id)?.count ?? 0));
     const dead = await new Pace(this.#ports).run(view.deadHandles(facts.targets));
@@ -471,13 +482,12 @@ export class Revoker {
   }
 
   /** Enforced, as the replica that has the receipt says in the feed: that one may be gone, and the order be repeated here. */
-  async #attested(outcome: Folded<OutcomeEntry>): Promise<RevocationStatus> {
-    const { revocation: id, at, matched, killed, unconfirmed } = outcome;
-    const { position, sealed } = await this.#lineOf(id);
+  #attested(outcome: Folded<OutcomeEntry>, record: OrderRecord): RevocationStatus {
+    const { revocation: id, matched, killed, unconfirmed } = outcome;
     return {
-      ...{ id, position, state: 'enforced', closure: 'CLOSED', isReached: true },
-      appendedAtMs: Date.parse(sealed.entry.at),
-      enforcedAtMs: Date.parse(at),
+      ...{ id, position: record.position, state: 'enforced', closure: 'CLOSED', isReached: true },
+      appendedAtMs: Date.parse(record.at),
+      enforcedAtMs: Date.parse(outcome.at),
       boundMs: enforcedByWaitMs(this.#ports.term),
       sessions: { matched, killed, unconfirmed, pending: 0, silent: [] },
       // Only the receipt knows more.
@@ -495,24 +505,19 @@ export class Revoker {
   }
 
   async #lineOf(id: string): Promise<FeedLine> {
-    const position = this.#settledPlaceOf(id);
-    if (position === undefined) throw new WritError('NOT_FOUND', 'no such revocation');
-    const line = await lineAt(this.#ports.ledger, position);
-    if (line === undefined) throw new WritError('NOT_FOUND', 'no such revocation');
+    const record = this.#recordOf(id);
+    if (record === undefined) throw new WritError('NOT_FOUND', 'no such revocation');
+    const line = await lineAt(this.#ports.ledger, record.position);
+    if (line === undefined)
+      throw new WritError('NOT_FOUND', 'its entry is not on the disk of this replica: ask another one');
     return line;
   }
 
   /** Of an entry that was only indexed so far there is no line on this disk. */
-  #settledPlaceOf(id: string): Position | undefined {
+  #recordOf(id: string): OrderRecord | undefined {
     const { view, cursor } = this.#ports;
-    const position = view.placeOf(id)?.position;
-    return position === undefined || comparePositions(cursor.settled, position) < 0 ? undefined : position;
-  }
-
-  async #entryOf(id: string): Promise<RevocationEntry | LockEntry | undefined> {
-    if (this.#settledPlaceOf(id) === undefined) return undefined;
-    // The view records revocations and locks and nothing else.
-    return (await this.#lineOf(id)).sealed.entry as RevocationEntry | LockEntry;
+    const record = view.placeOf(id);
+    return record === undefined || comparePositions(cursor.settled, record.position) < 0 ? undefined : record;
   }
 }
 

@@ -102,7 +102,10 @@ export class Tree {
     const index = position.sequence - 1;
     if (position.epoch !== epoch || index >= size) throw new WritError('INTERNAL', 'no such leaf');
     if (index < sizeMin)
-      throw new WritError('NOT_FOUND', 'it is before the snapshot that this ledger begins with');
+      throw new WritError(
+        'NOT_FOUND',
+        'it is before the snapshot that this ledger begins with: ask another replica',
+      );
     return { index, hashes: merkle.inclusionProof(index, size) };
   }
 

@@ -39,6 +39,9 @@ export interface AppliedRevocation {
   readonly expiresAtS?: number;
 }
 
+/** What is remembered of a revocation and of a lock alike. */
+export type OrderRecord = Pick<RevocationRecord, 'id' | 'position' | 'at' | 'body'>;
+
 /** A view as a snapshot takes it: references are places among the records. */
 export interface PackedView {
   readonly records: readonly KeptRecord[];
@@ -155,8 +158,8 @@ export class RevocationView {
     return this.#records.lookup(id);
   }
 
-  /** Where the entry of a revocation or lock stands, and the digest of what was asked. */
-  placeOf(id: string): { readonly position: Position; readonly body: string } | undefined {
+  /** Where the entry of a revocation or lock stands, when it was sealed, and the digest of what was asked. */
+  placeOf(id: string): OrderRecord | undefined {
     return this.#records.lookup(id) ?? this.locks.record(id);
   }
 

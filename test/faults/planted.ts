@@ -109,7 +109,7 @@ export const PLANTED: readonly Planted[] = [
     edits: [
       edit(
         'flows/enforce',
-        'if (!this.#isSameHistory(last)) return this.#repeat();',
+        'if (!this.#isSameHistory(last, sought.chain)) return this.#repeat();',
         'if (last.rows.length < 0) return this.#repeat();',
       ),
     ],

@@ -111,6 +111,7 @@ describe('a receipt', () => {
     await expect(replica.revoker.status(one.id)).rejects.toMatchObject({ code: 'PROOF_INVALID' });
     texts.delete(one.id);
     await expect(replica.revoker.receipt(one.id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await expect(replica.revoker.status(one.id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 });
 

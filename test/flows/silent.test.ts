@@ -5,7 +5,7 @@ import { keyringOf } from '../../src/evidence/keyring.ts';
 import { NOT_COVERED_OF_GONE } from '../../src/flows/enforce.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
-import { makeReplica, pass, startSettled } from '../support/replicas.ts';
+import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';
 import { NOW_S, cut, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
 
 const FLEET = { exclusive: false, bootstrap: false } as const;
@@ -129,6 +129,55 @@ describe('a replica that leaves', () => {
       state: 'enforced',
       replicas: [{ replica: 'a' }, { replica: 'b', state: 'left' }],
     });
+  });
+});
+
+describe('a replica that was in the epoch before, with a live session, and is not in this one', () => {
+  const GONE = expect.arrayContaining([...NOT_COVERED_OF_GONE]) as unknown;
+
+  async function startWithout() {
+    const { clock, server, a, b } = await startPair();
+    await openSession(b, 'j1', false);
+    cut(b, true);
+    await pass(clock, 500);
+    server.restart();
+    await pass(clock, 6_000);
+    expect(isFresh(a)).toBe(true);
+    return { clock, server, a, b };
+  }
+
+  it('is told of by a receipt, until somebody goes on with its data', async () => {
+    const { clock, server, a, b } = await startWithout();
+    const status = await order(a, 'j1', 1_000);
+    expect(status).toMatchObject({ state: 'enforced', replicas: [{ replica: 'a' }], notCovered: GONE });
+    forget(b);
+    await startSettled({ clock, server, name: 'b', seed: 3, ledger: b.ledger, ...FLEET });
+    await pass(clock, 4_000);
+    const after = await order(a, 'j2', 4_000);
+    expect(after.state).toBe('enforced');
+    expect(after.notCovered).not.toEqual(GONE);
+  });
+
+  it('is another thing than one that has only just joined, and has let nobody in', async () => {
+    const { clock, server, a } = await startPair();
+    const c = makeReplica({ clock, server, name: 'c', seed: 3, ...FLEET });
+    c.store.fate = (command) => (command === 'renew' ? 'lose-request' : 'deliver');
+    await c.start();
+    await pass(clock, 600);
+    expect(a.members.lookup(c.identity.incarnation)?.state).toBe('joined');
+    const first = await a.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    expect(first.notCovered).not.toEqual(GONE);
+    await pass(clock, 1_000);
+    const status = await a.revoker.status(first.id);
+    expect(status).toMatchObject({ state: 'enforced', replicas: [{ replica: 'a' }, { replica: 'b' }] });
+    expect(status.notCovered).not.toEqual(GONE);
+  });
+
+  it('is told of by nobody who has not looked yet', async () => {
+    const { a } = await startWithout();
+    const first = await a.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    expect(first).toMatchObject({ state: 'durable', replicas: [] });
+    expect(first.notCovered).not.toEqual(GONE);
   });
 });
 

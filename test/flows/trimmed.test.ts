@@ -178,3 +178,60 @@ describe('a replica that comes back once what it lacks was trimmed', () => {
     expect(await reasonOf(b, 'j1')).toBe('revoked');
   });
 });
+
+describe('a snapshot of an epoch that is over, which the store says is open', () => {
+  const held = ({ cursor }: TestReplica): string => String(cursor.epochId);
+
+  /** The epoch after that of `older` is open, b is in it, and a store with the one before stands in front of b. */
+  async function startOver() {
+    const { clock, server, a, b } = await startPair(common);
+    await grow({ clock, server, a, b });
+    const [older, was, runId] = [server.readSnapshot()!, held(a), server.roster().runId];
+    expect(older.epochId).toBe(was);
+    server.flush();
+    await pass(clock, 6_000);
+    expect([a, b].map(isFresh)).toEqual([true, true]);
+    expect([a, b].map(held)).not.toContain(was);
+    await revoke(a, 'j1');
+    await pass(clock, 1_000);
+    /** What is appended again on the way there is said to be there. */
+    const lie = ({ store }: TestReplica): void => {
+      store.readSnapshot = () => Promise.resolve(older);
+      store.append = () =>
+        Promise.resolve({
+          ...{ position: older.position, chain: '0'.repeat(40), epochId: was, runId, duplicate: true },
+        });
+    };
+    return { clock, server, a, b, was, runId, lie };
+  }
+
+  it('takes nobody back who has left that epoch, whichever run the store says it is', async () => {
+    const fleet = await startOver();
+    const { b, was, runId, lie } = fleet;
+    const roster = b.store.roster.bind(b.store);
+    b.store.roster = async (at) => ({ ...(await roster(at)), epochId: was, runId });
+    lie(b);
+    const now = held(b);
+    expect(await b.loader.load(was)).toBe(false);
+    expect(held(b)).toBe(now);
+    const again = await restart(fleet, b);
+    expect(await reasonOf(again, 'j1')).toBe('revoked');
+  });
+
+  it('nor anybody who came after it, and cannot know that it was left: it is of another run of the store', async () => {
+    const fleet = await startOver();
+    const { clock, server, a, was, lie } = fleet;
+    await grow(fleet);
+    const c = await startSettled({ clock, server, name: 'c', seed: 7, bootstrap: false, ...common });
+    await pass(clock, 1_000);
+    expect(c.ledger.base?.opening.epochId).toBe(held(a));
+    expect(c.cursor.knows(was)).toBe(false);
+    lie(c);
+    expect(await c.loader.load(was)).toBe(false);
+    expect(held(c)).toBe(held(a));
+    expect(c.log.at(-1)).toMatchObject({
+      sentence: 'the snapshot in the store was refused',
+      detail: expect.stringContaining('not of this run of the store') as string,
+    });
+  });
+});

@@ -1,0 +1,246 @@
+/** An order that more than one replica follows to its end, or that who took it cannot prove any more. */
+import { describe, expect, it } from 'vitest';
+import { keyringOf } from '../../src/evidence/keyring.ts';
+import { verifyReceipt } from '../../src/evidence/receipt.ts';
+import type { RevocationStatus } from '../../src/flows/revoke.ts';
+import { OVER_MS, NOW_S, cut, isFresh, jti, startPair } from '../support/memory-fleet.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { forget, pass, startSettled } from '../support/replicas.ts';
+
+const ORDER = orderOf({ targets: [jti('j1')], waitMs: 60_000, idempotencyKey: 'k' });
+
+async function openSession(by: TestReplica): Promise<string> {
+  const request = requestOf(tokenOf('billing', 'j1', NOW_S));
+  return (await by.keeper.open({ kind: 'k', selfEnds: false, request })).id ?? '';
+}
+
+async function receiptOf(by: TestReplica, id: string) {
+  return verifyReceipt(await by.revoker.receipt(id), keyringOf('test', by.logKey.public));
+}
+
+const outcomesOf = ({ server }: TestReplica): string[] =>
+  server.lines.flatMap(({ sealed: { entry } }) =>
+    entry.kind === 'outcome' ? `${entry.by} ${entry.state}` : [],
+  );
+
+/** a takes an order that b's session holds up, and b is given it again. */
+async function startBoth() {
+  const { clock, server, a, b } = await startPair();
+  const session = await openSession(b);
+  const atA = a.revoker.revoke(ORDER);
+  await pass(clock, 600);
+  const atB = b.revoker.revoke(ORDER);
+  await pass(clock, 600);
+  return { clock, server, a, b, session, both: Promise.all([atA, atB]) };
+}
+
+describe('an order that is repeated on another replica before it is enforced', () => {
+  it('is proven by the one that took it, and the other takes its word', async () => {
+    const { clock, a, b, session, both } = await startBoth();
+    b.keeper.closed(session);
+    await pass(clock, 1_000);
+    const [one, other] = await both;
+    const sessions = { matched: 1, killed: 1, unconfirmed: 0 };
+    expect(one).toMatchObject({ state: 'enforced', hasReceipt: true, sessions });
+    expect(other).toMatchObject({ state: 'enforced', hasReceipt: false, sessions, isReached: true });
+    expect(await receiptOf(a, one.id)).toMatchObject({ state: 'enforced', sessions });
+    expect(await b.revoker.status(one.id)).toEqual(other);
+    await expect(b.revoker.receipt(one.id)).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: expect.stringContaining('ask another one') as string,
+    });
+    expect(outcomesOf(a)).toEqual(['inc_a1 enforced']);
+    expect([a, b].map(({ revoker }) => revoker.openCount)).toEqual([0, 0]);
+  });
+
+  it('is proven by the other where the one that took it does not get to it within a lease', async () => {
+    const { clock, a, b, session, both } = await startBoth();
+    a.receipts.write = () => Promise.reject(new Error('disk'));
+    b.keeper.closed(session);
+    await pass(clock, 1_000);
+    expect(outcomesOf(a)).toEqual([]);
+    await pass(clock, OVER_MS);
+    expect(outcomesOf(a)).toEqual(['inc_b2 enforced']);
+    const [one, other] = await both;
+    expect(one).toMatchObject({ state: 'enforced', hasReceipt: false });
+    expect(other).toMatchObject({ state: 'enforced', hasReceipt: true });
+    expect(await receiptOf(b, one.id)).toMatchObject({
+      state: 'enforced',
+      sessions: { matched: 1, killed: 1 },
+    });
+  });
+
+  it('has a receipt on each where both have said it at once, whichever the ledger names last', async () => {
+    const { clock, a, b, session, both } = await startBoth();
+    const waiting: (() => void)[] = [];
+    for (const { appender } of [a, b]) {
+      const append = appender.append.bind(appender);
+      // Nobody hears of the other's outcome before he has appended his own.
+      appender.append = async (sealed) => {
+        if (sealed.entry.kind === 'outcome') await new Promise<void>((resolve) => waiting.push(resolve));
+        return append(sealed);
+      };
+    }
+    b.keeper.closed(session);
+    await pass(clock, OVER_MS);
+    expect(waiting).toHaveLength(2);
+    for (const resolve of waiting) resolve();
+    await pass(clock, 1_000);
+    const [{ id }] = await both;
+    expect(outcomesOf(a).toSorted()).toEqual(['inc_a1 enforced', 'inc_b2 enforced']);
+    for (const one of [a, b]) {
+      expect(await one.revoker.status(id)).toMatchObject({ state: 'enforced', hasReceipt: true });
+      expect(await receiptOf(one, id)).toMatchObject({
+        state: 'enforced',
+        sessions: { matched: 1, killed: 1 },
+      });
+    }
+  });
+
+  it('is partial on both, with a receipt on each, and enforced by whoever is asked first once it can be', async () => {
+    const { clock, a, b, session, both } = await startBoth();
+    await pass(clock, 12_000);
+    const [{ id, state }, other] = await both;
+    expect([state, other.state]).toEqual(['partial', 'partial']);
+    for (const one of [a, b]) expect(await receiptOf(one, id)).toMatchObject({ state: 'partial' });
+    b.keeper.closed(session);
+    await pass(clock, 1_000);
+    await b.revoker.status(id);
+    await pass(clock, 1_000);
+    expect([a, b].map(({ revoker }) => revoker.openCount)).toEqual([0, 0]);
+    expect(await receiptOf(b, id)).toMatchObject({ state: 'enforced', sessions: { matched: 1, killed: 1 } });
+    // Nobody speaks of that session any more: a receipt that a made now would know of none.
+    const said = await a.revoker.status(id);
+    expect(said).toMatchObject({ state: 'enforced', hasReceipt: false, sessions: { matched: 1, killed: 1 } });
+    expect(outcomesOf(a)).toEqual(['inc_a1 partial', 'inc_b2 partial', 'inc_b2 enforced']);
+  });
+});
+
+const GROWING = { exclusive: false, snapshotEvery: 10 } as const;
+
+const firstHeld = ({ server }: TestReplica): number => server.lines[0]?.position.sequence ?? 0;
+
+/** `by` revokes until the store has let go what comes before `sequence`. */
+async function trimTo(by: TestReplica, sequence: number): Promise<void> {
+  for (let i = 0; i < 80 && firstHeld(by) <= sequence; i++) {
+    await by.revoker.revoke(orderOf({ targets: [jti(`h${i}`)], wait: 'durable' }));
+    await pass(by.clock, 600);
+  }
+  expect(firstHeld(by)).toBeGreaterThan(sequence);
+}
+
+describe('an order whose line the store has let go', () => {
+  /** Partial for a session of b, which ends once the line is gone. */
+  async function startGone() {
+    const { clock, server, a, b } = await startPair(GROWING);
+    const session = await openSession(b);
+    const pending = a.revoker.revoke(ORDER);
+    await pass(clock, 12_000);
+    const { id, state, position } = await pending;
+    expect(state).toBe('partial');
+    await trimTo(a, position.sequence);
+    b.keeper.closed(session);
+    await pass(clock, 1_000);
+    return { clock, server, a, b, id };
+  }
+
+  it('is enforced by the end of the history that has it in it', async () => {
+    const { clock, a, b, id } = await startGone();
+    const roster = a.store.roster.bind(a.store);
+    const asked: string[] = [];
+    a.store.roster = (at) => {
+      asked.push(at === undefined ? 'table' : 'line');
+      return roster(at);
+    };
+    const status = await a.revoker.status(id);
+    // Nothing follows the final reading.
+    expect(asked).toEqual(['table', 'line', 'table', 'line']);
+    expect(status).toMatchObject({
+      state: 'enforced',
+      closure: 'CLOSED',
+      sessions: { matched: 1, killed: 1 },
+    });
+    await pass(clock, 1_000);
+    expect(await receiptOf(a, id)).toMatchObject({ state: 'enforced' });
+    expect(await b.revoker.status(id)).toMatchObject({ state: 'enforced' });
+  });
+
+  it.each<readonly [string, (line: { chain: string; text: string }) => object | undefined]>([
+    ['is another one', (line) => ({ ...line, chain: '0'.repeat(40) })],
+    ['is gone as well', () => undefined],
+  ])('is not, where that end %s', async (_, make) => {
+    const { a, id } = await startGone();
+    const roster = a.store.roster.bind(a.store);
+    a.store.roster = async (at) => {
+      const reading = await roster(at);
+      if (reading.line === undefined) return reading;
+      return { ...reading, line: make(reading.line) as typeof reading.line };
+    };
+    expect(await a.revoker.status(id)).toMatchObject({ state: 'accepted', closure: 'UNKNOWN' });
+    a.store.roster = roster;
+    expect(await a.revoker.status(id)).toMatchObject({ state: 'enforced' });
+  });
+});
+
+describe('an order that who took it cannot prove, because its ledger begins after it', () => {
+  /** a orders, and hears nothing more before it begins again at a snapshot which has the order in it. */
+  async function startLoaded() {
+    const { clock, server, a, b } = await startPair(GROWING);
+    const appending = a.store.append.bind(a.store);
+    a.store.append = async (...said) => {
+      const reply = await appending(...said);
+      cut(a, true);
+      return reply;
+    };
+    const pending = a.revoker.revoke(ORDER);
+    await pass(clock, OVER_MS);
+    const { position } = server.lines.find(({ sealed }) => sealed.entry.kind === 'revocation')!;
+    await trimTo(b, position.sequence);
+    a.store.append = appending;
+    cut(a, false);
+    await pass(clock, 8_000);
+    expect([a, b].map(isFresh), a.renewer.state).toEqual([true, true]);
+    expect(a.ledger.base!.position.sequence).toBeGreaterThan(position.sequence);
+    return { clock, server, a, b, pending };
+  }
+
+  const idOf = ({ view }: TestReplica): string =>
+    view.records({ after: { epoch: 0, sequence: 0 }, limit: 1 })[0]!.id;
+
+  it('waits, and says so, until another replica has: then it says what that one does, also where it is repeated', async () => {
+    const { clock, a, b, pending } = await startLoaded();
+    const id = idOf(b);
+    expect(await a.revoker.status(id)).toMatchObject({ state: 'durable', closure: 'PARTIAL' });
+    expect(a.revoker.open(1)).toMatchObject([{ id, state: 'durable' }]);
+    expect(a.log.findLast(({ sentence }) => sentence === 'enforcement waits')).toMatchObject({
+      code: 'NOT_FOUND',
+      detail: expect.stringContaining('ask another replica') as string,
+    });
+    await b.revoker.status(id);
+    await pass(clock, 8_000);
+    const said = { id, state: 'enforced', closure: 'CLOSED' };
+    expect(await b.revoker.status(id)).toMatchObject({ ...said, hasReceipt: true });
+    const there: RevocationStatus = await a.revoker.status(id);
+    expect(there).toMatchObject({ ...said, hasReceipt: false });
+    expect(await pending).toEqual(there);
+    expect(await a.revoker.revoke(ORDER)).toEqual(there);
+    expect([a, b].map(({ revoker }) => revoker.openCount)).toEqual([0, 0]);
+    await expect(
+      a.revoker.revoke({ ...ORDER, targets: [jti('j2')], request: { targets: 'another' } }),
+    ).rejects.toMatchObject({ code: 'IDEMPOTENCY_CONFLICT' });
+  });
+
+  it('is not found, with what to do, where it is asked for after a restart', async () => {
+    const { clock, server, a, b, pending } = await startLoaded();
+    pending.catch(() => undefined);
+    forget(a);
+    await a.stop();
+    const again = await startSettled({ clock, server, name: 'a', seed: 9, ledger: a.ledger, ...GROWING });
+    await pass(clock, OVER_MS);
+    await expect(again.revoker.status(idOf(b))).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: expect.stringContaining('ask another one') as string,
+    });
+  });
+});
