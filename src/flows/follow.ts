@@ -217,10 +217,11 @@ export class Follower {
 
   /**
    * What came with a snapshot reaches the sessions here as its entries would have: under each order that is not enforced, which
-   * waits for them. `isOwnDisk`: locks wait for `replayed`, and who is dead by what was enforced long ago is told again.
+   * waits for them. What was enforced waits for nobody: who is dead by it is found when it is decided again. `isOwnDisk`:
+   * locks wait for `replayed`.
    */
   *#killLoaded(isOwnDisk: boolean): Steps<void> {
-    const { effects, view, sessions } = this.#ports;
+    const { effects, view } = this.#ports;
     for (const [id, packed] of effects.unfinishedDead()) {
       const position = view.record(id)?.position;
       // A lock, what has ended, or one of which a version before this one did not say it.
@@ -232,14 +233,7 @@ export class Follower {
     }
     const locked = view.lockedNow(epochS(yield));
     for (const one of locked) yield* effects.beginning(one);
-    if (!isOwnDisk) return yield* this.#kill(locked);
-    for (const session of sessions.all()) {
-      const now = yield;
-      const verdict = view.verdict(session.handles, session.issuedAtS, epochS(now));
-      if (verdict.state !== 'revoked' || verdict.by.reason === 'locked') continue;
-      const { id, reason, position } = verdict.by;
-      sessions.killOne(session, { reason, revocation: id, position }, now);
-    }
+    if (!isOwnDisk) yield* this.#kill(locked);
   }
 
   #tellOfGrants(): void {

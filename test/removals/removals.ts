@@ -1292,8 +1292,8 @@ const GROWTH: readonly Removal[] = [
   {
     name: 'who begins at a snapshot owes the locks in it nothing',
     file: 'src/flows/follow.ts',
-    find: 'return yield* this.#kill(locked);',
-    replace: 'return;',
+    find: 'if (!isOwnDisk) yield* this.#kill(locked);',
+    replace: '',
     test: test('flows/snapshot-sessions', 'has it counted under a lock'),
   },
   {
@@ -1304,10 +1304,10 @@ const GROWTH: readonly Removal[] = [
     test: test('flows/snapshot-sessions', 'ends no session within a lease'),
   },
   {
-    name: 'a restart on a snapshot lets those live who are dead by it',
+    name: 'a restart on a snapshot ends sessions by a lock in it that was lifted since',
     file: 'src/flows/follow.ts',
-    find: '      sessions.killOne(session, { reason, revocation: id, position }, now);\n',
-    replace: '',
+    find: 'if (!isOwnDisk) yield* this.#kill(locked);',
+    replace: 'yield* this.#kill(locked);',
     test: test('flows/snapshot-sessions', 'ends who is dead by what was enforced'),
   },
   {
