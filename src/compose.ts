@@ -213,7 +213,7 @@ async function open(
   const table = new LeaseTable(term, members, () => cursor.position);
   const sessionFile = new SessionFile(dataDir, fingerprinter, log, leaseMs);
   lifetime.own('session file', () => sessionFile.close());
-  const sessions = new SessionRegistry(sessionFile);
+  const sessions = new SessionRegistry(sessionFile, leaseMs);
   sessions.onChange(() => owing.notify());
   for (const record of sessionFile.restored)
     sessions.restore(record, clock.now().monoMs + sessionFile.holderLeaseMs, clock.now());

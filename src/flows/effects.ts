@@ -10,15 +10,18 @@ import type { Steps } from '../kernel/pace.ts';
 import type { LastAccepts } from '../revocation/last-accepts.ts';
 import type { AppliedRevocation } from '../revocation/view.ts';
 import type { DeadHandle } from '../revocation/cutoff.ts';
+import { NEVER_S } from '../revocation/table.ts';
 import { word } from '../revocation/word.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 
 interface Effect {
-  /** Fingerprints of what is dead, high and low words: a thousand objects for each of a thousand would be a heap. */
-  readonly prints: Uint32Array;
+  readonly dead: PackedHandles;
   /** Wall time of the last accept of something it names, until it was applied here. */
   readonly lastAcceptMs: number | undefined;
 }
+
+/** What is dead, three words each (high, low, cutoff): a thousand objects for each of a thousand would be a heap. */
+export type PackedHandles = Uint32Array;
 
 interface LateAccepts {
   readonly count: number;
@@ -29,6 +32,11 @@ interface LateAccepts {
 const EFFECTS_MAX = 1_024;
 
 const OUTCOMES_MAX = 65_536;
+
+export const PACKED_WORDS = 3;
+
+/** Beyond any cutoff: whoever is dead under that is dead whatever its `iat`. */
+const NO_CUTOFF = NEVER_S;
 
 /** Handles that are begun to be watched between two looks at the clock. */
 const PIECE = 128;
@@ -42,8 +50,8 @@ export class Effects {
   readonly #outcomes = new Map<string, Folded<OutcomeEntry>>();
   /** The newest `partial` of each that is not enforced, with all that owe by any of them. */
   readonly #partial = new Map<string, Folded<OutcomeEntry>>();
-  /** Revocations and locks that no outcome has called enforced. */
-  readonly #unfinished = new Set<string>();
+  /** Revocations and locks that no outcome has called enforced, and what each has made dead. */
+  readonly #unfinished = new Map<string, PackedHandles>();
   /** Over here, or enforced before their sessions were told, while one of those is not proven to have ended. */
   readonly #unproven = new Set<string>();
   /** Late accepts by revocation, as they were when `lateTotal` was this: they are summed again only when it moves. */
@@ -67,16 +75,17 @@ export class Effects {
       if (before !== undefined) lastAcceptMs = Math.max(lastAcceptMs ?? 0, before.lastMs);
     }
     if (expiresAtS !== undefined) this.#lastAccepts.locks.begin(id, dead, expiresAtS);
-    this.#effects.set(id, { prints: printsOf(dead), lastAcceptMs });
-    if (this.#outcomes.get(id)?.state !== 'enforced') this.#unfinished.add(id);
+    // One that comes again was in force since it came first.
+    const effect = this.#effects.get(id) ?? { dead: packed(dead), lastAcceptMs };
+    this.#effects.set(id, effect);
+    if (this.#outcomes.get(id)?.state !== 'enforced') this.#unfinished.set(id, effect.dead);
     if (this.#effects.size > EFFECTS_MAX) this.#forgetOldest();
   }
 
   /** Lets go of what is said of revocations and locks that are no longer kept. */
   prune(isKept: (id: string) => boolean): void {
-    for (const ids of [this.#outcomes, this.#partial])
+    for (const ids of [this.#outcomes, this.#partial, this.#unfinished])
       for (const id of ids.keys()) if (!isKept(id)) ids.delete(id);
-    for (const id of this.#unfinished) if (!isKept(id)) this.#unfinished.delete(id);
   }
 
   /** The outcomes in memory, those that say `partial` first; each the oldest first. */
@@ -84,25 +93,27 @@ export class Effects {
     return [...this.#partial.values(), ...this.#outcomes.values()];
   }
 
-  /** A revocation or lock that came with a snapshot; its outcomes come after it. */
-  restore(id: string, isUnfinished: boolean): void {
-    if (isUnfinished) this.#unfinished.add(id);
+  /** An unfinished revocation or lock that came with a snapshot, and what it has made dead; its outcomes come after it. */
+  restore(id: string, dead: PackedHandles): void {
+    if (!this.#unfinished.has(id)) this.#unfinished.set(id, dead);
   }
 
   /** An outcome that came with a snapshot. */
   restoreOutcome(outcome: Folded<OutcomeEntry>): void {
-    this.#keepOutcome(outcome);
-    if (outcome.state === 'enforced') this.#unfinished.delete(outcome.revocation);
+    this.#takeOutcome(outcome);
   }
 
   /** A revocation that was enforced has its receipt: its effects need no more acknowledging. */
   noteOutcome(entry: Entry): void {
     if (entry.kind === 'lift') this.#endLock(entry.lock);
-    if (entry.kind !== 'outcome') return;
-    this.#keepOutcome(entry);
-    if (entry.state !== 'enforced') return;
-    this.#unfinished.delete(entry.revocation);
-    this.#forget(entry.revocation);
+    if (entry.kind === 'outcome') this.#takeOutcome(entry);
+  }
+
+  #takeOutcome(outcome: Folded<OutcomeEntry>): void {
+    this.#keepOutcome(outcome);
+    if (outcome.state !== 'enforced') return;
+    this.#unfinished.delete(outcome.revocation);
+    this.#forget(outcome.revocation);
   }
 
   /** Its sessions were told. One whose outcome came before that (the same page, a restart) waits for them alone. */
@@ -159,7 +170,12 @@ export class Effects {
 
   /** Revocations and locks that are not known to be enforced, oldest first. */
   unfinished(): readonly string[] {
-    return [...this.#unfinished];
+    return [...this.#unfinished.keys()];
+  }
+
+  /** The same, with what each has made dead. What this refers to is never changed. */
+  unfinishedDead(): ReadonlyMap<string, PackedHandles> {
+    return new Map(this.#unfinished);
   }
 
   /** Lets go of locks that are over at `nowS`: nothing of theirs is late any more. Their sessions are waited for. */
@@ -179,11 +195,11 @@ export class Effects {
   #watchLate(): void {
     if (this.#lastAccepts.lateTotal === this.#lateTotal) return;
     this.#lateTotal = this.#lastAccepts.lateTotal;
-    for (const [id, { prints }] of this.#effects) {
+    for (const [id, { dead }] of this.#effects) {
       let count = 0;
       let lastMs = 0;
-      for (let at = 0; at < prints.length; at += 2) {
-        const late = this.#lastAccepts.late(word(prints, at), word(prints, at + 1));
+      for (let at = 0; at < dead.length; at += PACKED_WORDS) {
+        const late = this.#lastAccepts.late(word(dead, at), word(dead, at + 1));
         count = Math.max(count, late.count);
         lastMs = Math.max(lastMs, late.lastMs);
       }
@@ -229,8 +245,19 @@ function hasNews(outcome: AcknowledgedOutcome): boolean {
   return outcome.matched > 0 || outcome.lateAccepts > 0 || outcome.lastAcceptAt !== undefined;
 }
 
-function printsOf(dead: readonly DeadHandle[]): Uint32Array {
-  const prints = new Uint32Array(2 * dead.length);
-  for (const [i, { hi, lo }] of dead.entries()) prints.set([hi, lo], 2 * i);
-  return prints;
+function packed(dead: readonly DeadHandle[]): PackedHandles {
+  const words = new Uint32Array(PACKED_WORDS * dead.length);
+  for (const [i, { hi, lo, cutoffS = NO_CUTOFF }] of dead.entries())
+    words.set([hi, lo, cutoffS], PACKED_WORDS * i);
+  return words;
+}
+
+export function unpacked(words: PackedHandles): DeadHandle[] {
+  const dead: DeadHandle[] = [];
+  for (let at = 0; at < words.length; at += PACKED_WORDS) {
+    const cutoffS = word(words, at + 2);
+    const [hi, lo] = [word(words, at), word(words, at + 1)];
+    dead.push({ hi, lo, cutoffS: cutoffS === NO_CUTOFF ? undefined : cutoffS });
+  }
+  return dead;
 }

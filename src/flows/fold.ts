@@ -12,13 +12,15 @@ import type { Member, Members } from '../feed/members.ts';
 import { parsePosition, renderPosition } from '../feed/position.ts';
 import type { SnapshotHeader } from '../feed/snapshot.ts';
 import { CHUNK, ChunkWriter, refused, renderHeader } from '../feed/snapshot.ts';
+import { parseBase64Url, toBase64Url } from '../kernel/digest.ts';
 import type { PublicKey } from '../kernel/key.ts';
 import { canonicalJson } from '../kernel/json.ts';
 import type { Steps } from '../kernel/pace.ts';
 import type { FoldedLock } from '../revocation/locks.ts';
 import type { KeptRecord } from '../revocation/records.ts';
 import type { PackedView, RevocationView } from '../revocation/view.ts';
-import type { Effects } from './effects.ts';
+import type { Effects, PackedHandles } from './effects.ts';
+import { PACKED_WORDS } from './effects.ts';
 import type { Identity } from './identity.ts';
 
 export interface FoldPorts {
@@ -33,8 +35,8 @@ export interface FoldPorts {
 export interface Captured {
   readonly members: readonly Member[];
   readonly view: PackedView;
-  /** Ids of records that no outcome has called enforced. */
-  readonly unfinished: ReadonlySet<string>;
+  /** Of records that no outcome has called enforced: what each has made dead. */
+  readonly unfinished: ReadonlyMap<string, PackedHandles>;
   readonly facts: readonly (FoldedLock | FoldedGrant)[];
   readonly outcomes: readonly Folded<OutcomeEntry>[];
 }
@@ -60,12 +62,16 @@ const item = z.discriminatedUnion('is', [
     ticket: z.string().exactOptional(),
     endS: z.number().optional(),
     isUnfinished: z.boolean(),
+    /** While it is unfinished: its sessions are to be counted under it. Absent in snapshots of a version before this one. */
+    dead: z.string().exactOptional(),
   }),
   z.strictObject({ is: z.literal('fact'), position: at, entry: fact }),
   z.strictObject({ is: z.literal('outcome'), entry: FOLDED.outcome }),
 ]);
 
 type Item = z.infer<typeof item>;
+
+const NOT_SAID: PackedHandles = new Uint32Array();
 
 /** Items handled between two looks at the clock. */
 const PIECE = 64;
@@ -89,7 +95,7 @@ export class Fold {
   *capturing(): Steps<Captured> {
     const { members, view, grants, effects } = this.#ports;
     const packed = yield* view.packing();
-    const unfinished = new Set(effects.unfinished());
+    const unfinished = effects.unfinishedDead();
     const facts: (FoldedLock | FoldedGrant)[] = [];
     for (const folded of [view.locks.folded(), grants.folded()]) {
       for (const one of folded) {
@@ -130,8 +136,8 @@ export class Fold {
 
   #loadRevocation({ is: _is, ...one }: Extract<Item, { is: 'revocation' }>): number {
     const { view, effects } = this.#ports;
-    const { endS = Number.POSITIVE_INFINITY, isUnfinished, ...record } = one;
-    effects.restore(record.id, isUnfinished);
+    const { endS = Number.POSITIVE_INFINITY, isUnfinished, dead, ...record } = one;
+    if (isUnfinished) effects.restore(record.id, dead === undefined ? NOT_SAID : deadIn(dead));
     return view.restoreRecord(record, endS);
   }
 
@@ -155,7 +161,8 @@ export class Fold {
     const { view, grants, effects } = this.#ports;
     if (entry.kind === 'lock' || entry.kind === 'lift') {
       view.restoreLock({ entry, position: place });
-      if (entry.kind === 'lock') effects.restore(entry.id, true);
+      // What it has made dead follows from its targets, which are here.
+      if (entry.kind === 'lock') effects.restore(entry.id, NOT_SAID);
     } else {
       grants.merge({ entry, position: place });
     }
@@ -183,14 +190,14 @@ export function* rendering(header: SnapshotHeader, captured: Captured): Steps<re
 
 function* textsOf({ members, view, unfinished, facts, outcomes }: Captured): Generator<string> {
   for (const { certificate, state } of members) yield JSON.stringify({ is: 'member', certificate, state });
-  for (const kept of view.records) yield renderRecord(kept, unfinished.has(kept.record.id));
+  for (const kept of view.records) yield renderRecord(kept, unfinished.get(kept.record.id));
   for (const { entry, position: place } of facts)
     yield canonicalJson({ is: 'fact', entry, position: renderPosition(place) });
   for (const entry of outcomes) yield canonicalJson({ is: 'outcome', entry: unsigned(entry) });
 }
 
 /** Always with its members in this order; an end that is infinite is left out. */
-function renderRecord({ record, endS }: KeptRecord, isUnfinished: boolean): string {
+function renderRecord({ record, endS }: KeptRecord, dead: PackedHandles | undefined): string {
   const { id: name, position: place, at: when, caller, body, targetsCount, reason, ticket } = record;
   const said = {
     id: name,
@@ -203,7 +210,18 @@ function renderRecord({ record, endS }: KeptRecord, isUnfinished: boolean): stri
     ticket,
   };
   const end = Number.isFinite(endS) ? { endS } : {};
-  return JSON.stringify({ is: 'revocation', ...said, ...end, isUnfinished });
+  const isUnfinished = dead !== undefined;
+  const reach =
+    dead === undefined || dead.length === 0 ? {} : { dead: toBase64Url(new Uint8Array(dead.buffer)) };
+  return JSON.stringify({ is: 'revocation', ...said, ...end, isUnfinished, ...reach });
+}
+
+function deadIn(text: string): PackedHandles {
+  const bytes = parseBase64Url(text);
+  if (bytes === undefined || bytes.length % (PACKED_WORDS * Uint32Array.BYTES_PER_ELEMENT) !== 0)
+    throw refused('what a revocation of it has made dead cannot be read');
+  // A copy: a view of words must begin at a multiple of four.
+  return new Uint32Array(Uint8Array.from(bytes).buffer);
 }
 
 /** One that came as an entry still has its signature. */

@@ -24,8 +24,10 @@ import type { Log } from '../kernel/log.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { Pace, runAtOnce } from '../kernel/pace.ts';
 import type { AppliedRevocation, RevocationView } from '../revocation/view.ts';
+import { reasonOf } from '../revocation/view.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import type { Effects } from './effects.ts';
+import { unpacked } from './effects.ts';
 import type { Fold } from './fold.ts';
 import type { Identity } from './identity.ts';
 import type { Snapshotter } from './snapshot.ts';
@@ -120,8 +122,8 @@ export class Follower {
 
   /**
    * Merges a snapshot that was judged, and goes on after its base: its mark is the next line. With `ledger` that begins at it
-   * too. What came in between killed nobody here, so whoever lives is ended: without a lease it has to be anyway. PROOF_INVALID
-   * for one that is not whole: then it has at most revoked more.
+   * too, and whoever lives is ended: it is not known all that has changed, and without a lease it has to be anyway. Without,
+   * the ledger begins at it already. PROOF_INVALID for one that is not whole: then it has at most revoked more.
    */
   async load(snapshot: Snapshot, { base, endedBeforeS }: SnapshotHeader, ledger?: Ledger): Promise<void> {
     this.assertWhole();
@@ -132,8 +134,9 @@ export class Follower {
     await ledger?.begin(snapshot);
     cursor.jump(base);
     tree.begin(base.position.epoch, base.position.sequence, base.frontier);
+    await new Pace(this.#ports).run(this.#killLoaded(ledger === undefined));
     const position = renderPosition(base.position);
-    sessions.killWhere(() => true, { reason: 'fenced', position }, clock.now());
+    if (ledger !== undefined) sessions.killWhere(() => true, { reason: 'fenced', position }, clock.now());
     this.#end();
   }
 
@@ -210,6 +213,27 @@ export class Follower {
       yield* sessions.killing(id, dead, { reason, revocation: id, position: renderPosition(position) });
       effects.killed(id);
     }
+  }
+
+  /**
+   * What came with a snapshot reaches the sessions here as its entries would have: under each order that is not enforced, which
+   * waits for them. What was enforced waits for nobody: who is dead by it is found when it is decided again. `isOwnDisk`:
+   * locks wait for `replayed`.
+   */
+  *#killLoaded(isOwnDisk: boolean): Steps<void> {
+    const { effects, view } = this.#ports;
+    for (const [id, packed] of effects.unfinishedDead()) {
+      const position = view.record(id)?.position;
+      // A lock, what has ended, or one of which a version before this one did not say it.
+      if (position === undefined || packed.length === 0) continue;
+      const dead = unpacked(packed);
+      const applied = { id, position, reason: reasonOf(dead), dead };
+      yield* effects.beginning(applied);
+      yield* this.#kill([applied]);
+    }
+    const locked = view.lockedNow(epochS(yield));
+    for (const one of locked) yield* effects.beginning(one);
+    if (!isOwnDisk) yield* this.#kill(locked);
   }
 
   #tellOfGrants(): void {

@@ -54,6 +54,11 @@ interface EndingHandle extends DeadHandle {
   readonly untilS: number;
 }
 
+/** Of the strictest of what is dead. */
+export function reasonOf(dead: readonly DeadHandle[]): 'revoked' | 'cutoff' {
+  return dead.some(({ cutoffS }) => cutoffS === undefined) ? 'revoked' : 'cutoff';
+}
+
 function withoutCutoff({ hi, lo }: DeadHandle): DeadHandle {
   return { hi, lo, cutoffS: undefined };
 }
@@ -112,8 +117,7 @@ export class RevocationView {
       const table = cutoffS === undefined ? this.#plain : this.#cutoffs;
       table.merge(hi, lo, { untilS, ref, cutoffS: cutoffS ?? NEVER_S });
     }
-    const reason = dead.some(({ cutoffS }) => cutoffS === undefined) ? 'revoked' : 'cutoff';
-    return { id: entry.id, position, reason, dead };
+    return { id: entry.id, position, reason: reasonOf(dead), dead };
   }
 
   *#applyLock(entry: LockEntry, position: Position): Steps<AppliedRevocation | undefined> {

@@ -7,7 +7,7 @@ export interface KillTally {
   readonly killed: number;
   /** Told, not yet confirmed, and the time for it is not over. */
   readonly pending: number;
-  /** Those of them that are over when the lease of this replica is: their holders have promised it. */
+  /** Those of them that are over within a lease of this replica from now on: their holders have promised it. */
   readonly selfEnding: number;
   /** The time is over: these are named, and the kill never counts as complete without their proof. */
   readonly unconfirmed: number;

@@ -42,6 +42,8 @@ interface Live extends Mutable<SessionRecord> {
   readonly listeners: Set<SessionHandle>;
   /** The kills whose tallies count this session. */
   readonly claimedBy: Claim[];
+  /** By an earlier run, which may have had a longer lease. */
+  readonly isRestored: boolean;
   /** The generation of policy by which it was decided last. */
   generation: number;
 }
@@ -65,8 +67,10 @@ interface Claim {
   lost: number;
   /** Not proven to have ended. */
   open: number;
-  /** Those of them that end with the lease of this replica. */
+  /** Those of them whose holders have promised to end them. */
   selfEnding: number;
+  /** And of those the ones that may go on for longer than a lease of this replica. */
+  readonly longer: Set<Live>;
   /** Those of them that are silent. */
   readonly silent: Set<Live>;
 }
@@ -93,6 +97,7 @@ export class SessionRegistry {
   /** Every kill of this run, by its reason. */
   readonly kills = new KillCounts();
   readonly #store: SessionStore;
+  readonly #leaseMs: number;
   readonly #live = new Map<SessionRef, Live>();
   readonly #byHandle = new Buckets<bigint, Footing>();
   /** By the id of the subject and of the current actor. */
@@ -110,8 +115,10 @@ export class SessionRegistry {
   #groundsChars = 0;
   #generation = 1;
 
-  constructor(store: SessionStore) {
+  /** `leaseMs`: of this replica. */
+  constructor(store: SessionStore, leaseMs: number) {
     this.#store = store;
+    this.#leaseMs = leaseMs;
   }
 
   /** Called whenever a tally may have changed. */
@@ -136,7 +143,7 @@ export class SessionRegistry {
     if (this.#groundsChars + charsOf(record) > LIMITS.sessionGroundsCharsMax) {
       throw new WritError('OVERLOADED', 'live sessions hold too much');
     }
-    this.#index(record, holderLeaseEndsMs, this.#generation);
+    this.#index(record, holderLeaseEndsMs, { isRestored: false, generation: this.#generation });
   }
 
   /** Puts a registered session on disk, before anyone is told its id: a restart must be able to kill it. */
@@ -155,7 +162,7 @@ export class SessionRegistry {
    * `at` on, and whoever listens hears it again.
    */
   restore(record: SessionRecord, holderLeaseEndsMs: number, at: Instant): void {
-    const live = this.#index(record, holderLeaseEndsMs, NEVER_DECIDED);
+    const live = this.#index(record, holderLeaseEndsMs, { isRestored: true, generation: NEVER_DECIDED });
     if (record.told !== undefined) this.#end(live, record.told, { ...record.told, at });
   }
 
@@ -185,7 +192,10 @@ export class SessionRegistry {
     return this.#live.values();
   }
 
-  /** Whether any session that was let in here is not known to have ended, or was given up for lost. */
+  /**
+   * Whether any session that was let in here is not known to have ended, or was lost to an order, which is owed its end for
+   * good. One that was lost to none is owed to nobody (D-148).
+   */
   get hasUnproven(): boolean {
     return this.#live.size > 0 || this.#claims.values().some(({ lost }) => lost > 0);
   }
@@ -300,6 +310,7 @@ export class SessionRegistry {
       live.claimedBy.push(tally);
       tally.open += 1;
       if (live.selfEnds) tally.selfEnding += 1;
+      if (live.selfEnds && live.isRestored) tally.longer.add(live);
       if (live.isSilent) tally.silent.add(live);
       tally.matched += 1;
       if (added.push(live) % LIMITS.piecesMax === 0) yield;
@@ -341,12 +352,13 @@ export class SessionRegistry {
     const counted = this.#claims.get(claim);
     if (counted === undefined) return NOTHING_KILLED;
     this.sweep(now);
-    const { matched, killed, lost, open, selfEnding, silent } = counted;
+    const { matched, killed, lost, open, selfEnding, longer, silent } = counted;
+    for (const live of longer) if (live.holderLeaseEndsMs <= now.monoMs + this.#leaseMs) longer.delete(live);
     return {
       matched,
       killed,
       pending: open - silent.size,
-      selfEnding,
+      selfEnding: selfEnding - longer.size,
       unconfirmed: silent.size + lost,
       silent: Array.from(silent.values().take(NAMED_MAX), ({ ref, kind }) => ({ ref, kind })),
     };
@@ -435,7 +447,11 @@ export class SessionRegistry {
     return matched;
   }
 
-  #index(record: SessionRecord, holderLeaseEndsMs: number, generation: number): Live {
+  #index(
+    record: SessionRecord,
+    holderLeaseEndsMs: number,
+    of: Pick<Live, 'isRestored' | 'generation'>,
+  ): Live {
     const live: Live = {
       ...record,
       kill: undefined,
@@ -444,7 +460,7 @@ export class SessionRegistry {
       holderLeaseEndsMs,
       listeners: new Set<SessionHandle>(),
       claimedBy: [],
-      generation,
+      ...of,
     };
     this.#live.set(record.ref, live);
     this.#addFooting(live);
@@ -518,6 +534,7 @@ export class SessionRegistry {
     for (const claim of live.claimedBy) {
       claim.open -= 1;
       if (live.selfEnds) claim.selfEnding -= 1;
+      claim.longer.delete(live);
       claim.silent.delete(live);
       claim[as] += 1;
     }
@@ -538,7 +555,7 @@ const SWEPT_MAX = 256;
 const NAMED_MAX = 100;
 
 function newClaim(id: string): Claim {
-  return { id, matched: 0, killed: 0, lost: 0, open: 0, selfEnding: 0, silent: new Set() };
+  return { id, matched: 0, killed: 0, lost: 0, open: 0, selfEnding: 0, longer: new Set(), silent: new Set() };
 }
 
 /** A holder that promised to end by itself is waited for until its lease is over: then it is dead, and never silent. */

@@ -8,13 +8,16 @@ const SESSIONS = 100_000;
 const clock = { now: () => ({ monoMs: performance.now(), wallMs: Date.now() }) };
 
 for (let round = 0; round < 5; round++) {
-  const sessions = new SessionRegistry({
-    opened: () => undefined,
-    told: () => undefined,
-    ended: () => undefined,
-    lost: () => undefined,
-    forgotten: () => undefined,
-  });
+  const sessions = new SessionRegistry(
+    {
+      opened: () => undefined,
+      told: () => undefined,
+      ended: () => undefined,
+      lost: () => undefined,
+      forgotten: () => undefined,
+    },
+    3_000,
+  );
   const handles = printsOf('shared');
   let told = 0;
   const handle = {

@@ -165,13 +165,16 @@ export async function measureReevaluation(count: number): Promise<ReevaluationCo
       handleOfToken: () => undefined,
     },
   });
-  const sessions = new SessionRegistry({
-    opened: () => undefined,
-    told: () => undefined,
-    ended: () => undefined,
-    lost: () => undefined,
-    forgotten: () => undefined,
-  });
+  const sessions = new SessionRegistry(
+    {
+      opened: () => undefined,
+      told: () => undefined,
+      ended: () => undefined,
+      lost: () => undefined,
+      forgotten: () => undefined,
+    },
+    3_000,
+  );
   const reviewer = new Reviewer({ checker, sessions, grants, cursor, clock, clockSkewS: 5, log, ...UNTOLD });
   const before = bytesUsed();
   register(sessions, reviewer, count);

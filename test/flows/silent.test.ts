@@ -55,6 +55,29 @@ describe('a session of a replica that is gone since it acknowledged', () => {
     },
   );
 
+  it('was not over before its holder, whom an earlier run with a longer lease had told', async () => {
+    const { clock, server, a, b } = await startPair();
+    await openSession(b, 'j1', true);
+    cut(b, true);
+    forget(b);
+    await b.stop();
+    const next = makeReplica({ ...FLEET, clock, server, name: 'b', seed: 3, ledger: b.ledger });
+    const holderEndsMs = clock.now().monoMs + 60_000;
+    for (const record of b.records) next.sessions.restore(record, holderEndsMs, clock.now());
+    await next.start();
+    await pass(clock, 4_000);
+    expect(isFresh(next)).toBe(true);
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
+    await pass(clock, 600);
+    cut(next, true);
+    await pass(clock, 6_000);
+    expect(clock.now().monoMs).toBeLessThan(holderEndsMs);
+    expect(await pending).toMatchObject({
+      state: 'partial',
+      sessions: { matched: 1, killed: 0, unconfirmed: 1 },
+    });
+  });
+
   it('is unconfirmed where nobody had: partial, and never more on the word of a clock', async () => {
     const { a, pending } = await goneWithSession(false);
     expect(await pending).toMatchObject({ state: 'partial', sessions: { matched: 1, unconfirmed: 1 } });

@@ -201,6 +201,8 @@ describe('a fleet that grows', () => {
     const b = await join(fleet, 'b');
     expect(b.effects.isUnfinished('rev_open')).toBe(true);
     expect(b.effects.outcome('rev_open')?.state).toBe('partial');
+    await markAt(fleet, b, NOW_S - 90);
+    expect(b.snapshots.statement).toEqual(a.snapshots.statement);
     fleet.clock.advance(90_000_000);
     await pass(fleet.clock, 3_000);
     await markAt(fleet, b, NOW_S + 89_000);
@@ -731,6 +733,15 @@ describe('a snapshot that is not to be believed', () => {
       /no known shape/,
       (one, by) => signed({ ...one, chunks: altered(one.chunks, 1, '\x01{\n') }, by),
     ],
+    ...['x', 'AAAAAAAAAAA'].map(
+      (dead) =>
+        [
+          `with ${dead} for what a revocation has made dead`,
+          /cannot be read/,
+          (one: Snapshot, by: TestReplica) =>
+            signed({ ...one, chunks: [...one.chunks, openWith({ dead })] }, by),
+        ] as const,
+    ),
   ])('is refused when it is %s', async (_, why, make) => {
     expect(String((await newcomer(make)).detail)).toMatch(why);
   });
@@ -750,6 +761,20 @@ describe('a snapshot that is not to be believed', () => {
     await pass(fleet.clock, 2_000);
     expect(isFresh(c)).toBe(true);
     expect(await reasonOf(c, 'g0')).toBe('revoked');
+  });
+
+  it('is loaded though it does not say what a revocation has made dead, as a version before this one', async () => {
+    const fleet = await start('a');
+    const [a] = fleet.replicas as [TestReplica];
+    await growUntilTrimmed(fleet, a);
+    const { clock, server } = fleet;
+    const real = server.readSnapshot() as Snapshot;
+    const c = makeReplica({ clock, server, name: 'c', seed: 98, snapshotEvery: EVERY });
+    const earlier = signed({ ...real, chunks: [...real.chunks, openWith({})] }, a);
+    c.store.readSnapshot = async () => Promise.resolve(earlier);
+    await c.start();
+    await pass(clock, 2_000);
+    expect([isFresh(c), c.effects.isUnfinished('rev_open')]).toEqual([true, true]);
   });
 
   it('is no reason to go on where the disk does not take it', async () => {
@@ -774,6 +799,13 @@ describe('a snapshot that is not to be believed', () => {
     expect(errorsOf(a)).toEqual([]);
   });
 });
+
+/** A chunk with a revocation that is not enforced. */
+function openWith(over: { readonly dead?: string }): Uint8Array {
+  const said = { at: '2026-11-24T05:00:00.000Z', caller: 'admin', body: '', targetsCount: 1 };
+  const open = { is: 'revocation', id: 'rev_open', position: '1-1', ...said, isUnfinished: true, ...over };
+  return Buffer.from(`\x01${JSON.stringify(open)}\n`);
+}
 
 function headerOf({ chunks: [first = Buffer.of()] }: Snapshot): { readonly opening: string } {
   return JSON.parse(Buffer.from(first).toString('utf8', 1)) as { opening: string };

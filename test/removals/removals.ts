@@ -1282,6 +1282,41 @@ const GROWTH: readonly Removal[] = [
     replace: 'entry: epoch }, signer) && epoch.sig === "")',
     test: grows('is refused when it is of an epoch that a stranger has opened'),
   },
+  {
+    name: 'who begins at a snapshot owes the orders in it nothing',
+    file: 'src/flows/follow.ts',
+    find: '      yield* this.#kill([applied]);\n',
+    replace: '',
+    test: test('flows/snapshot-sessions', 'has each counted under every order that names it'),
+  },
+  {
+    name: 'who begins at a snapshot owes the locks in it nothing',
+    file: 'src/flows/follow.ts',
+    find: 'if (!isOwnDisk) yield* this.#kill(locked);',
+    replace: '',
+    test: test('flows/snapshot-sessions', 'has it counted under a lock'),
+  },
+  {
+    name: 'a restart on a snapshot ends every session',
+    file: 'src/flows/follow.ts',
+    find: 'if (ledger !== undefined) sessions.killWhere(',
+    replace: "if (position !== '') sessions.killWhere(",
+    test: test('flows/snapshot-sessions', 'ends no session within a lease'),
+  },
+  {
+    name: 'a restart on a snapshot ends sessions by a lock in it that was lifted since',
+    file: 'src/flows/follow.ts',
+    find: 'if (!isOwnDisk) yield* this.#kill(locked);',
+    replace: 'yield* this.#kill(locked);',
+    test: test('flows/snapshot-sessions', 'ends who is dead by what was enforced'),
+  },
+  {
+    name: 'a holder of an earlier run is over with a lease of this one',
+    file: 'src/session/registry.ts',
+    find: 'selfEnding: selfEnding - longer.size,',
+    replace: 'selfEnding,',
+    test: test('flows/silent', 'was not over before its holder'),
+  },
 ];
 
 /** What keeps `enforced` true where another Redis may take over. */

@@ -40,7 +40,7 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 class World {
   readonly clock = new FakeClock();
-  readonly sessions = new SessionRegistry(new MemorySessions());
+  readonly sessions = new SessionRegistry(new MemorySessions(), 3_000);
   readonly truths: Truth[] = [];
 
   run(one: Step): void {

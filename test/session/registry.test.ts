@@ -13,7 +13,7 @@ let clock: FakeClock;
 
 beforeEach(() => {
   store = new MemorySessions();
-  sessions = new SessionRegistry(store);
+  sessions = new SessionRegistry(store, 3_000);
   clock = new FakeClock();
 });
 
@@ -464,6 +464,22 @@ describe('a silent session', () => {
     expect(counts()).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
   });
 
+  it('that is dropped hinders a goodbye where an order is owed its end, and nowhere else (D-148)', () => {
+    const { ref } = open('s1', { expiresAtS: clock.now().wallMs / 1000 });
+    sessions.killOne(sessions.lookup(ref) as Session, { reason: 'expired', position: '1-1' }, clock.now());
+    expect(sessions.hasUnproven).toBe(true);
+    clock.advance(LIMITS.killConfirmMs + LIMITS.silentSessionKeptMs + 1);
+    sessions.sweep(clock.now());
+    expect([sessions.size, sessions.hasUnproven]).toEqual([0, false]);
+    open('s2', { expiresAtS: clock.now().wallMs / 1000 });
+    revoke('jti-s2');
+    clock.advance(LIMITS.killConfirmMs + LIMITS.silentSessionKeptMs + 1);
+    sessions.sweep(clock.now());
+    expect([sessions.size, sessions.hasUnproven]).toEqual([0, true]);
+    sessions.forgetLost(() => false);
+    expect(sessions.hasUnproven).toBe(false);
+  });
+
   it('whose credential never ends is never dropped', () => {
     const { ref } = open('s1', { expiresAtS: undefined });
     revoke('jti-s1');
@@ -558,6 +574,27 @@ describe('a session of the run before', () => {
     expect(counts()).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
     clock.advance(1);
     expect(counts()).toEqual({ matched: 1, killed: 1, pending: 0, unconfirmed: 0 });
+  });
+
+  it('whose holder may go on for longer than a lease of now counts as ending by itself once it may not', () => {
+    const until = clock.now().monoMs + 60_000;
+    for (const id of ['s1', 's2', 's3'])
+      sessions.restore(recordOf(id, { handles: SHARED, selfEnds: id !== 's3' }), until, clock.now());
+    open('s4', { handles: SHARED, selfEnds: true }, 3_000);
+    revoke('shared');
+    const told = (): object => {
+      const { killed, pending, selfEnding } = sessions.tally('rev_1', clock.now());
+      return { killed, pending, selfEnding };
+    };
+    expect(told()).toEqual({ killed: 0, pending: 4, selfEnding: 1 });
+    sessions.end(recordOf('s1').ref);
+    expect(told()).toEqual({ killed: 1, pending: 3, selfEnding: 1 });
+    clock.advance(56_999);
+    expect(told()).toEqual({ killed: 2, pending: 1, selfEnding: 0 });
+    clock.advance(1);
+    expect(told()).toEqual({ killed: 2, pending: 1, selfEnding: 1 });
+    clock.advance(3_000);
+    expect(told()).toEqual({ killed: 3, pending: 0, selfEnding: 0 });
   });
 
   it('that was told to end is to end still: its holder hears it again, and is waited for', () => {

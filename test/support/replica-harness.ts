@@ -306,20 +306,23 @@ export class TestReplica {
   readonly records: SessionRecord[] = [];
   readonly lostClaims: string[] = [];
   readonly sessionDisk = { isFull: false };
-  readonly sessions = new SessionRegistry({
-    opened: (record) => {
-      if (this.sessionDisk.isFull) throw new Error('disk full');
-      this.records.push(record);
+  readonly sessions = new SessionRegistry(
+    {
+      opened: (record) => {
+        if (this.sessionDisk.isFull) throw new Error('disk full');
+        this.records.push(record);
+      },
+      told: (ref, told) => {
+        const at = this.records.findLastIndex((record) => record.ref === ref);
+        const record = this.records[at];
+        if (record !== undefined) this.records[at] = { ...record, told };
+      },
+      ended: () => undefined,
+      lost: (_, claims) => void this.lostClaims.push(...claims),
+      forgotten: (claim) => void this.lostClaims.splice(this.lostClaims.indexOf(claim), 1),
     },
-    told: (ref, told) => {
-      const at = this.records.findLastIndex((record) => record.ref === ref);
-      const record = this.records[at];
-      if (record !== undefined) this.records[at] = { ...record, told };
-    },
-    ended: () => undefined,
-    lost: (_, claims) => void this.lostClaims.push(...claims),
-    forgotten: (claim) => void this.lostClaims.splice(this.lostClaims.indexOf(claim), 1),
-  });
+    LEASE_MS,
+  );
   readonly effects: Effects;
   readonly table = new LeaseTable(
     { leaseMs: LEASE_MS, epsMs: EPS_MS },

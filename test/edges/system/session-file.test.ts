@@ -159,12 +159,12 @@ describe('sessions on disk', () => {
   });
 
   it('can be killed by the run after the crash', () => {
-    const before = new SessionRegistry(run());
+    const before = new SessionRegistry(run(), 3_000);
     const record = recordOf('s1');
     before.register(record, 0);
     before.keep(record);
     const file = run();
-    const after = new SessionRegistry(file);
+    const after = new SessionRegistry(file, 3_000);
     for (const one of file.restored) after.restore(one, 0, { monoMs: 0, wallMs: 0 });
     const now = { monoMs: 1000, wallMs: NOW_MS };
     expect(killNow(after, 'rev_1', [dead('jti-s1')], { at: now })).toBe(1);
