@@ -226,7 +226,6 @@ async function open(
     ...feed,
     members,
     table,
-    term,
     appender,
     fold,
     tree,
@@ -266,6 +265,7 @@ async function open(
     appender,
     tree,
     reopener,
+    term,
     held,
     random,
     log,
@@ -324,7 +324,6 @@ async function open(
     tree,
     appender,
     receipts: new ReceiptFiles(dataDir),
-    term,
     exclusive: facts.exclusive,
     durability: facts.durability,
     barrier: config.barrier,
@@ -390,7 +389,7 @@ async function open(
   const reevaluator = new Reevaluator(reviews);
   policy.onSwap(() => reevaluator.policyChanged());
   const keeper = new SessionKeeper({ checker, reviewer, reevaluator, sessions, clock, random });
-  const publisher = new Publisher({ ...feed, appender, term, timer, news, closing: closing.signal });
+  const publisher = new Publisher({ ...feed, appender, table, timer, news, closing: closing.signal });
   const lifter = new Lifter({ ...feed, view, appender, publisher });
   const granter = new Granter({ ...feed, grants, appender, publisher, random, idempotencyHmacKey });
   const replica = new Replica({

@@ -14,6 +14,8 @@ export interface Certificate {
   readonly key: PublicKey;
   /** RFC 3339, by its own wall clock. */
   readonly joinedAt: string;
+  /** Of its leases, as Member has it. */
+  readonly term: ReplicaEntry['term'];
 }
 
 /** Parses and verifies the canonical text of a `joined` entry; PROOF_INVALID unless `log` signed it. */
@@ -26,8 +28,8 @@ export function verifyCertificate(text: string, log: PublicKey): Certificate {
 }
 
 /** What a `joined` entry certifies, once the log key's signature has been checked. PROOF_INVALID without a key in it. */
-export function certificateOf({ replica, incarnation, key: x, at: joinedAt }: ReplicaEntry): Certificate {
+export function certificateOf({ replica, incarnation, key: x, at: joinedAt, term }: ReplicaEntry): Certificate {
   const key = parsePublicKey(x);
   demand(key !== undefined, 'certificate names no Ed25519 key');
-  return { replica, incarnation, key, joinedAt };
+  return { replica, incarnation, key, joinedAt, term };
 }

@@ -168,6 +168,8 @@ const replica = z.strictObject({
   key: z.string(),
   /** The incarnation whose data directory this one continues. */
   succeeds: z.string().optional(),
+  /** Of `joined`: for how long, by its own configuration, its leases are good and its store may split (D-145). */
+  term: z.strictObject({ leaseMs: z.int().min(0), splitMs: z.int().min(0) }).optional(),
   /** Of `forgotten`: why, and who asked for it where somebody did (`admin`, or `iss|sub`). */
   reason: z.string().optional(),
   caller: z.string().optional(),

@@ -59,7 +59,6 @@ export interface EnforcePorts {
   readonly tree: Tree;
   readonly appender: Appender;
   readonly receipts: ReceiptStore;
-  readonly term: LeaseTerm;
   readonly exclusive: boolean;
   /** The strongest word an append alone earns in this store. */
   readonly durability: StoreFacts['durability'];
@@ -126,6 +125,8 @@ export class Enforcing {
   readonly #enforcedS: Histogram;
   #now: Enforcement;
   #sentBefore: number;
+  /** Of whoever may lack the entry; undefined until all who have joined before it are known. */
+  #term: LeaseTerm | undefined;
   #looking: Promise<void> | undefined;
   /** Written, and perhaps named in the ledger already: an append of unknown fate is repeated, never made anew. */
   #closing: Closing | undefined;
@@ -168,7 +169,12 @@ export class Enforcing {
   }
 
   get boundMs(): number {
-    return enforcedByWaitMs(this.#ports.term);
+    return enforcedByWaitMs(this.#longest());
+  }
+
+  #longest(): LeaseTerm {
+    const { at, position } = this.#appended;
+    return this.#term ?? this.#ports.table.longest(at, position);
   }
 
   /** A lock that was lifted, or ended by itself, before it was proven: there is nothing left to enforce. */
@@ -224,11 +230,13 @@ export class Enforcing {
     }
     await reading.read();
     if (cursor.epochId !== this.#appended.epochId) return this.#repeat();
+    const term = (this.#term ??= this.#longest());
     const question = {
       coordinator: identity.incarnation,
       position: this.#appended.position,
       epochId: this.#appended.epochId,
       appendedAt: this.#appended.at,
+      term,
       sentBefore: this.#sentBefore,
       exclusive,
       mode: barrier,
@@ -283,7 +291,7 @@ export class Enforcing {
     log.error('the feed lost the history of a revocation: it is appended again', { revocation: this.id });
     this.#appended = await appender.append(this.#appended.sealed);
     this.#sentBefore = table.sent;
-    this.#closing = undefined;
+    this.#closing = this.#term = undefined;
     this.#heardAtMs = new Map();
     this.#now = { ...this.#now, state: this.#ports.durability };
   }
@@ -301,7 +309,7 @@ export class Enforcing {
     if (standing.isQuiet && isSpokenFor)
       return { ...over, state: 'fenced', acknowledgement: undefined, text: undefined };
     const endsAlone = !isSpokenFor && said.pending > 0 && said.pending === said.selfEnding;
-    return standing.isQuiet || (endsAlone && this.#heardForMs(standing, now) >= leaseOverMs(this.#ports.term))
+    return standing.isQuiet || (endsAlone && this.#heardForMs(standing, now) >= leaseOverMs(this.#longest()))
       ? over
       : standing;
   }

@@ -7,7 +7,7 @@ import type { EpochEntry } from '../feed/entry.ts';
 import { isSignedBy, parseEntry } from '../feed/entry.ts';
 import type { FeedStore, RestoredHead, Roster } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
-import type { Lease } from '../feed/lease.ts';
+import type { Lease, LeaseTerm } from '../feed/lease.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, comparePositions, renderPosition } from '../feed/position.ts';
@@ -39,6 +39,7 @@ export interface JoinPorts {
   readonly reopener: Reopener;
   readonly loader: Loader;
   readonly lease: Lease;
+  readonly term: LeaseTerm;
   readonly held: HeldEpoch;
   readonly clock: Clock;
   readonly random: Random;
@@ -211,7 +212,8 @@ export class Joiner {
 
   /** Where it was said. */
   async #announce(epochId: string): Promise<Position> {
-    const { identity, appender, members, random } = this.#ports;
+    const { identity, appender, members, term, random } = this.#ports;
+    const { leaseMs, splitMs = 0 } = term;
     const before = members.predecessorOf(identity.key.public.x);
     const isOther = before !== undefined && before.incarnation !== identity.incarnation;
     const sealed = appender.seal({
@@ -221,6 +223,7 @@ export class Joiner {
       replica: identity.replica,
       incarnation: identity.incarnation,
       key: identity.key.public.x,
+      term: { leaseMs, splitMs },
       ...(isOther ? { succeeds: before.incarnation } : {}),
     });
     const { position } = await appender.appendUnfenced(epochId, sealed);

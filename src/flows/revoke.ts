@@ -446,13 +446,14 @@ export class Revoker {
 
   /** Enforced, as the replica that has the receipt says in the feed: that one may be gone, and the order be repeated here. */
   async #attested(outcome: Folded<OutcomeEntry>): Promise<RevocationStatus> {
+    const { table, clock } = this.#ports;
     const { revocation: id, at, matched, killed, unconfirmed } = outcome;
     const { position, sealed } = await this.#lineOf(id);
     return {
       ...{ id, position, state: 'enforced', closure: 'CLOSED', isReached: true },
       appendedAtMs: Date.parse(sealed.entry.at),
       enforcedAtMs: Date.parse(at),
-      boundMs: enforcedByWaitMs(this.#ports.term),
+      boundMs: enforcedByWaitMs(table.longest(clock.now(), position)),
       sessions: { matched, killed, unconfirmed, pending: 0, silent: [] },
       // Only the receipt knows more.
       ...{ replicas: [], weakened: [], notCovered: [], revocationWindowMs: 0, lateAccepts: 0, seen: false },

@@ -1375,6 +1375,20 @@ const FORGETTING: readonly Removal[] = [
     test: test('flows/barrier', 'lets go of who left, or was forgotten'),
   },
   {
+    name: 'takes the lease of every replica to be as long as its own',
+    file: 'src/flows/barrier.ts',
+    find: '.reduce((longest, { term }) => longer(longest, term), this.#term);',
+    replace: '.reduce((longest) => longest, this.#term);',
+    test: test('flows/terms', 'nothing is permitted after `enforced` by a replica with a longer lease'),
+  },
+  {
+    name: 'forgets a replica while its lease is good, because its own would be over',
+    file: 'src/flows/forget.ts',
+    find: 'Math.max(rosterForgetMs, overMs)',
+    replace: 'rosterForgetMs',
+    test: test('flows/terms', 'nobody is forgotten, by itself or on an order'),
+  },
+  {
     name: 'forgets with a replica the sessions that it never saw end',
     file: 'src/flows/barrier.ts',
     find: 'if (acknowledgement?.outcomes.some(isOpen) !== true) this.#rows.delete(incarnation);',
