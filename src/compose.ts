@@ -150,7 +150,7 @@ async function open(
   { config, log, allowOlderPolicy = false, crashPoint = () => undefined }: ComposeOptions,
   lifetime: Lifetime,
 ): Promise<Writ> {
-  const { dataDir, leaseMs } = config;
+  const { dataDir, leaseMs, credentialLifeMaxMs } = config;
   const random = systemRandom;
   const timer = systemTimer;
   await makeDataDir(dataDir);
@@ -193,7 +193,7 @@ async function open(
       issuers,
       fingerprinter,
       clockSkewS: config.clockSkewMs / 1000,
-      credentialLifeMaxS: config.credentialLifeMaxMs / 1000,
+      credentialLifeMaxS: credentialLifeMaxMs / 1000,
       revocationClaims: config.revocationClaims,
     });
   const issuers = [...config.issuers.map(openWith), ...(dev === undefined ? [] : [dev.issuer])];
@@ -270,6 +270,7 @@ async function open(
     random,
     log,
     bootstrap: config.bootstrap,
+    credentialLifeMaxMs,
   });
   const cosigner = new Cosigner({ identity, tree, table, cursor, clock, log });
   const renewer = new Renewer({
@@ -283,6 +284,7 @@ async function open(
     carrier,
     retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
     leaseMs,
+    credentialLifeMaxMs,
     table,
     tree,
     effects,
@@ -464,7 +466,7 @@ async function open(
       parsingSelectors(what, {
         nowMs: clock.now().wallMs,
         clockSkewS: config.clockSkewMs / 1000,
-        credentialLifeMaxS: config.credentialLifeMaxMs / 1000,
+        credentialLifeMaxS: cursor.credentialLifeMaxMs(credentialLifeMaxMs) / 1000,
         leaseS: (leaseMs + splitMs) / 1000,
         revocationClaims: config.revocationClaims,
         handleOfToken: (token) => verifier.handleOfToken(token),

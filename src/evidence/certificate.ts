@@ -28,7 +28,13 @@ export function verifyCertificate(text: string, log: PublicKey): Certificate {
 }
 
 /** What a `joined` entry certifies, once the log key's signature has been checked. PROOF_INVALID without a key in it. */
-export function certificateOf({ replica, incarnation, key: x, at: joinedAt, term }: ReplicaEntry): Certificate {
+export function certificateOf({
+  replica,
+  incarnation,
+  key: x,
+  at: joinedAt,
+  term,
+}: ReplicaEntry): Certificate {
   const key = parsePublicKey(x);
   demand(key !== undefined, 'certificate names no Ed25519 key');
   return { replica, incarnation, key, joinedAt, term };

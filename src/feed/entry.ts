@@ -184,6 +184,8 @@ const epoch = z.strictObject({
   replId: z.string().optional(),
   /** The public key of whose disk it was opened on: it may die before anybody knows its incarnation (D-128). */
   key: z.string().optional(),
+  /** For credentials that live for so long revocations are kept, and for no longer ones (D-146). */
+  credentialLifeMaxMs: z.int().min(0).optional(),
   rule: z.enum(['bootstrap', 'new-fleet', 'witness', 'roster', 'accept-amnesia']),
   reason: z.string().optional(),
   /** Of `new-fleet` and `accept-amnesia`: whoever said so. */

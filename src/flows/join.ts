@@ -46,6 +46,8 @@ export interface JoinPorts {
   readonly log: Log;
   /** An empty store may open by itself (API.md, `bootstrap`). */
   readonly bootstrap: boolean;
+  /** As configured. */
+  readonly credentialLifeMaxMs: number;
 }
 
 /** The epoch that is open, or else the newest one; neither: nothing was ever there, or nothing is left of it. */
@@ -188,7 +190,12 @@ export class Joiner {
     if (current !== over || nextRunId !== runId) throw alreadyOpen();
     const epochId = newId('ep', random);
     const by = { ...(reason === undefined ? {} : { reason }), ...(caller === undefined ? {} : { caller }) };
-    const said = { ...by, ...this.#base(), key: identity.key.public.x };
+    const said = {
+      ...by,
+      ...this.#base(),
+      key: identity.key.public.x,
+      credentialLifeMaxMs: this.#lifeMaxMs(rule),
+    };
     const sealed = appender.seal({ id: newId('ent', random), kind: 'epoch', epochId, runId, rule, ...said });
     const reply = await store.openEpoch({
       closedEpochId,
@@ -200,6 +207,13 @@ export class Joiner {
     if (reply.kind === 'lost') throw alreadyOpen();
     log.warn('an epoch was opened', { kind: rule, epoch: epochId });
     return epochId;
+  }
+
+  /** Revocations have been kept for no longer lives than were said before: only an operator, or who begins anew, says more. */
+  #lifeMaxMs(rule: EpochEntry['rule']): number {
+    const { cursor, credentialLifeMaxMs } = this.#ports;
+    const kept = cursor.credentialLifeMaxMs(credentialLifeMaxMs);
+    return rule === 'witness' || rule === 'roster' ? kept : Math.max(kept, credentialLifeMaxMs);
   }
 
   /** The epoch this replica knew, and how far: what the new one continues. */

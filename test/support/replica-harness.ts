@@ -283,6 +283,7 @@ export interface TestReplicaOptions {
   readonly logKey?: SigningKey;
   readonly lastAcceptsMax?: number;
   readonly leaseMs?: number;
+  readonly credentialLifeMaxMs?: number;
 }
 
 export class TestReplica {
@@ -363,6 +364,7 @@ export class TestReplica {
       durability = 'durable',
       logKey = LOG_KEY,
       leaseMs = LEASE_MS,
+      credentialLifeMaxMs = 86_400_000,
     } = options;
     const term = { leaseMs, epsMs: EPS_MS };
     this.lease = new Lease(term);
@@ -449,6 +451,7 @@ export class TestReplica {
     this.joiner = new Joiner({
       ...feed,
       ...{ loader, ledger, members, follower, appender, tree, reopener, term, held, random, log, bootstrap },
+      credentialLifeMaxMs,
     });
     this.cosigner = new Cosigner({ identity, tree, table, cursor, clock, log });
     const { cosigner } = this;
@@ -463,6 +466,7 @@ export class TestReplica {
       carrier,
       retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
       leaseMs,
+      credentialLifeMaxMs,
       table,
       tree,
       effects,
