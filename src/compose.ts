@@ -150,7 +150,7 @@ async function open(
   { config, log, allowOlderPolicy = false, crashPoint = () => undefined }: ComposeOptions,
   lifetime: Lifetime,
 ): Promise<Writ> {
-  const { dataDir, leaseMs } = config;
+  const { dataDir, leaseMs, credentialLifeMaxMs } = config;
   const random = systemRandom;
   const timer = systemTimer;
   await makeDataDir(dataDir);
@@ -193,7 +193,7 @@ async function open(
       issuers,
       fingerprinter,
       clockSkewS: config.clockSkewMs / 1000,
-      credentialLifeMaxS: config.credentialLifeMaxMs / 1000,
+      credentialLifeMaxS: credentialLifeMaxMs / 1000,
       revocationClaims: config.revocationClaims,
     });
   const issuers = [...config.issuers.map(openWith), ...(dev === undefined ? [] : [dev.issuer])];
@@ -226,7 +226,6 @@ async function open(
     ...feed,
     members,
     table,
-    term,
     appender,
     fold,
     tree,
@@ -266,10 +265,12 @@ async function open(
     appender,
     tree,
     reopener,
+    term,
     held,
     random,
     log,
     bootstrap: config.bootstrap,
+    credentialLifeMaxMs,
   });
   const cosigner = new Cosigner({ identity, tree, table, cursor, clock, log });
   const renewer = new Renewer({
@@ -283,6 +284,7 @@ async function open(
     carrier,
     retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
     leaseMs,
+    credentialLifeMaxMs,
     table,
     tree,
     effects,
@@ -324,7 +326,6 @@ async function open(
     tree,
     appender,
     receipts: new ReceiptFiles(dataDir),
-    term,
     exclusive: facts.exclusive,
     durability: facts.durability,
     barrier: config.barrier,
@@ -390,7 +391,7 @@ async function open(
   const reevaluator = new Reevaluator(reviews);
   policy.onSwap(() => reevaluator.policyChanged());
   const keeper = new SessionKeeper({ checker, reviewer, reevaluator, sessions, clock, random });
-  const publisher = new Publisher({ ...feed, appender, term, timer, news, closing: closing.signal });
+  const publisher = new Publisher({ ...feed, appender, table, timer, news, closing: closing.signal });
   const lifter = new Lifter({ ...feed, view, appender, publisher });
   const granter = new Granter({ ...feed, grants, appender, publisher, random, idempotencyHmacKey });
   const replica = new Replica({
@@ -465,7 +466,7 @@ async function open(
       parsingSelectors(what, {
         nowMs: clock.now().wallMs,
         clockSkewS: config.clockSkewMs / 1000,
-        credentialLifeMaxS: config.credentialLifeMaxMs / 1000,
+        credentialLifeMaxS: cursor.credentialLifeMaxMs(credentialLifeMaxMs) / 1000,
         leaseS: (leaseMs + splitMs) / 1000,
         revocationClaims: config.revocationClaims,
         handleOfToken: (token) => verifier.handleOfToken(token),

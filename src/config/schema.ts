@@ -340,7 +340,7 @@ export const schema = z
     control: control.prefault({}),
     publicUrl: publicUrl.exactOptional(),
     trustedProxies: listOf(addressRange).prefault(['127.0.0.1/32', '::1/128']),
-    clockSkew: duration('0s', '60s').prefault('5s'),
+    clockSkew: duration('0s', `${LIMITS.clockSkewMs / 1000}s`).prefault('5s'),
     credentialLifeMax: duration('1m', '87600h').prefault('24h'),
     devAudience: audience.prefault('writ-dev'),
     telemetry: z

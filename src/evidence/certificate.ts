@@ -16,6 +16,8 @@ export interface Certificate {
   readonly joinedAt: string;
   /** The incarnation whose data directory it goes on with. */
   readonly succeeds?: string;
+  /** Of its leases, as Member has it. */
+  readonly term: ReplicaEntry['term'];
 }
 
 /** Parses and verifies the canonical text of a `joined` entry; PROOF_INVALID unless `log` signed it. */
@@ -29,8 +31,8 @@ export function verifyCertificate(text: string, log: PublicKey): Certificate {
 
 /** What a `joined` entry certifies, once the log key's signature has been checked. PROOF_INVALID without a key in it. */
 export function certificateOf(entry: ReplicaEntry): Certificate {
-  const { replica, incarnation, key: x, at: joinedAt, succeeds } = entry;
+  const { replica, incarnation, key: x, at: joinedAt, succeeds, term } = entry;
   const key = parsePublicKey(x);
   demand(key !== undefined, 'certificate names no Ed25519 key');
-  return { replica, incarnation, key, joinedAt, ...(succeeds === undefined ? {} : { succeeds }) };
+  return { replica, incarnation, key, joinedAt, ...(succeeds === undefined ? {} : { succeeds }), term };
 }

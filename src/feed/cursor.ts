@@ -65,6 +65,11 @@ export class Cursor {
     return this.#at.opening;
   }
 
+  /** For credentials of which life revocations are kept in this epoch; `own` where that was not said. */
+  credentialLifeMaxMs(own: number): number {
+    return this.#at.opening?.credentialLifeMaxMs ?? own;
+  }
+
   get position(): Position {
     return this.#at.position;
   }

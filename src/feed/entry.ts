@@ -168,6 +168,8 @@ const replica = z.strictObject({
   key: z.string(),
   /** The incarnation whose data directory this one continues. */
   succeeds: z.string().optional(),
+  /** Of `joined`: for how long, by its own configuration, its leases are good and its store may split (D-145). */
+  term: z.strictObject({ leaseMs: z.int().min(0), splitMs: z.int().min(0) }).optional(),
   /** Of `forgotten`: why, and who asked for it where somebody did (`admin`, or `iss|sub`). */
   reason: z.string().optional(),
   caller: z.string().optional(),
@@ -182,6 +184,8 @@ const epoch = z.strictObject({
   replId: z.string().optional(),
   /** The public key of whose disk it was opened on: it may die before anybody knows its incarnation (D-128). */
   key: z.string().optional(),
+  /** For credentials that live for so long revocations are kept, and for no longer ones (D-146). */
+  credentialLifeMaxMs: z.int().min(0).optional(),
   rule: z.enum(['bootstrap', 'new-fleet', 'witness', 'roster', 'accept-amnesia']),
   reason: z.string().optional(),
   /** Of `new-fleet` and `accept-amnesia`: whoever said so. */

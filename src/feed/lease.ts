@@ -14,6 +14,16 @@ export interface LeaseTerm {
   readonly splitMs?: number;
 }
 
+/** The term that is waited for where both may be: each part of it is the larger one. */
+export function longer(one: LeaseTerm, other: Partial<LeaseTerm> = {}): LeaseTerm {
+  const { leaseMs = 0, splitMs = 0 } = other;
+  return {
+    ...one,
+    leaseMs: Math.max(one.leaseMs, leaseMs),
+    splitMs: Math.max(one.splitMs ?? 0, splitMs),
+  };
+}
+
 /** Clock rates may differ by this much (500 ppm). */
 const RHO = 500e-6;
 /** How long an enforcement point may still act on an answer it was given. */

@@ -6,7 +6,9 @@ import type { PublicKey } from '../kernel/key.ts';
 import { parsePublicKey } from '../kernel/key.ts';
 import type { Entry, FeedLine, SealedEntry } from './entry.ts';
 import { isLogSigned, isSignedBy, parseEntry } from './entry.ts';
-import { byId } from './position.ts';
+import type { LeaseTerm } from './lease.ts';
+import type { Position } from './position.ts';
+import { byId, comparePositions } from './position.ts';
 
 export interface Member {
   readonly replica: string;
@@ -20,6 +22,10 @@ export interface Member {
   readonly succeeds?: string;
   /** The canonical text of the entry that admitted it. */
   readonly certificate: string;
+  /** Of its leases, by its own configuration; undefined where that was not said. */
+  readonly term: Partial<LeaseTerm> | undefined;
+  /** Where it was said that it is over; undefined also where a snapshot says so. */
+  readonly goneAt?: Position;
 }
 
 export class Members {
@@ -36,7 +42,7 @@ export class Members {
       for (const { key } of this.#byIncarnation.values()) this.#earlierKeys.add(key.x);
     if (entry.kind !== 'replica') return;
     if (entry.event !== 'joined') {
-      this.#mark(entry.incarnation, entry.event);
+      this.#mark(entry.incarnation, entry.event, line.position);
       return;
     }
     const key = parsePublicKey(entry.key);
@@ -44,14 +50,14 @@ export class Members {
     // Of one that was forgotten meanwhile nobody goes on.
     if (entry.succeeds !== undefined && this.lookup(entry.succeeds)?.state === 'joined')
       this.#mark(entry.succeeds, 'succeeded');
-    const { replica, incarnation, at: joinedAt } = entry;
+    const { replica, incarnation, at: joinedAt, term } = entry;
     const by = entry.succeeds === undefined ? {} : { succeeds: entry.succeeds };
     const known = this.lookup(incarnation);
     // What was said earlier and came later (flows/carry.ts) has been said anew since. And the same once more, whoever appended
     // it, is no news: it brings nobody back who has left.
     if (known !== undefined && known.joinedAt >= joinedAt) return;
     const state = 'joined';
-    this.#set({ replica, incarnation, key, state, joinedAt, ...by, certificate: text });
+    this.#set({ replica, incarnation, key, state, joinedAt, ...by, certificate: text, term });
   }
 
   /** One as a snapshot names it, whose signature has been checked: news is who joined later, and of the same that it is over. */
@@ -61,6 +67,17 @@ export class Members {
     if (known === undefined || known.joinedAt < member.joinedAt) this.#set(member);
     else if (known.joinedAt === member.joinedAt && known.state === 'joined')
       this.#mark(member.incarnation, member.state);
+  }
+
+  /** Whoever may hold a lease, for all that has been said, or may have held one after the line at `at`. */
+  holders(at: Position): readonly Member[] {
+    const members = [...this.#byIncarnation.values()];
+    return members.filter(
+      ({ state, goneAt }) =>
+        state === 'joined' ||
+        state === 'succeeded' ||
+        (goneAt !== undefined && comparePositions(goneAt, at) > 0),
+    );
   }
 
   lookup(incarnation: string): Member | undefined {
@@ -144,9 +161,9 @@ export class Members {
     return this.haveSigned(there, log);
   }
 
-  #mark(incarnation: string, state: Member['state']): void {
+  #mark(incarnation: string, state: Member['state'], at?: Position): void {
     const member = this.#byIncarnation.get(incarnation);
-    if (member !== undefined) this.#set({ ...member, state });
+    if (member !== undefined) this.#set({ ...member, state, ...(at === undefined ? {} : { goneAt: at }) });
   }
 
   #set(member: Member): void {

@@ -6,8 +6,8 @@ import type { Acknowledgement } from '../evidence/acknowledgement.ts';
 import { isOpen, verifyAcknowledgement } from '../evidence/acknowledgement.ts';
 import type { LeaseRow } from '../feed/feed-store.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
-import { enforcedByWaitMs, leaseOverMs } from '../feed/lease.ts';
-import type { Members } from '../feed/members.ts';
+import { enforcedByWaitMs, leaseOverMs, longer } from '../feed/lease.ts';
+import type { Member, Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition } from '../feed/position.ts';
 import type { Instant } from '../kernel/clock.ts';
@@ -62,6 +62,8 @@ export interface BarrierQuestion {
   readonly position: Position;
   readonly epochId: string;
   readonly appendedAt: Instant;
+  /** As `longest` has it of whoever may lack the entry. */
+  readonly term: LeaseTerm;
   /** The number of the last reading that may have been sent before the append replied. */
   readonly sentBefore: number;
   /** True when no store but this process's own can grant leases: a young table is then the whole table. */
@@ -94,6 +96,24 @@ export class LeaseTable {
     this.#term = term;
     this.#members = members;
     this.#reached = reached;
+  }
+
+  /**
+   * The longest term of whoever may have held a lease at `now` or after the line at `at`: each has its own configuration, and
+   * what is waited for is over for all of them (D-145). Who holds one without a line has joined before it, so this is all that
+   * may lack the line once that is applied here. Of whom another goes on with the data only the row may live, where that was copied.
+   */
+  longest(now: Instant, at: Position = this.#reached()): LeaseTerm {
+    return this.#members
+      .holders(at)
+      .filter((member) => this.#mayHold(member, now))
+      .reduce((longest, { term }) => longer(longest, term), this.#term);
+  }
+
+  #mayHold({ state, incarnation, term }: Member, now: Instant): boolean {
+    const since = this.quietSince(incarnation);
+    if (state !== 'succeeded' || since === undefined) return true;
+    return waitedMs(since, now) < leaseOverMs(longer(this.#term, term));
   }
 
   /** Before a reading is sent. Returns its number: they count up. */
@@ -163,14 +183,14 @@ export class LeaseTable {
       ({ incarnation, state }) => state === 'outstanding' && this.#strangers.get(incarnation) === true,
     );
     if (isForked) return { standings, rule: undefined };
-    if (waitedMs(question.appendedAt, now) >= enforcedByWaitMs(this.#term))
-      return { standings: standings.map((one) => overByClock(one, question, this.#term)), rule: 'wait' };
+    if (waitedMs(question.appendedAt, now) >= enforcedByWaitMs(question.term))
+      return { standings: standings.map((one) => overByClock(one, question)), rule: 'wait' };
     // Who renews no more, though it may read, is over in its own eyes too, and no receipt of its own would verify (D-129).
     const isItselfDone = standings.some(
       ({ incarnation, state }) => incarnation === question.coordinator && state === 'acknowledged',
     );
     const isAllOver = isItselfDone && standings.every(({ state }) => state !== 'outstanding');
-    const isWatched = question.exclusive || this.#isWatchedFor(leaseOverMs(this.#term), now);
+    const isWatched = question.exclusive || this.#isWatchedFor(leaseOverMs(question.term), now);
     // An older reading may lack whoever took a lease since (THREATS 10.1).
     const isJudged = question.mode === 'acknowledged' && this.#observed > question.sentBefore;
     return { standings, rule: isJudged && isAllOver && isWatched ? 'acknowledged' : undefined };
@@ -182,7 +202,7 @@ export class LeaseTable {
    */
   #letGo(listed: ReadonlySet<string>, at: Instant): void {
     for (const [incarnation, row] of this.#rows) {
-      if (listed.has(incarnation) || waitedMs(row.since, at) < leaseOverMs(this.#term)) continue;
+      if (listed.has(incarnation) || waitedMs(row.since, at) < leaseOverMs(this.longest(at))) continue;
       const state = this.#members.lookup(incarnation)?.state;
       if (state !== 'left' && state !== 'forgotten') continue;
       const { acknowledgement } = this.#read(incarnation, row);
@@ -220,7 +240,7 @@ export class LeaseTable {
   #stand(incarnation: string, row: WatchedRow, question: BarrierQuestion, now: Instant): ReplicaStanding {
     const member = this.#members.lookup(incarnation);
     const acknowledged = !this.#strangers.has(incarnation) && covers(row.acknowledgement, question);
-    const isQuiet = waitedMs(row.since, now) >= leaseOverMs(this.#term);
+    const isQuiet = waitedMs(row.since, now) >= leaseOverMs(question.term);
     return {
       replica: this.#members.nameOf(incarnation),
       incarnation,
@@ -257,9 +277,9 @@ function covers(acknowledgement: Acknowledgement | undefined, question: BarrierQ
 }
 
 /** After the wait every lease that was granted before the append is over, whoever held it. */
-function overByClock(standing: ReplicaStanding, question: BarrierQuestion, term: LeaseTerm): ReplicaStanding {
+function overByClock(standing: ReplicaStanding, question: BarrierQuestion): ReplicaStanding {
   if (standing.state !== 'outstanding') return standing;
   const { monoMs, wallMs } = question.appendedAt;
-  const overMs = leaseOverMs(term);
+  const overMs = leaseOverMs(question.term);
   return { ...standing, state: 'fenced', notLaterThan: { monoMs: monoMs + overMs, wallMs: wallMs + overMs } };
 }

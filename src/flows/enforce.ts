@@ -59,7 +59,6 @@ export interface EnforcePorts {
   readonly tree: Tree;
   readonly appender: Appender;
   readonly receipts: ReceiptStore;
-  readonly term: LeaseTerm;
   readonly exclusive: boolean;
   /** The strongest word an append alone earns in this store. */
   readonly durability: StoreFacts['durability'];
@@ -128,6 +127,8 @@ export class Enforcing {
   readonly #enforcedS: Histogram;
   #now: Enforcement;
   #sentBefore: number;
+  /** Of whoever may lack the entry; undefined until all who have joined before it are known. */
+  #term: LeaseTerm | undefined;
   #looking: Promise<void> | undefined;
   /** Written, and perhaps named in the ledger already: an append of unknown fate is repeated, never made anew. */
   #closing: Closing | undefined;
@@ -174,7 +175,12 @@ export class Enforcing {
   }
 
   get boundMs(): number {
-    return enforcedByWaitMs(this.#ports.term);
+    return enforcedByWaitMs(this.#longest());
+  }
+
+  #longest(): LeaseTerm {
+    const { at, position } = this.#appended;
+    return this.#term ?? this.#ports.table.longest(at, position);
   }
 
   /** Another replica has said `enforced`: since then acknowledgements are silent about it, and no receipt could be made of them. */
@@ -237,11 +243,13 @@ export class Enforcing {
     }
     await reading.read();
     if (cursor.epochId !== this.#appended.epochId) return this.#repeat();
+    const term = (this.#term ??= this.#longest());
     const question = {
       coordinator: identity.incarnation,
       position: this.#appended.position,
       epochId: this.#appended.epochId,
       appendedAt: this.#appended.at,
+      term,
       sentBefore: this.#sentBefore,
       exclusive,
       mode: barrier,
@@ -268,14 +276,14 @@ export class Enforcing {
    * for a lease from when it could be said (D-149). Not where it has said all that it can by itself.
    */
   #isTakersTurn(standings: readonly ReplicaStanding[], now: Instant): boolean {
-    const { identity, members, effects, term } = this.#ports;
+    const { identity, members, effects } = this.#ports;
     const taker = members.lookup(this.#appended.sealed.entry.by)?.replica;
     if (taker === identity.replica || effects.outcome(this.id) !== undefined) return false;
     this.#readyAtMs ??= now.monoMs;
     const isThere = standings.some(
       ({ replica, state, isQuiet }) => replica === taker && state === 'acknowledged' && !isQuiet,
     );
-    return isThere && now.monoMs - this.#readyAtMs < leaseOverMs(term);
+    return isThere && now.monoMs - this.#readyAtMs < leaseOverMs(this.#longest());
   }
 
   /**
@@ -330,7 +338,7 @@ export class Enforcing {
     log.error('the feed lost the history of a revocation: it is appended again', { revocation: this.id });
     this.#appended = await this.#there(await appender.append(this.#appended.sealed));
     this.#sentBefore = table.sent;
-    this.#closing = undefined;
+    this.#closing = this.#term = undefined;
     this.#isLineGone = false;
     this.#readyAtMs = undefined;
     this.#heardAtMs = new Map();
@@ -361,7 +369,7 @@ export class Enforcing {
     const over = { ...standing, notLaterThan: now };
     if (standing.isQuiet && isSpokenFor) return { ...over, ...WITHOUT_WORD, state: 'fenced' };
     const endsAlone = !isSpokenFor && said.pending > 0 && said.pending === said.selfEnding;
-    return standing.isQuiet || (endsAlone && this.#heardForMs(standing, now) >= leaseOverMs(this.#ports.term))
+    return standing.isQuiet || (endsAlone && this.#heardForMs(standing, now) >= leaseOverMs(this.#longest()))
       ? over
       : standing;
   }

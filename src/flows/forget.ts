@@ -87,7 +87,7 @@ export class Forgetter {
       const since = known?.renewals === renewals ? known.since : now;
       this.#silent.set(member.incarnation, { renewals, since });
       const silentMs = now.monoMs - since.monoMs;
-      if (silentMs < this.#silenceMsOf(member)) continue;
+      if (silentMs < this.#silenceMsOf(member, now)) continue;
       await this.#forget(member, renewals, { reason: `silent for ${Math.floor(silentMs / 1000)} s` });
     }
   }
@@ -122,10 +122,11 @@ export class Forgetter {
     member: Member,
     said: { reason?: string; caller: string },
   ): Promise<string | undefined> {
-    const { table, term, clock } = this.#ports;
+    const { table, clock } = this.#ports;
     // There has been a reading just now.
     const since = table.quietSince(member.incarnation) as Instant;
-    const leftMs = leaseOverMs(term) - (clock.now().monoMs - since.monoMs);
+    const now = clock.now();
+    const leftMs = leaseOverMs(table.longest(now)) - (now.monoMs - since.monoMs);
     if (leftMs > 0) return `its lease may be good for ${Math.ceil(leftMs)} ms yet`;
     return (await this.#forget(member, this.#renewalsOf(member), said))
       ? undefined
@@ -184,10 +185,11 @@ export class Forgetter {
     return state === 'joined' || (state === 'succeeded' && this.#ports.table.row(incarnation) !== undefined);
   }
 
-  /** Of one whose data directory lives on only the row is left: it goes when its lease is surely over. */
-  #silenceMsOf({ state }: Member): number {
-    const { rosterForgetMs, term } = this.#ports;
-    return state === 'succeeded' ? leaseOverMs(term) : rosterForgetMs;
+  /** Of one whose data directory lives on only the row is left: it goes when its lease is surely over. Nobody goes before that. */
+  #silenceMsOf({ state }: Member, now: Instant): number {
+    const { rosterForgetMs, table } = this.#ports;
+    const overMs = leaseOverMs(table.longest(now));
+    return state === 'succeeded' ? overMs : Math.max(rosterForgetMs, overMs);
   }
 
   #renewalsOf({ incarnation }: Member): number {

@@ -7,7 +7,7 @@ import type { EpochEntry } from '../feed/entry.ts';
 import { isSignedBy, parseEntry } from '../feed/entry.ts';
 import type { FeedStore, RestoredHead, Roster } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
-import type { Lease } from '../feed/lease.ts';
+import type { Lease, LeaseTerm } from '../feed/lease.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, comparePositions, renderPosition } from '../feed/position.ts';
@@ -39,12 +39,15 @@ export interface JoinPorts {
   readonly reopener: Reopener;
   readonly loader: Loader;
   readonly lease: Lease;
+  readonly term: LeaseTerm;
   readonly held: HeldEpoch;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   /** An empty store may open by itself (API.md, `bootstrap`). */
   readonly bootstrap: boolean;
+  /** As configured. */
+  readonly credentialLifeMaxMs: number;
 }
 
 /** The epoch that is open, or else the newest one; neither: nothing was ever there, or nothing is left of it. */
@@ -187,7 +190,12 @@ export class Joiner {
     if (current !== over || nextRunId !== runId) throw alreadyOpen();
     const epochId = newId('ep', random);
     const by = { ...(reason === undefined ? {} : { reason }), ...(caller === undefined ? {} : { caller }) };
-    const said = { ...by, ...this.#base(), key: identity.key.public.x };
+    const said = {
+      ...by,
+      ...this.#base(),
+      key: identity.key.public.x,
+      credentialLifeMaxMs: this.#lifeMaxMs(rule),
+    };
     const sealed = appender.seal({ id: newId('ent', random), kind: 'epoch', epochId, runId, rule, ...said });
     const reply = await store.openEpoch({
       closedEpochId,
@@ -201,6 +209,13 @@ export class Joiner {
     return epochId;
   }
 
+  /** Revocations have been kept for no longer lives than were said before: only an operator, or who begins anew, says more. */
+  #lifeMaxMs(rule: EpochEntry['rule']): number {
+    const { cursor, credentialLifeMaxMs } = this.#ports;
+    const kept = cursor.credentialLifeMaxMs(credentialLifeMaxMs);
+    return rule === 'witness' || rule === 'roster' ? kept : Math.max(kept, credentialLifeMaxMs);
+  }
+
   /** The epoch this replica knew, and how far: what the new one continues. */
   #base(): Pick<EpochEntry, 'base'> {
     const { cursor, tree } = this.#ports;
@@ -211,7 +226,8 @@ export class Joiner {
 
   /** Where it was said. */
   async #announce(epochId: string): Promise<Position> {
-    const { identity, appender, members, random } = this.#ports;
+    const { identity, appender, members, term, random } = this.#ports;
+    const { leaseMs, splitMs = 0 } = term;
     const before = members.predecessorOf(identity.key.public.x);
     const isOther = before !== undefined && before.incarnation !== identity.incarnation;
     const sealed = appender.seal({
@@ -221,6 +237,7 @@ export class Joiner {
       replica: identity.replica,
       incarnation: identity.incarnation,
       key: identity.key.public.x,
+      term: { leaseMs, splitMs },
       ...(isOther ? { succeeds: before.incarnation } : {}),
     });
     const { position } = await appender.appendUnfenced(epochId, sealed);

@@ -4,20 +4,21 @@
  */
 import type { Cursor } from '../feed/cursor.ts';
 import type { SealedEntry } from '../feed/entry.ts';
-import type { LeaseTerm } from '../feed/lease.ts';
 import { enforcedByWaitMs } from '../feed/lease.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions } from '../feed/position.ts';
-import type { Timer } from '../kernel/clock.ts';
+import type { Clock, Instant, Timer } from '../kernel/clock.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Appender } from './append.ts';
+import type { LeaseTable } from './barrier.ts';
 import type { News } from './news.ts';
 import { waitUntil } from './news.ts';
 
 export interface PublishPorts {
   readonly appender: Appender;
   readonly cursor: Cursor;
-  readonly term: LeaseTerm;
+  readonly table: LeaseTable;
+  readonly clock: Clock;
   readonly timer: Timer;
   readonly news: News;
   /** Aborted when the process closes. */
@@ -40,13 +41,18 @@ export class Publisher {
   }
 
   get boundMs(): number {
-    return enforcedByWaitMs(this.#ports.term);
+    return this.#boundMs(this.#ports.clock.now());
   }
 
   /** FENCED, EPOCH_CLOSED, STORE_UNREACHABLE: nothing was appended. APPEND_UNCERTAIN: repeat it, it is one entry. */
   async publish(sealed: SealedEntry): Promise<Published> {
-    const { position } = await this.#ports.appender.append(sealed);
-    return { position, isApplied: await this.#untilApplied(position), boundMs: this.boundMs };
+    const { position, at } = await this.#ports.appender.append(sealed);
+    const isApplied = await this.#untilApplied(position);
+    return { position, isApplied, boundMs: this.#boundMs(at, position) };
+  }
+
+  #boundMs(at: Instant, position?: Position): number {
+    return enforcedByWaitMs(this.#ports.table.longest(at, position));
   }
 
   #untilApplied(position: Position): Promise<boolean> {

@@ -42,6 +42,8 @@ export interface RenewPorts {
   readonly follower: Follower;
   readonly lease: Lease;
   readonly leaseMs: number;
+  /** As configured. */
+  readonly credentialLifeMaxMs: number;
   readonly table: LeaseTable;
   readonly tree: Tree;
   readonly cosigner: Cosigner;
@@ -67,7 +69,13 @@ export interface RenewPorts {
 
 /** What the last renewal said, for readiness: `lease` is the only good one. */
 export type RenewState =
-  Exclude<RenewReply['kind'], 'stale'> | StaleReason | 'awaiting' | 'diverged' | 'unreachable' | 'starting';
+  | Exclude<RenewReply['kind'], 'stale'>
+  | StaleReason
+  | 'awaiting'
+  | 'unfit'
+  | 'diverged'
+  | 'unreachable'
+  | 'starting';
 
 /** No lease ever again for this incarnation: only another one, a restarted process, may have one. */
 export function isFencedForGood(state: RenewState): boolean {
@@ -242,12 +250,17 @@ export class Renewer {
     const state = this.#state;
     this.#stateSinceMs = clock.now().monoMs;
     if (isFencedForGood(state)) log.error('this incarnation is fenced for good: restart it', { state });
+    else if (state === 'unfit')
+      log.error('this replica is given no lease', { detail: this.#problem as string });
     else log.info('the state of the lease changed', { state });
   }
 
-  /** The lease that came with everything up to here. `awaiting` while nobody vouches for who never held one. */
-  async #adopt({ rows, runId, head }: GrantedLease, sent: Sent): Promise<'lease' | 'awaiting'> {
-    const { cursor, vouching, lease, table, cosigner, carrier, clock } = this.#ports;
+  /**
+   * The lease that came with everything up to here. `unfit` where credentials would be taken for longer than revocations are
+   * kept; `awaiting` while nobody vouches for who never held one.
+   */
+  async #adopt({ rows, runId, head }: GrantedLease, sent: Sent): Promise<'lease' | 'unfit' | 'awaiting'> {
+    const { cursor, vouching, lease, table, cosigner, carrier, credentialLifeMaxMs, clock } = this.#ports;
     const { epochId, at } = this.#joined;
     const { opening } = cursor;
     // An epoch that was signed for another run of the store is over, whatever the store says (THREATS 10.18).
@@ -259,6 +272,11 @@ export class Renewer {
         'PROOF_INVALID',
         `the feed has lines up to ${renderPosition(head)} that are not shown`,
       );
+    const keptMs = cursor.credentialLifeMaxMs(credentialLifeMaxMs);
+    if (credentialLifeMaxMs > keptMs) {
+      this.#problem = unfit(credentialLifeMaxMs, keptMs);
+      return 'unfit';
+    }
     if (!(await vouching.admits(opening, at, rows))) return 'awaiting';
     lease.adopt(sent.at);
     const now = clock.now();
@@ -341,6 +359,11 @@ export class Renewer {
   #isReachable(): boolean {
     return this.#state === 'lease' || this.#state === 'more';
   }
+}
+
+function unfit(ownMs: number, keptMs: number): string {
+  const [own, kept] = [ownMs / 1000, keptMs / 1000];
+  return `credentialLifeMax is ${own}s here, and the fleet keeps revocations for credentials of ${kept}s at most: what it has revoked would be accepted here again`;
 }
 
 /** How long who cannot say yes waits before it asks again for what others are doing about it. */

@@ -275,6 +275,7 @@ const SAID_OF: Partial<Record<RenewState, string>> = {
     'cloned: two processes go by this incarnation, and neither is given a lease ever again; restart them',
   trimmed:
     'trimmed: the store no longer holds what comes next; this goes on at the next snapshot of the fleet',
+  unfit: `unfit: set credentialLifeMax as the fleet has it; to raise it for the fleet, here: ${AMNESIA}`,
   awaiting: 'awaiting: nobody with a lease has acknowledged this replica yet',
 };
 

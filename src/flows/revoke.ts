@@ -483,12 +483,13 @@ export class Revoker {
 
   /** Enforced, as the replica that has the receipt says in the feed: that one may be gone, and the order be repeated here. */
   #attested(outcome: Folded<OutcomeEntry>, record: OrderRecord): RevocationStatus {
+    const { table, clock } = this.#ports;
     const { revocation: id, matched, killed, unconfirmed } = outcome;
     return {
       ...{ id, position: record.position, state: 'enforced', closure: 'CLOSED', isReached: true },
       appendedAtMs: Date.parse(record.at),
       enforcedAtMs: Date.parse(outcome.at),
-      boundMs: enforcedByWaitMs(this.#ports.term),
+      boundMs: enforcedByWaitMs(table.longest(clock.now(), record.position)),
       sessions: { matched, killed, unconfirmed, pending: 0, silent: [] },
       // Only the receipt knows more.
       ...{

@@ -7,7 +7,7 @@
 import type { EpochEntry, SnapshotEntry, FeedLine, SealedEntry } from '../feed/entry.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { FeedStore } from '../feed/feed-store.ts';
-import type { Lease, LeaseTerm } from '../feed/lease.ts';
+import type { Lease } from '../feed/lease.ts';
 import { leaseOverMs } from '../feed/lease.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
@@ -35,7 +35,6 @@ export interface SnapshotPorts {
   readonly cursor: Cursor;
   readonly members: Members;
   readonly lease: Lease;
-  readonly term: LeaseTerm;
   readonly table: LeaseTable;
   readonly appender: Appender;
   readonly fold: Fold;
@@ -211,12 +210,13 @@ export class Snapshotter {
 
   /** By every incarnation that may hold a lease, as the reading says that came with our own. */
   #isConfirmed(mark: string, digest: string): boolean {
-    const { table, members, term, clock, lease } = this.#ports;
+    const { table, members, clock, lease } = this.#ports;
     const now = clock.now();
+    const overMs = leaseOverMs(table.longest(now));
     const live = members
       .list()
       .map(({ incarnation }) => table.row(incarnation))
-      .filter((row) => row !== undefined && now.monoMs - row.since.monoMs < leaseOverMs(term));
+      .filter((row) => row !== undefined && now.monoMs - row.since.monoMs < overMs);
     const said = live.map((row) => row?.acknowledgement?.snapshot);
     return lease.isFresh(now) && said.every((one) => one?.mark === mark && one.digest === digest);
   }

@@ -115,8 +115,9 @@ export class Surveyor {
   }
 
   #leaseOf({ state, incarnation }: Member, row: WatchedRow | undefined, now: Instant): LeaseSight {
-    const { table, term } = this.#ports;
+    const { table } = this.#ports;
     const { readAt } = table;
+    const term = table.longest(now);
     const since = table.quietSince(incarnation);
     const none = { freshForMs: undefined, mayAllowForMs: undefined, fencedSinceMs: undefined };
     if (state === 'left' || state === 'forgotten') return { ...none, state };

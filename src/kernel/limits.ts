@@ -29,6 +29,8 @@ export const LIMITS = {
   rsaBitsMin: 2_048,
   rsaBitsMax: 8_192,
   claimHandlesMax: 64,
+  /** The largest `clockSkew` that may be configured. */
+  clockSkewMs: 60_000,
   proofAgeMs: 60_000,
   proofsMax: 250_000,
   verifiedCredentialsMax: 20_000,

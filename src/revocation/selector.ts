@@ -141,7 +141,9 @@ interface Ends {
 }
 
 function endOf(kind: Target['kind'], ends: Ends, context: SelectorContext): { untilS?: number } {
-  const { nowMs, credentialLifeMaxS, clockSkewS, leaseS } = context;
+  const { nowMs, credentialLifeMaxS, leaseS } = context;
+  // Another replica may be more tolerant, or this one tomorrow: everyone's is at most that.
+  const clockSkewS = LIMITS.clockSkewMs / 1000;
   const untilS = untilSOf(kind, { ...ends, nowS: nowMs / 1000, credentialLifeMaxS, clockSkewS, leaseS });
   return untilS === undefined ? {} : { untilS };
 }

@@ -1,6 +1,13 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EPS_MS, Lease, PEP_TIMEOUT_MS, enforcedByWaitMs, leaseOverMs } from '../../src/feed/lease.ts';
+import {
+  EPS_MS,
+  Lease,
+  PEP_TIMEOUT_MS,
+  enforcedByWaitMs,
+  leaseOverMs,
+  longer,
+} from '../../src/feed/lease.ts';
 
 const term = { leaseMs: 3000, epsMs: EPS_MS };
 const at = (monoMs: number, wallMs = monoMs) => ({ monoMs, wallMs });
@@ -88,4 +95,15 @@ describe('the bound', () => {
     lease.adopt(at(0));
     expect(lease.isFresh(at(2_950))).toBe(false);
   });
+});
+
+it('waits, of two terms, for the longer lease and for the longer split, whosever they are', () => {
+  const failover = { ...term, splitMs: 12_000 };
+  expect(longer(term, { leaseMs: 10_000, splitMs: 0 })).toMatchObject({ leaseMs: 10_000, splitMs: 0 });
+  expect(longer(failover, { leaseMs: 10_000, splitMs: 0 })).toMatchObject({
+    leaseMs: 10_000,
+    splitMs: 12_000,
+  });
+  expect(longer(term, { leaseMs: 500, splitMs: 7_000 })).toMatchObject({ leaseMs: 3_000, splitMs: 7_000 });
+  expect(longer(failover)).toEqual(failover);
 });

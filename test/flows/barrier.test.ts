@@ -49,6 +49,7 @@ const question = (appendedMs: number, over: object = {}) =>
     position: POSITION,
     epochId: 'ep_1',
     appendedAt: AT(appendedMs),
+    term: TERM,
     sentBefore: 0,
     exclusive: true,
     mode: 'acknowledged',
@@ -139,12 +140,13 @@ describe('the barrier', () => {
   });
 
   it('waits longer, by every rule, where a store that was replaced may go on granting leases', () => {
-    const table = tableOf({ ...TERM, splitMs: 7_000 });
+    const term = { ...TERM, splitMs: 7_000 };
+    const table = tableOf(term);
     const quiet = { incarnation: 'inc_b', renewals: 1, acknowledgement: undefined };
     const row = { incarnation: 'inc_a', renewals: 1, acknowledgement: acknowledged('inc_a') };
     table.observe('ep_1', [row, quiet], READ(AT(0)));
     const judged = (ms: number, over: object = {}) => {
-      const { standings, rule } = table.judge(question(0, { exclusive: false, ...over }), AT(ms));
+      const { standings, rule } = table.judge(question(0, { exclusive: false, term, ...over }), AT(ms));
       return [standings[1]?.state, rule];
     };
     expect(judged(10_051)).toEqual(['outstanding', undefined]);

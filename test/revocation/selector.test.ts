@@ -39,17 +39,17 @@ function refused(body: SelectorBody): { code: string; field: string | undefined;
   return { code: 'none', field: undefined, message: 'it was taken' };
 }
 
-const ofCutoff = { cutoffS: NOW_S, untilS: NOW_S + 1 + LIFE_S + 8 };
+const ofCutoff = { cutoffS: NOW_S, untilS: NOW_S + 1 + LIFE_S + 63 };
 
 describe('a selector becomes a target', () => {
   const cases: [Record<string, unknown>, Target][] = [
     [
       { kind: 'token', value: 'good-token' },
-      { kind: 'token', value: 'd1', untilS: NOW_S + 608 },
+      { kind: 'token', value: 'd1', untilS: NOW_S + 663 },
     ],
     [
       { kind: 'jti', issuer, value: 'j' },
-      { kind: 'jti', issuer, value: 'j', untilS: NOW_S + 1 + LIFE_S + 13 },
+      { kind: 'jti', issuer, value: 'j', untilS: NOW_S + 1 + LIFE_S + 123 },
     ],
     [
       { kind: 'session', issuer, value: 's' },

@@ -282,6 +282,8 @@ export interface TestReplicaOptions {
   /** Of another fleet key than everyone else's. */
   readonly logKey?: SigningKey;
   readonly lastAcceptsMax?: number;
+  readonly leaseMs?: number;
+  readonly credentialLifeMaxMs?: number;
 }
 
 export class TestReplica {
@@ -294,7 +296,7 @@ export class TestReplica {
   readonly log: LogLine[] = [];
   readonly cursor = new Cursor();
   readonly members = new Members();
-  readonly lease = new Lease({ leaseMs: LEASE_MS, epsMs: EPS_MS });
+  readonly lease: Lease;
   readonly news = new News();
   readonly owing = new News();
   readonly fingerprinter = new Fingerprinter(FINGERPRINT_KEY);
@@ -324,11 +326,7 @@ export class TestReplica {
     LEASE_MS,
   );
   readonly effects: Effects;
-  readonly table = new LeaseTable(
-    { leaseMs: LEASE_MS, epsMs: EPS_MS },
-    this.members,
-    () => this.cursor.position,
-  );
+  readonly table: LeaseTable;
   readonly verifier = new PlainVerifier(this.fingerprinter);
   readonly policy = new PlainPolicy();
   readonly closing = new AbortController();
@@ -368,7 +366,12 @@ export class TestReplica {
       exclusive = true,
       durability = 'durable',
       logKey = LOG_KEY,
+      leaseMs = LEASE_MS,
+      credentialLifeMaxMs = 86_400_000,
     } = options;
+    const term = { leaseMs, epsMs: EPS_MS };
+    this.lease = new Lease(term);
+    this.table = new LeaseTable(term, this.members, () => this.cursor.position);
     this.lastAccepts = new LastAccepts(options.lastAcceptsMax);
     this.effects = new Effects(this.lastAccepts, this.sessions);
     this.clock = clock;
@@ -411,7 +414,6 @@ export class TestReplica {
     this.snapshots = new Snapshotter({
       ...feed,
       ...{ members, table, tree, appender, fold, log, owing, news, timer: clock },
-      term: { leaseMs: LEASE_MS, epsMs: EPS_MS },
       every: options.snapshotEvery,
       ...(options.sliceMs === undefined ? {} : { sliceMs: options.sliceMs }),
     });
@@ -451,7 +453,8 @@ export class TestReplica {
     const mender = new Mender({ ...feed, ledger, carrier, loader, log });
     this.joiner = new Joiner({
       ...feed,
-      ...{ loader, ledger, members, follower, appender, tree, reopener, held, random, log, bootstrap },
+      ...{ loader, ledger, members, follower, appender, tree, reopener, term, held, random, log, bootstrap },
+      credentialLifeMaxMs,
     });
     this.cosigner = new Cosigner({ identity, tree, table, cursor, clock, log });
     const { cosigner } = this;
@@ -465,7 +468,8 @@ export class TestReplica {
       vouching,
       carrier,
       retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
-      leaseMs: LEASE_MS,
+      leaseMs,
+      credentialLifeMaxMs,
       table,
       tree,
       effects,
@@ -517,7 +521,6 @@ export class TestReplica {
       tree,
       appender,
       receipts: this.receipts,
-      term: { leaseMs: LEASE_MS, epsMs: EPS_MS },
       exclusive,
       durability,
       barrier,
@@ -536,9 +539,8 @@ export class TestReplica {
       crashPoint,
       closing: this.closing.signal,
     });
-    const term = { leaseMs: LEASE_MS, epsMs: EPS_MS };
     const { signal } = this.closing;
-    const publisher = new Publisher({ cursor, appender, term, timer: clock, news, closing: signal });
+    const publisher = new Publisher({ cursor, appender, table, clock, timer: clock, news, closing: signal });
     this.lifter = new Lifter({ view, appender, publisher, clock });
     const idempotencyHmacKey = new Uint8Array(32);
     this.granter = new Granter({ grants, appender, publisher, random, idempotencyHmacKey, clock });
@@ -561,7 +563,7 @@ export class TestReplica {
       random,
       timer: clock,
       log,
-      leaseMs: LEASE_MS,
+      leaseMs,
       cursor,
       clock,
     });
