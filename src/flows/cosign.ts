@@ -91,7 +91,8 @@ export class Cosigner {
     this.#watchedMs = now.monoMs;
     const { table } = this.#ports;
     const { incarnations } = table;
-    const said = table.row(incarnations[this.#watched++ % incarnations.length] ?? '')?.acknowledgement;
+    const next = incarnations[this.#watched++ % incarnations.length];
+    const said = table.row(next as string)?.acknowledgement;
     if (said !== undefined) this.#look(said);
   }
 

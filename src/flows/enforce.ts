@@ -403,9 +403,8 @@ export class Enforcing {
 
   /** Whether the ledger names all of them, so that another one, or a later run, knows it too. Nobody is no one. */
   #isWrittenDown(owing: readonly string[]): boolean {
-    const { effects } = this.#ports;
-    const named = [effects.outcome(this.id), this.#outcome].flatMap((one) => one?.owing ?? []);
-    return owing.length > 0 && owing.every((incarnation) => named.includes(incarnation));
+    const named = new Set(this.#ports.effects.outcome(this.id)?.owing);
+    return owing.length > 0 && owing.every((incarnation) => named.has(incarnation));
   }
 
   #note(standings: readonly ReplicaStanding[]): void {

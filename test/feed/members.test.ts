@@ -64,6 +64,9 @@ describe('who may sign', () => {
     expect(['inc_b', 'inc_c', 'inc_e'].map(goesOn)).toEqual([true, true, true]);
     expect(['inc_a', 'inc_d', 'inc_x', 'inc_none'].map(goesOn)).toEqual([false, false, false, false]);
     expect(members.goesOn('inc_b', 'inc_none')).toBe(false);
+    expect(['inc_a', 'inc_c'].map((one) => members.hasLeft(one))).toEqual([false, false]);
+    members.apply({ sealed: replica('left', 'inc_c'), chain: CHAIN_START, position: { epoch: 1, sequence: 7 } });
+    expect(['inc_a', 'inc_c', 'inc_x'].map((one) => members.hasLeft(one))).toEqual([true, true, false]);
   });
 
   it('is who joined, with the key and the text that admitted it', () => {

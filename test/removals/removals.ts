@@ -1468,8 +1468,8 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'writes down who owes once, and nobody who is found to owe later',
     file: 'src/flows/enforce.ts',
-    find: 'return owing.length > 0 && owing.every((incarnation) => named.includes(incarnation));',
-    replace: 'return owing.length > 0 && named.length > 0;',
+    find: 'return owing.length > 0 && owing.every((incarnation) => named.has(incarnation));',
+    replace: 'return owing.length > 0 && named.size > 0;',
     test: test('flows/owed', 'is written down again where somebody more owes'),
   },
   {
