@@ -175,8 +175,10 @@ export class LeaseTable {
 
   /** Judges from what has been observed; nothing is over by acknowledgement before a reading that was sent after the append replied. */
   judge(question: BarrierQuestion, now: Instant): BarrierAnswer {
+    // Who joined after the entry has it, and may be there for longer than anyone who lacks it.
+    const overMs = leaseOverMs(longer(question.term, this.longest(now)));
     const standings = [...this.#rows].map(([incarnation, row]) =>
-      this.#stand(incarnation, this.#read(incarnation, row), question, now),
+      this.#stand(incarnation, this.#read(incarnation, row), question, { now, overMs }),
     );
     // A store that shows two histories may have granted that one a lease without the entry, however long ago it was appended.
     const isForked = standings.some(
@@ -190,7 +192,7 @@ export class LeaseTable {
       ({ incarnation, state }) => incarnation === question.coordinator && state === 'acknowledged',
     );
     const isAllOver = isItselfDone && standings.every(({ state }) => state !== 'outstanding');
-    const isWatched = question.exclusive || this.#isWatchedFor(leaseOverMs(question.term), now);
+    const isWatched = question.exclusive || this.#isWatchedFor(overMs, now);
     // An older reading may lack whoever took a lease since (THREATS 10.1).
     const isJudged = question.mode === 'acknowledged' && this.#observed > question.sentBefore;
     return { standings, rule: isJudged && isAllOver && isWatched ? 'acknowledged' : undefined };
@@ -237,10 +239,15 @@ export class LeaseTable {
     return read;
   }
 
-  #stand(incarnation: string, row: WatchedRow, question: BarrierQuestion, now: Instant): ReplicaStanding {
+  #stand(
+    incarnation: string,
+    row: WatchedRow,
+    question: BarrierQuestion,
+    { now, overMs }: { now: Instant; overMs: number },
+  ): ReplicaStanding {
     const member = this.#members.lookup(incarnation);
     const acknowledged = !this.#strangers.has(incarnation) && covers(row.acknowledgement, question);
-    const isQuiet = waitedMs(row.since, now) >= leaseOverMs(question.term);
+    const isQuiet = waitedMs(row.since, now) >= overMs;
     return {
       replica: this.#members.nameOf(incarnation),
       incarnation,

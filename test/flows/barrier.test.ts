@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { signAcknowledgement } from '../../src/evidence/acknowledgement.ts';
+import type { ReplicaEntry } from '../../src/feed/entry.ts';
 import type { LeaseTerm } from '../../src/feed/lease.ts';
 import { Members } from '../../src/feed/members.ts';
 import type { Reading } from '../../src/flows/barrier.ts';
@@ -98,13 +99,13 @@ describe('the barrier', () => {
       return table.judge(question(0), AT(1)).standings[0]?.state;
     };
     expect([acknowledged('inc_a'), undefined].map(says)).toEqual(['acknowledged', 'outstanding']);
+    expect(table.acknowledgements()).toEqual([]);
   });
 
   it('asks for the keys of those who spoke only when somebody asks what they said', () => {
     let asked = 0;
     const watched = {
-      lookup: () => undefined,
-      nameOf: String,
+      ...{ lookup: () => undefined, holders: () => [], nameOf: String },
       keyOf: () => (++asked, KEY.public),
     } as unknown as Members;
     const table = new LeaseTable(TERM, watched, () => FAR);
@@ -153,6 +154,19 @@ describe('the barrier', () => {
     expect(judged(10_052)).toEqual(['fenced', 'acknowledged']);
     expect(judged(10_251, { mode: 'wait' })).toEqual(['fenced', undefined]);
     expect(judged(10_252, { mode: 'wait' })).toEqual(['fenced', 'wait']);
+  });
+
+  it('takes nobody for over who joined after the entry with a longer lease, until that is', () => {
+    const members = new Members();
+    const { sealed, ...place } = joinedLine('inc_a', KEY);
+    const entry = { ...(sealed.entry as ReplicaEntry), term: { leaseMs: 10_000, splitMs: 0 } };
+    members.apply({ ...place, sealed: { ...sealed, entry } });
+    const table = new LeaseTable(TERM, members, () => FAR);
+    const row = { incarnation: 'inc_a', renewals: 1, acknowledgement: undefined };
+    table.observe('ep_1', [row], READ(AT(0)));
+    const stateAt = (ms: number) =>
+      table.judge(question(ms, { mode: 'wait' }), AT(ms)).standings.map(({ state }) => state);
+    expect([3_100, 10_000, 10_100].flatMap(stateAt)).toEqual(['outstanding', 'outstanding', 'fenced']);
   });
 
   it('is not passed by a reading that was sent before the append replied (THREATS 10.1)', () => {

@@ -1445,6 +1445,13 @@ const FORGETTING: readonly Removal[] = [
     test: test('flows/terms', 'nothing is permitted after `enforced` by a replica with a longer lease'),
   },
   {
+    name: 'takes who joined later, with a longer lease, for over by the term of who was there before',
+    file: 'src/flows/barrier.ts',
+    find: 'const overMs = leaseOverMs(longer(question.term, this.longest(now)));',
+    replace: 'const overMs = leaseOverMs(question.term);',
+    test: test('flows/barrier', 'takes nobody for over who joined after the entry'),
+  },
+  {
     name: 'forgets a replica while its lease is good, because its own would be over',
     file: 'src/flows/forget.ts',
     find: 'Math.max(rosterForgetMs, overMs)',
