@@ -65,7 +65,11 @@ describe('who may sign', () => {
     expect(['inc_a', 'inc_d', 'inc_x', 'inc_none'].map(goesOn)).toEqual([false, false, false, false]);
     expect(members.goesOn('inc_b', 'inc_none')).toBe(false);
     expect(['inc_a', 'inc_c'].map((one) => members.hasLeft(one))).toEqual([false, false]);
-    members.apply({ sealed: replica('left', 'inc_c'), chain: CHAIN_START, position: { epoch: 1, sequence: 7 } });
+    members.apply({
+      sealed: replica('left', 'inc_c'),
+      chain: CHAIN_START,
+      position: { epoch: 1, sequence: 7 },
+    });
     expect(['inc_a', 'inc_c', 'inc_x'].map((one) => members.hasLeft(one))).toEqual([true, true, false]);
   });
 
