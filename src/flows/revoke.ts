@@ -79,6 +79,8 @@ export interface OpenRevocation {
   readonly state: Enforcement['state'];
   readonly replicas: readonly string[];
   readonly sessions: number;
+  /** Whose they are. */
+  readonly owing: readonly string[];
 }
 
 /** What would die: nothing is appended. */
@@ -190,13 +192,9 @@ export class Revoker {
     return {
       id,
       state: known?.state ?? effects.outcome(id)?.state ?? this.#ports.durability,
-      replicas: [
-        ...new Set([
-          ...outstanding.map(({ replica }) => replica),
-          ...owing.map((one) => members.nameOf(one)),
-        ]),
-      ],
+      replicas: outstanding.map(({ replica }) => replica),
       sessions: pending + unconfirmed,
+      owing: [...new Set(owing.map((one) => members.nameOf(one)))],
     };
   }
 

@@ -140,9 +140,11 @@ export class Overview {
 /** Of so many it is said which they are, and what they wait for. */
 const REVOCATIONS_NAMED_MAX = 10;
 
-function unfinished({ id, state, replicas, sessions }: OpenRevocation): string {
-  const unproven = `${sessions} session${sessions === 1 ? '' : 's'} not known to have ended`;
-  const awaited = [...replicas, ...(sessions > 0 ? [unproven] : [])];
+function unfinished({ id, state, replicas, sessions, owing }: OpenRevocation): string {
+  const count = sessions === 0 ? 'sessions' : `${sessions} session${sessions === 1 ? '' : 's'}`;
+  const whose = owing.length === 0 ? '' : ` of ${owing.join(' and ')}`;
+  const isOwed = sessions > 0 || owing.length > 0;
+  const awaited = [...replicas, ...(isOwed ? [`${count}${whose} not known to have ended`] : [])];
   return `${id} is ${state}${awaited.length > 0 ? `; it waits for ${awaited.join(', ')}` : ''}`;
 }
 

@@ -207,7 +207,9 @@ describe('an enforcement that was interrupted', () => {
     expect((await a.revoker.status(id)).state).toBe('partial');
     expect([a.revoker.openCount, b.revoker.openCount]).toEqual([1, 1]);
     for (const one of [a, b])
-      expect(one.revoker.open(10)).toEqual([{ id, state: 'partial', replicas: ['b'], sessions: 1 }]);
+      expect(one.revoker.open(10)).toEqual([
+        { id, state: 'partial', replicas: [], sessions: 1, owing: ['b'] },
+      ]);
     expect(a.revoker.open(0)).toEqual([]);
   });
 
@@ -216,7 +218,7 @@ describe('an enforcement that was interrupted', () => {
     cut(b, true);
     const { id } = await a.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
     await pass(clock, 1_000);
-    expect(a.revoker.open(1)).toEqual([{ id, state: 'durable', replicas: ['b'], sessions: 0 }]);
+    expect(a.revoker.open(1)).toEqual([{ id, state: 'durable', replicas: ['b'], sessions: 0, owing: [] }]);
     await pass(clock, OVER_MS);
     expect(a.revoker.open(1)).toEqual([]);
   });

@@ -46,7 +46,7 @@ describe('what is owed', () => {
     await pass(clock, 5_000);
     const status = await a.revoker.status(id);
     expect(status).toMatchObject({ closure: 'PARTIAL', owing: [{ replica: 'b', incarnation: 'inc_b2' }] });
-    expect(a.revoker.open(10)).toMatchObject([{ id, replicas: ['b'] }]);
+    expect(a.revoker.open(10)).toMatchObject([{ id, replicas: [], owing: ['b'] }]);
   });
 
   it('is not forgotten because many other orders came after it', async () => {

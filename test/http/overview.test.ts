@@ -75,12 +75,13 @@ describe('the status', () => {
       const body = { selector: { kind: 'token', value: token }, waitMs: 10_000 };
       const revoked = await writ.control('/v1/revocations', { body });
       expect(revoked.body['state']).toBe('partial');
-      expect(await statusOf(writ)).toMatchObject({
+      const status = await statusOf(writ);
+      expect(status).toMatchObject({
         verdict: 'ready, with loose ends',
         sessionsEnding: 1,
         revocationsOpen: 1,
         looseEnds: [
-          `${String(revoked.body['id'])} is partial; it waits for 1 session not known to have ended`,
+          `${String(revoked.body['id'])} is partial; it waits for 1 session of ${String(status['replica'])} not known to have ended`,
         ],
       });
       await writ.data(`/v1/sessions/${String(opened.body['id'])}/closed`, { method: 'POST' });
