@@ -162,7 +162,7 @@ describe('an enforcement that was interrupted', () => {
     const resumed = replica.revoker.resumeUnfinished();
     await pass(replica.clock, 2_000);
     expect(replica.revoker.openCount).toBe(1);
-    expect(replica.revoker.open(1)).toEqual([{ id, state: 'durable', replicas: [], sessions: 0 }]);
+    expect(replica.revoker.open(1)).toEqual([{ id, state: 'durable', replicas: [], sessions: 0, owing: [] }]);
     const said = replica.log.filter(({ sentence }) => sentence === 'an enforcement could not be taken up');
     expect(said).toMatchObject([{ revocation: id, code: 'STORE_UNREACHABLE' }]);
     replica.store.roster = roster;
