@@ -34,10 +34,13 @@ export class Members {
   #isAnyoneLost: boolean | undefined;
   /** Keys that somebody had joined with before this epoch, or a snapshot. */
   readonly #earlierKeys = new Set<string>();
+  /** When this epoch was opened, by its opener's clock. */
+  #openedAt = '';
 
   /** Folds one `replica` entry whose signature has been checked; other kinds change nothing. */
   apply(line: FeedLine): void {
     const { entry, text } = line.sealed;
+    if (entry.kind === 'epoch') this.#openedAt = entry.at;
     if (entry.kind === 'epoch')
       for (const { key } of this.#byIncarnation.values()) this.#earlierKeys.add(key.x);
     if (entry.kind !== 'replica') return;
@@ -103,9 +106,14 @@ export class Members {
     const [before, after] = [this.lookup(earlier), this.lookup(later)];
     if (before === undefined || after?.key.x !== before.key.x || earlier === later) return false;
     // A wall clock may have been set back between the two.
-    for (let one = after.succeeds; one !== undefined; one = this.lookup(one)?.succeeds)
+    if (this.#succeeds(after, earlier)) return true;
+    return !this.#succeeds(before, later) && after.joinedAt > before.joinedAt;
+  }
+
+  #succeeds(member: Member, earlier: string): boolean {
+    for (let one = member.succeeds; one !== undefined; one = this.lookup(one)?.succeeds)
       if (one === earlier) return true;
-    return after.joinedAt > before.joinedAt;
+    return false;
   }
 
   /** Whether it, or whoever went on with its data directory, said goodbye: then no session of it was left. */
@@ -128,7 +136,12 @@ export class Members {
   /** Who neither left nor was forgotten, and may have let sessions in before this epoch: with a key that is new in it nobody has. */
   *carriedOver(): Generator<Member> {
     for (const member of this.#byIncarnation.values())
-      if (member.state === 'joined' && this.#earlierKeys.has(member.key.x)) yield member;
+      if (member.state === 'joined' && this.#mayHaveLetIn(member)) yield member;
+  }
+
+  /** With a key that is new in this epoch nobody has, unless its first run here is over, or it had joined in what a store lost. */
+  #mayHaveLetIn({ key, succeeds, joinedAt }: Member): boolean {
+    return this.#earlierKeys.has(key.x) || succeeds !== undefined || joinedAt < this.#openedAt;
   }
 
   /** In the order in which they joined, each by its own clock. */

@@ -133,6 +133,7 @@ export class Enforcing {
   /** Written, and perhaps named in the ledger already: an append of unknown fate is repeated, never made anew. */
   #closing: Closing | undefined;
   #outcome: OutcomeEntry | undefined;
+  #saidIn: string | undefined;
   /** Of whose sessions some end by themselves: since when its acknowledgement is known. Monotonic. */
   #heardAtMs = new Map<string, number>();
   /** The store has let go of its line. */
@@ -443,11 +444,18 @@ export class Enforcing {
     const owing = this.#now.owing.join();
     if (this.#closing?.known.owing.join() !== owing) this.#closing = await this.#prepare(rule, now);
     const { known, outcome } = this.#closing;
-    await this.#ports.appender.append(outcome);
+    this.#saidIn = (await this.#ports.appender.append(outcome)).epochId;
     this.#outcome = outcome.entry as OutcomeEntry;
     this.#now = known;
     if (known.state === 'enforced') this.#enforcedS.record((now.monoMs - this.#appended.at.monoMs) / 1000);
     this.#changed.notify();
+  }
+
+  /** Its outcome was appended to an epoch that is over, and may have been lost with it. */
+  async sayAgain(): Promise<void> {
+    const { appender, cursor } = this.#ports;
+    if (this.#closing === undefined || this.#saidIn === cursor.epochId) return;
+    this.#saidIn = (await appender.append(this.#closing.outcome)).epochId;
   }
 
   async #prepare(rule: 'acknowledged' | 'wait', now: Instant): Promise<Closing> {

@@ -392,8 +392,10 @@ export class Revoker {
    */
   async #letGo(id: string): Promise<void> {
     const { effects, news, timer, closing } = this.#ports;
-    while (!closing.aborted && effects.outcome(id)?.state !== 'enforced')
+    while (!closing.aborted && effects.outcome(id)?.state !== 'enforced') {
+      await this.#followed.get(id)?.enforcing.sayAgain().catch(() => undefined);
       await Promise.race([news.next(), timer.sleep(RETRY_MS, closing)]);
+    }
     this.#followed.delete(id);
   }
 
