@@ -134,6 +134,8 @@ export class Enforcing {
   #closing: Closing | undefined;
   #outcome: OutcomeEntry | undefined;
   #saidIn: string | undefined;
+  /** Nobody accepts it any more, as judged here: nobody's word is taken for that. */
+  #isOver = false;
   /** Of whose sessions some end by themselves: since when its acknowledgement is known. Monotonic. */
   #heardAtMs = new Map<string, number>();
   /** The store has let go of its line. */
@@ -187,7 +189,7 @@ export class Enforcing {
   /** Another replica has said `enforced`: since then acknowledgements are silent about it, and no receipt could be made of them. */
   get isProvenElsewhere(): boolean {
     const isProven = this.#ports.effects.outcome(this.id)?.state === 'enforced';
-    return isProven && this.#now.state !== 'enforced' && this.#closing?.known.state !== 'enforced';
+    return isProven && this.#isOver && this.#now.state !== 'enforced' && this.#closing?.known.state !== 'enforced';
   }
 
   /** There is nothing left to enforce: so it is of a lock, too, that was lifted, or ended by itself, before it was proven. */
@@ -260,6 +262,11 @@ export class Enforcing {
     const now = clock.now();
     const answer = table.judge(question, now);
     this.#note(answer.standings.map((one) => this.#onceOver(one, answer.standings, now)));
+    this.#isOver ||= answer.rule !== undefined;
+    if (this.isMoot) {
+      this.#changed.notify();
+      return;
+    }
     if (answer.rule === undefined || this.#now.sessions.pending > 0) return;
     if (this.#isTakersTurn(answer.standings, now)) return;
     if (this.#now.hasReceipt && this.#isWrittenDown(this.#now.owing)) return;
@@ -340,7 +347,7 @@ export class Enforcing {
     this.#appended = await this.#there(await appender.append(this.#appended.sealed));
     this.#sentBefore = table.sent;
     this.#closing = this.#term = undefined;
-    this.#isLineGone = false;
+    this.#isLineGone = this.#isOver = false;
     this.#readyAtMs = undefined;
     this.#heardAtMs = new Map();
     this.#now = { ...this.#now, state: this.#ports.durability };
