@@ -205,6 +205,8 @@ const outcome = z.strictObject({
   kind: z.literal('outcome'),
   revocation: z.string(),
   state: z.enum(['enforced', 'partial']),
+  /** Of the order that it is about: it says nothing about one that was appended again. */
+  position: z.string().regex(PLACE).optional(),
   matched: z.int().min(0),
   killed: z.int().min(0),
   unconfirmed: z.int().min(0),

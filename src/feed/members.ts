@@ -32,7 +32,7 @@ export class Members {
   readonly #byIncarnation = new Map<string, Member>();
   /** Undefined: to be found out again. */
   #isAnyoneLost: boolean | undefined;
-  /** Keys that somebody had joined with before this epoch, or a snapshot. */
+  /** Keys that somebody had joined with before this epoch, or a snapshot, or that another run has joined with. */
   readonly #earlierKeys = new Set<string>();
   /** When this epoch was opened, by its opener's clock. */
   #openedAt = '';
@@ -40,9 +40,10 @@ export class Members {
   /** Folds one `replica` entry whose signature has been checked; other kinds change nothing. */
   apply(line: FeedLine): void {
     const { entry, text } = line.sealed;
-    if (entry.kind === 'epoch') this.#openedAt = entry.at;
-    if (entry.kind === 'epoch')
+    if (entry.kind === 'epoch') {
+      this.#openedAt = entry.at;
       for (const { key } of this.#byIncarnation.values()) this.#earlierKeys.add(key.x);
+    }
     if (entry.kind !== 'replica') return;
     if (entry.event !== 'joined') {
       this.#mark(entry.incarnation, entry.event, line.position);
@@ -59,6 +60,8 @@ export class Members {
     // What was said earlier and came later (flows/carry.ts) has been said anew since. And the same once more, whoever appended
     // it, is no news: it brings nobody back who has left.
     if (known !== undefined && known.joinedAt >= joinedAt) return;
+    if (this.#byIncarnation.values().some((one) => one.key.x === key.x && one.incarnation !== incarnation))
+      this.#earlierKeys.add(key.x);
     const state = 'joined';
     this.#set({ replica, incarnation, key, state, joinedAt, ...by, certificate: text, term });
   }
@@ -139,9 +142,9 @@ export class Members {
       if (member.state === 'joined' && this.#mayHaveLetIn(member)) yield member;
   }
 
-  /** With a key that is new in this epoch nobody has, unless its first run here is over, or it had joined in what a store lost. */
-  #mayHaveLetIn({ key, succeeds, joinedAt }: Member): boolean {
-    return this.#earlierKeys.has(key.x) || succeeds !== undefined || joinedAt < this.#openedAt;
+  /** With a key that is new in this epoch nobody has, unless another run of it had joined, or it had itself in what a store lost. */
+  #mayHaveLetIn({ key, joinedAt }: Member): boolean {
+    return this.#earlierKeys.has(key.x) || joinedAt < this.#openedAt;
   }
 
   /** In the order in which they joined, each by its own clock. */

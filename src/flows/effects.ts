@@ -4,6 +4,8 @@
  */
 import type { AcknowledgedOutcome } from '../evidence/acknowledgement.ts';
 import type { Entry, Folded, OutcomeEntry } from '../feed/entry.ts';
+import type { Position } from '../feed/position.ts';
+import { renderPosition } from '../feed/position.ts';
 import type { Instant } from '../kernel/clock.ts';
 import { renderInstant } from '../kernel/clock.ts';
 import type { Steps } from '../kernel/pace.ts';
@@ -64,6 +66,12 @@ export class Effects {
     this.#outcomesMax = outcomesMax;
   }
 
+  /** It was lost, and has come again: whoever may hold a lease without it is to be waited for again. */
+  comesAgain({ id, position }: AppliedRevocation): void {
+    const outcome = this.#outcomes.get(id);
+    if (outcome !== undefined && isOfAnother(outcome, position)) this.#outcomes.delete(id);
+  }
+
   /** At its end, an accept of what `applied` names is late. Called once it is in the index. */
   *beginning(applied: AppliedRevocation): Steps<void> {
     const { id, dead, expiresAtS } = applied;
@@ -78,7 +86,7 @@ export class Effects {
     // One that comes again was in force since it came first.
     const effect = this.#effects.get(id) ?? { dead: packed(dead), lastAcceptMs };
     this.#effects.set(id, effect);
-    if (this.#outcomes.get(id)?.state !== 'enforced') this.#unfinished.set(id, effect.dead);
+    if (!this.#outcomes.has(id)) this.#unfinished.set(id, effect.dead);
     if (this.#effects.size > EFFECTS_MAX) this.#forgetOldest();
   }
 
@@ -104,9 +112,11 @@ export class Effects {
   }
 
   /** A revocation that was enforced has its receipt: its effects need no more acknowledging. */
-  noteOutcome(entry: Entry): void {
+  noteOutcome(entry: Entry, placeOf: (id: string) => Position | undefined): void {
     if (entry.kind === 'lift') this.#endLock(entry.lock);
-    if (entry.kind === 'outcome') this.#takeOutcome(entry);
+    if (entry.kind !== 'outcome') return;
+    const isLost = entry.state === 'enforced' && isOfAnother(entry, placeOf(entry.revocation));
+    if (!isLost) this.#takeOutcome(entry);
   }
 
   #takeOutcome(outcome: Folded<OutcomeEntry>): void {
@@ -239,6 +249,11 @@ export class Effects {
     this.#late.delete(id);
     this.#sessions.forgetClaim(id);
   }
+}
+
+/** Whether it proves the order at another place than `place`, and so in a history that was lost. */
+function isOfAnother({ position }: Folded<OutcomeEntry>, place: Position | undefined): boolean {
+  return position !== undefined && place !== undefined && position !== renderPosition(place);
 }
 
 function hasNews(outcome: AcknowledgedOutcome): boolean {

@@ -133,8 +133,9 @@ export class Enforcing {
   /** Written, and perhaps named in the ledger already: an append of unknown fate is repeated, never made anew. */
   #closing: Closing | undefined;
   #outcome: OutcomeEntry | undefined;
+  /** The epoch that its outcome was appended to. */
   #saidIn: string | undefined;
-  /** Nobody accepts it any more, as judged here: nobody's word is taken for that. */
+  /** Nobody accepts it any more, as judged here: for that nobody's word is taken. */
   #isOver = false;
   /** Of whose sessions some end by themselves: since when its acknowledgement is known. Monotonic. */
   #heardAtMs = new Map<string, number>();
@@ -189,7 +190,8 @@ export class Enforcing {
   /** Another replica has said `enforced`: since then acknowledgements are silent about it, and no receipt could be made of them. */
   get isProvenElsewhere(): boolean {
     const isProven = this.#ports.effects.outcome(this.id)?.state === 'enforced';
-    return isProven && this.#isOver && this.#now.state !== 'enforced' && this.#closing?.known.state !== 'enforced';
+    const isSaid = this.#now.state === 'enforced' || this.#closing?.known.state === 'enforced';
+    return isProven && this.#isOver && !isSaid;
   }
 
   /** There is nothing left to enforce: so it is of a lock, too, that was lifted, or ended by itself, before it was proven. */
@@ -263,10 +265,7 @@ export class Enforcing {
     const answer = table.judge(question, now);
     this.#note(answer.standings.map((one) => this.#onceOver(one, answer.standings, now)));
     this.#isOver ||= answer.rule !== undefined;
-    if (this.isMoot) {
-      this.#changed.notify();
-      return;
-    }
+    if (this.isProvenElsewhere) return;
     if (answer.rule === undefined || this.#now.sessions.pending > 0) return;
     if (this.#isTakersTurn(answer.standings, now)) return;
     if (this.#now.hasReceipt && this.#isWrittenDown(this.#now.owing)) return;
@@ -458,11 +457,12 @@ export class Enforcing {
     this.#changed.notify();
   }
 
-  /** Its outcome was appended to an epoch that is over, and may have been lost with it. */
+  /** Its outcome, where it was appended to an epoch that is over, and may have been lost with it. Rejects as the store does. */
   async sayAgain(): Promise<void> {
     const { appender, cursor } = this.#ports;
-    if (this.#closing === undefined || this.#saidIn === cursor.epochId) return;
-    this.#saidIn = (await appender.append(this.#closing.outcome)).epochId;
+    if (this.#saidIn === cursor.epochId) return;
+    const { outcome } = this.#closing as Closing;
+    this.#saidIn = (await appender.append(outcome)).epochId;
   }
 
   async #prepare(rule: 'acknowledged' | 'wait', now: Instant): Promise<Closing> {
@@ -485,7 +485,8 @@ export class Enforcing {
     );
     const { matched, killed, unconfirmed } = known.sessions;
     const owing = [...known.owing];
-    const reached = { revocation: this.id, state, matched, killed, unconfirmed };
+    const position = renderPosition(this.#appended.position);
+    const reached = { revocation: this.id, state, position, matched, killed, unconfirmed };
     const facts = {
       id: newId('ent', random),
       kind: 'outcome',

@@ -14,6 +14,7 @@ import { isSignedBy } from '../feed/entry.ts';
 import type { Snapshot } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
+import type { Position } from '../feed/position.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { SnapshotHeader } from '../feed/snapshot.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
@@ -169,12 +170,19 @@ export class Follower {
     tree.append(line, cursor.advance(line, isGenuine));
     if (!isGenuine) return [];
     members.apply(line);
-    effects.noteOutcome(line.sealed.entry);
+    effects.noteOutcome(line.sealed.entry, (id) => this.#placeSince(id));
+    if (applied !== undefined && cursor.amnesia !== undefined) effects.comesAgain(applied);
     const subjectId = grants.apply(line);
     if (subjectId !== undefined) this.#changedSubjects.add(subjectId);
     if (applied !== undefined) yield* effects.beginning(applied);
     yield* snapshots.noting(line, { position, chain }, isOwnDisk);
     return applied === undefined ? [] : [applied];
+  }
+
+  /** Of an order, where it matters: what was enforced is in every epoch, unless an operator has given up what is missing. */
+  #placeSince(id: string): Position | undefined {
+    const { cursor, view } = this.#ports;
+    return cursor.amnesia === undefined ? undefined : view.placeOf(id)?.position;
   }
 
   #assertSameKey(sealed: SealedEntry): void {

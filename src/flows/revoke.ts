@@ -33,7 +33,7 @@ import type { OrderRecord } from '../revocation/view.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import type { Appended } from './append.ts';
 import type { EnforcePorts, Enforcement } from './enforce.ts';
-import { Enforcing, receiptNameOf, renderStanding } from './enforce.ts';
+import { Enforcing, NOT_COVERED, receiptNameOf, renderStanding } from './enforce.ts';
 import type { Effects } from './effects.ts';
 import { Gate } from './gate.ts';
 import { News, waitUntil } from './news.ts';
@@ -101,6 +101,11 @@ export interface RevokePorts
   /** Aborted when the process closes. */
   readonly closing: AbortSignal;
 }
+
+/** Where another replica has the receipt. */
+export const NOT_COVERED_OF_ATTESTED = [
+  'what the receipt, which another replica has, does not cover',
+] as const;
 
 const STRENGTH = { accepted: 0, durable: 1, partial: 1, enforced: 2 } as const;
 
@@ -267,7 +272,7 @@ export class Revoker {
   /** A proof that came late turns partial into enforced: whoever asks makes it look again. */
   async #lookAgain(enforcing: Enforcing): Promise<void> {
     await enforcing.look().catch(() => undefined);
-    if (enforcing.current.state === 'enforced') void this.#letGo(enforcing.id);
+    if (enforcing.current.state === 'enforced') void this.#letGo(enforcing);
   }
 
   /** The receipt's text; NOT_FOUND before there is one, PROOF_INVALID when it does not prove that. */
@@ -374,7 +379,7 @@ export class Revoker {
       try {
         await tracer.span('barrier', { facts }, () => enforcing.run(closing));
         if (enforcing.isMoot) this.#followed.delete(enforcing.id);
-        if (enforcing.current.state === 'enforced') await this.#letGo(enforcing.id);
+        if (enforcing.current.state === 'enforced') await this.#letGo(enforcing);
         return;
       } catch (error) {
         const code = codeOf(error);
@@ -390,10 +395,12 @@ export class Revoker {
    * From here on the receipt speaks, and a bulk entry's thousand targets need no memory. Not before the `outcome` entry
    * has come back: whoever asked in between would find neither, and the enforcement would begin a second time.
    */
-  async #letGo(id: string): Promise<void> {
+  async #letGo(enforcing: Enforcing): Promise<void> {
     const { effects, news, timer, closing } = this.#ports;
+    const { id } = enforcing;
     while (!closing.aborted && effects.outcome(id)?.state !== 'enforced') {
-      await this.#followed.get(id)?.enforcing.sayAgain().catch(() => undefined);
+      // What cannot be said again now is tried again.
+      await enforcing.sayAgain().catch(() => undefined);
       await Promise.race([news.next(), timer.sleep(RETRY_MS, closing)]);
     }
     this.#followed.delete(id);
@@ -496,7 +503,7 @@ export class Revoker {
         replicas: [],
         owing: [],
         weakened: [],
-        notCovered: [],
+        notCovered: [...NOT_COVERED, ...NOT_COVERED_OF_ATTESTED],
         revocationWindowMs: 0,
         lateAccepts: 0,
         seen: false,

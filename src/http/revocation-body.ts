@@ -107,6 +107,7 @@ export function renderStatus(status: RevocationStatus): Record<string, unknown> 
     revocationWindowMs: status.revocationWindowMs,
     lateAccepts: status.lateAccepts,
     seen: status.seen,
-    ...(status.hasReceipt ? { weakened, notCovered, receipt: `/v1/receipts/${id}` } : {}),
+    ...(status.hasReceipt ? { weakened, receipt: `/v1/receipts/${id}` } : {}),
+    ...(status.hasReceipt || state === 'enforced' ? { notCovered } : {}),
   };
 }

@@ -138,7 +138,8 @@ export class Fleet implements World, HolderPorts {
   ): SimProcess {
     const { twin, isCopy = twin !== undefined, bootstrap = false } = options;
     const start = twin === undefined ? ++this.#starts : Number(twin.live.identity.incarnation.slice(5));
-    const salt = twin === undefined ? {} : { salt: ' twin' };
+    // Two twins are not one either.
+    const salt = twin === undefined ? {} : { salt: ` twin ${this.#all.length}` };
     const process = new SimProcess(this, { name, start, disk, bootstrap, ...salt });
     process.link.slowMs = this.slowMs;
     this.processes.push(process);

@@ -90,7 +90,7 @@ describe('a receipt', () => {
     await pass(replica.clock, 1_000);
     const { id } = await pending;
     const outcome = replica.effects.outcome(id) as OutcomeEntry;
-    replica.effects.noteOutcome({ ...outcome, id: 'ent_earlier', state: 'partial' });
+    replica.effects.noteOutcome({ ...outcome, id: 'ent_earlier', state: 'partial' }, () => undefined);
     expect(replica.effects.outcome(id)).toEqual(outcome);
   });
 
@@ -101,7 +101,8 @@ describe('a receipt', () => {
     await pass(replica.clock, 1_000);
     const partial = await partialReceiptOf(replica, one.id);
     const outcome = replica.effects.outcome(one.id) as OutcomeEntry;
-    for (let i = 0; i < 65_536; i++) replica.effects.noteOutcome({ ...outcome, revocation: `rev_${i}` });
+    for (let i = 0; i < 65_536; i++)
+      replica.effects.noteOutcome({ ...outcome, revocation: `rev_${i}` }, () => undefined);
     expect(replica.effects.outcome(one.id)).toBeUndefined();
     expect(await replica.revoker.status(one.id)).toMatchObject({ state: 'enforced', id: one.id });
     const { texts } = replica.receipts;

@@ -1,6 +1,7 @@
 /** Who owes the end of a session is written down, once, for every coordinator and every epoch (D-143). */
 import { describe, expect, it } from 'vitest';
 import { parseEntry } from '../../src/feed/entry.ts';
+import { FakeClock } from '../support/fake-time.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { makeReplica, pass, startSettled } from '../support/replicas.ts';
@@ -11,9 +12,16 @@ const FLEET = { exclusive: false, bootstrap: false } as const;
 const openSession = (by: TestReplica) =>
   by.keeper.open({ kind: 'k', selfEnds: false, request: requestOf(tokenOf('billing', 'j1', NOW_S)) });
 
-/** One whose memory is gone goes on with its data, sessions included. */
-async function restart({ clock, server, identity, ledger, records }: TestReplica): Promise<TestReplica> {
-  const common = { clock, server, name: identity.replica, ledger, ...FLEET };
+/** One whose memory is gone goes on with its data, sessions included; its wall clock is behind by `backMs`. */
+async function restart(
+  { clock, server, identity, ledger, records }: TestReplica,
+  backMs = 0,
+): Promise<TestReplica> {
+  const behind = Object.assign(new FakeClock(), {
+    now: () => ({ ...clock.now(), wallMs: clock.now().wallMs - backMs }),
+    sleep: (ms: number, signal: AbortSignal) => clock.sleep(ms, signal),
+  });
+  const common = { clock: behind, server, name: identity.replica, ledger, ...FLEET };
   const next = makeReplica({ ...common, seed: Number(identity.incarnation.slice(5)) + 10 });
   next.records.push(...records);
   for (const record of records) next.sessions.restore(record, clock.now().monoMs, clock.now());
@@ -59,6 +67,23 @@ describe('what is owed', () => {
     await pass(clock, 5_000);
     expect(await a.revoker.status(id)).toMatchObject({ closure: 'PARTIAL', enforcedAtMs: undefined });
   });
+
+  it.each([0, 30_000])(
+    'is owed by the run that goes on with the data, though its clock is %d ms behind the first',
+    async (backMs) => {
+      const { clock, a, b } = await startPair();
+      await openSession(b);
+      const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 60_000 }));
+      await pass(clock, 600);
+      cut(b, true);
+      const next = await restart(b, backMs);
+      await pass(clock, 2_000);
+      cut(next, true);
+      await pass(clock, 20_000);
+      const { incarnation } = next.identity;
+      expect(await pending).toMatchObject({ state: 'partial', owing: [{ replica: 'b', incarnation }] });
+    },
+  );
 
   it('is what is judged, though whoever owed is heard of while the receipt is written', async () => {
     const { clock, server, b, id } = await startOwed();

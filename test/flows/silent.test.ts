@@ -196,6 +196,37 @@ describe('a replica that was in the epoch before, with a live session, and is no
     expect(status.notCovered).not.toEqual(GONE);
   });
 
+  it('is told of where it had joined in what the store lost, and another one brought that back', async () => {
+    const { clock, server, a, b } = await startPair();
+    cut(a, true);
+    const c = await startSettled({ clock, server, name: 'c', seed: 7, ...FLEET });
+    await pass(clock, 1_200);
+    expect((await openSession(c, 'j1', false)).decision.effect).toBe('allow');
+    for (const one of [b, c]) cut(one, true);
+    server.flush();
+    cut(a, false);
+    await pass(clock, 1_500);
+    cut(b, false);
+    await pass(clock, 8_000);
+    expect([a, b, c].map(isFresh)).toEqual([true, true, false]);
+    expect(await order(a, 'j1', 8_000)).toMatchObject({ state: 'enforced', notCovered: GONE });
+  });
+
+  it('is told of where whoever goes on with its data has joined, and never renewed', async () => {
+    const { clock, server, a, b } = await startPair();
+    await openSession(b, 'j1', false);
+    cut(b, true);
+    const next = makeReplica({ clock, server, name: 'b', seed: 12, ledger: b.ledger, ...FLEET });
+    next.store.fate = (command) => (command === 'renew' ? 'lose-request' : 'deliver');
+    await next.start();
+    await pass(clock, 600);
+    cut(next, true);
+    for (const ms of [4_000, 10_000]) {
+      await pass(clock, ms);
+      expect(await order(a, 'j1', 4_000)).toMatchObject({ state: 'enforced', notCovered: GONE });
+    }
+  });
+
   it('is told of by nobody who has not looked yet', async () => {
     const { a } = await startWithout();
     const first = await a.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));

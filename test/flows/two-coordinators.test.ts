@@ -2,8 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import { keyringOf } from '../../src/evidence/keyring.ts';
 import { verifyReceipt } from '../../src/evidence/receipt.ts';
+import { NOT_COVERED } from '../../src/flows/enforce.ts';
 import type { RevocationStatus } from '../../src/flows/revoke.ts';
-import { OVER_MS, NOW_S, cut, isFresh, jti, startPair } from '../support/memory-fleet.ts';
+import { NOT_COVERED_OF_ATTESTED } from '../../src/flows/revoke.ts';
+import { OVER_MS, NOW_S, cut, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled } from '../support/replicas.ts';
@@ -52,6 +54,33 @@ describe('an order that is repeated on another replica before it is enforced', (
     });
     expect(outcomesOf(a)).toEqual(['inc_a1 enforced']);
     expect([a, b].map(({ revoker }) => revoker.openCount)).toEqual([0, 0]);
+  });
+
+  it('is said with a word for what only the receipt can say', async () => {
+    const { clock, b, session, both } = await startBoth();
+    b.keeper.closed(session);
+    await pass(clock, 1_000);
+    const [, other] = await both;
+    expect(other.notCovered).toEqual([...NOT_COVERED, ...NOT_COVERED_OF_ATTESTED]);
+  });
+
+  it('is not over on the word of another before it is for who follows it', async () => {
+    const { clock, server, a, b } = await startPair({ barrier: 'wait' });
+    const c = await startSettled({ clock, server, name: 'c', seed: 7, exclusive: false, bootstrap: false });
+    await pass(clock, 4_000);
+    const pending = a.revoker.revoke(ORDER);
+    cut(c, true);
+    await pass(clock, 100);
+    const [revocation = ''] = a.effects.unfinished();
+    const none = { matched: 0, killed: 0, unconfirmed: 0, receipt: '' };
+    const said = { id: 'ent_said', kind: 'outcome', revocation, state: 'enforced', ...none } as const;
+    server.append(a.cursor.epochId as string, b.appender.seal(said));
+    await pass(clock, 400);
+    expect(await a.revoker.status(revocation)).toMatchObject({ state: 'durable' });
+    expect(await reasonOf(c, 'j1')).toBe('permitted');
+    await pass(clock, OVER_MS);
+    expect(await pending).toMatchObject({ state: 'enforced' });
+    expect(await reasonOf(c, 'j1')).toBe('fenced');
   });
 
   it('is proven by the other where the one that took it does not get to it within a lease', async () => {
@@ -242,5 +271,60 @@ describe('an order that who took it cannot prove, because its ledger begins afte
       code: 'NOT_FOUND',
       message: expect.stringContaining('ask another one') as string,
     });
+  });
+});
+
+describe('an outcome that the store loses before anybody has read it', () => {
+  it('is said again in the next epoch, so that the order is under way nowhere', async () => {
+    const { clock, server, a, b } = await startPair();
+    const append = a.appender.append.bind(a.appender);
+    let isLost = false;
+    a.appender.append = async (sealed) => {
+      const appended = await append(sealed);
+      if (sealed.entry.kind === 'outcome' && !isLost) server.flush();
+      isLost ||= sealed.entry.kind === 'outcome';
+      return appended;
+    };
+    const pending = a.revoker.revoke(ORDER);
+    await pass(clock, 20_000);
+    const { id, state } = await pending;
+    expect([state, isFresh(a), isFresh(b)]).toEqual(['enforced', true, true]);
+    for (const one of [a, b]) expect(one.effects.outcome(id)?.state).toBe('enforced');
+    expect([a, b].map(({ revoker }) => revoker.openCount)).toEqual([0, 0]);
+  });
+});
+
+describe('an order that was enforced, that an operator has given up, and that comes back', () => {
+  it('is not called enforced before it is so again', async () => {
+    const { clock, server, a, b } = await startPair();
+    const others = { clock, server, exclusive: false, bootstrap: false };
+    const c = await startSettled({ ...others, name: 'c', seed: 7 });
+    await pass(clock, 4_000);
+    cut(c, true);
+    await pass(clock, 300);
+    const pending = b.revoker.revoke(ORDER);
+    await pass(clock, 6_000);
+    const { id, state } = await pending;
+    expect(state).toBe('enforced');
+    for (const one of [a, b]) cut(one, true);
+    server.flush();
+    cut(c, false);
+    await pass(clock, OVER_MS);
+    await c.replica.openEpoch('accept-amnesia', 'a and b are gone', 'admin');
+    await pass(clock, 1_000);
+    const d = await startSettled({ ...others, name: 'd', seed: 9 });
+    await pass(clock, OVER_MS);
+    // d has renewed just now, and hears nothing of what b brings back.
+    cut(d, true);
+    cut(b, false);
+    const isBack = () => c.effects.unfinished().includes(id);
+    for (let i = 0; i < 20 && !isBack(); i++) await pass(clock, 100);
+    await pass(clock, 300);
+    const { state: said } = await c.revoker.status(id);
+    expect([said, await reasonOf(d, 'j1')]).toEqual(['durable', 'permitted']);
+    await pass(clock, 2 * OVER_MS);
+    expect(await c.revoker.status(id)).toMatchObject({ state: 'enforced' });
+    expect(await reasonOf(d, 'j1')).toBe('fenced');
+    expect(b.effects.folded()).toEqual(c.effects.folded());
   });
 });

@@ -1480,6 +1480,41 @@ const FORGETTING: readonly Removal[] = [
     test: test('flows/owed', 'is written down again where somebody more owes'),
   },
   {
+    name: 'takes the outcome of an order that was lost for that of one that came again',
+    file: 'src/flows/effects.ts',
+    find: 'if (!isLost) this.#takeOutcome(entry);',
+    replace: 'if (placeOf !== undefined) this.#takeOutcome(entry);',
+    test: test('flows/two-coordinators', 'is not called enforced before it is so again'),
+  },
+  {
+    name: 'stops on the word of another before its own judgement',
+    file: 'src/flows/enforce.ts',
+    find: 'return isProven && this.#isOver && !isSaid;',
+    replace: 'return isProven && !isSaid;',
+    test: test('flows/two-coordinators', 'is not over on the word of another'),
+  },
+  {
+    name: 'says an outcome once, though the store may have lost it',
+    file: 'src/flows/enforce.ts',
+    find: 'if (this.#saidIn === cursor.epochId) return;',
+    replace: 'if (this.#saidIn !== undefined) return;',
+    test: test('flows/two-coordinators', 'is said again in the next epoch'),
+  },
+  {
+    name: 'lets each of two runs speak for the other where a clock was set back',
+    file: 'src/feed/members.ts',
+    find: 'return !this.#succeeds(before, later) && after.joinedAt > before.joinedAt;',
+    replace: 'return after.joinedAt > before.joinedAt;',
+    test: test('flows/owed', 'though its clock is 30000 ms behind'),
+  },
+  {
+    name: 'takes who was carried into an epoch for somebody new',
+    file: 'src/feed/members.ts',
+    find: 'return this.#earlierKeys.has(key.x) || joinedAt < this.#openedAt;',
+    replace: "return this.#earlierKeys.has(key.x) || joinedAt === '';",
+    test: test('flows/silent', 'is told of where it had joined in what the store lost'),
+  },
+  {
     name: 'seals what nobody can read',
     file: 'src/feed/entry.ts',
     find: "if (!('targets' in entry) && !schema.safeParse(sealed.entry).success)",
@@ -1573,8 +1608,8 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'calls gone who has only just joined',
     file: 'src/feed/members.ts',
-    find: ' && this.#earlierKeys.has(member.key.x)) yield member;',
-    replace: ') yield member;',
+    find: "if (member.state === 'joined' && this.#mayHaveLetIn(member)) yield member;",
+    replace: "if (member.state === 'joined') yield member;",
     test: test('flows/silent', 'is another thing than one that has only just joined'),
   },
 ];
