@@ -108,14 +108,17 @@ export class Members {
   goesOn(later: string, earlier: string): boolean {
     const [before, after] = [this.lookup(earlier), this.lookup(later)];
     if (before === undefined || after?.key.x !== before.key.x || earlier === later) return false;
-    // A wall clock may have been set back between the two.
-    if (this.#succeeds(after, earlier)) return true;
-    return !this.#succeeds(before, later) && after.joinedAt > before.joinedAt;
+    const [isAfter, isBefore] = [this.#succeeds(after, earlier), this.#succeeds(before, later)];
+    // By the clock only where nothing is said: it may have been set back between the two. Of copies each may name the other.
+    return isAfter === isBefore ? after.joinedAt > before.joinedAt : isAfter;
   }
 
-  #succeeds(member: Member, earlier: string): boolean {
-    for (let one = member.succeeds; one !== undefined; one = this.lookup(one)?.succeeds)
+  #succeeds({ succeeds }: Member, earlier: string): boolean {
+    const seen = new Set<string>();
+    for (let one = succeeds; one !== undefined && !seen.has(one); one = this.lookup(one)?.succeeds) {
       if (one === earlier) return true;
+      seen.add(one);
+    }
     return false;
   }
 

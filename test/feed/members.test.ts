@@ -64,6 +64,15 @@ describe('who may sign', () => {
     expect(['inc_b', 'inc_c', 'inc_e'].map(goesOn)).toEqual([true, true, true]);
     expect(['inc_a', 'inc_d', 'inc_x', 'inc_none'].map(goesOn)).toEqual([false, false, false, false]);
     expect(members.goesOn('inc_b', 'inc_none')).toBe(false);
+    // Of two copies of one data directory each may name the other, and be asked about a third.
+    const copies = membersOf(
+      at(1, 'inc_a'),
+      at(2, 'inc_b', { succeeds: 'inc_a' }),
+      at(3, 'inc_a', { succeeds: 'inc_b' }),
+    );
+    expect([copies.goesOn('inc_a', 'inc_b'), copies.goesOn('inc_b', 'inc_a')]).toEqual([true, false]);
+    copies.apply({ sealed: at(9, 'inc_c'), chain: CHAIN_START, position: { epoch: 1, sequence: 4 } });
+    expect([copies.goesOn('inc_c', 'inc_a'), copies.goesOn('inc_a', 'inc_c')]).toEqual([true, false]);
     expect(['inc_a', 'inc_c'].map((one) => members.hasLeft(one))).toEqual([false, false]);
     members.apply({
       sealed: replica('left', 'inc_c'),
