@@ -60,13 +60,17 @@ export class Mender {
 
   /** True when it began again: there is something to be had at once. `epochId`: the open one. Rejects as the store does. */
   async mend(epochId: string): Promise<boolean> {
-    const { cursor, loader, clock } = this.#ports;
-    const { position } = cursor;
+    const { position } = this.#ports.cursor;
     const isKnown =
       this.#found?.epochId === epochId && comparePositions(this.#found.position, position) === 0;
-    const found = isKnown ? this.#found : await this.#find(epochId);
+    if (!isKnown) this.#found = await this.#find(epochId);
+    return this.#found?.fork !== 'none' && this.#beginAgain(epochId);
+  }
+
+  async #beginAgain(epochId: string): Promise<boolean> {
+    const { loader, clock } = this.#ports;
     const { monoMs } = clock.now();
-    if (found?.fork === 'none' || monoMs - this.#loadedAtMs < LOAD_AGAIN_MS) return false;
+    if (monoMs - this.#loadedAtMs < LOAD_AGAIN_MS) return false;
     this.#loadedAtMs = monoMs;
     return loader.load(epochId);
   }
