@@ -2,22 +2,13 @@
 import { systemTimer } from '../../src/edges/system/timer.ts';
 import { Pace } from '../../src/kernel/pace.ts';
 import { SessionRegistry } from '../../src/session/registry.ts';
-import { dead, printsOf, recordOf } from '../session/sessions.ts';
+import { NOT_KEPT, dead, printsOf, recordOf } from '../session/sessions.ts';
 
 const SESSIONS = 100_000;
 const clock = { now: () => ({ monoMs: performance.now(), wallMs: Date.now() }) };
 
 for (let round = 0; round < 5; round++) {
-  const sessions = new SessionRegistry(
-    {
-      opened: () => undefined,
-      told: () => undefined,
-      ended: () => undefined,
-      lost: () => undefined,
-      forgotten: () => undefined,
-    },
-    3_000,
-  );
+  const sessions = new SessionRegistry(NOT_KEPT, 3_000);
   const handles = printsOf('shared');
   let told = 0;
   const handle = {

@@ -21,6 +21,7 @@ import { RevocationView } from '../../src/revocation/view.ts';
 import { groundsOf } from '../../src/session/grounds.ts';
 import { SessionRegistry } from '../../src/session/registry.ts';
 import { sessionRefOf } from '../../src/session/session.ts';
+import { NOT_KEPT } from '../session/sessions.ts';
 
 const clock = new FlooredClock(SYSTEM_SOURCES);
 const fingerprinter = new Fingerprinter(new Uint8Array(32).fill(3));
@@ -165,16 +166,7 @@ export async function measureReevaluation(count: number): Promise<ReevaluationCo
       handleOfToken: () => undefined,
     },
   });
-  const sessions = new SessionRegistry(
-    {
-      opened: () => undefined,
-      told: () => undefined,
-      ended: () => undefined,
-      lost: () => undefined,
-      forgotten: () => undefined,
-    },
-    3_000,
-  );
+  const sessions = new SessionRegistry(NOT_KEPT, 3_000);
   const reviewer = new Reviewer({ checker, sessions, grants, cursor, clock, clockSkewS: 5, log, ...UNTOLD });
   const before = bytesUsed();
   register(sessions, reviewer, count);

@@ -6,7 +6,7 @@ import { SessionRegistry } from '../../src/session/registry.ts';
 import { FakeClock } from '../support/fake-time.ts';
 import { InProcessWrit, registration } from '../support/in-process.ts';
 import { TestReplica, requestOf } from '../support/replica-harness.ts';
-import { dead, killNow, recordOf } from '../session/sessions.ts';
+import { NOT_KEPT, dead, killNow, recordOf } from '../session/sessions.ts';
 
 const LIMITS = { depthMax: 32, strictMembers: false };
 
@@ -75,16 +75,7 @@ describe('the holder of one session', () => {
 describe('many live sessions', () => {
   it('do not make each of a thousand tallies go through all of them', () => {
     const clock = new FakeClock();
-    const sessions = new SessionRegistry(
-      {
-        opened: () => undefined,
-        told: () => undefined,
-        ended: () => undefined,
-        lost: () => undefined,
-        forgotten: () => undefined,
-      },
-      3_000,
-    );
+    const sessions = new SessionRegistry(NOT_KEPT, 3_000);
     for (let i = 0; i < 50_000; i++) sessions.register(recordOf(`s${i}`), clock.now().monoMs + 3_000);
     killNow(sessions, 'rev_1', [dead('jti-s1')], { at: clock.now() });
     const now = clock.now();
@@ -98,16 +89,7 @@ describe('many live sessions', () => {
   it('are looked at again in the same instant when one more of them was told to end', () => {
     const clock = new FakeClock();
     const now = clock.now();
-    const sessions = new SessionRegistry(
-      {
-        opened: () => undefined,
-        told: () => undefined,
-        ended: () => undefined,
-        lost: () => undefined,
-        forgotten: () => undefined,
-      },
-      3_000,
-    );
+    const sessions = new SessionRegistry(NOT_KEPT, 3_000);
     sessions.register(recordOf('a', { selfEnds: true }), now.monoMs);
     sessions.register(recordOf('b', { selfEnds: true }), now.monoMs);
     killNow(sessions, 'rev_1', [dead('jti-a')], { at: now });

@@ -14,6 +14,15 @@ import type {
 } from '../../src/session/session.ts';
 import { sessionRefOf } from '../../src/session/session.ts';
 
+/** No run after this one knows of any. */
+export const NOT_KEPT: SessionStore = {
+  opened: () => undefined,
+  told: () => undefined,
+  ended: () => undefined,
+  lost: () => undefined,
+  forgotten: () => undefined,
+};
+
 export const ISSUER = 'https://issuer.example';
 export const FINGERPRINTER = new Fingerprinter(new Uint8Array(32).fill(7));
 export const REVOKED: KillEvent = { reason: 'revoked', revocation: 'rev_1', position: '1-2' };
