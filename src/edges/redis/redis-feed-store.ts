@@ -370,10 +370,11 @@ export class RedisFeedStore implements FeedStore {
     const now = await unavailable(() => this.#examine());
     if (now.lifetime !== lifetime)
       throw new WritError('STORE_UNREACHABLE', 'the Redis has just become another one');
-    if (this.#first !== undefined && lessOf(now, this.#first) !== '')
+    const less = this.#first === undefined ? '' : lessOf(now, this.#first);
+    if (less !== '')
       throw new WritError(
         'STORE_UNREACHABLE',
-        `this Redis promises less than the one with which this replica was started (${lessOf(now, this.#first)}): set it as it was, or start the replica again to go on with less`,
+        `this Redis promises less than the one with which this replica was started (${less}): set it as it was, or start the replica again to go on with less`,
       );
     this.#judged = lifetime;
   }
@@ -400,7 +401,7 @@ async function unavailable<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The settings, and the values that they had. */
+/** The settings, and the values that they had; empty where none is weaker. */
 function lessOf(now: ServerFacts, first: ServerFacts): string {
   return [
     ...(first.durability === 'durable' && now.durability !== 'durable'
