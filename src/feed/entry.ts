@@ -338,10 +338,20 @@ function unsignedText({ text, entry: { sig, ...unsigned } }: SealedEntry): strin
   return isOnly ? text.slice(0, at) + text.slice(at + member.length) : canonicalJson(unsigned);
 }
 
-/** True for the kinds that only the log key may sign: they admit keys and epochs. */
-export function isLogSigned(entry: Entry): boolean {
-  return entry.kind === 'replica' || entry.kind === 'epoch';
+/** True for the kinds that only the log key may sign: a replica's own key, which may be on a disk long out of service, only takes away. */
+export function isLogSigned({ kind }: Entry): boolean {
+  return LOG_SIGNED.has(kind);
 }
+
+/** By which somebody is admitted, may accept more, or waits for less. */
+const LOG_SIGNED: ReadonlySet<EntryKind> = new Set([
+  'replica',
+  'epoch',
+  'snapshot',
+  'outcome',
+  'lift',
+  'grant',
+] as const);
 
 /** Whom the entry says is forgotten; INTERNAL for one that says nothing of the kind. */
 export function forgottenIn({ entry }: SealedEntry): string {

@@ -13,7 +13,6 @@ import { parsePosition, renderPosition } from '../feed/position.ts';
 import type { SnapshotHeader } from '../feed/snapshot.ts';
 import { CHUNK, ChunkWriter, refused, renderHeader } from '../feed/snapshot.ts';
 import { parseBase64Url, toBase64Url } from '../kernel/digest.ts';
-import type { PublicKey } from '../kernel/key.ts';
 import { canonicalJson } from '../kernel/json.ts';
 import type { Steps } from '../kernel/pace.ts';
 import type { FoldedLock } from '../revocation/locks.ts';
@@ -232,23 +231,6 @@ function unsigned({
   ...folded
 }: Folded<OutcomeEntry> & Partial<OutcomeEntry>): Folded<OutcomeEntry> {
   return folded;
-}
-
-/** The key of a member that a snapshot brings along; undefined for a stranger. PROOF_INVALID for a false certificate. */
-export function signerIn(
-  chunks: readonly Uint8Array[],
-  incarnation: string,
-  log: PublicKey,
-): PublicKey | undefined {
-  for (const chunk of chunks.filter(([kind]) => kind === CHUNK.items)) {
-    for (const one of itemsOf(chunk.subarray(1))) {
-      // They come first.
-      if (one.is !== 'member') return undefined;
-      const certified = verifyCertificate(one.certificate, log);
-      if (certified.incarnation === incarnation) return certified.key;
-    }
-  }
-  return undefined;
 }
 
 function* itemsOf(body: Uint8Array): Generator<Item> {

@@ -1,7 +1,7 @@
 /**
  * How a replica begins at a snapshot instead of at the first entry (DESIGN 3.6): a newcomer, and one that was away for so
- * long that what it lacks has been trimmed. The store is believed nothing: the digest is that of the `snapshot` entry, the
- * entry is signed by a member, the member's certificate by the log key. What is here already stays.
+ * long that what it lacks has been trimmed. The store is believed nothing: the digest is that of the `snapshot` entry, and
+ * the log key has signed that. What is here already stays.
  */
 import type { Cursor } from '../feed/cursor.ts';
 import { TAIL_MAX } from '../feed/cursor.ts';
@@ -21,7 +21,6 @@ import { canonicalJson } from '../kernel/json.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { Pace } from '../kernel/pace.ts';
-import { signerIn } from './fold.ts';
 import type { Carrier } from './carry.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
@@ -144,8 +143,7 @@ export class Loader {
       comparePositions(header.mark.position, snapshot.position) === 0 &&
       header.base.opening.epochId === snapshot.epochId;
     if (!isThat) throw refused('it is of another place than it says');
-    const signer = signerIn(snapshot.chunks, entry.by, identity.logKey.public);
-    if (signer === undefined || !isSignedBy(sealed, signer))
+    if (!isSignedBy(sealed, identity.logKey.public))
       throw refused(
         'nobody of this fleet has signed it, or the fleet key here (fleetKeyFile) is another one',
       );

@@ -1,9 +1,15 @@
 /** What nobody with a key has signed has a place in the history and no effect: not when it comes, and not after a restart. */
 import { expect, it } from 'vitest';
-import { NOW_S, OVER_MS, enforce, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
+import { NOW_S, OVER_MS, cut, enforce, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
 import { orderOf } from '../support/replica-harness.ts';
 import { readinessOf } from '../support/readiness.ts';
-import { forget, pass, startSettled } from '../support/replicas.ts';
+import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';
+import { sealEntry } from '../../src/feed/entry.ts';
+import type { EntryKind, UnsignedEntry } from '../../src/feed/entry.ts';
+import type { Snapshot } from '../../src/feed/feed-store.ts';
+import { renderPosition } from '../../src/feed/position.ts';
+import { CHUNK, digesting } from '../../src/feed/snapshot.ts';
+import { runAtOnce } from '../../src/kernel/pace.ts';
 import { UNREADABLE, parseLines } from '../support/unreadable.ts';
 
 it('a lift that a thief has appended lifts nothing, on a replica that is started again either', async () => {
@@ -43,4 +49,63 @@ it('a line that is no entry stops the fleet, which says so, until the store rest
   expect([a, b, c].map(isFresh)).toEqual([true, true, true]);
   for (const one of [a, b, c]) expect(await reasonOf(one, 'j1')).toBe('revoked');
   expect(server.lines.some(({ sealed }) => sealed.text === UNREADABLE.text)).toBe(false);
+});
+
+it('with the key of a replica alone, without that of the fleet, nobody lifts, grants, or calls enforced', async () => {
+  const { clock, server, a, b } = await startPair();
+  const expiresAtMs = clock.now().wallMs + 3_600_000;
+  const lock = { targets: [jti('l')], expiresAtMs, wait: 'durable' } as const;
+  const { id } = await a.revoker.revoke(orderOf(lock));
+  await pass(clock, OVER_MS);
+  cut(b, true);
+  const revoked = await a.revoker.revoke(orderOf({ targets: [jti('r')], wait: 'durable' }));
+  const reached = { matched: 0, killed: 0, unconfirmed: 0, receipt: 'f'.repeat(64) };
+  const facts: readonly ({ kind: EntryKind } & Record<string, unknown>)[] = [
+    { kind: 'lift', lock: id, untilS: NOW_S + 3_700, caller: 'x' },
+    { kind: 'outcome', revocation: revoked.id, state: 'enforced', ...reached },
+    {
+      ...{ kind: 'grant', subject: { id: 'mallory' }, action: 'read', resource: { type: 'invoice' } },
+      ...{ caller: 'x', body: 'b'.repeat(64) },
+    },
+  ];
+  for (const [i, said] of facts.entries()) {
+    const by = { v: 1, id: `x_${i}`, at: '2027-01-15T08:00:00.000Z', by: b.identity.incarnation };
+    const sealed = sealEntry({ ...by, ...said } as UnsignedEntry, b.identity.key);
+    server.append(a.cursor.epochId as string, sealed);
+  }
+  await pass(clock, 500);
+  expect(await reasonOf(a, 'l')).toBe('locked');
+  expect(a.effects.isUnfinished(revoked.id)).toBe(true);
+  expect([...a.grants.folded()]).toEqual([]);
+});
+
+it('with the key of a replica alone nobody signs a snapshot that a newcomer begins at', async () => {
+  const { clock, server, a, b } = await startPair({ snapshotEvery: 10, rosterForgetMs: 1_000 });
+  await enforce(a, 'j1');
+  forget(b);
+  cut(b, true);
+  await pass(clock, 10_000);
+  expect(a.members.lookup('inc_b2')?.state).toBe('forgotten');
+  for (let i = 0; i < 40; i++) {
+    await a.revoker.revoke(orderOf({ targets: [jti(`g${i}`)], wait: 'durable' }));
+    await pass(clock, 600);
+  }
+  const whole = server.readSnapshot() as Snapshot;
+  const chunks = whole.chunks.filter(([kind]) => kind !== CHUNK.plain);
+  const digest = runAtOnce(digesting(chunks), clock.now());
+  const mark = renderPosition(whole.position);
+  const by = { v: 1, id: 'snp_x', at: '2027-01-15T08:00:00.000Z', by: b.identity.incarnation } as const;
+  const said = { ...by, kind: 'snapshot', mark, digest, sizeBytes: 1 } as const;
+  const forged = { ...whole, digest, chunks, entry: sealEntry(said, b.identity.key).text };
+  const newcomer = { name: 'c', seed: 7, exclusive: false, bootstrap: false, snapshotEvery: 10 };
+  const c = makeReplica({ clock, server, ...newcomer });
+  c.store.readSnapshot = () => Promise.resolve(forged);
+  await c.start();
+  await pass(clock, OVER_MS);
+  expect(isFresh(c)).toBe(false);
+  expect(JSON.stringify(c.log)).toContain('the snapshot in the store was refused');
+  c.store.readSnapshot = () => Promise.resolve(server.readSnapshot());
+  await pass(clock, 20_000);
+  expect(isFresh(c)).toBe(true);
+  expect(await reasonOf(c, 'j1')).toBe('revoked');
 });

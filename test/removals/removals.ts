@@ -1236,9 +1236,16 @@ const GROWTH: readonly Removal[] = [
   {
     name: 'a snapshot is loaded that a stranger has signed',
     file: 'src/flows/load.ts',
-    find: 'if (signer === undefined || !isSignedBy(sealed, signer))',
-    replace: "if (entry.by === '')",
-    test: grows('is refused when it is signed by a stranger'),
+    find: '!isSignedBy(sealed, identity.logKey.public)',
+    replace: "entry.by === ''",
+    test: grows('is refused when it is signed with the key of a replica alone'),
+  },
+  {
+    name: 'a lift is signed by whoever joined once',
+    file: 'src/feed/entry.ts',
+    find: "  'lift',\n",
+    replace: '',
+    test: test('flows/forged', 'with the key of a replica alone, without that of the fleet, nobody lifts'),
   },
   {
     name: 'a snapshot is loaded whose time is ahead of the clock',
