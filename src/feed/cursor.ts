@@ -13,7 +13,7 @@ import type { Position } from './position.ts';
 import { ORIGIN, comparePositions, parsePosition, renderPosition } from './position.ts';
 import type { SnapshotBase } from './snapshot.ts';
 import type { Tail } from './tail.ts';
-import { namesOf } from './tail.ts';
+import { nameOf } from './tail.ts';
 
 /** How many lines of an epoch this replica may have more than the epoch that follows it knows of. */
 export const TAIL_MAX = 1_024;
@@ -188,15 +188,15 @@ export class Cursor {
       if (before.opening !== undefined) this.#ends = [...this.#ends, before];
       this.#recent.clear();
     }
-    if (isGenuine) this.#cameAgain(namesOf(entry));
+    if (isGenuine) this.#cameAgain(nameOf(entry));
     this.#recent.set(line.position.sequence, recentOf({ line, isGenuine }));
     this.#recent.delete(line.position.sequence - TAIL_MAX);
     return entry.kind === 'epoch';
   }
 
-  #cameAgain(names: readonly string[]): void {
+  #cameAgain(name: string | undefined): void {
     if (this.#tails.length === 0) return;
-    for (const { missing } of this.#tails) for (const name of names) missing.delete(name);
+    if (name !== undefined) for (const { missing } of this.#tails) missing.delete(name);
     this.#tails = this.#tails.filter(({ missing }) => missing.size > 0);
   }
 }
@@ -289,7 +289,7 @@ function tailsOf(
 }
 
 function recentOf({ line: { chain, sealed }, isGenuine }: OwnLine): RecentLine {
-  return { chain, name: isGenuine ? namesOf(sealed.entry)[0] : undefined };
+  return { chain, name: isGenuine ? nameOf(sealed.entry) : undefined };
 }
 
 function placeOf({ position, chain, sealed: { entry } }: FeedLine, before: Place): Place {

@@ -18,8 +18,10 @@ export interface Member {
   readonly state: 'joined' | 'left' | 'forgotten' | 'succeeded';
   /** RFC 3339, by its own wall clock. */
   readonly joinedAt: string;
-  /** The incarnation whose data directory it goes on with, where that had not said goodbye. */
+  /** The incarnation whose data directory it goes on with, whatever had become of that one. */
   readonly succeeds?: string;
+  /** Where it was first said that it joined; of one that came with a snapshot, where that begins. */
+  readonly place: Position;
   /** The canonical text of the entry that admitted it. */
   readonly certificate: string;
   /** Of its leases, by its own configuration; undefined where that was not said. */
@@ -57,20 +59,22 @@ export class Members {
     const { replica, incarnation, at: joinedAt, term } = entry;
     const by = entry.succeeds === undefined ? {} : { succeeds: entry.succeeds };
     const known = this.lookup(incarnation);
+    const place = known?.place ?? line.position;
     // What was said earlier and came later (flows/carry.ts) has been said anew since. And the same once more, whoever appended
     // it, is no news: it brings nobody back who has left.
     if (known !== undefined && known.joinedAt >= joinedAt) return;
     if (this.#byIncarnation.values().some((one) => one.key.x === key.x && one.incarnation !== incarnation))
       this.#earlierKeys.add(key.x);
     const state = 'joined';
-    this.#set({ replica, incarnation, key, state, joinedAt, ...by, certificate: text, term });
+    this.#set({ replica, incarnation, key, state, joinedAt, ...by, place, certificate: text, term });
   }
 
   /** One as a snapshot names it, whose signature has been checked: news is who joined later, and of the same that it is over. */
   restore(member: Member): void {
     this.#earlierKeys.add(member.key.x);
     const known = this.#byIncarnation.get(member.incarnation);
-    if (known === undefined || known.joinedAt < member.joinedAt) this.#set(member);
+    if (known === undefined || known.joinedAt < member.joinedAt)
+      this.#set({ ...member, place: known?.place ?? member.place });
     else if (known.joinedAt === member.joinedAt && known.state === 'joined')
       this.#mark(member.incarnation, member.state);
   }
@@ -104,13 +108,21 @@ export class Members {
     return this.list().findLast((member) => member.key.x === x && member.state === 'joined');
   }
 
-  /** Whether `later` goes on with the data directory of `earlier`, and so speaks for the sessions that were let in there. */
+  /** Whose data directory the next incarnation that signs with `x` goes on with, as far as it is known here; of copies the last to come. */
+  newestOf(x: string): Member | undefined {
+    const those = [...this.#byIncarnation.values()].filter(({ key }) => key.x === x);
+    return those.find((one) => !those.some((other) => this.goesOn(other.incarnation, one.incarnation)));
+  }
+
+  /**
+   * Whether `later` goes on with the data directory of `earlier`, and so speaks for the sessions that were let in there: as it
+   * was said, or by where each joined. Never by a clock, which may have been set back between the two.
+   */
   goesOn(later: string, earlier: string): boolean {
     const [before, after] = [this.lookup(earlier), this.lookup(later)];
     if (before === undefined || after?.key.x !== before.key.x || earlier === later) return false;
     const [isAfter, isBefore] = [this.#succeeds(after, earlier), this.#succeeds(before, later)];
-    // By the clock only where nothing is said: it may have been set back between the two. Of copies each may name the other.
-    return isAfter === isBefore ? after.joinedAt > before.joinedAt : isAfter;
+    return isAfter === isBefore ? comparePositions(after.place, before.place) > 0 : isAfter;
   }
 
   #succeeds({ succeeds }: Member, earlier: string): boolean {
@@ -122,20 +134,13 @@ export class Members {
     return false;
   }
 
-  /** Whether it, or whoever went on with its data directory, said goodbye: then no session of it was left. */
-  hasLeft(incarnation: string): boolean {
-    return this.#byIncarnation
-      .values()
-      .some(
-        (one) =>
-          one.state === 'left' &&
-          (one.incarnation === incarnation || this.goesOn(one.incarnation, incarnation)),
-      );
-  }
-
   /** Whether anyone was forgotten with whose data directory nobody goes on: whom it had let in, nobody can say. */
   get isAnyoneLost(): boolean {
-    this.#isAnyoneLost ??= isAnyoneLost(this.list());
+    const all = [...this.#byIncarnation.values()];
+    this.#isAnyoneLost ??= all.some(
+      ({ state, incarnation }) =>
+        state === 'forgotten' && !all.some((one) => this.goesOn(one.incarnation, incarnation)),
+    );
     return this.#isAnyoneLost;
   }
 
@@ -189,11 +194,6 @@ export class Members {
     this.#byIncarnation.set(member.incarnation, member);
     this.#isAnyoneLost = undefined;
   }
-}
-
-function isAnyoneLost(members: readonly Member[]): boolean {
-  const latest = new Map(members.map((member) => [member.key.x, member]));
-  return latest.values().some(({ state }) => state === 'forgotten');
 }
 
 /** Undefined for what is no entry. */

@@ -17,23 +17,18 @@ export interface Tail {
 }
 
 /**
- * By which names it is known that what an entry says has come again; the first is that of the entry itself. None for what
- * is of its epoch alone. Who joined comes again by saying so in the next epoch, which does not say whom it succeeds. Who
- * was forgotten is forgotten anew, if it is silent still: it may be back.
+ * By which name it is known that what an entry says has come again; none for what is of its epoch alone. Who joined comes again
+ * by saying so in the next epoch. Who was forgotten is forgotten anew, if it is silent still: it may be back.
  */
-export function namesOf(entry: Entry): readonly string[] {
+export function nameOf(entry: Entry): string | undefined {
   switch (entry.kind) {
     case 'epoch':
     case 'mark':
     case 'snapshot':
-      return [];
-    case 'replica': {
-      const { event, incarnation, succeeds } = entry;
-      if (event === 'forgotten') return [];
-      const said = `${event} ${incarnation}`;
-      return succeeds === undefined ? [said] : [`${said} ${succeeds}`, said];
-    }
+      return undefined;
+    case 'replica':
+      return entry.event === 'forgotten' ? undefined : `${entry.event} ${entry.incarnation}`;
     default:
-      return [entry.id];
+      return entry.id;
   }
 }

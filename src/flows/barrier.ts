@@ -173,6 +173,28 @@ export class LeaseTable {
     return row === undefined ? undefined : this.#read(incarnation, row);
   }
 
+  /**
+   * Whether `later` goes on with the data of `earlier`, and so speaks for its sessions. Not where that one has acknowledged
+   * something since: then it lives, and the other has a copy.
+   */
+  goesOn(later: string, earlier: string): boolean {
+    if (!this.#members.goesOn(later, earlier)) return false;
+    const { acknowledgement } = this.row(earlier) ?? SAID_NOTHING;
+    const { place } = this.#members.lookup(later) as Member;
+    return (
+      acknowledgement === undefined || comparePositions(parsePosition(acknowledgement.position), place) < 0
+    );
+  }
+
+  /** Whether it said goodbye itself, or is quiet and whoever goes on with its data did: then no session of it was left. */
+  hasLeft(incarnation: string, isQuiet: boolean): boolean {
+    if (this.#members.lookup(incarnation)?.state === 'left') return true;
+    return (
+      isQuiet &&
+      this.#members.list().some((one) => one.state === 'left' && this.goesOn(one.incarnation, incarnation))
+    );
+  }
+
   /** Judges from what has been observed; nothing is over by acknowledgement before a reading that was sent after the append replied. */
   judge(question: BarrierQuestion, now: Instant): BarrierAnswer {
     // Who joined after the entry has it, and may be there for longer than anyone who lacks it.

@@ -5,12 +5,12 @@
  * there is a lease, and before they leave the ledger; what was not appended is tried again then.
  */
 import type { Cursor } from '../feed/cursor.ts';
-import type { FeedLine, SealedEntry } from '../feed/entry.ts';
+import type { FeedLine } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { linesBetween } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
 import type { Tail } from '../feed/tail.ts';
-import { namesOf } from '../feed/tail.ts';
+import { nameOf } from '../feed/tail.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Appender } from './append.ts';
 import type { Identity } from './identity.ts';
@@ -52,7 +52,7 @@ export class Carrier {
     const log = identity.logKey.public;
     let count = 0;
     for (const { sealed } of lines) {
-      if (nameOf(sealed) === '' || !members.haveSigned(sealed, log)) continue;
+      if (nameOf(sealed.entry) === undefined || !members.haveSigned(sealed, log)) continue;
       await appender.appendUnfenced(epochId, sealed);
       count += 1;
     }
@@ -72,10 +72,6 @@ export class Carrier {
 
   async #missingOf({ after, upTo, missing, beside }: Tail): Promise<readonly FeedLine[]> {
     const lines = beside ?? (await linesBetween(this.#ports.ledger, after, upTo));
-    return lines.filter(({ sealed }) => missing.has(nameOf(sealed)));
+    return lines.filter(({ sealed }) => missing.has(nameOf(sealed.entry) ?? ''));
   }
-}
-
-function nameOf({ entry }: SealedEntry): string {
-  return namesOf(entry)[0] ?? '';
 }

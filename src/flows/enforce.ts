@@ -280,7 +280,7 @@ export class Enforcing {
 
   /**
    * Whoever took the order is asked for its receipt: another replica that was asked about it as well lets that one go first,
-   * for a lease from when it could be said (D-149). Not where it has said all that it can by itself.
+   * for a lease from when it could be said (D-149), and within the bound. Not where it has said all that it can by itself.
    */
   #isTakersTurn(standings: readonly ReplicaStanding[], now: Instant): boolean {
     const { identity, members, effects } = this.#ports;
@@ -290,7 +290,8 @@ export class Enforcing {
     const isThere = standings.some(
       ({ replica, state, isQuiet }) => replica === taker && state === 'acknowledged' && !isQuiet,
     );
-    return isThere && now.monoMs - this.#readyAtMs < leaseOverMs(this.#longest());
+    const isWithinBound = now.monoMs - this.#appended.at.monoMs < this.boundMs;
+    return isThere && isWithinBound && now.monoMs - this.#readyAtMs < leaseOverMs(this.#longest());
   }
 
   /**
@@ -370,9 +371,9 @@ export class Enforcing {
     const [said] = this.#outcomesOf(standing);
     if (said === undefined || !isOpen(said)) return standing;
     // Whoever says goodbye has seen all of them end.
-    if (this.#ports.members.hasLeft(standing.incarnation))
+    if (this.#ports.table.hasLeft(standing.incarnation, standing.isQuiet))
       return { ...standing, ...WITHOUT_WORD, state: 'left', notLaterThan: undefined };
-    const isSpokenFor = this.#isSpokenFor(standing, all);
+    const isSpokenFor = this.#isSpokenFor(standing, all, said.pending + said.unconfirmed);
     const over = { ...standing, notLaterThan: now };
     if (standing.isQuiet && isSpokenFor) return { ...over, ...WITHOUT_WORD, state: 'fenced' };
     const endsAlone = !isSpokenFor && said.pending > 0 && said.pending === said.selfEnding;
@@ -388,22 +389,25 @@ export class Enforcing {
     return now.monoMs - heardAtMs;
   }
 
-  /** Whether somebody who goes on with its data has acknowledged. */
-  #isSpokenFor({ incarnation }: { incarnation: string }, all: readonly ReplicaStanding[]): boolean {
-    const { members } = this.#ports;
+  /** Whether somebody who goes on with its data has acknowledged, and knows of as many sessions as were left open there. */
+  #isSpokenFor({ incarnation }: { incarnation: string }, all: readonly ReplicaStanding[], left = 0): boolean {
+    const { table } = this.#ports;
     return all.some(
-      (one) => one.acknowledgement !== undefined && members.goesOn(one.incarnation, incarnation),
+      (one) =>
+        one.acknowledgement !== undefined &&
+        sum(this.#outcomesOf(one), 'matched') >= left &&
+        table.goesOn(one.incarnation, incarnation),
     );
   }
 
   /** Who is gone, with all that was known of it, does not make an order enforced that was partial (D-143). */
   #owing(standings: readonly ReplicaStanding[]): readonly string[] {
-    const { members, effects } = this.#ports;
+    const { table, effects } = this.#ports;
     const open = standings.filter((one) => this.#outcomesOf(one).some(isOpen));
     const isHeard = (incarnation: string): boolean =>
       standings.some((one) => one.incarnation === incarnation && one.acknowledgement !== undefined) ||
       this.#isSpokenFor({ incarnation }, standings) ||
-      members.hasLeft(incarnation);
+      table.hasLeft(incarnation, true);
     const before = (effects.outcome(this.id)?.owing ?? []).filter((incarnation) => !isHeard(incarnation));
     return [...new Set([...open.map(({ incarnation }) => incarnation), ...before])];
   }

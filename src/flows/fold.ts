@@ -9,6 +9,7 @@ import { count, id, instant, position } from '../evidence/field.ts';
 import type { Folded, OutcomeEntry } from '../feed/entry.ts';
 import { FOLDED } from '../feed/entry.ts';
 import type { Member, Members } from '../feed/members.ts';
+import type { Position } from '../feed/position.ts';
 import { parsePosition, renderPosition } from '../feed/position.ts';
 import type { SnapshotHeader } from '../feed/snapshot.ts';
 import { CHUNK, ChunkWriter, refused, renderHeader } from '../feed/snapshot.ts';
@@ -106,10 +107,10 @@ export class Fold {
   }
 
   /**
-   * Merges the chunks of a snapshot, header apart. PROOF_INVALID half-way leaves a part of its revocations merged, and nothing
+   * Merges the chunks of a snapshot that begins after `place`, header apart. PROOF_INVALID half-way leaves a part of its revocations merged, and nothing
    * of what allows more where another part is missing: that comes last, when all of it was read.
    */
-  *loading(chunks: readonly Uint8Array[]): Steps<void> {
+  *loading(chunks: readonly Uint8Array[], place: Position): Steps<void> {
     const refs: number[] = [];
     const others: (() => void)[] = [];
     let looked = 0;
@@ -119,7 +120,7 @@ export class Fold {
         for (const one of itemsOf(body)) {
           if (looked++ % PIECE === 0) yield;
           if (one.is === 'revocation') refs.push(this.#loadRevocation(one));
-          else others.push(this.#loadingOf(one));
+          else others.push(this.#loadingOf(one, place));
         }
       } else if (chunk[0] === CHUNK.plain || chunk[0] === CHUNK.cutoff) {
         yield* this.#ports.view.unpacking(chunk[0] === CHUNK.plain ? 'plain' : 'cutoff', body, refs);
@@ -141,12 +142,13 @@ export class Fold {
   }
 
   /** What is to be done with it, which cannot fail any more. */
-  #loadingOf(one: Exclude<Item, { is: 'revocation' }>): () => void {
+  #loadingOf(one: Exclude<Item, { is: 'revocation' }>, place: Position): () => void {
     const { identity, members, effects } = this.#ports;
     switch (one.is) {
       case 'member': {
         const { certificate, state } = one;
-        const member = { ...verifyCertificate(certificate, identity.logKey.public), certificate, state };
+        const said = verifyCertificate(certificate, identity.logKey.public);
+        const member = { ...said, place, certificate, state };
         return () => members.restore(member);
       }
       case 'fact':

@@ -129,7 +129,7 @@ export class Follower {
   async load(snapshot: Snapshot, { base, endedBeforeS }: SnapshotHeader, ledger?: Ledger): Promise<void> {
     this.assertWhole();
     const { cursor, tree, fold, snapshots, sessions, clock } = this.#ports;
-    await new Pace(this.#ports).run(fold.loading(snapshot.chunks.slice(1)));
+    await new Pace(this.#ports).run(fold.loading(snapshot.chunks.slice(1), base.position));
     this.#begin();
     snapshots.begin(endedBeforeS);
     await ledger?.begin(snapshot);

@@ -228,8 +228,9 @@ export class Joiner {
   async #announce(epochId: string): Promise<Position> {
     const { identity, appender, members, term, random } = this.#ports;
     const { leaseMs, splitMs = 0 } = term;
-    const before = members.predecessorOf(identity.key.public.x);
-    const isOther = before !== undefined && before.incarnation !== identity.incarnation;
+    const own = members.lookup(identity.incarnation);
+    // The same in each epoch: what was said in an earlier one may have been lost with it.
+    const succeeds = own === undefined ? members.newestOf(identity.key.public.x)?.incarnation : own.succeeds;
     const sealed = appender.seal({
       id: newId('ent', random),
       kind: 'replica',
@@ -238,7 +239,7 @@ export class Joiner {
       incarnation: identity.incarnation,
       key: identity.key.public.x,
       term: { leaseMs, splitMs },
-      ...(isOther ? { succeeds: before.incarnation } : {}),
+      ...(succeeds === undefined ? {} : { succeeds }),
     });
     const { position } = await appender.appendUnfenced(epochId, sealed);
     return position;

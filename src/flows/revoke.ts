@@ -478,7 +478,7 @@ export class Revoker {
     const record = this.#recordOf(id);
     if (!isFinished || record === undefined) return undefined;
     const receipt = await this.#receiptHere(id);
-    if (receipt === undefined && outcome?.state === 'enforced') return this.#attested(outcome, record);
+    if (receipt === undefined && outcome !== undefined) return this.#attested(outcome, record);
     if (receipt === undefined) throw new WritError('NOT_FOUND', 'no such receipt');
     const { facts } = receipt;
     if (facts.kind === 'lock')
@@ -488,20 +488,22 @@ export class Revoker {
     return statusOfReceipt(facts, Math.max(facts.lateAccepts, ...late));
   }
 
-  /** Enforced, as the replica that has the receipt says in the feed: that one may be gone, and the order be repeated here. */
+  /** What came of it, as the replica that has the receipt says in the feed: that one may be gone, and the order be repeated here. */
   #attested(outcome: Folded<OutcomeEntry>, record: OrderRecord): RevocationStatus {
-    const { table, clock } = this.#ports;
-    const { revocation: id, matched, killed, unconfirmed } = outcome;
+    const { table, members, clock } = this.#ports;
+    const { revocation: id, state, matched, killed, unconfirmed, owing = [] } = outcome;
+    const isEnforced = state === 'enforced';
     return {
-      ...{ id, position: record.position, state: 'enforced', closure: 'CLOSED', isReached: true },
+      ...{ id, position: record.position, state, closure: isEnforced ? 'CLOSED' : 'PARTIAL' },
+      isReached: isEnforced,
       appendedAtMs: Date.parse(record.at),
-      enforcedAtMs: Date.parse(outcome.at),
+      enforcedAtMs: isEnforced ? Date.parse(outcome.at) : undefined,
       boundMs: enforcedByWaitMs(table.longest(clock.now(), record.position)),
       sessions: { matched, killed, unconfirmed, pending: 0, silent: [] },
       // Only the receipt knows more.
       ...{
         replicas: [],
-        owing: [],
+        owing: owing.map((incarnation) => ({ replica: members.nameOf(incarnation), incarnation })),
         weakened: [],
         notCovered: [...NOT_COVERED, ...NOT_COVERED_OF_ATTESTED],
         revocationWindowMs: 0,

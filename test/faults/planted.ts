@@ -198,8 +198,8 @@ export const PLANTED: readonly Planted[] = [
     edits: [
       edit(
         'flows/follow',
-        'fold.loading(snapshot.chunks.slice(1))',
-        'fold.loading(snapshot.chunks.slice(snapshot.chunks.length))',
+        'fold.loading(snapshot.chunks.slice(1),',
+        'fold.loading(snapshot.chunks.slice(snapshot.chunks.length),',
       ),
     ],
   },

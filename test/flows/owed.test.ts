@@ -1,7 +1,7 @@
 /** Who owes the end of a session is written down, once, for every coordinator and every epoch (D-143). */
 import { describe, expect, it } from 'vitest';
 import { parseEntry } from '../../src/feed/entry.ts';
-import { FakeClock } from '../support/fake-time.ts';
+import { clockBehind } from '../support/fake-time.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { makeReplica, pass, startSettled } from '../support/replicas.ts';
@@ -17,11 +17,7 @@ async function restart(
   { clock, server, identity, ledger, records }: TestReplica,
   backMs = 0,
 ): Promise<TestReplica> {
-  const behind = Object.assign(new FakeClock(), {
-    now: () => ({ ...clock.now(), wallMs: clock.now().wallMs - backMs }),
-    sleep: (ms: number, signal: AbortSignal) => clock.sleep(ms, signal),
-  });
-  const common = { clock: behind, server, name: identity.replica, ledger, ...FLEET };
+  const common = { clock: clockBehind(clock, backMs), server, name: identity.replica, ledger, ...FLEET };
   const next = makeReplica({ ...common, seed: Number(identity.incarnation.slice(5)) + 10 });
   next.records.push(...records);
   for (const record of records) next.sessions.restore(record, clock.now().monoMs, clock.now());

@@ -100,6 +100,43 @@ describe('an order that is repeated on another replica before it is enforced', (
     });
   });
 
+  it('is enforced within the stated bound by the other where the one that took it cannot, and a third is cut off', async () => {
+    const { clock, server, a, b } = await startPair();
+    const c = await startSettled({ clock, server, name: 'c', seed: 7, exclusive: false, bootstrap: false });
+    await pass(clock, 4_000);
+    a.receipts.write = () => Promise.reject(new Error('disk full'));
+    cut(c, true);
+    const order = orderOf({ targets: [jti('j1')], waitMs: 30_000, idempotencyKey: 'k' });
+    const taken = a.revoker.revoke({ ...order, wait: 'durable' });
+    await pass(clock, 200);
+    const { id } = await taken;
+    const askedMs = clock.now().monoMs;
+    const { boundMs } = await b.revoker.status(id);
+    let enforcedMs = 0;
+    for (let i = 0; i < 200 && enforcedMs === 0; i++) {
+      await pass(clock, 100);
+      if ((await b.revoker.status(id)).state === 'enforced') enforcedMs = clock.now().monoMs - askedMs;
+    }
+    expect(enforcedMs).toBeGreaterThan(0);
+    expect(enforcedMs).toBeLessThanOrEqual(boundMs + 200);
+  });
+
+  it('is partial on both, a lock too that is over by then, and the other says where it was said', async () => {
+    const { clock, a, b } = await startPair();
+    await openSession(b);
+    const expiresAtMs = clock.now().wallMs + 15_000;
+    const pending = a.revoker.revoke({ ...ORDER, expiresAtMs });
+    await pass(clock, 12_000);
+    const { id } = await pending;
+    await pass(clock, 10_000);
+    const owing = [{ replica: 'b', incarnation: b.identity.incarnation }];
+    expect(await a.revoker.status(id)).toMatchObject({ state: 'partial', hasReceipt: true });
+    expect(await b.revoker.status(id)).toMatchObject({
+      ...{ state: 'partial', closure: 'PARTIAL', isReached: false, hasReceipt: false, owing },
+      enforcedAtMs: undefined,
+    });
+  });
+
   it('has a receipt on each where both have said it at once, whichever the ledger names last', async () => {
     const { clock, a, b, session, both } = await startBoth();
     const waiting: (() => void)[] = [];

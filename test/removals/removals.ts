@@ -1510,9 +1510,30 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'lets each of two runs speak for the other where a clock was set back',
     file: 'src/feed/members.ts',
-    find: 'return isAfter === isBefore ? after.joinedAt > before.joinedAt : isAfter;',
-    replace: 'return isAfter || after.joinedAt > before.joinedAt;',
-    test: test('flows/owed', 'though its clock is 30000 ms behind'),
+    find: 'return isAfter === isBefore ? comparePositions(after.place, before.place) > 0 : isAfter;',
+    replace: 'return isAfter === isBefore ? after.joinedAt > before.joinedAt : isAfter;',
+    test: test('feed/members', 'goes on with what another had as it says'),
+  },
+  {
+    name: 'lets a copy of a data directory speak for the original, which lives on',
+    file: 'src/flows/barrier.ts',
+    find: 'if (!this.#members.goesOn(later, earlier)) return false;\n',
+    replace: 'return this.#members.goesOn(later, earlier);\n',
+    test: test('flows/copied', 'does not speak for one that was heard of after it had come'),
+  },
+  {
+    name: 'lets a run that lost sessions with its machine speak for them',
+    file: 'src/flows/enforce.ts',
+    find: '>= left &&',
+    replace: '>= 0 &&',
+    test: test('flows/copied', 'of a run that has lost sessions with its machine'),
+  },
+  {
+    name: 'lets the taker go first for longer than the bound',
+    file: 'src/flows/enforce.ts',
+    find: 'return isThere && isWithinBound &&',
+    replace: 'return isThere &&',
+    test: test('flows/two-coordinators', 'is enforced within the stated bound by the other'),
   },
   {
     name: 'takes who was carried into an epoch for somebody new',
@@ -1559,7 +1580,7 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'waits for the turn of who never comes to it',
     file: 'src/flows/enforce.ts',
-    find: 'return isThere && now.monoMs - this.#readyAtMs < leaseOverMs(this.#longest());',
+    find: 'return isThere && isWithinBound && now.monoMs - this.#readyAtMs < leaseOverMs(this.#longest());',
     replace: 'return isThere;',
     test: test('flows/two-coordinators', 'is proven by the other where the one that took it does not'),
   },

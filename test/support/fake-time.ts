@@ -65,3 +65,14 @@ export class FakeClock implements Clock, Timer {
 export async function settle(): Promise<void> {
   for (let i = 0; i < 12; i++) await new Promise((resolve) => setImmediate(resolve));
 }
+
+/** The same time by a machine whose wall clock is behind by `backMs`. */
+export function clockBehind(clock: FakeClock, backMs: number): FakeClock {
+  return Object.assign(new FakeClock(), {
+    now: (): Instant => {
+      const { wallMs, monoMs } = clock.now();
+      return { monoMs, wallMs: wallMs - backMs };
+    },
+    sleep: (ms: number, signal: AbortSignal) => clock.sleep(ms, signal),
+  });
+}

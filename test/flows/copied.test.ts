@@ -1,0 +1,133 @@
+/** Who speaks for whose sessions: never a process on a copy of a data directory, and never by a clock (D-152). */
+import { describe, expect, it } from 'vitest';
+import { clockBehind } from '../support/fake-time.ts';
+import type { TestReplica } from '../support/replica-harness.ts';
+import { MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { makeReplica, pass } from '../support/replicas.ts';
+import { NOW_S, cut, jti, startPair } from '../support/memory-fleet.ts';
+
+const FLEET = { exclusive: false, bootstrap: false } as const;
+
+const openSession = (by: TestReplica) =>
+  by.keeper.open({ kind: 'k', selfEnds: false, request: requestOf(tokenOf('billing', 'j1', NOW_S)) });
+
+/** The run after `b`, on its data directory, with a clock that is behind. */
+function startBehind({ clock, server, identity, ledger }: TestReplica): Promise<TestReplica> {
+  const at = { clock: clockBehind(clock, 60_000), server, name: identity.replica, ledger };
+  return makeReplica({ ...at, seed: 12, ...FLEET }).start();
+}
+
+/** A process on a copy of the data directory, as it is now. */
+async function startCopy({ clock, server, identity, ledger, records }: TestReplica): Promise<TestReplica> {
+  const copy = new MemoryLedger([...ledger.lines]);
+  Object.assign(copy.held, ledger.held);
+  const seed = Number(identity.incarnation.slice(5)) + 10;
+  const next = makeReplica({ clock, server, name: identity.replica, ledger: copy, seed, ...FLEET });
+  next.records.push(...records);
+  for (const record of records) next.sessions.restore(record, clock.now().monoMs, clock.now());
+  return next.start();
+}
+
+describe('a goodbye', () => {
+  it('of a process on a copied data directory does not speak for the one that is there still', async () => {
+    const { clock, a, b } = await startPair();
+    const copy = await startCopy(b);
+    await pass(clock, 4_000);
+    await openSession(b);
+    await copy.stop();
+    await pass(clock, 1_000);
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
+    await pass(clock, 30_000);
+    const said = await pending;
+    expect(b.sessions.size).toBe(1);
+    expect(said).toMatchObject({ state: 'partial', sessions: { matched: 1 } });
+  });
+
+  it('of such a process does not speak for one that was heard of after it had come, and is gone now', async () => {
+    const { clock, a, b } = await startPair();
+    const copy = await startCopy(b);
+    await pass(clock, 4_000);
+    await openSession(b);
+    await copy.stop();
+    await pass(clock, 1_000);
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
+    await pass(clock, 1_000);
+    cut(b, true);
+    await pass(clock, 30_000);
+    expect(b.sessions.size).toBe(1);
+    expect(await pending).toMatchObject({ state: 'partial', sessions: { matched: 1 } });
+  });
+
+  it('of such a process does not stop the one that is there still from proving its own orders', async () => {
+    const { clock, b } = await startPair();
+    const copy = await startCopy(b);
+    await pass(clock, 4_000);
+    await openSession(b);
+    await copy.stop();
+    await pass(clock, 1_000);
+    const pending = b.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
+    await pass(clock, 30_000);
+    const { state } = await pending;
+    const refused = b.log.filter(({ sentence }) => sentence === 'a receipt that was made does not verify');
+    expect({ state, refused: refused.length }).toEqual({ state: 'partial', refused: 0 });
+  });
+
+  it('of a run whose clock was ahead does not speak for the run after it', async () => {
+    const { clock, a, b } = await startPair();
+    await b.stop();
+    await pass(clock, 1_000);
+    const next = await startBehind(b);
+    await pass(clock, 4_000);
+    await openSession(next);
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
+    await pass(clock, 30_000);
+    expect(next.sessions.size).toBe(1);
+    expect(await pending).toMatchObject({ state: 'partial', sessions: { matched: 1 } });
+  });
+
+  it('of nobody: who was forgotten leaves its caveat, though its clock was behind that of the run before', async () => {
+    const { clock, a, b } = await startPair();
+    cut(b, true);
+    await pass(clock, 500);
+    const next = await startBehind(b);
+    await pass(clock, 8_000);
+    await openSession(next);
+    cut(next, true);
+    await pass(clock, 8_000);
+    await a.forgetter.forget({ replica: 'b', reason: undefined, caller: 'admin' });
+    await pass(clock, 8_000);
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
+    await pass(clock, 10_000);
+    expect(next.sessions.size).toBe(1);
+    expect((await pending).notCovered.join()).toContain('which is gone');
+  });
+});
+
+describe('a word', () => {
+  it('of a process on a copied data directory is none about sessions that were let in after it was copied', async () => {
+    const { clock, a, b } = await startPair();
+    await startCopy(b);
+    await pass(clock, 4_000);
+    await openSession(b);
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 60_000 }));
+    await pass(clock, 1_000);
+    cut(b, true);
+    await pass(clock, 30_000);
+    const { state, notCovered } = await pending;
+    expect(b.sessions.size).toBe(1);
+    expect({ state, notCovered }).toMatchObject({ state: 'partial' });
+  });
+
+  it('of a run that has lost sessions with its machine takes back nothing that was acknowledged of them', async () => {
+    const { clock, server, a, b } = await startPair();
+    await openSession(b);
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 60_000 }));
+    await pass(clock, 600);
+    expect(a.table.row('inc_b2')?.acknowledgement?.outcomes).toMatchObject([{ matched: 1, pending: 1 }]);
+    cut(b, true);
+    // Its ledger was fsynced; the last page of its session file was not.
+    await makeReplica({ clock, server, name: 'b', ledger: b.ledger, seed: 12, ...FLEET }).start();
+    await pass(clock, 30_000);
+    expect(await pending).toMatchObject({ state: 'partial', sessions: { matched: 1, unconfirmed: 1 } });
+  });
+});
