@@ -283,6 +283,7 @@ async function open(
     vouching,
     carrier,
     retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
+    members,
     leaseMs,
     credentialLifeMaxMs,
     table,

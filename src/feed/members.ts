@@ -111,7 +111,7 @@ export class Members {
   /** Whose data directory the next incarnation that signs with `x` goes on with, as far as it is known here; of copies the last to come. */
   newestOf(x: string): Member | undefined {
     const those = [...this.#byIncarnation.values()].filter(({ key }) => key.x === x);
-    return those.find((one) => !those.some((other) => this.goesOn(other.incarnation, one.incarnation)));
+    return those.find(({ incarnation }) => !this.isSucceeded(incarnation));
   }
 
   /**
@@ -125,6 +125,11 @@ export class Members {
     return isAfter === isBefore ? comparePositions(after.place, before.place) > 0 : isAfter;
   }
 
+  /** Whether anybody goes on with its data directory, or with a copy of that. */
+  isSucceeded(incarnation: string): boolean {
+    return this.#byIncarnation.values().some((one) => this.goesOn(one.incarnation, incarnation));
+  }
+
   #succeeds({ succeeds }: Member, earlier: string): boolean {
     const seen = new Set<string>();
     for (let one = succeeds; one !== undefined && !seen.has(one); one = this.lookup(one)?.succeeds) {
@@ -136,11 +141,9 @@ export class Members {
 
   /** Whether anyone was forgotten with whose data directory nobody goes on: whom it had let in, nobody can say. */
   get isAnyoneLost(): boolean {
-    const all = [...this.#byIncarnation.values()];
-    this.#isAnyoneLost ??= all.some(
-      ({ state, incarnation }) =>
-        state === 'forgotten' && !all.some((one) => this.goesOn(one.incarnation, incarnation)),
-    );
+    this.#isAnyoneLost ??= this.#byIncarnation
+      .values()
+      .some(({ state, incarnation }) => state === 'forgotten' && !this.isSucceeded(incarnation));
     return this.#isAnyoneLost;
   }
 

@@ -9,6 +9,7 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { EntryKind } from '../feed/entry.ts';
 import type { FeedStore, RenewReply, StaleReason } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
+import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, comparePositions, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
@@ -39,6 +40,7 @@ export interface RenewPorts {
   readonly identity: Identity;
   readonly store: FeedStore;
   readonly cursor: Cursor;
+  readonly members: Members;
   readonly follower: Follower;
   readonly lease: Lease;
   readonly leaseMs: number;
@@ -73,13 +75,14 @@ export type RenewState =
   | StaleReason
   | 'awaiting'
   | 'unfit'
+  | 'succeeded'
   | 'diverged'
   | 'unreachable'
   | 'starting';
 
 /** No lease ever again for this incarnation: only another one, a restarted process, may have one. */
 export function isFencedForGood(state: RenewState): boolean {
-  return state === 'forgotten' || state === 'cloned';
+  return state === 'forgotten' || state === 'cloned' || state === 'succeeded';
 }
 
 /** The epoch a replica goes by, and where it joined it. */
@@ -257,10 +260,15 @@ export class Renewer {
 
   /**
    * The lease that came with everything up to here. `unfit` where credentials would be taken for longer than revocations are
-   * kept; `awaiting` while nobody vouches for who never held one.
+   * kept; `awaiting` while nobody vouches for who never held one; `succeeded` once another process has joined with this data
+   * directory, or a copy of it: that one speaks for it now (D-152).
    */
-  async #adopt({ rows, runId, head }: GrantedLease, sent: Sent): Promise<'lease' | 'unfit' | 'awaiting'> {
-    const { cursor, vouching, lease, table, cosigner, carrier, credentialLifeMaxMs, clock } = this.#ports;
+  async #adopt(
+    { rows, runId, head }: GrantedLease,
+    sent: Sent,
+  ): Promise<'lease' | 'unfit' | 'awaiting' | 'succeeded'> {
+    const { identity, cursor, members, vouching, lease, table, cosigner, carrier } = this.#ports;
+    const { credentialLifeMaxMs, clock } = this.#ports;
     const { epochId, at } = this.#joined;
     const { opening } = cursor;
     // An epoch that was signed for another run of the store is over, whatever the store says (THREATS 10.18).
@@ -272,6 +280,10 @@ export class Renewer {
         'PROOF_INVALID',
         `the feed has lines up to ${renderPosition(head)} that are not shown`,
       );
+    if (members.isSucceeded(identity.incarnation)) {
+      lease.drop();
+      return 'succeeded';
+    }
     const keptMs = cursor.credentialLifeMaxMs(credentialLifeMaxMs);
     if (credentialLifeMaxMs > keptMs) {
       this.#problem = unfit(credentialLifeMaxMs, keptMs);

@@ -273,6 +273,8 @@ const SAID_OF: Partial<Record<RenewState, string>> = {
     'unknown: the store does not have it on its roster, where somebody may have written; it is there again once it, or the store, is restarted',
   cloned:
     'cloned: two processes go by this incarnation, and neither is given a lease ever again; restart them',
+  succeeded:
+    'succeeded: another process has joined with this data directory, or with a copy of it, and this one is given no lease ever again; give each a directory of its own, then restart it',
   trimmed:
     'trimmed: the store no longer holds what comes next; this goes on at the next snapshot of the fleet',
   unfit: `unfit: set credentialLifeMax as the fleet has it; to raise it for the fleet, here: ${AMNESIA}`,

@@ -21,13 +21,13 @@ async function revoke(by: TestReplica, value: string): Promise<void> {
   await by.revoker.revoke(orderOf({ targets: [jti(value)], wait: 'durable' }));
 }
 
-async function start(seed = 1): Promise<Forked> {
+async function start(seed = 1, first = 'a', second = 'b'): Promise<Forked> {
   const clock = new FakeClock();
   const server = new MemoryFeedServer();
   const common = { clock, server, exclusive: false, snapshotEvery: EVERY };
-  const a = await startSettled({ ...common, name: 'a', seed });
+  const a = await startSettled({ ...common, name: first, seed });
   await pass(clock, 1_000);
-  const b = await startSettled({ ...common, name: 'b', seed: 2, bootstrap: false });
+  const b = await startSettled({ ...common, name: second, seed: 2, bootstrap: false });
   await pass(clock, 4_000);
   return { clock, server, a, b };
 }
@@ -157,7 +157,7 @@ describe('a history that parts', () => {
   });
 
   it('where nothing is shared, begins again at a snapshot too, and its newest lines come along', async () => {
-    const other = await start(7);
+    const other = await start(7, 'x', 'y');
     const fleet = await start();
     await revoke(other.b, 'theirs');
     await pass(other.clock, 1_000);

@@ -132,6 +132,7 @@ describe('a newcomer that nobody with a lease has heard of', () => {
 describe('a second process under the name of one that is stopped', () => {
   it('does not speak for it: rows are of incarnations (THREATS 10.11)', async () => {
     const { clock, server, a, b } = await startPair();
+    cut(b, true);
     const second = await startSettled({
       clock,
       server,
@@ -142,7 +143,6 @@ describe('a second process under the name of one that is stopped', () => {
     });
     await pass(clock, 1_000);
     expect(isFresh(second)).toBe(true);
-    cut(b, true);
     const { id } = await revoke(a, 'j1');
     await pass(clock, 1_000);
     expect(isFresh(b)).toBe(true);

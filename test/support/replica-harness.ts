@@ -468,6 +468,7 @@ export class TestReplica {
       vouching,
       carrier,
       retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
+      members,
       leaseMs,
       credentialLifeMaxMs,
       table,

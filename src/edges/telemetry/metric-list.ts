@@ -266,7 +266,7 @@ function feedMetrics({
     ),
     gauge(
       'writ_fenced_for_good',
-      '1 once this incarnation was forgotten, or two processes went by it: only a restart helps.',
+      '1 once this incarnation was forgotten, two processes went by it, or another one joined with its data directory or a copy of that: only a restart helps.',
       () => (isFencedForGood(renewer.state) ? 1 : 0),
     ),
     gauge(
