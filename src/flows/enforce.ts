@@ -268,7 +268,10 @@ export class Enforcing {
     if (this.isProvenElsewhere) return;
     if (answer.rule === undefined || this.#now.sessions.pending > 0) return;
     if (this.#isTakersTurn(answer.standings, now)) return;
-    if (this.#now.hasReceipt && this.#isWrittenDown(this.#now.owing)) return;
+    if (this.#now.hasReceipt && this.#isWrittenDown(this.#now.owing)) {
+      this.#now = { ...this.#now, state: 'partial' };
+      return;
+    }
     // Last of all: the history must still be the one that the append named. Nothing follows this reading.
     const sought = this.#sought();
     const last = await store.roster(sought.position);
@@ -343,7 +346,10 @@ export class Enforcing {
     const { cursor, appender, table, log } = this.#ports;
     this.#now = { ...this.#now, state: 'accepted', closure: 'UNKNOWN' };
     if (cursor.epochId === this.#appended.epochId) return;
-    log.error('the feed lost the history of a revocation: it is appended again', { revocation: this.id });
+    if (this.#appended.epochId === '')
+      log.info('a revocation of an earlier epoch is appended again to be proven', { revocation: this.id });
+    else
+      log.error('the feed lost the history of a revocation: it is appended again', { revocation: this.id });
     this.#appended = await this.#there(await appender.append(this.#appended.sealed));
     this.#sentBefore = table.sent;
     this.#closing = this.#term = undefined;

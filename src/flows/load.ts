@@ -37,11 +37,20 @@ export interface LoadPorts {
   readonly log: Log;
 }
 
+/** A snapshot may be large, and what was refused once is not read at each renewal. */
+const AGAIN_MS = 10_000;
+
 export class Loader {
   readonly #ports: LoadPorts;
+  #refused: { readonly why: string; readonly atMs: number } | undefined;
 
   constructor(ports: LoadPorts) {
     this.#ports = ports;
+  }
+
+  /** Why the store's snapshot was refused when it was read last; undefined where it was not. */
+  get refusal(): string | undefined {
+    return this.#refused?.why;
   }
 
   /** Loads what this replica's own ledger begins with, if that is a snapshot. PROOF_INVALID when it is not intact. */
@@ -61,8 +70,10 @@ export class Loader {
    * open that cannot be, so false then too.
    */
   async load(epochId?: string): Promise<boolean> {
-    const { store, ledger, cursor, follower, carrier, log } = this.#ports;
+    const { store, ledger, cursor, follower, carrier, clock, log } = this.#ports;
+    if (this.#refused !== undefined && clock.now().monoMs - this.#refused.atMs < AGAIN_MS) return false;
     const snapshot = await store.readSnapshot();
+    this.#refused = undefined;
     if (snapshot === undefined) return false;
     let header: SnapshotHeader;
     try {
@@ -77,6 +88,7 @@ export class Loader {
       await follower.load(snapshot, header, ledger);
     } catch (error) {
       if (!isWritError(error, 'PROOF_INVALID')) throw error;
+      this.#refused = { why: error.message, atMs: clock.now().monoMs };
       log.error('the snapshot in the store was refused', { detail: error.message });
       return false;
     }

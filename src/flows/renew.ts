@@ -227,6 +227,7 @@ export class Renewer {
       this.#isCloned ||= this.#state === 'cloned';
       // What lies between the cursor and what the store holds is in its snapshot, or nowhere.
       if (this.#state === 'trimmed' && (await loader.load(this.#joined.epochId))) this.#state = 'more';
+      this.#problem = loader.refusal;
       return;
     }
     if (retracer.isUnderWay) {

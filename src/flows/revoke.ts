@@ -211,7 +211,9 @@ export class Revoker {
     if (isUnderWay || this.#resuming.has(id)) return true;
     // Once it has ended there is no credential that it names.
     if (this.#ports.view.placeOf(id) === undefined) return false;
-    return enforcing !== undefined || this.#ports.sessions.isUnproven(id);
+    // Whoever coordinates it: the fleet has something left to do, and any replica may be asked whether all is well.
+    const isPartial = this.#ports.effects.outcome(id)?.state === 'partial';
+    return enforcing !== undefined || isPartial || this.#ports.sessions.isUnproven(id);
   }
 
   /** It was lifted, or has ended: nothing is left to enforce. */
@@ -262,10 +264,12 @@ export class Revoker {
   /** One revocation as it stands; NOT_FOUND when this replica has not applied it. */
   async status(id: string, wait: WaitFor = 'enforced'): Promise<RevocationStatus> {
     if (this.#followed.get(id)?.enforcing.isProvenElsewhere) this.#followed.delete(id);
-    const settled = this.#followed.has(id) ? undefined : await this.#settled(id);
+    const isFollowed = this.#followed.has(id);
+    const settled = isFollowed ? undefined : await this.#settled(id);
     if (settled !== undefined) return settled;
     const followed = await this.#resume(id);
-    if (isHalted(followed.enforcing.current)) await this.#lookAgain(followed.enforcing);
+    // Before the first look nothing is known of anybody.
+    if (!isFollowed || isHalted(followed.enforcing.current)) await this.#lookAgain(followed.enforcing);
     return this.#render(followed, wait);
   }
 

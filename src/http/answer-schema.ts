@@ -337,7 +337,7 @@ export const overview = z.object({
   factsNotShared: count.describe('In force here, lost by the store, and not yet appended again.'),
   snapshotsDiffering: count.describe('1 while the newest snapshot is not what this replica holds.'),
   sessionsEnding: count.describe('Told to end, and not proven to have.'),
-  revocationsOpen: count.describe('Coordinated here, and not enforced yet.'),
+  revocationsOpen: count.describe('Not enforced yet: coordinated here, or known to be partial.'),
   lateAccepts: count.describe('Allows of what was revoked here before. It must stay 0.'),
   ledgersForked: count.describe(
     'Replicas that were seen to hold another ledger than this one. It must stay 0.',

@@ -412,7 +412,7 @@ export class SessionRegistry {
       return true;
     }
     const silent = this.#forgettable.first;
-    if (silent === undefined || now.wallMs <= forgottenAtMs(silent)) return false;
+    if (silent === undefined || !isForgettable(silent, now)) return false;
     this.#remove(silent, 'lost');
     return true;
   }
@@ -566,6 +566,12 @@ function awaitedUntilMs({ selfEnds, toldMs, holderLeaseEndsMs }: Live): number {
 /** Wall time; Infinity where the credential has no end. */
 function forgottenAtMs({ expiresAtS }: Live): number {
   return (expiresAtS ?? Number.POSITIVE_INFINITY) * 1000 + LIMITS.silentSessionKeptMs;
+}
+
+/** By both clocks: a wall clock that jumped ahead for a moment may have told it to end, and is no reason to let it go. */
+function isForgettable(live: Live, { wallMs, monoMs }: Instant): boolean {
+  const atMs = forgottenAtMs(live);
+  return wallMs > atMs && monoMs - live.holderLeaseEndsMs > atMs - live.openedAtMs;
 }
 
 function keyOf(hi: number, lo: number): bigint {

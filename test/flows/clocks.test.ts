@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { enforcedByWaitMs, EPS_MS } from '../../src/feed/lease.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import { NOW_S, cut, epochOf, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
+import { NOW_S, cut, epochOf, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { LEASE_MS, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { pass, startSettled } from '../support/replicas.ts';
@@ -258,3 +258,38 @@ describe.each([0, 1, 2, 30, 600])(
     });
   },
 );
+
+describe('a wall clock that jumps a day ahead for a moment', () => {
+  it('ends sessions, and lets go of none that is not proven to have ended', async () => {
+    const { clock, server, a } = await startPair();
+    let floorMs = 0;
+    let aheadMs = 0;
+    const jumpy = Object.assign(new FakeClock(), {
+      now: () => {
+        floorMs = Math.max(floorMs, clock.now().wallMs + aheadMs);
+        return { ...clock.now(), wallMs: floorMs };
+      },
+      sleep: (ms: number, signal: AbortSignal) => clock.sleep(ms, signal),
+    });
+    const c = await startSettled({
+      clock: jumpy,
+      server,
+      name: 'c',
+      seed: 7,
+      exclusive: false,
+      bootstrap: false,
+    });
+    await pass(clock, 4_000);
+    await c.keeper.open({ kind: 'k', selfEnds: false, request: requestOf(tokenOf('billing', 'j1', NOW_S)) });
+    aheadMs = 86_400_000;
+    await pass(clock, 500);
+    aheadMs = 0;
+    // Nobody confirms that it has ended.
+    await pass(clock, 20_000);
+    expect([a, c].map(isFresh)).toEqual([true, true]);
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
+    await pass(clock, 20_000);
+    const { state, sessions } = await pending;
+    expect({ state, sessions }).toMatchObject({ state: 'partial', sessions: { matched: 1 } });
+  });
+});

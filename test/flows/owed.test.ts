@@ -53,6 +53,32 @@ describe('what is owed', () => {
     expect(a.revoker.open(10)).toMatchObject([{ id, replicas: [], owing: ['b'] }]);
   });
 
+  it('is told by every replica that is asked whether all is well, and at once by whoever is asked for the order', async () => {
+    const { clock, server, a } = await startPair();
+    const c = await startSettled({ clock, server, name: 'c', seed: 7, ...FLEET });
+    await openSession(a);
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
+    await pass(clock, 12_000);
+    const { id, state } = await pending;
+    expect(state).toBe('partial');
+    expect([a, c].map(({ revoker }) => revoker.openCount)).toEqual([1, 1]);
+    expect(c.revoker.open(10)).toMatchObject([{ id, state: 'partial', owing: ['a'] }]);
+    expect(await c.revoker.status(id)).toMatchObject({ closure: 'PARTIAL', sessions: { matched: 1 } });
+  });
+
+  it('is partial again, and not durable, once it was judged in the next epoch too', async () => {
+    const { clock, a, id } = await startOwed();
+    for (let i = 0; i < 5; i++) {
+      await a.revoker.status(id);
+      await pass(clock, 8_000);
+    }
+    expect(await a.revoker.status(id)).toMatchObject({
+      closure: 'PARTIAL',
+      hasReceipt: true,
+      state: 'partial',
+    });
+  });
+
   it('is not forgotten because many other orders came after it', async () => {
     const { clock, a, id } = await startOwed();
     const said = { at: '2026-11-30T08:00:00.000Z', kind: 'outcome', state: 'enforced', receipt: '' } as const;

@@ -14,6 +14,7 @@ import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import { NOW_S, cut, epochOf, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { readinessOf } from '../support/readiness.ts';
 import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';
 
 const EVERY = 10;
@@ -619,6 +620,20 @@ describe('a snapshot that is not to be believed', () => {
     return { c, detail: refusal?.detail as string | undefined, fleet, real };
   }
 
+  it('is read again after a while only, and whoever needs it says why it has none', async () => {
+    const { c, fleet } = await newcomer((one) => ({ ...one, entry: 'x' }));
+    let times = 0;
+    const { readSnapshot } = c.store as { readSnapshot: () => Promise<Snapshot | undefined> };
+    c.store.readSnapshot = () => {
+      times += 1;
+      return readSnapshot();
+    };
+    await pass(fleet.clock, 25_000);
+    expect(times).toBeGreaterThanOrEqual(2);
+    expect(times).toBeLessThanOrEqual(3);
+    expect(readinessOf(c, 'store')).toContain('entry is not JSON');
+  });
+
   /** Says of `snapshot` what a member would who had made it. */
   function signed(snapshot: Snapshot, by: TestReplica): Snapshot {
     const digest = runAtOnce(digesting(snapshot.chunks));
@@ -757,7 +772,7 @@ describe('a snapshot that is not to be believed', () => {
     expect(detail).toBeDefined();
     expect(c.grants.kept).toBe(0);
     c.store.readSnapshot = async () => Promise.resolve(real);
-    await pass(fleet.clock, 2_000);
+    await pass(fleet.clock, 11_000);
     expect(isFresh(c)).toBe(true);
     expect(await reasonOf(c, 'g0')).toBe('revoked');
   });

@@ -366,7 +366,7 @@ describe('a kill', () => {
     expect([sessions.releaseClaim('lck_1'), sessions.releaseClaim('lck_2')]).toEqual([false, false]);
     expect(counts('lck_1')).toEqual({ matched: 1, killed: 0, pending: 1, unconfirmed: 0 });
     sessions.end(ref);
-    clock.advance(expiresAtS * 1000 - clock.now().wallMs + LIMITS.silentSessionKeptMs + 1);
+    clock.advance(expiresAtS * 1000 - clock.now().wallMs + LIMITS.silentSessionKeptMs + 1_001);
     expect(counts('lck_2')).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
     expect(sessions.size).toBe(0);
     expect([sessions.releaseClaim('lck_1'), sessions.releaseClaim('lck_2')]).toEqual([true, false]);
@@ -448,7 +448,11 @@ describe('a silent session', () => {
     clock.advance(100_000 + LIMITS.silentSessionKeptMs);
     expect(counts()).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
     expect(sessions.lookup(ref)).toBeDefined();
-    clock.advance(1);
+    // By both clocks: that a wall clock says so is not enough.
+    clock.setForward(1_000);
+    expect(counts()).toEqual({ matched: 1, killed: 0, pending: 0, unconfirmed: 1 });
+    expect(sessions.lookup(ref)).toBeDefined();
+    clock.advance(1_001);
     expect(sessions.tally('rev_1', clock.now())).toEqual({
       matched: 1,
       killed: 0,
@@ -468,12 +472,12 @@ describe('a silent session', () => {
     const { ref } = open('s1', { expiresAtS: clock.now().wallMs / 1000 });
     sessions.killOne(sessions.lookup(ref) as Session, { reason: 'expired', position: '1-1' }, clock.now());
     expect(sessions.hasUnproven).toBe(true);
-    clock.advance(LIMITS.killConfirmMs + LIMITS.silentSessionKeptMs + 1);
+    clock.advance(LIMITS.killConfirmMs + LIMITS.silentSessionKeptMs + 1_001);
     sessions.sweep(clock.now());
     expect([sessions.size, sessions.hasUnproven]).toEqual([0, false]);
-    open('s2', { expiresAtS: clock.now().wallMs / 1000 });
+    open('s2', { expiresAtS: clock.now().wallMs / 1000, openedAtMs: clock.now().wallMs });
     revoke('jti-s2');
-    clock.advance(LIMITS.killConfirmMs + LIMITS.silentSessionKeptMs + 1);
+    clock.advance(LIMITS.killConfirmMs + LIMITS.silentSessionKeptMs + 1_001);
     sessions.sweep(clock.now());
     expect([sessions.size, sessions.hasUnproven]).toEqual([0, true]);
     sessions.forgetLost(() => false);

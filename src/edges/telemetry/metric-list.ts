@@ -143,7 +143,7 @@ function revocationMetrics({ revoker, follower, view, grants, lastAccepts }: Met
     ),
     gauge(
       'writ_revocations_open',
-      'Revocations that this replica coordinates and that are not enforced yet.',
+      'Revocations that are not enforced yet: that this replica coordinates, or that it knows to be partial.',
       () => revoker.openCount,
     ),
     gauge('writ_revocation_list_entries', 'Handles in the index.', () => view.size),
