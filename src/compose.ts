@@ -29,6 +29,7 @@ import {
   loadReplicaKey,
   logKeyOf,
 } from './edges/system/key-files.ts';
+import { openKeptWord } from './edges/system/kept-word.ts';
 import { systemRandom } from './edges/system/random.ts';
 import { FileWatch } from './edges/system/file-watch.ts';
 import { openPolicyFloor } from './edges/system/policy-floor.ts';
@@ -66,6 +67,7 @@ import { Granter } from './flows/grant.ts';
 import type { Identity } from './flows/identity.ts';
 import { Joiner } from './flows/join.ts';
 import { Lifter } from './flows/lift.ts';
+import { Lineage } from './flows/lineage.ts';
 import { Loader } from './flows/load.ts';
 import { SessionKeeper } from './flows/keep-session.ts';
 import { Mender } from './flows/mend.ts';
@@ -167,6 +169,7 @@ async function open(
   const fleetKey = await loadFleetKey({ file: config.fleetKeyFile, dataDir });
   const adminToken = await loadAdminToken(dataDir);
   const held = await openHeldEpoch(dataDir);
+  const lastJoined = await openKeptWord(join(dataDir, 'joined'));
   const identity: Identity = {
     fleet: config.fleet,
     replica: config.replica,
@@ -254,7 +257,8 @@ async function open(
   const vouching = new Vouching({ ...feed, members, ledger, held, exclusive: facts.exclusive });
   const carrier = new Carrier({ ...feed, members, ledger, appender, log });
   const loader = new Loader({ ...feed, ledger, follower, carrier, timer, log });
-  const reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, log });
+  const lineage = new Lineage(identity, members, lastJoined);
+  const reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, lineage, log });
   const mender = new Mender({ ...feed, ledger, carrier, loader, log });
   const joiner = new Joiner({
     ...feed,
@@ -267,6 +271,7 @@ async function open(
     reopener,
     term,
     held,
+    lineage,
     random,
     log,
     bootstrap: config.bootstrap,

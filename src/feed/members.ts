@@ -32,6 +32,8 @@ export interface Member {
 
 export class Members {
   readonly #byIncarnation = new Map<string, Member>();
+  /** By whom they say to go on with. */
+  readonly #successors = new Map<string, Set<string>>();
   /** Undefined: to be found out again. */
   #isAnyoneLost: boolean | undefined;
   /** Keys that somebody had joined with before this epoch, or a snapshot, or that another run has joined with. */
@@ -103,47 +105,41 @@ export class Members {
     return this.#byIncarnation.get(incarnation)?.key;
   }
 
-  /** The newest incarnation that signs with `x` and neither left nor was forgotten: whose data directory this is. */
-  predecessorOf(x: string): Member | undefined {
-    return this.list().findLast((member) => member.key.x === x && member.state === 'joined');
-  }
-
-  /** Whose data directory the next incarnation that signs with `x` goes on with, as far as it is known here; of copies the last to come. */
-  newestOf(x: string): Member | undefined {
-    const those = [...this.#byIncarnation.values()].filter(({ key }) => key.x === x);
-    return those.find(({ incarnation }) => !this.isSucceeded(incarnation));
-  }
-
   /**
-   * Whether `later` goes on with the data directory of `earlier`, and so speaks for the sessions that were let in there: as it
-   * was said, or by where each joined. Never by a clock, which may have been set back between the two.
+   * Whether `later` goes on with the data directory of `earlier`, as it has said, and so speaks for the sessions that were let in
+   * there. Not where two name the same one: of copies nobody can say which is the directory.
    */
   goesOn(later: string, earlier: string): boolean {
-    const [before, after] = [this.lookup(earlier), this.lookup(later)];
-    if (before === undefined || after?.key.x !== before.key.x || earlier === later) return false;
-    const [isAfter, isBefore] = [this.#succeeds(after, earlier), this.#succeeds(before, later)];
-    return isAfter === isBefore ? comparePositions(after.place, before.place) > 0 : isAfter;
-  }
-
-  /** Whether anybody goes on with its data directory, or with a copy of that. */
-  isSucceeded(incarnation: string): boolean {
-    return this.#byIncarnation.values().some((one) => this.goesOn(one.incarnation, incarnation));
-  }
-
-  #succeeds({ succeeds }: Member, earlier: string): boolean {
     const seen = new Set<string>();
-    for (let one = succeeds; one !== undefined && !seen.has(one); one = this.lookup(one)?.succeeds) {
+    for (let one = this.#before(later); one !== undefined && !seen.has(one); one = this.#before(one)) {
       if (one === earlier) return true;
       seen.add(one);
     }
     return false;
   }
 
+  /** Whether another one has joined with its key after it: with its data directory, or with a copy of it. */
+  isSucceeded(incarnation: string): boolean {
+    const own = this.lookup(incarnation);
+    return this.#byIncarnation.values().some((one) => own !== undefined && this.#isAfter(one, own));
+  }
+
+  #isAfter(one: Member, own: Member): boolean {
+    if (one.key.x !== own.key.x || this.goesOn(own.incarnation, one.incarnation)) return false;
+    return this.goesOn(one.incarnation, own.incarnation) || comparePositions(one.place, own.place) > 0;
+  }
+
+  #before(incarnation: string): string | undefined {
+    const before = this.lookup(incarnation)?.succeeds;
+    const isAlone = before !== undefined && this.#successors.get(before)?.size === 1;
+    return isAlone ? before : undefined;
+  }
+
   /** Whether anyone was forgotten with whose data directory nobody goes on: whom it had let in, nobody can say. */
   get isAnyoneLost(): boolean {
     this.#isAnyoneLost ??= this.#byIncarnation
       .values()
-      .some(({ state, incarnation }) => state === 'forgotten' && !this.isSucceeded(incarnation));
+      .some(({ state, incarnation }) => state === 'forgotten' && !this.#isGoneOnWith(incarnation));
     return this.#isAnyoneLost;
   }
 
@@ -188,12 +184,19 @@ export class Members {
     return this.haveSigned(there, log);
   }
 
+  #isGoneOnWith(incarnation: string): boolean {
+    return this.#byIncarnation.values().some((one) => this.goesOn(one.incarnation, incarnation));
+  }
+
   #mark(incarnation: string, state: Member['state'], at?: Position): void {
     const member = this.#byIncarnation.get(incarnation);
     if (member !== undefined) this.#set({ ...member, state, ...(at === undefined ? {} : { goneAt: at }) });
   }
 
   #set(member: Member): void {
+    const { incarnation, succeeds } = member;
+    if (succeeds !== undefined)
+      this.#successors.set(succeeds, (this.#successors.get(succeeds) ?? new Set()).add(incarnation));
     this.#byIncarnation.set(member.incarnation, member);
     this.#isAnyoneLost = undefined;
   }

@@ -21,6 +21,7 @@ import { newId } from '../kernel/random.ts';
 import type { Appender } from './append.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
+import type { Lineage } from './lineage.ts';
 import type { Loader } from './load.ts';
 import type { Joined } from './renew.ts';
 import type { Reopener } from './reopen.ts';
@@ -41,6 +42,7 @@ export interface JoinPorts {
   readonly lease: Lease;
   readonly term: LeaseTerm;
   readonly held: HeldEpoch;
+  readonly lineage: Lineage;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -226,11 +228,12 @@ export class Joiner {
 
   /** Where it was said. */
   async #announce(epochId: string): Promise<Position> {
-    const { identity, appender, members, term, random } = this.#ports;
+    const { identity, appender, members, lineage, term, random } = this.#ports;
     const { leaseMs, splitMs = 0 } = term;
-    const own = members.lookup(identity.incarnation);
-    // The same in each epoch: what was said in an earlier one may have been lost with it.
-    const succeeds = own === undefined ? members.newestOf(identity.key.public.x)?.incarnation : own.succeeds;
+    const { last, before } = lineage;
+    // Whoever was killed before its line came back may have been heard of by nobody: nobody could tell what comes before it.
+    if (last !== undefined && before === last.entry.incarnation && members.lookup(before) === undefined)
+      await appender.appendUnfenced(epochId, last.sealed);
     const sealed = appender.seal({
       id: newId('ent', random),
       kind: 'replica',
@@ -239,8 +242,9 @@ export class Joiner {
       incarnation: identity.incarnation,
       key: identity.key.public.x,
       term: { leaseMs, splitMs },
-      ...(succeeds === undefined ? {} : { succeeds }),
+      ...(before === undefined ? {} : { succeeds: before }),
     });
+    await lineage.note(sealed);
     const { position } = await appender.appendUnfenced(epochId, sealed);
     return position;
   }

@@ -11,7 +11,7 @@ import type { EpochEntry, FeedLine } from '../feed/entry.ts';
 import type { FeedStore, RestoredHead, RestoreReply, Roster } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { lineAt } from '../feed/ledger.ts';
-import type { Member, Members } from '../feed/members.ts';
+import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
 import { isWritError } from '../kernel/error.ts';
@@ -20,6 +20,7 @@ import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
+import type { Lineage } from './lineage.ts';
 import type { Loader } from './load.ts';
 import type { Vouching } from './vouch.ts';
 
@@ -32,6 +33,7 @@ export interface ReopenPorts {
   readonly follower: Follower;
   readonly loader: Loader;
   readonly vouching: Vouching;
+  readonly lineage: Lineage;
   readonly log: Log;
 }
 
@@ -164,13 +166,14 @@ export class Reopener {
 
   /**
    * Reports, and judges whether everyone has, about this very closing, and whether all that they hold is held here:
-   * whoever has most opens. A data directory counts, not a process: who goes on with one reports for the one before.
+   * whoever has most opens. A data directory counts, not a process: who goes on with one reports for the one before; a copy is
+   * another one.
    */
   async #isWholeRoster({ closedEpochId, runId }: Roster): Promise<boolean> {
-    const { store, cursor, identity, members, vouching } = this.#ports;
-    const own = members.lookup(identity.incarnation) ?? members.predecessorOf(identity.key.public.x);
+    const { store, cursor, identity, members, lineage, vouching } = this.#ports;
+    const incarnation = this.#reporter();
     const joined = members.list().filter(({ state }) => state === 'joined');
-    if (own === undefined) {
+    if (incarnation === undefined) {
       // Nobody reports with this data directory: it is for the others to open.
       this.#missing = {
         replicas: joined.map(({ replica }) => replica),
@@ -179,7 +182,6 @@ export class Reopener {
       };
       return false;
     }
-    const { incarnation } = own;
     const { position, chain, epochId = NO_EPOCH } = cursor;
     const closing = { closedEpochId: closedEpochId ?? NO_EPOCH, runId };
     const at = { epochId, position: renderPosition(position), chain };
@@ -189,27 +191,39 @@ export class Reopener {
       statement: signEpochReport(said, identity.key),
     });
     const heard = reports.flatMap(({ statement = '' }) => this.#verified(statement, closing));
-    const disks = new Set(heard.map(({ key }) => key.x));
-    const awaited = joined.filter(({ key }) => !disks.has(key.x));
+    const isHeard = (one: string): boolean =>
+      lineage.covers(one) ||
+      heard.some((report) => report.incarnation === one || members.goesOn(report.incarnation, one));
+    const awaited = joined.filter((one) => !isHeard(one.incarnation));
     const isHolder = cursor.opening !== undefined && vouching.isHolder(cursor.opening);
-    const held = await Promise.all(heard.map(({ report }) => this.#holdsAllOf(report)));
+    const held = await Promise.all(heard.map((report) => this.#holdsAllOf(report)));
     this.#missing = {
       replicas: awaited.map(({ replica }) => replica),
-      unjudged: heard.filter((_, i) => held[i] === false).map(({ report }) => this.#whyNot(report)),
+      unjudged: heard.filter((_, i) => held[i] === false).map((report) => this.#whyNot(report)),
       // Whose goodbye was written down here and heard by nobody opens nothing either.
       hasEveryoneLeft: !isHolder && joined.every(({ key }) => key.x === identity.key.public.x),
     };
     return isHolder && awaited.length === 0 && held.every(Boolean);
   }
 
-  #verified(statement: string, closing: { closedEpochId: string; runId: string }): Heard[] {
-    const { members, log } = this.#ports;
+  /** As whom this directory reports: this process once it has joined, or else the one that joined with it last and has not gone. */
+  #reporter(): string | undefined {
+    const { identity, members, lineage } = this.#ports;
+    if (members.lookup(identity.incarnation) !== undefined) return identity.incarnation;
+    const last = lineage.last?.entry.incarnation;
+    const state = last === undefined ? undefined : members.lookup(last)?.state;
+    return state === 'left' || state === 'forgotten' ? undefined : last;
+  }
+
+  #verified(statement: string, closing: { closedEpochId: string; runId: string }): EpochReportStatement[] {
+    const { identity, members, lineage, log } = this.#ports;
+    // Of this directory somebody may have joined of whom nobody has heard.
+    const keyOf = (one: string): PublicKey | undefined =>
+      one === lineage.last?.entry.incarnation ? identity.key.public : members.keyOf(one);
     try {
-      const report = readEpochReport(statement, (one) => members.keyOf(one));
+      const report = readEpochReport(statement, keyOf);
       const isOfThis = report.closedEpochId === closing.closedEpochId && report.runId === closing.runId;
-      // Verified: whoever signed is a member.
-      const { key } = members.lookup(report.incarnation) as Member;
-      return isOfThis ? [{ report, key }] : [];
+      return isOfThis ? [report] : [];
     } catch {
       log.warn('a report that nobody signed was passed over', {});
       return [];
@@ -231,7 +245,7 @@ export class Reopener {
       : isKnown
         ? 'where another line stands here, or none yet'
         : 'in an epoch that is not known here';
-    return `${(members.lookup(incarnation) as Member).replica} reports ${position}, ${why}`;
+    return `${members.nameOf(incarnation)} reports ${position}, ${why}`;
   }
 }
 
@@ -239,11 +253,6 @@ export class Reopener {
 function unlessUnreadable(error: unknown): RestoreReply {
   if (isWritError(error, 'PROOF_INVALID')) return { kind: 'other' };
   throw error;
-}
-
-interface Heard {
-  readonly report: EpochReportStatement;
-  readonly key: PublicKey;
 }
 
 /** Where a store that knows no epoch keeps reports. */

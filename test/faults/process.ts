@@ -85,6 +85,8 @@ export class Disk {
   readonly lines: FeedLine[] = [];
   readonly receipts = new Map<string, string>();
   readonly held = { epochId: undefined as string | undefined, isLeft: false };
+  /** By which a process on it joined last. */
+  joined: string | undefined;
   /** What the lines go on from. */
   snapshot: Snapshot | undefined;
   floorMs = 0;
@@ -94,6 +96,7 @@ export class Disk {
     other.lines.push(...this.lines);
     for (const [id, text] of this.receipts) other.receipts.set(id, text);
     Object.assign(other.held, this.held);
+    other.joined = this.joined;
     other.snapshot = this.snapshot;
     other.floorMs = this.floorMs;
     return other;
@@ -294,7 +297,10 @@ class SimLedger extends MemoryLedger {
     this.#process = process;
     this.#pageMax = pageMax;
     this.#effect = effect;
-    const { held } = process.disk;
+    const { disk } = process;
+    const { held } = disk;
+    this.lastJoined.word = disk.joined;
+    this.lastJoined.keep = (text) => process.write(() => void (this.lastJoined.word = disk.joined = text));
     Object.assign(this.held, held);
     this.held.keep = (epochId, isLeft) =>
       process.write(() => {

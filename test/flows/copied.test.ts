@@ -2,10 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import { clockBehind } from '../support/fake-time.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
-import { MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { readinessOf } from '../support/readiness.ts';
 import { makeReplica, pass } from '../support/replicas.ts';
-import { NOW_S, cut, isFresh, jti, startPair } from '../support/memory-fleet.ts';
+import { NOW_S, OVER_MS, cut, enforce, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
 
 const FLEET = { exclusive: false, bootstrap: false } as const;
 
@@ -26,8 +26,7 @@ async function startCopy(
     seed = 12,
   }: { meanwhile?: () => Promise<unknown>; seed?: number } = {},
 ): Promise<TestReplica> {
-  const copy = new MemoryLedger([...ledger.lines]);
-  Object.assign(copy.held, ledger.held);
+  const copy = ledger.copy();
   const next = makeReplica({ clock, server, name: identity.replica, ledger: copy, seed, ...FLEET });
   next.records.push(...records);
   for (const record of records) next.sessions.restore(record, clock.now().monoMs, clock.now());
@@ -79,6 +78,45 @@ describe('a process on a copy of a data directory', () => {
     await pass(clock, 30_000);
     expect(b.sessions.size).toBe(1);
     expect(await pending).toMatchObject({ state: 'partial', sessions: { matched: 1 } });
+  });
+
+  it.each([
+    ['its name', 'b'],
+    ['another name', 'x'],
+  ])(
+    'under %s reports for itself alone: the roster waits for the one it was copied from',
+    async (_, name) => {
+      const { clock, server, a, b } = await startPair();
+      const { length } = server.lines;
+      const ledger = b.ledger.copy();
+      cut(a, true);
+      await enforce(b, 'j1', 8_000);
+      const image = makeReplica({ clock, server, name, ledger, seed: 12, ...FLEET });
+      Object.assign(image.identity, { key: b.identity.key });
+      await image.start();
+      await pass(clock, 300);
+      for (const one of [b, image]) cut(one, true);
+      // A copy of the store that is older takes over, and the one on the directory itself does not come back.
+      server.restart(length);
+      await pass(clock, OVER_MS);
+      for (const one of [a, image]) cut(one, false);
+      await pass(clock, 10_000);
+      expect(await reasonOf(a, 'j1')).not.toBe('permitted');
+    },
+  );
+
+  it('lets in sessions that a process on the directory itself, which is started again, does not speak for', async () => {
+    const { clock, server, a, b } = await startPair();
+    const copy = await startCopy(b);
+    await pass(clock, 4_000);
+    await openSession(copy);
+    for (const one of [b, copy]) cut(one, true);
+    await makeReplica({ clock, server, name: 'b', ledger: b.ledger, seed: 22, ...FLEET }).start();
+    await pass(clock, 8_000);
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 60_000 }));
+    await pass(clock, 10_000);
+    expect(copy.sessions.size).toBe(1);
+    expect((await pending).notCovered.join()).toContain('which is gone');
   });
 
   it('leaves the caveat for sessions that were let in after it was copied, where nobody has told of them', async () => {

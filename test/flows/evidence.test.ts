@@ -19,10 +19,8 @@ import { forget, pass, startSettled as start } from '../support/replicas.ts';
 async function restart(before: TestReplica, over: Partial<TestReplicaOptions> = {}): Promise<TestReplica> {
   before.closing.abort();
   await settle();
-  const { clock, server, receipts } = before;
-  const ledger = new MemoryLedger();
-  ledger.lines.push(...before.ledger.lines);
-  return start({ clock, server, ledger, receipts, seed: 2, ...over });
+  const { clock, server, receipts, ledger } = before;
+  return start({ clock, server, ledger: ledger.copy(), receipts, seed: 2, ...over });
 }
 
 /** A receipt about `id` that proves less: its statement signed again, as partial. */

@@ -53,7 +53,7 @@ describe('a replica that dies before what it was given is on its disk', () => {
     const { clock, server, a, b } = await startPair();
     const disk = Promise.withResolvers<void>();
     b.ledger.onKeep = () => disk.promise;
-    const held = [...b.ledger.lines];
+    const held = b.ledger.copy();
     const { id } = await revoke(a, 'j1');
     await pass(clock, 1_000);
     // It is in force in b already; only the disk has not answered.
@@ -71,10 +71,8 @@ describe('a replica that dies before what it was given is on its disk', () => {
     await pass(clock, OVER_MS);
     server.forget();
 
-    const ledger = new MemoryLedger();
-    ledger.lines.push(...held);
     const again = await startSettled({
-      ...{ clock, server, name: 'b', seed: 3, ledger },
+      ...{ clock, server, name: 'b', seed: 3, ledger: held },
       ...{ exclusive: false, bootstrap: false },
     });
     await pass(clock, OVER_MS);

@@ -42,6 +42,8 @@ import { Granter } from '../../src/flows/grant.ts';
 import { Joiner } from '../../src/flows/join.ts';
 import { SessionKeeper } from '../../src/flows/keep-session.ts';
 import { Lifter } from '../../src/flows/lift.ts';
+import type { LastJoined } from '../../src/flows/lineage.ts';
+import { Lineage } from '../../src/flows/lineage.ts';
 import { Loader } from '../../src/flows/load.ts';
 import { Mender } from '../../src/flows/mend.ts';
 import { News } from '../../src/flows/news.ts';
@@ -95,9 +97,18 @@ class MemoryHeldEpoch implements HeldEpoch {
   }
 }
 
+class MemoryWord implements LastJoined {
+  word: string | undefined;
+
+  async keep(word: string): Promise<void> {
+    this.word = word;
+  }
+}
+
 /** What this replica has on its own disk; `fails` makes it unwritable. */
 export class MemoryLedger implements Ledger {
   readonly held = new MemoryHeldEpoch();
+  readonly lastJoined = new MemoryWord();
   readonly lines: FeedLine[];
   /** What was cut. */
   readonly beside: FeedLine[] = [];
@@ -111,6 +122,14 @@ export class MemoryLedger implements Ledger {
   /** `lines`: the array that it keeps them in. */
   constructor(lines: FeedLine[] = []) {
     this.lines = lines;
+  }
+
+  /** The data directory as it is now, of its lines the first `count`. */
+  copy(count = this.lines.length): MemoryLedger {
+    const other = new MemoryLedger(this.lines.slice(0, count));
+    Object.assign(other.held, this.held);
+    other.lastJoined.word = this.lastJoined.word;
+    return other;
   }
 
   isForged({ chain }: FeedLine): boolean {
@@ -448,12 +467,27 @@ export class TestReplica {
     const carrier = new Carrier({ ...feed, members, ledger, appender, log });
     this.loader = new Loader({ ...feed, ledger, follower, carrier, timer: clock, log });
     const { loader } = this;
-    this.reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, log });
+    const lineage = new Lineage(identity, members, ledger.lastJoined);
+    this.reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, lineage, log });
     const { reopener } = this;
     const mender = new Mender({ ...feed, ledger, carrier, loader, log });
     this.joiner = new Joiner({
       ...feed,
-      ...{ loader, ledger, members, follower, appender, tree, reopener, term, held, random, log, bootstrap },
+      ...{
+        loader,
+        ledger,
+        members,
+        follower,
+        appender,
+        tree,
+        reopener,
+        term,
+        held,
+        lineage,
+        random,
+        log,
+        bootstrap,
+      },
       credentialLifeMaxMs,
     });
     this.cosigner = new Cosigner({ identity, tree, table, cursor, clock, log });
