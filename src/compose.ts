@@ -220,7 +220,7 @@ async function open(
   sessions.onChange(() => owing.notify());
   for (const record of sessionFile.restored)
     sessions.restore(record, clock.now().monoMs + sessionFile.holderLeaseMs, clock.now());
-  for (const [claim, count] of sessionFile.restoredLost) sessions.restoreLost(claim, count);
+  for (const [claim, counted] of sessionFile.restoredCounts()) sessions.restoreCounts(claim, counted);
   const effects = new Effects(lastAccepts, sessions);
   const feed = { identity, store, cursor, lease, clock };
   const appender = new Appender(feed);

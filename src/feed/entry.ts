@@ -321,6 +321,15 @@ export function parseEntry(text: string): SealedEntry {
   return { text, entry: parsed.data };
 }
 
+/** Undefined for what is no entry. */
+export function lookupEntry(text: string): SealedEntry | undefined {
+  try {
+    return parseEntry(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** True when `key` signed the entry. */
 export function isSignedBy(sealed: SealedEntry, key: PublicKey): boolean {
   const signature = parseBase64Url(sealed.entry.sig);

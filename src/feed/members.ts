@@ -5,7 +5,7 @@
 import type { PublicKey } from '../kernel/key.ts';
 import { parsePublicKey } from '../kernel/key.ts';
 import type { Entry, FeedLine, SealedEntry } from './entry.ts';
-import { isLogSigned, isSignedBy, parseEntry } from './entry.ts';
+import { isLogSigned, isSignedBy, lookupEntry } from './entry.ts';
 import type { LeaseTerm } from './lease.ts';
 import type { Position } from './position.ts';
 import { byId, comparePositions } from './position.ts';
@@ -67,7 +67,8 @@ export class Members {
     if (known !== undefined && known.joinedAt >= joinedAt) return;
     if (this.#byIncarnation.values().some((one) => one.key.x === key.x && one.incarnation !== incarnation))
       this.#earlierKeys.add(key.x);
-    const state = 'joined';
+    // Also where it is heard of, or again, only after who goes on with it.
+    const state = this.#successors.has(incarnation) ? 'succeeded' : 'joined';
     this.#set({ replica, incarnation, key, state, joinedAt, ...by, place, certificate: text, term });
   }
 
@@ -118,6 +119,12 @@ export class Members {
     return false;
   }
 
+  /** Who joined last with the key `x`. */
+  newestWith(x: string): Member | undefined {
+    const those = [...this.#byIncarnation.values()].filter(({ key }) => key.x === x);
+    return those.find(({ incarnation }) => !this.isSucceeded(incarnation));
+  }
+
   /** Whether another one has joined with its key after it: with its data directory, or with a copy of it. */
   isSucceeded(incarnation: string): boolean {
     const own = this.lookup(incarnation);
@@ -161,9 +168,16 @@ export class Members {
     );
   }
 
-  /** In the order of their ids: one order on every replica, whatever the way in which they came. */
+  /**
+   * In the order of their ids, and of whom another goes on with only that: the same on every replica, whatever the way in which
+   * they came. That such a one was forgotten may have been lost with an epoch, and is said of nobody again.
+   */
   folded(): readonly Member[] {
-    return byId(this.#byIncarnation).map(([, member]) => member);
+    return byId(this.#byIncarnation).map(([incarnation, member]) =>
+      member.state !== 'left' && this.#successors.has(incarnation)
+        ? { ...member, state: 'succeeded' }
+        : member,
+    );
   }
 
   /** Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it. */
@@ -199,15 +213,6 @@ export class Members {
       this.#successors.set(succeeds, (this.#successors.get(succeeds) ?? new Set()).add(incarnation));
     this.#byIncarnation.set(member.incarnation, member);
     this.#isAnyoneLost = undefined;
-  }
-}
-
-/** Undefined for what is no entry. */
-function lookupEntry(text: string): SealedEntry | undefined {
-  try {
-    return parseEntry(text);
-  } catch {
-    return undefined;
   }
 }
 

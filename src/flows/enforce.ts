@@ -239,9 +239,11 @@ export class Enforcing {
   }
 
   async #lookOnce(): Promise<void> {
-    const { identity, store, cursor, table, reading, cosigner, clock, exclusive, barrier } = this.#ports;
+    const { identity, store, cursor, members, table, reading, cosigner } = this.#ports;
+    const { clock, exclusive, barrier } = this.#ports;
     // The coordinator is on the roster: it has applied, fsynced and killed before it judges anyone, itself included.
-    if (this.#now.state === 'enforced' || !this.#isSettled()) return;
+    const isListed = members.lookup(identity.incarnation) !== undefined;
+    if (this.#now.state === 'enforced' || !isListed || !this.#isSettled()) return;
     if (this.isMoot) {
       this.#changed.notify();
       return;

@@ -3,7 +3,7 @@
  * joins names the one before it, so that the others know who speaks for whose sessions, and whose report counts for whom.
  */
 import type { ReplicaEntry, SealedEntry } from '../feed/entry.ts';
-import { isSignedBy, parseEntry } from '../feed/entry.ts';
+import { isSignedBy, lookupEntry } from '../feed/entry.ts';
 import type { Members } from '../feed/members.ts';
 import type { Identity } from './identity.ts';
 
@@ -23,7 +23,7 @@ export class Lineage {
   readonly #identity: Identity;
   readonly #members: Members;
   readonly #lastJoined: LastJoined;
-  #read: { readonly text: string; readonly joining: Joining | undefined } | undefined;
+  #read: { readonly word: string; readonly joining: Joining | undefined } | undefined;
 
   constructor(identity: Identity, members: Members, lastJoined: LastJoined) {
     this.#identity = identity;
@@ -31,20 +31,24 @@ export class Lineage {
     this.#lastJoined = lastJoined;
   }
 
-  /** By which this directory joined last, heard of by anybody or not; undefined for one that never did. */
+  /**
+   * By which this directory joined last, heard of by anybody or not; undefined for one that never did. Where the file is gone, or
+   * is not ours, who signed with its key last, as far as the ledger here goes.
+   */
   get last(): Joining | undefined {
-    const { word: text } = this.#lastJoined;
-    if (text === undefined) return undefined;
-    if (text !== this.#read?.text) this.#read = { text, joining: this.#joiningIn(text) };
-    return this.#read.joining;
+    const { word = '' } = this.#lastJoined;
+    if (word !== this.#read?.word) this.#read = { word, joining: this.#joiningIn(word) };
+    const { x } = this.#identity.key.public;
+    return this.#read.joining ?? this.#joiningIn(this.#members.newestWith(x)?.certificate ?? '');
   }
 
   #joiningIn(text: string): Joining | undefined {
-    const sealed = parseEntry(text);
+    const sealed = lookupEntry(text);
+    if (sealed?.entry.kind !== 'replica') return undefined;
     const { entry } = sealed;
-    // Somebody has put another file there, or another key beside it.
-    const isOurs = entry.kind === 'replica' && isSignedBy(sealed, this.#identity.logKey.public);
-    return isOurs && entry.key === this.#identity.key.public.x ? { sealed, entry } : undefined;
+    const isOurs =
+      entry.key === this.#identity.key.public.x && isSignedBy(sealed, this.#identity.logKey.public);
+    return isOurs ? { sealed, entry } : undefined;
   }
 
   /** Of the process that was there before this one. */
@@ -56,13 +60,5 @@ export class Lineage {
   /** Before `sealed` is said: whoever comes after it has to name it. */
   async note(sealed: SealedEntry): Promise<void> {
     await this.#lastJoined.keep(sealed.text);
-  }
-
-  /** Whether that was a process on this directory, the last one that joined included. */
-  covers(incarnation: string): boolean {
-    const { incarnation: last, succeeds } = this.last?.entry ?? {};
-    if (last === undefined) return false;
-    if (incarnation === last || incarnation === succeeds) return true;
-    return succeeds !== undefined && this.#members.goesOn(succeeds, incarnation);
   }
 }

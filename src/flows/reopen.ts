@@ -4,6 +4,8 @@
  * of it was good and so has everything that was `enforced`; or, when everyone on the roster has reported, the one of
  * those who held a lease that has most. Nobody else, ever: what is missing then may be what was enforced.
  */
+import type { Certificate } from '../evidence/certificate.ts';
+import { verifyCertificate } from '../evidence/certificate.ts';
 import type { EpochReportStatement } from '../evidence/epoch-report.ts';
 import { readEpochReport, signEpochReport } from '../evidence/epoch-report.ts';
 import type { Cursor } from '../feed/cursor.ts';
@@ -15,12 +17,11 @@ import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
 import { isWritError } from '../kernel/error.ts';
-import type { PublicKey } from '../kernel/key.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
-import type { Lineage } from './lineage.ts';
+import type { Joining, Lineage } from './lineage.ts';
 import type { Loader } from './load.ts';
 import type { Vouching } from './vouch.ts';
 
@@ -170,10 +171,10 @@ export class Reopener {
    * another one.
    */
   async #isWholeRoster({ closedEpochId, runId }: Roster): Promise<boolean> {
-    const { store, cursor, identity, members, lineage, vouching } = this.#ports;
-    const incarnation = this.#reporter();
+    const { store, cursor, identity, members, vouching } = this.#ports;
+    const reporter = this.#reporter();
     const joined = members.list().filter(({ state }) => state === 'joined');
-    if (incarnation === undefined) {
+    if (reporter === undefined) {
       // Nobody reports with this data directory: it is for the others to open.
       this.#missing = {
         replicas: joined.map(({ replica }) => replica),
@@ -182,48 +183,58 @@ export class Reopener {
       };
       return false;
     }
+    const { incarnation } = reporter.entry;
     const { position, chain, epochId = NO_EPOCH } = cursor;
     const closing = { closedEpochId: closedEpochId ?? NO_EPOCH, runId };
     const at = { epochId, position: renderPosition(position), chain };
     const said = { v: 1, ...closing, incarnation, ...at } as const;
     const reports = await store.report({
       ...{ ...closing, incarnation, position, chain },
-      statement: signEpochReport(said, identity.key),
+      // Nobody may have heard of it yet: so it shows that it was admitted, and after whom.
+      statement: `${reporter.sealed.text}\n${signEpochReport(said, identity.key)}`,
     });
-    const heard = reports.flatMap(({ statement = '' }) => this.#verified(statement, closing));
-    const isHeard = (one: string): boolean =>
-      lineage.covers(one) ||
-      heard.some((report) => report.incarnation === one || members.goesOn(report.incarnation, one));
-    const awaited = joined.filter((one) => !isHeard(one.incarnation));
+    const heard = reports
+      .flatMap(({ statement = '' }) => this.#verified(statement, closing))
+      // Whose joining nobody here has heard of is waited for by nobody, and held nothing that was enforced.
+      .filter(({ by }) => joined.some((one) => this.#covers(by, one.incarnation)));
+    const awaited = joined.filter((one) => !heard.some(({ by }) => this.#covers(by, one.incarnation)));
     const isHolder = cursor.opening !== undefined && vouching.isHolder(cursor.opening);
-    const held = await Promise.all(heard.map((report) => this.#holdsAllOf(report)));
+    const held = await Promise.all(heard.map(({ report }) => this.#holdsAllOf(report)));
     this.#missing = {
       replicas: awaited.map(({ replica }) => replica),
-      unjudged: heard.filter((_, i) => held[i] === false).map((report) => this.#whyNot(report)),
+      unjudged: heard.filter((_, i) => held[i] === false).map((one) => this.#whyNot(one)),
       // Whose goodbye was written down here and heard by nobody opens nothing either.
       hasEveryoneLeft: !isHolder && joined.every(({ key }) => key.x === identity.key.public.x),
     };
     return isHolder && awaited.length === 0 && held.every(Boolean);
   }
 
-  /** As whom this directory reports: this process once it has joined, or else the one that joined with it last and has not gone. */
-  #reporter(): string | undefined {
-    const { identity, members, lineage } = this.#ports;
-    if (members.lookup(identity.incarnation) !== undefined) return identity.incarnation;
-    const last = lineage.last?.entry.incarnation;
-    const state = last === undefined ? undefined : members.lookup(last)?.state;
+  /** As whom this directory reports: the one that joined with it last, and has not gone. */
+  #reporter(): Joining | undefined {
+    const { members, lineage } = this.#ports;
+    const { last } = lineage;
+    const state = last === undefined ? undefined : members.lookup(last.entry.incarnation)?.state;
     return state === 'left' || state === 'forgotten' ? undefined : last;
   }
 
-  #verified(statement: string, closing: { closedEpochId: string; runId: string }): EpochReportStatement[] {
-    const { identity, members, lineage, log } = this.#ports;
-    // Of this directory somebody may have joined of whom nobody has heard.
-    const keyOf = (one: string): PublicKey | undefined =>
-      one === lineage.last?.entry.incarnation ? identity.key.public : members.keyOf(one);
+  /** Whether `incarnation` was a process on the data directory that reports. */
+  #covers(by: Certificate, incarnation: string): boolean {
+    const { members } = this.#ports;
+    return [by.incarnation, by.succeeds ?? ''].some(
+      (one) => one === incarnation || members.goesOn(one, incarnation),
+    );
+  }
+
+  #verified(statement: string, closing: { closedEpochId: string; runId: string }): Heard[] {
+    const { identity, log } = this.#ports;
+    const end = statement.indexOf('\n');
     try {
-      const report = readEpochReport(statement, keyOf);
+      const by = verifyCertificate(statement.slice(0, Math.max(end, 0)), identity.logKey.public);
+      const report = readEpochReport(statement.slice(end + 1), (one) =>
+        one === by.incarnation ? by.key : undefined,
+      );
       const isOfThis = report.closedEpochId === closing.closedEpochId && report.runId === closing.runId;
-      return isOfThis ? [report] : [];
+      return isOfThis ? [{ report, by }] : [];
     } catch {
       log.warn('a report that nobody signed was passed over', {});
       return [];
@@ -235,8 +246,8 @@ export class Reopener {
   }
 
   /** Why what is reported is not held here. Who has more puts it back before the report, so it is here with the next look. */
-  #whyNot({ incarnation, epochId, position }: EpochReportStatement): string {
-    const { members, cursor, ledger } = this.#ports;
+  #whyNot({ by, report: { epochId, position } }: Heard): string {
+    const { cursor, ledger } = this.#ports;
     const { base } = ledger;
     const isBefore = base !== undefined && comparePositions(parsePosition(position), base.position) <= 0;
     const isKnown = [cursor, ...cursor.ends].some(({ opening }) => opening?.epochId === epochId);
@@ -245,7 +256,7 @@ export class Reopener {
       : isKnown
         ? 'where another line stands here, or none yet'
         : 'in an epoch that is not known here';
-    return `${members.nameOf(incarnation)} reports ${position}, ${why}`;
+    return `${by.replica} reports ${position}, ${why}`;
   }
 }
 
@@ -253,6 +264,12 @@ export class Reopener {
 function unlessUnreadable(error: unknown): RestoreReply {
   if (isWritError(error, 'PROOF_INVALID')) return { kind: 'other' };
   throw error;
+}
+
+/** Who reports, by the entry that admitted it. */
+interface Heard {
+  readonly report: EpochReportStatement;
+  readonly by: Certificate;
 }
 
 /** Where a store that knows no epoch keeps reports. */

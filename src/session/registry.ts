@@ -166,18 +166,14 @@ export class SessionRegistry {
     if (record.told !== undefined) this.#end(live, record.told, { ...record.told, at });
   }
 
-  /** Sessions of a kill that an earlier run let go without proof: unconfirmed for good. */
-  restoreLost(claim: string, count: number): void {
-    this.#claims.set(claim, { ...newClaim(claim), matched: count, lost: count });
+  /** Sessions of a kill that an earlier run saw end, and those that it let go without proof: unconfirmed for good. */
+  restoreCounts(claim: string, { killed, lost }: Pick<Claim, 'killed' | 'lost'>): void {
+    this.#claims.set(claim, { ...newClaim(claim), matched: killed + lost, killed, lost });
   }
 
   /** Lets go of kills that nobody can be asked about any more: all they reached is over or lost, and they have ended. */
   forgetLost(isKnown: (claim: string) => boolean): void {
-    for (const { id, open, lost } of this.#claims.values()) {
-      if (open > 0 || lost === 0 || isKnown(id)) continue;
-      this.#claims.delete(id);
-      this.#store.forgotten(id);
-    }
+    for (const { id, open } of this.#claims.values()) if (open === 0 && !isKnown(id)) this.forgetClaim(id);
   }
 
   lookup(ref: SessionRef): Session | undefined {
@@ -377,7 +373,7 @@ export class SessionRegistry {
 
   /** Forgets the tally of a kill that is settled and kept elsewhere (its receipt). Killing under it again counts anew. */
   forgetClaim(claim: string): void {
-    this.#claims.delete(claim);
+    if (this.#claims.delete(claim)) this.#store.forgotten(claim);
   }
 
   /**
@@ -387,7 +383,7 @@ export class SessionRegistry {
   releaseClaim(claim: string): boolean {
     const counted = this.#claims.get(claim);
     if (counted !== undefined && counted.open + counted.lost > 0) return false;
-    this.#claims.delete(claim);
+    this.forgetClaim(claim);
     return true;
   }
 
@@ -540,7 +536,7 @@ export class SessionRegistry {
     }
     const claims = live.claimedBy.map(({ id }) => id);
     if (as === 'lost' && claims.length > 0) this.#store.lost(live.ref, claims);
-    else this.#store.ended(live.ref);
+    else this.#store.ended(live.ref, claims);
     this.#onChange();
   }
 }

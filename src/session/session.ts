@@ -71,7 +71,8 @@ export interface SessionStore {
   opened(record: SessionRecord): void;
   /** Its holder was told to end it: no later run may let it go on. */
   told(ref: SessionRef, event: KillEvent): void;
-  ended(ref: SessionRef): void;
+  /** It has ended, after these kills: every later run counts it under them. */
+  ended(ref: SessionRef, claims: readonly string[]): void;
   /** Let go without proof that it ended, after these kills: they stay unconfirmed in every later run. Never throws. */
   lost(ref: SessionRef, claims: readonly string[]): void;
   /** Of that kill nothing has to be kept any more. Never throws. */

@@ -159,3 +159,32 @@ describe('what somebody has said', () => {
       expect(members.haveSaid(text, said, LOG_KEY.public)).toBe(false);
   });
 });
+
+const joinedAt = (second: number, incarnation: string, facts: Partial<ReplicaEntry> = {}): SealedEntry => {
+  const { sig: _, ...joined } = replica('joined', incarnation).entry as ReplicaEntry;
+  return sealEntry({ ...joined, ...facts, at: `2026-11-24T05:00:0${second}.000Z` }, LOG_KEY);
+};
+
+const statesAfter = (...entries: SealedEntry[]): string[] => {
+  const members = new Members();
+  entries.forEach((sealed, index) => {
+    members.apply({ sealed, chain: CHAIN_START, position: { epoch: 1, sequence: index + 1 } });
+  });
+  return members.folded().map(({ incarnation, state }) => `${incarnation} ${state}`);
+};
+
+describe('who is on the roster', () => {
+  it('of whom another goes on with stays so, though what it said in an epoch that was lost is carried back after that', () => {
+    const [first, again] = [joinedAt(1, 'inc_b'), joinedAt(2, 'inc_b')];
+    const next = joinedAt(3, 'inc_c', { succeeds: 'inc_b' });
+    // Whoever had the lost epoch, and carries it back; and everyone else.
+    const carrier = statesAfter(first, again, next, again);
+    const others = statesAfter(first, next, again);
+    expect(others).toEqual(carrier);
+  });
+
+  it('and though it is heard of only after who goes on with it', () => {
+    const [first, next] = [joinedAt(1, 'inc_b'), joinedAt(3, 'inc_c', { succeeds: 'inc_b' })];
+    expect(statesAfter(next, first)).toEqual(statesAfter(first, next));
+  });
+});

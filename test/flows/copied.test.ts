@@ -175,4 +175,24 @@ describe('a word', () => {
     await pass(clock, 30_000);
     expect(await pending).toMatchObject({ state: 'partial', sessions: { matched: 1, unconfirmed: 1 } });
   });
+
+  it('of a run that comes after one counts what had ended there, also where nobody had heard of it yet', async () => {
+    const { clock, server, a, b } = await startPair();
+    const [first, second] = [await openSession(b), await openSession(b)];
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 60_000 }));
+    await pass(clock, 1_000);
+    // Its holder confirms, and it is killed before its next renewal.
+    cut(b, true);
+    b.keeper.closed(first.id as string);
+    const left = b.records.filter(({ ref }) => b.sessions.lookup(ref) !== undefined);
+    const next = makeReplica({ clock, server, name: 'b', ledger: b.ledger, seed: 12, ...FLEET });
+    next.records.push(...left);
+    for (const record of left) next.sessions.restore(record, clock.now().monoMs, clock.now());
+    for (const [claim, killed] of b.proven) next.sessions.restoreCounts(claim, { killed, lost: 0 });
+    await next.start();
+    await pass(clock, 1_000);
+    next.keeper.closed(second.id as string);
+    await pass(clock, 30_000);
+    expect(await pending).toMatchObject({ state: 'enforced', sessions: { matched: 2, killed: 2 } });
+  });
 });

@@ -47,7 +47,10 @@ describe('a receipt', () => {
   it('that would not verify is never written, and nothing is called enforced by it', async () => {
     const replica = await start();
     const lookup = replica.members.lookup.bind(replica.members);
-    replica.members.lookup = () => undefined;
+    replica.members.lookup = (one) => {
+      const member = lookup(one);
+      return member && { ...member, certificate: '{}' };
+    };
     const { id } = await replica.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
     await pass(replica.clock, 1_000);
     expect(replica.receipts.texts.size).toBe(0);
@@ -175,7 +178,7 @@ describe('an enforcement that was interrupted', () => {
     const replica = await start();
     const { position } = replica.cursor;
     runAtOnce(replica.effects.beginning({ id: 'rev_gone', position, reason: 'revoked', dead: [] }));
-    replica.sessions.restoreLost('rev_gone', 1);
+    replica.sessions.restoreCounts('rev_gone', { lost: 1, killed: 0 });
     expect(replica.effects.unfinished()).toEqual(['rev_gone']);
     expect(replica.revoker.openCount).toBe(0);
   });
@@ -253,7 +256,7 @@ describe('an enforcement that was interrupted', () => {
     await before.stop();
     const replica = await restart(before);
     // As compose does before anything is acknowledged.
-    replica.sessions.restoreLost(id, 1);
+    replica.sessions.restoreCounts(id, { lost: 1, killed: 0 });
     await pass(clock, 1_000);
     await replica.revoker.resumeUnfinished();
     await replica.revoker.status(id);

@@ -1,18 +1,18 @@
 /** Which incarnations were processes on a data directory: by what stands in it, and not by a key alone (D-152). */
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { sealEntry } from '../../src/feed/entry.ts';
 import type { ReplicaEntry } from '../../src/feed/entry.ts';
-import { Lineage } from '../../src/flows/lineage.ts';
-import { isFresh, startPair } from '../support/memory-fleet.ts';
+import { cut, enforce, isFresh, jti, startPair } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
-import { MemoryLedger } from '../support/replica-harness.ts';
+import { orderOf } from '../support/replica-harness.ts';
+import { readinessOf } from '../support/readiness.ts';
 import { forget, makeReplica, pass } from '../support/replicas.ts';
 
 const FLEET = { exclusive: false, bootstrap: false } as const;
 
-/** The next process on the directory of `b`. */
-function nextOf({ clock, server, ledger }: TestReplica, seed: number): TestReplica {
-  return makeReplica({ clock, server, name: 'b', ledger, seed, ...FLEET });
+/** The next process on its directory. */
+function nextOf({ clock, server, ledger, identity }: TestReplica, seed: number): TestReplica {
+  return makeReplica({ clock, server, name: identity.replica, ledger, seed, ...FLEET });
 }
 
 const succeedsOf = (one: TestReplica): (string | undefined)[] =>
@@ -55,28 +55,152 @@ it.each<readonly [string, (entry: Omit<ReplicaEntry, 'sig'>, b: TestReplica) => 
     'of another kind',
     ({ at, by }, b) => sealEntry({ v: 1, id: 'm', at, by, kind: 'mark', endedBeforeS: 1 }, b.logKey).text,
   ],
-])('is not told by an entry %s', async (_, make) => {
+])('is told by the ledger where the file has an entry %s', async (_, make) => {
   const { clock, b } = await startPair();
   await b.stop();
   const { sig: _sig, ...entry } = JSON.parse(b.ledger.lastJoined.word as string) as ReplicaEntry;
   b.ledger.lastJoined.word = make(entry, b);
   await nextOf(b, 3).start();
   await pass(clock, 1_000);
-  expect(succeedsOf(b)).toEqual([undefined, undefined]);
+  expect(succeedsOf(b)).toEqual([undefined, 'inc_b2']);
 });
 
-it('has in it who is said by the last that joined, and whoever those went on with', async () => {
-  const { clock, a, b } = await startPair();
-  await b.stop();
-  const third = await nextOf(b, 3).start();
+/** It is dead, and says no goodbye. */
+function cutOff(one: TestReplica): TestReplica {
+  cut(one, true);
+  return one;
+}
+
+const states = (all: readonly TestReplica[]): string[] =>
+  all.map((one) => (isFresh(one) ? 'fresh' : (readinessOf(one, 'epoch') ?? '')));
+
+describe('a fleet goes on by itself, though the store restarts', () => {
+  it('while everyone joins: `joined` is noted, and none was appended', async () => {
+    const { clock, server, a, b } = await startPair();
+    const all = [nextOf(cutOff(a), 11), nextOf(cutOff(b), 12)];
+    // It answers, and takes nothing: a full disk (MISCONF), or it is about to restart.
+    for (const one of all) one.store.fate = (command) => (command === 'append' ? 'lose-request' : 'deliver');
+    for (const one of all) void one.start();
+    await pass(clock, 400);
+    server.restart();
+    for (const one of all) one.store.fate = () => 'deliver';
+    await pass(clock, 30_000);
+    expect(states(all)).toEqual(['fresh', 'fresh']);
+  });
+
+  it('in an epoch that one has not had a lease of, and was killed before its line was appended', async () => {
+    const { clock, server, a, b } = await startPair();
+    const killed = nextOf(cutOff(b), 12);
+    server.restart();
+    await pass(clock, 1_000);
+    expect(isFresh(a)).toBe(true);
+    killed.store.fate = (command) => (command === 'append' ? 'lose-request' : 'deliver');
+    void killed.start();
+    await pass(clock, 300);
+    // Long enough that a is no witness.
+    cut(a, true);
+    const next = nextOf(cutOff(killed), 13);
+    await pass(clock, 4_000);
+    server.restart();
+    cut(a, false);
+    await next.start();
+    await pass(clock, 30_000);
+    expect(states([a, next])).toEqual(['fresh', 'fresh']);
+  });
+});
+
+/** Its directory, with `word` in that file. */
+function without(one: TestReplica, word?: string): TestReplica {
+  one.ledger.lastJoined.word = word;
+  return cutOff(one);
+}
+
+describe('a data directory whose `joined` file is gone, or cannot be read', () => {
+  it.each([undefined, 'torn{"at":', '{}'])('goes on while the store is closed: %j', async (word) => {
+    const { clock, server, a, b } = await startPair();
+    for (const one of [a, b]) cut(one, true);
+    server.restart();
+    const all = [nextOf(without(a, word), 11), nextOf(without(b, word), 12)];
+    for (const one of all) void one.start();
+    await pass(clock, 30_000);
+    expect(states(all)).toEqual(['fresh', 'fresh']);
+  });
+
+  it('goes on after a rolling upgrade, and the store restarts later, longer than a lease', async () => {
+    const { clock, server, a, b } = await startPair();
+    const nextA = nextOf(without(a), 11);
+    await nextA.start();
+    await pass(clock, 1_000);
+    const nextB = nextOf(without(b), 12);
+    await nextB.start();
+    await pass(clock, 8_000);
+    expect(states([nextA, nextB])).toEqual(['fresh', 'fresh']);
+    await enforce(nextA, 'j1');
+    server.isReachable = false;
+    await pass(clock, 5_000);
+    server.restart();
+    server.isReachable = true;
+    await pass(clock, 30_000);
+    expect(states([nextA, nextB])).toEqual(['fresh', 'fresh']);
+  });
+});
+
+it('an order is not proven by a process whose own joining nobody has heard of, itself included', async () => {
+  const { clock, server, a, b } = await startPair();
+  cut(a, true);
+  const pending = b.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+  await pass(clock, 200);
+  const { id } = await pending;
+  cut(b, true);
+  const next = makeReplica({
+    ...{ clock, server, name: 'b', ledger: b.ledger, seed: 12 },
+    ...{ exclusive: false, bootstrap: false },
+  });
+  // It answers, and takes nothing.
+  next.store.fate = (command) => (command === 'append' ? 'lose-request' : 'deliver');
+  void next.start();
+  await pass(clock, 8_000);
+  await next.revoker.status(id);
+  await pass(clock, 8_000);
+  const said = await next.revoker.status(id);
+  const refused = next.log.filter(({ sentence }) => sentence.includes('does not verify'));
+  expect({ said, refused }).toMatchObject({ said: { state: 'durable' }, refused: [] });
+});
+
+it('snapshots are the same everywhere, though the store lost that the row of a restarted process was let go', async () => {
+  const { clock, server, a, b } = await startPair({ snapshotEvery: 8 });
+  cut(b, true);
+  const next = makeReplica({
+    ...{ clock, server, name: 'b', ledger: b.ledger, seed: 12 },
+    ...{ exclusive: false, bootstrap: false, snapshotEvery: 8 },
+  });
+  await next.start();
+  const isForgotten = () =>
+    server.lines.some(({ sealed: { entry } }) => entry.kind === 'replica' && entry.event === 'forgotten');
+  // Until just before it is let go.
+  for (let i = 0; i < 200 && !isForgotten(); i++) {
+    if (i === 20) next.store.fate = (command) => (command === 'renew' ? 'lose-request' : 'deliver');
+    await pass(clock, 100);
+    if (i >= 20 && !isForgotten()) {
+      next.store.fate = () => 'deliver';
+      await pass(clock, 100);
+      next.store.fate = (command) => (command === 'renew' ? 'lose-request' : 'deliver');
+    }
+  }
+  expect(isForgotten()).toBe(true);
+  cut(a, true);
+  server.restart(server.lines.length - 1);
+  next.store.fate = () => 'deliver';
   await pass(clock, 1_000);
-  await third.stop();
-  const fourth = await nextOf(b, 4).start();
-  await pass(clock, 1_000);
-  const { identity, members } = fourth;
-  const lineage = new Lineage(identity, members, b.ledger.lastJoined);
-  const all = ['inc_b4', 'inc_b3', 'inc_b2', 'inc_a1', 'inc_x'].filter((one) => lineage.covers(one));
-  expect(all).toEqual(['inc_b4', 'inc_b3', 'inc_b2']);
-  expect(new Lineage(identity, members, new MemoryLedger().lastJoined).covers('inc_b4')).toBe(false);
-  expect(new Lineage(a.identity, a.members, a.ledger.lastJoined).covers('inc_b4')).toBe(false);
+  cut(a, false);
+  await pass(clock, 8_000);
+  expect([a, next].map(isFresh)).toEqual([true, true]);
+  for (let i = 0; i < 30; i++) {
+    void a.revoker.revoke(orderOf({ targets: [jti(`j${i}`)] }));
+    await pass(clock, 300);
+  }
+  await pass(clock, 3_000);
+  const [one, other] = [a, next].map(({ snapshots }) => snapshots.statement);
+  expect(one?.mark).toBe(other?.mark);
+  expect(one?.digest).toBe(other?.digest);
 });

@@ -267,7 +267,7 @@ describe('a roster', () => {
     const at = { epochId: closedEpochId, position: '1-1', chain: b.cursor.chain };
     const said = { v: 1, closedEpochId, incarnation, ...at } as const;
     const late = signEpochReport({ ...said, runId: 'run-0' }, b.identity.key);
-    fleet.server.report({ ...forged, incarnation: 'y', statement: late });
+    fleet.server.report({ ...forged, incarnation: 'y', statement: `${b.ledger.lastJoined.word}\n${late}` });
     await pass(fleet.clock, 2_000);
     expect(rulesOf(fleet)).toEqual(['bootstrap']);
     expect(a.reopener.missing.replicas).toEqual(['b']);

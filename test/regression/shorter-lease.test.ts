@@ -44,7 +44,7 @@ describe('the lease of a restored session’s holder', () => {
     expect(run(5_000).holderLeaseMs).toBe(5_000);
     const last = run(500);
     expect(last.holderLeaseMs).toBe(5_000);
-    last.ended(record.ref);
+    last.ended(record.ref, []);
     expect(run(500).holderLeaseMs).toBe(500);
   });
 });

@@ -620,8 +620,9 @@ describe('a session of the run before', () => {
   });
 
   it('that was let go without proof is answered for until its revocation has ended', () => {
-    sessions.restoreLost('rev_old', 2);
-    sessions.restoreLost('rev_new', 1);
+    sessions.restoreCounts('rev_old', { lost: 2, killed: 0 });
+    sessions.restoreCounts('rev_new', { lost: 1, killed: 2 });
+    expect(counts('rev_new')).toEqual({ matched: 3, killed: 2, pending: 0, unconfirmed: 1 });
     sessions.restore(recordOf('s1'), 0, clock.now());
     revoke('jti-s1', 'rev_open');
     store.lost(recordOf('x').ref, ['rev_old']);

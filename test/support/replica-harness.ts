@@ -325,6 +325,8 @@ export class TestReplica {
   readonly changedSubjects: string[] = [];
   readonly lastAccepts: LastAccepts;
   readonly records: SessionRecord[] = [];
+  /** By order, how many of its sessions are proven to have ended. */
+  readonly proven = new Map<string, number>();
   readonly lostClaims: string[] = [];
   readonly sessionDisk = { isFull: false };
   readonly sessions = new SessionRegistry(
@@ -338,7 +340,9 @@ export class TestReplica {
         const record = this.records[at];
         if (record !== undefined) this.records[at] = { ...record, told };
       },
-      ended: () => undefined,
+      ended: (_, claims) => {
+        for (const claim of claims) this.proven.set(claim, (this.proven.get(claim) ?? 0) + 1);
+      },
       lost: (_, claims) => void this.lostClaims.push(...claims),
       forgotten: (claim) => void this.lostClaims.splice(this.lostClaims.indexOf(claim), 1),
     },

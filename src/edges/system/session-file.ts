@@ -34,11 +34,11 @@ const opened = z.object({
   grounds: z.object({ request: z.string(), credential: z.string() }).optional(),
   told: told.optional(),
 });
+const counts = z.record(z.string(), z.int().min(1));
 const line = z.union([
   z.object({ opened, leaseMs: z.number().optional() }),
   z.object({ told: z.string(), event: told }),
-  z.object({ lost: z.record(z.string(), z.int().min(1)), ended: z.string().optional() }),
-  z.object({ ended: z.string() }),
+  z.strictObject({ ended: z.string().optional(), lost: counts.optional(), killed: counts.optional() }),
 ]);
 
 /** Of a line that does not say it: the longest that a configuration may give. */
@@ -65,6 +65,7 @@ export class SessionFile implements SessionStore {
   #lead = '';
   readonly #tellings: string[] = [];
   readonly #lost: Map<string, number>;
+  readonly #killed: Map<string, number>;
 
   /**
    * Reads what an earlier run left open and begins a new file with just that. INTERNAL when there is a file that
@@ -72,9 +73,10 @@ export class SessionFile implements SessionStore {
    */
   constructor(dataDir: string, fingerprinter: Fingerprinter, log: Log, leaseMs: number) {
     this.#path = join(dataDir, 'sessions.jsonl');
-    const { open, lost, longestLeaseMs } = readRecords(this.#path, fingerprinter, log);
+    const { open, lost, killed, longestLeaseMs } = readRecords(this.#path, fingerprinter, log);
     this.#open = open;
     this.#lost = lost;
+    this.#killed = killed;
     this.holderLeaseMs = Math.max(leaseMs, longestLeaseMs);
     this.restored = [...this.#open.values()];
     this.#fd = this.#begin();
@@ -114,24 +116,24 @@ export class SessionFile implements SessionStore {
   }
 
   /** What cannot be written here makes a later run kill a session that has ended already: harmless. */
-  ended(ref: SessionRef): void {
-    // One that never was on disk (refused, or it could not be written) has no end to write either.
-    if (!this.#open.delete(ref)) return;
-    try {
-      this.#write(`${JSON.stringify({ ended: ref })}\n`);
-    } catch {
-      return;
-    }
-    this.#compact();
+  ended(ref: SessionRef, claims: readonly string[]): void {
+    this.#close(ref, 'killed', claims);
   }
 
   /** As `ended`, in one line; where it cannot be written, a later run kills the session again. */
   lost(ref: SessionRef, claims: readonly string[]): void {
+    this.#close(ref, 'lost', claims);
+  }
+
+  #close(ref: SessionRef, as: 'killed' | 'lost', claims: readonly string[]): void {
+    // One that never was on disk (refused, or it could not be written) has no end to write either.
     if (!this.#open.delete(ref)) return;
-    for (const claim of claims) this.#lost.set(claim, (this.#lost.get(claim) ?? 0) + 1);
+    const all = as === 'lost' ? this.#lost : this.#killed;
+    for (const claim of claims) all.set(claim, (all.get(claim) ?? 0) + 1);
+    const counted =
+      claims.length === 0 ? {} : { [as]: Object.fromEntries(claims.map((claim) => [claim, 1])) };
     try {
-      const lost = Object.fromEntries(claims.map((claim) => [claim, 1]));
-      this.#write(`${JSON.stringify({ lost, ended: ref })}\n`);
+      this.#write(`${JSON.stringify({ ended: ref, ...counted })}\n`);
     } catch {
       return;
     }
@@ -141,11 +143,13 @@ export class SessionFile implements SessionStore {
   /** What was written of it goes with the next compaction. */
   forgotten(claim: string): void {
     this.#lost.delete(claim);
+    this.#killed.delete(claim);
   }
 
-  /** By kill, how many sessions were let go without proof. */
-  get restoredLost(): ReadonlyMap<string, number> {
-    return this.#lost;
+  /** By kill, how many sessions were let go without proof, and how many are proven to have ended. */
+  *restoredCounts(): Generator<[string, { readonly lost: number; readonly killed: number }]> {
+    for (const claim of new Set([...this.#lost.keys(), ...this.#killed.keys()]))
+      yield [claim, { lost: this.#lost.get(claim) ?? 0, killed: this.#killed.get(claim) ?? 0 }];
   }
 
   close(): void {
@@ -199,7 +203,8 @@ export class SessionFile implements SessionStore {
   }
 
   #writeOpen(fd: number): void {
-    let part = this.#lost.size === 0 ? '' : `${JSON.stringify({ lost: Object.fromEntries(this.#lost) })}\n`;
+    const [lost, killed] = [this.#lost, this.#killed].map((all) => Object.fromEntries(all));
+    let part = this.#lost.size + this.#killed.size === 0 ? '' : `${JSON.stringify({ lost, killed })}\n`;
     for (const record of this.#open.values()) {
       part += renderOpened(record, this.holderLeaseMs);
       // In parts: all sessions may be more than a string can hold.
@@ -218,6 +223,7 @@ function renderOpened({ handles, ...record }: SessionRecord, leaseMs: number): s
 interface Read {
   readonly open: Map<string, SessionRecord>;
   readonly lost: Map<string, number>;
+  readonly killed: Map<string, number>;
   /** Of the runs that opened them; 0 when none is open. */
   readonly longestLeaseMs: number;
 }
@@ -225,6 +231,7 @@ interface Read {
 function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Read {
   const open = new Map<string, SessionRecord>();
   const lost = new Map<string, number>();
+  const killed = new Map<string, number>();
   const leases = new Map<string, number>();
   // Sessions of one credential share its text, as they did before.
   const texts = new Map<string, string>();
@@ -234,15 +241,10 @@ function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Read
     const parsed = line.safeParse(parseOr(one));
     if (!parsed.success)
       log.warn('a line of the session file is damaged and was passed over', { file: path });
-    else if ('lost' in parsed.data) {
-      if (parsed.data.ended !== undefined) open.delete(parsed.data.ended);
-      for (const [claim, count] of Object.entries(parsed.data.lost))
-        lost.set(claim, (lost.get(claim) ?? 0) + count);
-    } else if ('ended' in parsed.data) open.delete(parsed.data.ended);
     else if ('told' in parsed.data) {
       const record = open.get(parsed.data.told);
       if (record !== undefined) open.set(record.ref, { ...record, told: parsed.data.event });
-    } else {
+    } else if ('opened' in parsed.data) {
       const {
         handles,
         ref,
@@ -259,10 +261,18 @@ function readRecords(path: string, fingerprinter: Fingerprinter, log: Log): Read
       const kept = grounds && { request: grounds.request, credential: shared(grounds.credential) };
       const ending = event === undefined ? {} : { told: event };
       open.set(ref, { ...record, ref: ref as SessionRef, ...credential, grounds: kept, ...ending });
+    } else {
+      if (parsed.data.ended !== undefined) open.delete(parsed.data.ended);
+      add(lost, parsed.data.lost);
+      add(killed, parsed.data.killed);
     }
   }
   const longestLeaseMs = open.keys().reduce((longest, ref) => Math.max(longest, leases.get(ref) ?? 0), 0);
-  return { open, lost, longestLeaseMs };
+  return { open, lost, killed, longestLeaseMs };
+}
+
+function add(all: Map<string, number>, counted: Record<string, number> = {}): void {
+  for (const [claim, count] of Object.entries(counted)) all.set(claim, (all.get(claim) ?? 0) + count);
 }
 
 /** In parts, as it is written. */

@@ -99,10 +99,10 @@ describe('sessions on disk', () => {
     const file = run();
     const records = ['s1', 's2', 's3'].map((id) => recordOf(id));
     for (const record of records) file.opened(record);
-    file.ended(sessionRefOf('s2'));
+    file.ended(sessionRefOf('s2'), []);
     const next = run();
     expect(next.restored).toEqual([records[0], records[2]]);
-    next.ended(sessionRefOf('s1'));
+    next.ended(sessionRefOf('s1'), []);
     expect(run().restored).toEqual([records[2]]);
     expect(linesOf()).toHaveLength(1);
   });
@@ -134,27 +134,29 @@ describe('sessions on disk', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('that were let go without proof are counted under what killed them, in every run after it', () => {
+  it('that ended, or were let go without proof, are counted under what killed them, in every run after it', () => {
     const file = run();
-    for (const id of ['s1', 's2', 's3']) file.opened(recordOf(id));
+    for (const id of ['s1', 's2', 's3', 's4']) file.opened(recordOf(id));
     file.lost(sessionRefOf('s1'), ['rev_1', 'lck_1']);
     file.lost(sessionRefOf('s2'), ['rev_1']);
     file.lost(sessionRefOf('gone'), ['rev_1']);
+    file.ended(sessionRefOf('s4'), ['rev_1', 'rev_2']);
     for (let times = 0; times < 2; times++) {
       const next = run();
-      expect([...next.restoredLost]).toEqual([
-        ['rev_1', 2],
-        ['lck_1', 1],
-      ]);
+      expect(Object.fromEntries(next.restoredCounts())).toEqual({
+        rev_1: { lost: 2, killed: 1 },
+        lck_1: { lost: 1, killed: 0 },
+        rev_2: { lost: 0, killed: 1 },
+      });
       expect(next.restored.map(({ ref }) => ref)).toEqual([sessionRefOf('s3')]);
     }
     const last = run();
     last.lost(sessionRefOf('s3'), ['rev_1']);
     // A session and its loss are one line: after a crash it is the one or the other.
-    expect(linesOf().at(-1)).toBe(JSON.stringify({ lost: { rev_1: 1 }, ended: sessionRefOf('s3') }));
-    expect(run().restoredLost.get('rev_1')).toBe(3);
+    expect(linesOf().at(-1)).toBe(JSON.stringify({ ended: sessionRefOf('s3'), lost: { rev_1: 1 } }));
+    expect(new Map(run().restoredCounts()).get('rev_1')).toEqual({ lost: 3, killed: 1 });
     last.forgotten('rev_1');
-    expect([...last.restoredLost.keys()]).toEqual(['lck_1']);
+    expect([...last.restoredCounts()].map(([claim]) => claim)).toEqual(['lck_1', 'rev_2']);
     expect(warnings).toEqual([]);
   });
 
@@ -175,7 +177,7 @@ describe('sessions on disk', () => {
 
   it('leave no trace when they never were on disk', () => {
     const file = run();
-    file.ended(sessionRefOf('refused'));
+    file.ended(sessionRefOf('refused'), []);
     expect(textOf()).toBe('');
   });
 
@@ -211,7 +213,7 @@ describe('sessions on disk', () => {
     const { handles, subject, issuedAtS, expiresAtS } = await verified(verifierOf(), token);
     const file = run();
     file.opened(recordOf('ses_the-capability', { handles, subject, issuedAtS, expiresAtS }));
-    file.ended(sessionRefOf('ses_the-capability'));
+    file.ended(sessionRefOf('ses_the-capability'), []);
     const text = textOf();
     expect(text).toContain(sessionRefOf('ses_the-capability'));
     expect(text).not.toContain('ses_the-capability');
@@ -227,7 +229,7 @@ describe('the length of the file', () => {
     for (let i = 0; i < 12_000; i++) {
       const record = recordOf('passes');
       file.opened(record);
-      file.ended(record.ref);
+      file.ended(record.ref, []);
       if (i % 1000 === 0) expect(linesOf().length).toBeLessThanOrEqual(10_000);
     }
     expect(linesOf().length).toBeLessThan(10_000);
@@ -275,7 +277,7 @@ describe('a disk that takes no more', () => {
     expect(() => file.opened(recordOf('s2'))).toThrow(
       expect.objectContaining({ code: 'STORE_UNREACHABLE' }) as Error,
     );
-    expect(() => file.ended(sessionRefOf('s1'))).not.toThrow();
+    expect(() => file.ended(sessionRefOf('s1'), [])).not.toThrow();
     expect(run().restored).toEqual([recordOf('s1')]);
   });
 
