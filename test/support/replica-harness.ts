@@ -69,7 +69,7 @@ import { NO_TRACER } from '../../src/kernel/trace.ts';
 import { LastAccepts } from '../../src/revocation/last-accepts.ts';
 import { RevocationView } from '../../src/revocation/view.ts';
 import { SessionRegistry } from '../../src/session/registry.ts';
-import type { SessionRecord } from '../../src/session/session.ts';
+import type { SessionRecord, SessionStore } from '../../src/session/session.ts';
 import type { FakeClock } from './fake-time.ts';
 import { MemoryFeedServer, MemoryFeedStore } from './memory-feed-store.ts';
 
@@ -308,23 +308,7 @@ export class TestReplica {
   readonly records: SessionRecord[] = [];
   readonly lostClaims: string[] = [];
   readonly sessionDisk = { isFull: false };
-  readonly sessions = new SessionRegistry(
-    {
-      opened: (record) => {
-        if (this.sessionDisk.isFull) throw new Error('disk full');
-        this.records.push(record);
-      },
-      told: (ref, told) => {
-        const at = this.records.findLastIndex((record) => record.ref === ref);
-        const record = this.records[at];
-        if (record !== undefined) this.records[at] = { ...record, told };
-      },
-      ended: () => undefined,
-      lost: (_, claims) => void this.lostClaims.push(...claims),
-      forgotten: (claim) => void this.lostClaims.splice(this.lostClaims.indexOf(claim), 1),
-    },
-    LEASE_MS,
-  );
+  readonly sessions: SessionRegistry;
   readonly effects: Effects;
   readonly table: LeaseTable;
   readonly verifier = new PlainVerifier(this.fingerprinter);
@@ -373,6 +357,7 @@ export class TestReplica {
     this.lease = new Lease(term);
     this.table = new LeaseTable(term, this.members, () => this.cursor.position);
     this.lastAccepts = new LastAccepts(options.lastAcceptsMax);
+    this.sessions = new SessionRegistry(this.#sessionStore(), leaseMs);
     this.effects = new Effects(this.lastAccepts, this.sessions);
     this.clock = clock;
     this.server = options.server ?? new MemoryFeedServer();
@@ -588,6 +573,24 @@ export class TestReplica {
     this.closing.abort();
     await this.replica.stop();
     await this.#reviewing;
+  }
+
+  #sessionStore(): SessionStore {
+    const { records, lostClaims } = this;
+    return {
+      opened: (record) => {
+        if (this.sessionDisk.isFull) throw new Error('disk full');
+        records.push(record);
+      },
+      told: (ref, told) => {
+        const at = records.findLastIndex((record) => record.ref === ref);
+        const record = records[at];
+        if (record !== undefined) records[at] = { ...record, told };
+      },
+      ended: () => undefined,
+      lost: (_, claims) => void lostClaims.push(...claims),
+      forgotten: (claim) => void lostClaims.splice(lostClaims.indexOf(claim), 1),
+    };
   }
 
   get logKey(): Identity['logKey'] {

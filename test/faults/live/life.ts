@@ -33,8 +33,6 @@ const RATE_MIN = 50;
 const WARM_UP_MS = 800;
 /** Where a copy may take over, as it is set up here. */
 const SPLIT_MS = 6_000;
-/** Callers do not see leases, and how long an order takes is the machine's. */
-const UNBOUNDED = { enforcedMs: Infinity, leaseMs: Infinity };
 const HEALING_MS = 30_000;
 const TOO_LONG_MS = 180_000;
 
@@ -192,7 +190,7 @@ class Life {
     fleet.retire(credentials);
     const seen: RoundOutcome['faults'][number][] = [];
     for (const { fault, begun: one } of begun) seen.push({ fault, isSeen: await one.seen() });
-    const judged = judge(fleet.asked, orders, UNBOUNDED);
+    const judged = judge(fleet.asked, orders);
     const vacuities = [
       ...seen.filter(({ isSeen }) => !isSeen).map(({ fault }) => `no effect was seen of: ${fault.name}`),
       ...(rate < RATE_MIN ? [`${rate.toFixed(0)} requests a second before the fault`] : []),
@@ -293,7 +291,7 @@ class Life {
     const kept = isWell ? await readAll(fleet) : { stable: 0, lost: 0, neverRead: 0, windowsMs: [] };
     const receipts = isWell ? await checkReceipts(fleet) : 0;
     const lines = isWell ? await checkLedgers(fleet) : 0;
-    const judged = judge(fleet.asked, fleet.revoked, UNBOUNDED);
+    const judged = judge(fleet.asked, fleet.revoked);
     const history = await this.#write(historyDir);
     return {
       ...kept,

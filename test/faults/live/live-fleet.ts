@@ -227,7 +227,8 @@ export class LiveFleet {
       incarnation: `${name}#${starts}`,
       sentMs,
       decidedMs: sentMs,
-      leasedFromMs: sentMs,
+      // Callers do not see leases.
+      leaseEndsMs: Infinity,
     };
     this.asked.push({ ...asked, sentWallMs, answeredMs: this.nowMs, reason });
     return reason;
@@ -238,7 +239,8 @@ export class LiveFleet {
     const order: LiveRevoked = {
       ...{ credential, by: replica.name, sentMs: this.nowMs, isUndisturbed },
       ...{ enforcedMs: undefined, answered: undefined, durableMs: undefined },
-      ...{ boundMs: undefined, id: undefined },
+      // How long it takes is the machine's.
+      ...{ dueMs: Infinity, boundMs: undefined, id: undefined },
     };
     this.revoked.push(order);
     this.#hot.push(credential);
