@@ -66,7 +66,7 @@ export class RedisServer {
       env: { ...process.env, ...this.#env },
     });
     await this.ask(async (redis) => {
-      while (!(await redis.info('persistence')).includes('loading:0')) await wait(5);
+      while (!/^loading:0/m.test(await redis.info('persistence'))) await wait(5);
     });
   }
 
@@ -77,6 +77,7 @@ export class RedisServer {
       ...this.#auth,
       retryStrategy: () => 5,
       maxRetriesPerRequest: null,
+      maxLoadingRetryTime: 50,
       disableClientInfo: true,
     });
     redis.on('error', () => undefined);
