@@ -230,6 +230,7 @@ async function open(
     fold,
     tree,
     every: config.store.kind === 'redis' ? config.snapshotEvery : undefined,
+    crashPoint,
     timer,
     log,
     owing,

@@ -398,7 +398,7 @@ export class TestReplica {
     const fold = new Fold({ identity, members, view, grants, effects });
     this.snapshots = new Snapshotter({
       ...feed,
-      ...{ members, table, tree, appender, fold, log, owing, news, timer: clock },
+      ...{ members, table, tree, appender, fold, crashPoint, log, owing, news, timer: clock },
       every: options.snapshotEvery,
       ...(options.sliceMs === undefined ? {} : { sliceMs: options.sliceMs }),
     });

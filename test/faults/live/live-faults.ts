@@ -9,6 +9,7 @@ import { appendFile, cp, open, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { CrashPointName } from '../../../src/feed/crash-point.ts';
 import { call } from '../../support/client.ts';
 import type { Direction } from '../../support/holding-proxy.ts';
 import { peerPath } from '../../support/peers.ts';
@@ -104,7 +105,7 @@ function meddled(fate: Fate, times: number, call_?: string): LiveFault {
   };
 }
 
-function crashAt(point: string): LiveFault {
+function crashAt(point: CrashPointName): LiveFault {
   return {
     row: 'F1',
     name: `killed at ${point}`,
@@ -405,6 +406,9 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
       return { end: () => fleet.start(victim), seen: () => victim.running.pid !== pid };
     },
   },
+  crashAt('append.before-write'),
+  crashAt('append.before-fsync'),
+  crashAt('append.before-reply'),
   crashAt('apply.before'),
   crashAt('apply.after'),
   crashAt('answer.before'),

@@ -48,7 +48,7 @@ function whyNot({ needs }: LiveFault, machine: Machine): string | undefined {
 
 /** Of THREATS 6, what no live run here does. */
 const NOWHERE: readonly string[] = [
-  'F14 a snapshot torn by a crash: no disk is cut in the middle of a write here (test/edges/journal, test/scenes/crash)',
+  'F14 a snapshot torn by a crash: a round is too short for one (test/scenes/fleet-crashes, test/edges/journal)',
   'F18 fifty replicas: two cores',
   'F20 a newer build that says more: nobody of this build reads an entry with a member that it does not know, so none may be written before all are of the newer one',
 ];
