@@ -100,7 +100,7 @@ export class Renewer {
   #isCloned = false;
   #stateSinceMs: number;
   #problem: string | undefined;
-  /** Why none could be made since the last good one, as far as it was logged. */
+  /** Why none could be made since the last lease, as far as it was logged. */
   readonly #logged = new Set<string>();
   #joined: Joined = { epochId: '', at: ORIGIN };
   #heard: HeardClosing | undefined;
@@ -188,7 +188,7 @@ export class Renewer {
       this.#nonces = this.#nonces.slice(-1);
       this.#problem = undefined;
       await this.#take(reply, sent);
-      this.#logged.clear();
+      if (this.#state === 'lease') this.#logged.clear();
     } catch (error) {
       this.#state = isWritError(error, 'PROOF_INVALID') ? 'diverged' : 'unreachable';
       this.#problem = explanationOf(error);
