@@ -167,6 +167,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'a roster need not be whole',
+    seed: 470,
     favours: 'crash, the store loses its disk, the store comes back older',
     edits: [
       edit(
