@@ -233,6 +233,7 @@ async function open(
     fold,
     tree,
     every: config.store.kind === 'redis' ? config.snapshotEvery : undefined,
+    crashPoint,
     timer,
     log,
     owing,

@@ -1,4 +1,4 @@
-/** Named places between two steps of a write; tests kill the process there. In production nothing is injected. */
+/** Named places between two steps of an order's way; tests kill the process there. In production nothing is injected. */
 export const CRASH_POINTS = [
   'append.before-write',
   'append.before-fsync',
@@ -7,7 +7,18 @@ export const CRASH_POINTS = [
   'apply.after',
   'answer.before',
 ] as const;
-export type CrashPointName = (typeof CRASH_POINTS)[number];
+
+/** And where a replica of a fleet writes its fold down, or begins a ledger at one. */
+export const GROWTH_POINTS = [
+  'snapshot.before-entry',
+  'snapshot.before-write',
+  'snapshot.before-trim',
+  'begin.before-lines',
+  'begin.before-snapshot',
+  'begin.before-name',
+  'begin.before-mark',
+] as const;
+export type CrashPointName = (typeof CRASH_POINTS)[number] | (typeof GROWTH_POINTS)[number];
 
 /** Called at each named place; may never return. */
 export type CrashPoint = (name: CrashPointName) => void;

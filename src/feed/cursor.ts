@@ -37,6 +37,8 @@ export class Cursor {
   #settled: Position = ORIGIN;
   /** Every epoch that was applied: none is opened twice, whoever signed it. */
   readonly #epochIds = new Set<string>();
+  /** Those of them that were taken out again and say what they go on from: there the fleet may go on with them after all. */
+  readonly #left = new Set<string>();
   /** The newest lines of this epoch, by their sequence. */
   readonly #recent = new Map<number, RecentLine>();
   /** Where the epochs before this one end here, oldest first, as far as this replica applied them. */
@@ -90,13 +92,14 @@ export class Cursor {
 
   /**
    * A cursor at one of `ends`, with the lines that lead to it: to try on lines that do not continue what is here. An epoch
-   * that was applied here is none that they may open, those after that end included.
+   * that is here is none that they may open, those after that end included.
    */
   at(end: Place, leading: readonly OwnLine[]): Cursor {
     const other = new Cursor();
     other.#at = end;
     other.#ends = this.#ends.slice(0, this.#ends.indexOf(end));
     for (const id of this.#epochIds) other.#epochIds.add(id);
+    for (const id of this.#left) other.#left.add(id);
     for (const own of leading) other.#recent.set(own.line.position.sequence, recentOf(own));
     return other;
   }
@@ -114,6 +117,10 @@ export class Cursor {
     for (const [sequence, recent] of earlier.#recent) this.#recent.set(sequence, recent);
     const missing = new Set(beside.flatMap((own) => recentOf(own).name ?? []));
     const lines = beside.map(({ line }) => line);
+    for (const { sealed } of lines) {
+      const { entry } = sealed;
+      if (entry.kind === 'epoch' && entry.base !== undefined) this.#left.add(entry.epochId);
+    }
     const before = this.#tails.filter(
       (tail) => tail.beside !== undefined || comparePositions(tail.upTo, this.position) <= 0,
     );
@@ -151,7 +158,7 @@ export class Cursor {
   /** PROOF_INVALID unless `lines` continue this history, one after the other. Moves nothing. A page may be megabytes. */
   *checking(lines: readonly FeedLine[]): Steps<void> {
     let at = this.#at;
-    const epochIds = new Set(this.#epochIds);
+    const epochIds = this.#epochIds.difference(this.#left);
     let before: ReadonlyMap<number, RecentLine> = this.#recent;
     let chains = new Map<number, string>();
     const chainAt = (sequence: number): string | undefined =>
@@ -184,6 +191,7 @@ export class Cursor {
     const { entry } = line.sealed;
     if (entry.kind === 'epoch') {
       this.#epochIds.add(entry.epochId);
+      this.#left.delete(entry.epochId);
       this.#tails = [...this.#tails, ...tailsOf(entry, before, this.#recent)];
       if (before.opening !== undefined) this.#ends = [...this.#ends, before];
       this.#recent.clear();

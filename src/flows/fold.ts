@@ -181,6 +181,7 @@ export function* rendering(header: SnapshotHeader, captured: Captured): Steps<re
   }
   for (const table of ['plain', 'cutoff'] as const) {
     for (const shard of captured.view[table]) {
+      if (shard.length === 0) continue;
       yield;
       writer.add(table, shard);
     }

@@ -103,6 +103,8 @@ export class Renewer {
   #isCloned = false;
   #stateSinceMs: number;
   #problem: string | undefined;
+  /** Why none could be made since the last lease, as far as it was logged. */
+  readonly #logged = new Set<string>();
   #joined: Joined = { epochId: '', at: ORIGIN };
   #heard: HeardClosing | undefined;
 
@@ -189,6 +191,7 @@ export class Renewer {
       this.#nonces = this.#nonces.slice(-1);
       this.#problem = undefined;
       await this.#take(reply, sent);
+      if (this.#state === 'lease') this.#logged.clear();
     } catch (error) {
       this.#state = isWritError(error, 'PROOF_INVALID') ? 'diverged' : 'unreachable';
       this.#problem = explanationOf(error);
@@ -196,17 +199,19 @@ export class Renewer {
       // A store that does not answer may answer again within the lease. After anything else (it cannot be written, its
       // history is not ours, the view is torn) nothing more is allowed on the old one.
       if (!isWritError(error, 'STORE_UNREACHABLE')) lease.drop();
-      if (before !== this.#state)
-        this.#ports.log.error('no lease was renewed', {
-          reason: this.#state,
-          code: codeOf(error),
-          detail: this.#problem,
-        });
+      this.#logOnce(codeOf(error), this.#problem);
     }
     this.#sweep();
     if (this.#state === 'diverged' && !this.#ports.retracer.isUnderWay) await this.#mend();
     if (before !== this.#state) this.#changed();
     return this.#state === 'more' || (this.#state === 'lease' && this.#isOwing());
+  }
+
+  /** Redis is away, then it loads what it has: each is said, and how often it is tried is not. */
+  #logOnce(code: string, detail: string): void {
+    if (this.#logged.has(detail) || this.#logged.size >= LOGGED_MAX) return;
+    this.#logged.add(detail);
+    this.#ports.log.error('no lease was renewed', { reason: this.#state, code, detail });
   }
 
   /** Whether it is to be acknowledged at once. That an outcome or a grant has come may wait for the next renewal. */
@@ -406,6 +411,9 @@ function never(): Promise<void> {
 
 /** A barrier waits until they are acknowledged, or who joined for its first lease. */
 const AWAITED: ReadonlySet<EntryKind> = new Set(['revocation', 'lock', 'replica', 'epoch']);
+
+/** Of reasons in a row, each another one. */
+const LOGGED_MAX = 8;
 
 /** Renewals whose answers were lost in a row that are told apart. */
 const NONCES_MAX = 16;

@@ -5,6 +5,7 @@
  * Who finds something else says so aloud, and nothing is dropped. It never waits for anything and nobody waits for it.
  */
 import type { EpochEntry, SnapshotEntry, FeedLine, SealedEntry } from '../feed/entry.ts';
+import type { CrashPoint } from '../feed/crash-point.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { FeedStore } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
@@ -45,6 +46,7 @@ export interface SnapshotPorts {
   readonly timer: Timer;
   /** For tests: 0 lets the loop turn after each piece. */
   readonly sliceMs?: number;
+  readonly crashPoint: CrashPoint;
   readonly log: Log;
   /** Something here is to be acknowledged. */
   readonly owing: News;
@@ -185,7 +187,7 @@ export class Snapshotter {
   }
 
   async #go(own: Own): Promise<void> {
-    const { store, appender, cursor, every } = this.#ports;
+    const { store, appender, cursor, every, crashPoint } = this.#ports;
     const { position, digest, epochId, chunks } = own;
     if (epochId !== cursor.epochId) own.step = 'done';
     const mark = renderPosition(position);
@@ -193,15 +195,18 @@ export class Snapshotter {
       const sizeBytes = chunks.reduce((sum, { length }) => sum + length, 0);
       const id = `snp_${mark}_${digest.slice(0, 16)}`;
       own.sealed ??= appender.seal({ id, kind: 'snapshot', mark, digest, sizeBytes });
+      crashPoint('snapshot.before-entry');
       await appender.append(own.sealed);
       own.step = 'write';
     }
     if (own.step === 'write') {
       const entry = (own.sealed as SealedEntry).text;
+      crashPoint('snapshot.before-write');
       await store.writeSnapshot({ epochId, position, digest, entry, chunks });
       own.step = 'trim';
     }
     if (own.step === 'trim' && this.#isConfirmed(mark, digest)) {
+      crashPoint('snapshot.before-trim');
       await store.trim({ position, digest }, every as number);
       own.step = 'done';
     }

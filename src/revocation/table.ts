@@ -47,6 +47,8 @@ const PAGE_MASK = PAGE_SLOTS - 1;
 /** Records merged between two looks at the clock. */
 const UNPACKED = 256;
 
+const NOTHING = new Uint8Array();
+
 /** Of the last page; an overflow beyond them takes one page more. */
 const OVERFLOW_SLOTS = 32;
 
@@ -116,6 +118,7 @@ export class FingerprintTable {
    * of a millisecond at 10 M records: sweep shard by shard, letting the loop turn in between. Returns how many went.
    */
   sweep(nowS: number, shard: number, onKept: (ref: number) => void): number {
+    if (this.isEmpty(shard)) return 0;
     let ended = 0;
     for (const page of this.#pagesOf(shard)) {
       const words = this.#store.slab(page);
@@ -130,6 +133,10 @@ export class FingerprintTable {
     return ended;
   }
 
+  isEmpty(shard: number): boolean {
+    return word(this.#counts, shard) === 0;
+  }
+
   /** Bytes of a record in `pack`. */
   get recordBytes(): number {
     return this.#width * Uint32Array.BYTES_PER_ELEMENT;
@@ -140,6 +147,7 @@ export class FingerprintTable {
    * but what they are. `refOf` says what stands for a reference.
    */
   pack(shard: number, refOf: (ref: number) => number): Uint8Array {
+    if (this.isEmpty(shard)) return NOTHING;
     const width = this.#width;
     const packed = new Uint32Array(word(this.#counts, shard) * width);
     let to = 0;

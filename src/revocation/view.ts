@@ -191,6 +191,7 @@ export class RevocationView {
     const referenced = new Uint8Array(this.#records.refs);
     const mark = (ref: number): void => void (referenced[ref] = 1);
     for (let shard = 0; shard < SHARDS; shard++) {
+      if (this.#isEmpty(shard)) continue;
       yield;
       this.#plain.sweep(nowS, shard, mark);
       this.#cutoffs.sweep(nowS, shard, mark);
@@ -206,11 +207,15 @@ export class RevocationView {
     for (const [i, { ref }] of records.entries()) places[ref] = i;
     const packed: PackedView = { records, plain: [], cutoff: [] };
     for (let shard = 0; shard < SHARDS; shard++) {
-      yield;
+      if (!this.#isEmpty(shard)) yield;
       packed.plain.push(this.#plain.pack(shard, (ref) => word(places, ref)));
       packed.cutoff.push(this.#cutoffs.pack(shard, (ref) => word(places, ref)));
     }
     return packed;
+  }
+
+  #isEmpty(shard: number): boolean {
+    return this.#plain.isEmpty(shard) && this.#cutoffs.isEmpty(shard);
   }
 
   /** Takes in a record that another replica packed; what it returns stands for it in `unpacking`. */

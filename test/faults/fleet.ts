@@ -1,7 +1,8 @@
 /** The replicas of one run on one store, who asks of them and revokes, and the log that a person can read. */
 import type { SealedEntry } from '../../src/feed/entry.ts';
+import { EPS_MS, enforcedByWaitMs } from '../../src/feed/lease.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { ISSUER, LEASE_MS, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { readinessOf } from '../support/readiness.ts';
 import { Agenda } from './agenda.ts';
 import type { Asked, Revoked } from './history.ts';
@@ -21,6 +22,13 @@ const ASKED_AFTER_MS = [100, 800, 3_000];
 
 const STORE = 'the store';
 
+/** The shortest that may be configured; the longest here is everyone's in half of all runs. */
+const LEASE_MS_MIN = 500;
+
+/** By when nobody accepts any more, from the append, where that is the longest lease; and what it may take to say so. */
+export const boundMs = (leaseMs: number): number => enforcedByWaitMs({ leaseMs, epsMs: EPS_MS });
+const SAYING_MS = 800;
+
 /** Each is said where an invariant does not hold (STYLE, habit 16), and nobody here is hostile. */
 const NEVER_SAID = new Set([
   'a receipt that was made does not verify',
@@ -36,6 +44,8 @@ export interface Trap {
 export class Fleet implements World, HolderPorts {
   readonly agenda = new Agenda();
   readonly chances: Chances;
+  /** Of their own, so that a run in which all have one lease is what it was without them. None: this is such a run. */
+  readonly #leases: Chances | undefined;
   readonly server = new MemoryFeedServer();
   readonly pageMax: number;
   readonly snapshotEvery: number | undefined;
@@ -77,6 +87,8 @@ export class Fleet implements World, HolderPorts {
 
   constructor(seed: number) {
     this.chances = new Chances(seed);
+    const leases = new Chances(~seed);
+    this.#leases = leases.is(0.5) ? leases : undefined;
     this.victim = this.chances.is(0.5) ? this.chances.below(3) : undefined;
     this.pageMax = this.chances.is(0.5) ? 1_000 : 1 + this.chances.below(3);
     this.snapshotEvery = this.chances.is(0.5) ? 3 + this.chances.below(6) : undefined;
@@ -140,14 +152,29 @@ export class Fleet implements World, HolderPorts {
     const start = twin === undefined ? ++this.#starts : Number(twin.live.identity.incarnation.slice(5));
     // Two twins are not one either.
     const salt = twin === undefined ? {} : { salt: ` twin ${this.#all.length}` };
-    const process = new SimProcess(this, { name, start, disk, bootstrap, ...salt });
+    const leaseMs = twin?.leaseMs ?? this.#drawLeaseMs(name);
+    const process = new SimProcess(this, { name, start, disk, bootstrap, leaseMs, ...salt });
     process.link.slowMs = this.slowMs;
     this.processes.push(process);
     this.#all.push(process);
     if (isCopy) this.copies.add(process);
-    this.say(`${name} starts as ${process.live.identity.incarnation}`);
+    this.say(`${name} starts as ${process.live.identity.incarnation}, with a lease of ${leaseMs} ms`);
     process.start();
     return process;
+  }
+
+  /** Whoever starts again may do so with another. */
+  #drawLeaseMs(name: string): number {
+    if (this.#leases === undefined) return LEASE_MS;
+    const before = this.#all.findLast((one) => one.name === name)?.leaseMs;
+    if (before !== undefined && this.#leases.is(0.5)) return before;
+    if (before !== undefined) this.effect('a restart with another lease');
+    return Math.round(this.#leases.between(LEASE_MS_MIN, LEASE_MS));
+  }
+
+  /** Of an incarnation. */
+  leaseMsOf(incarnation: string): number {
+    return this.#all.find(({ live }) => live.identity.incarnation === incarnation)?.leaseMs ?? 0;
   }
 
   kill(process: SimProcess): boolean {
@@ -236,14 +263,14 @@ export class Fleet implements World, HolderPorts {
   }
 
   #decide(process: SimProcess, credential: string, sentMs: number): void {
-    const { live, name, leasedFromMs } = process;
+    const { live, name, leaseEndsMs } = process;
     // Two may go by one: each has its own life.
     const incarnation = `${live.identity.incarnation}#${this.#all.indexOf(process)}`;
     void Promise.resolve(live.checker.check(requestOf(tokenOf('billing', credential, NOW_S)))).then(
       ({ reason }) => {
         const decidedMs = this.agenda.nowMs;
         this.asked.push({
-          ...{ credential, sentMs, reason, decidedMs, incarnation, leasedFromMs, replica: name },
+          ...{ credential, sentMs, reason, decidedMs, incarnation, leaseEndsMs, replica: name },
         });
       },
     );
@@ -267,6 +294,7 @@ export class Fleet implements World, HolderPorts {
       enforcedMs: undefined,
       answered: undefined,
       isUndisturbed,
+      dueMs: Infinity,
     };
     if (this.revoked.has(credential)) return;
     this.revoked.set(credential, known);
@@ -301,6 +329,7 @@ export class Fleet implements World, HolderPorts {
         for (const upToMs of ASKED_AFTER_MS)
           this.ask(other, known.credential, this.chances.between(0.1, upToMs));
     known.enforcedMs ??= this.agenda.nowMs;
+    known.dueMs = boundMs(Math.max(...this.#all.map(({ leaseMs }) => leaseMs))) + SAYING_MS;
     this.say(`${process.name} has the receipt: ${known.credential} is enforced`);
     for (const holder of this.#holders) if (holder.credential === known.credential) this.prolonged(holder);
     // Whoever is paused may wake at this very moment.

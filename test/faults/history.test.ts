@@ -5,8 +5,6 @@ import { gaps, partings } from './chains.ts';
 import type { Asked, Revoked } from './history.ts';
 import { judge } from './history.ts';
 
-const BOUNDS = { enforcedMs: 1_000, leaseMs: Infinity };
-
 function asked(change: Partial<Asked> = {}): Asked {
   const sentMs = change.sentMs ?? 0;
   const who = {
@@ -14,14 +12,14 @@ function asked(change: Partial<Asked> = {}): Asked {
     replica: 'a',
     incarnation: 'a#1',
     reason: 'permitted',
-    leasedFromMs: sentMs,
+    leaseEndsMs: Infinity,
   };
   return { ...who, sentMs, decidedMs: sentMs, answeredMs: sentMs + 2, ...change };
 }
 
 const ORDER: Revoked = {
   ...{ credential: 'c1', by: 'a', sentMs: 100, enforcedMs: 200 },
-  ...{ answered: 'enforced', isUndisturbed: true },
+  ...{ answered: 'enforced', isUndisturbed: true, dueMs: 1_000 },
 };
 
 /** Six allows by two replicas, before anything happens. */
@@ -32,24 +30,24 @@ const BEFORE = Array.from({ length: 6 }, (_, i) =>
 describe('the judge of a history', () => {
   it('holds nothing against a fleet that refuses from then on, and counts what makes it worth something', () => {
     const onItsWay = asked({ sentMs: 199, answeredMs: 250, reason: 'revoked' });
-    expect(judge([...BEFORE, onItsWay], [ORDER], BOUNDS)).toEqual({
+    expect(judge([...BEFORE, onItsWay], [ORDER])).toEqual({
       violations: [],
       ...{ enforced: 1, counted: 1, inFlight: 1, worstMs: 100 },
     });
   });
 
   it('finds what is allowed that was asked after it was enforced', () => {
-    const { violations } = judge([...BEFORE, asked({ sentMs: 201 })], [ORDER], BOUNDS);
+    const { violations } = judge([...BEFORE, asked({ sentMs: 201 })], [ORDER]);
     expect(violations).toEqual(['STALE: a (a#1) permits c1 at 0.2010 s, enforced at 0.2000 s by a']);
   });
 
   it('cannot say when a request that was on its way was decided: that one is allowed', () => {
-    expect(judge([asked({ sentMs: 199, answeredMs: 900 })], [ORDER], BOUNDS).violations).toEqual([]);
+    expect(judge([asked({ sentMs: 199, answeredMs: 900 })], [ORDER]).violations).toEqual([]);
   });
 
   it('holds a simulated decision against it by when it was made, whenever it was asked', () => {
     const { answeredMs: _, ...simulated } = asked({ sentMs: 10, decidedMs: 201 });
-    expect(judge([simulated], [ORDER], BOUNDS).violations).toHaveLength(1);
+    expect(judge([simulated], [ORDER]).violations).toHaveLength(1);
   });
 
   it.each([
@@ -58,19 +56,34 @@ describe('the judge of a history', () => {
   ])('finds an allow after a refusal in %s', (_, incarnation, found) => {
     const order = { ...ORDER, enforcedMs: undefined };
     const history = [asked({ sentMs: 110, reason: 'revoked' }), asked({ sentMs: 120, incarnation })];
-    const back = judge(history, [order], BOUNDS).violations.filter((text) => text.startsWith('BACK'));
+    const back = judge(history, [order]).violations.filter((text) => text.startsWith('BACK'));
     expect(back).toHaveLength(found);
+  });
+
+  it.each([
+    ['was over before', 49, 'and its lease was over at 0.0490 s'],
+    ['is over, as it has heard,', undefined, 'and has heard that its lease is over'],
+  ])('finds a yes on a lease that %s', (_, leaseEndsMs, how) => {
+    const history = [asked({ sentMs: 48, leaseEndsMs: 48 }), asked({ sentMs: 50, leaseEndsMs })];
+    expect(judge(history, []).violations).toEqual([`UNLEASED: a permits c1 at 0.0500 s ${how}`]);
+  });
+
+  it('finds what took too long, unless something was in its way', () => {
+    const late = { ...ORDER, enforcedMs: 1_101 };
+    expect(judge([], [late, { ...late, isUndisturbed: false }]).violations).toEqual([
+      'LATE: c1 took 1001 ms to be enforced by a, bound 1000 ms',
+    ]);
   });
 
   it('does not count what one replica alone, or too few requests, had been allowed before', () => {
     const ofOne = BEFORE.map((one) => ({ ...one, replica: 'a' }));
     for (const before of [ofOne, BEFORE.slice(0, 4)])
-      expect(judge(before, [ORDER], BOUNDS)).toMatchObject({ enforced: 1, counted: 0 });
+      expect(judge(before, [ORDER])).toMatchObject({ enforced: 1, counted: 0 });
   });
 
   it('does not count what is allowed when the order may have been there already', () => {
     const late = BEFORE.map((one) => ({ ...one, answeredMs: 101 }));
-    expect(judge(late, [ORDER], BOUNDS)).toMatchObject({ counted: 0 });
+    expect(judge(late, [ORDER])).toMatchObject({ counted: 0 });
   });
 });
 

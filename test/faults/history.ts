@@ -11,8 +11,8 @@ export interface Asked {
   readonly decidedMs: number;
   /** Where only callers look: when the answer was there. The replica had decided by then. */
   readonly answeredMs?: number;
-  /** When the renewal was sent on whose answer it leans; undefined without one, or if it has heard that the lease is over. */
-  readonly leasedFromMs: number | undefined;
+  /** When the lease that it leans on is over; undefined without one, or if it has heard that it is; Infinity where only callers look. */
+  readonly leaseEndsMs: number | undefined;
   readonly reason: string;
 }
 
@@ -26,6 +26,8 @@ export interface Revoked {
   answered: string | undefined;
   /** Nothing that it depends on was disturbed from the order to `enforced`. */
   isUndisturbed: boolean;
+  /** How long it may take from the order to the receipt, undisturbed. */
+  dueMs: number;
 }
 
 export interface Judgement {
@@ -43,18 +45,11 @@ export interface Judgement {
 const ALLOWS_MIN = 5;
 const REPLICAS_MIN = 2;
 
-export interface Bounds {
-  /** From an order to the receipt, undisturbed. */
-  readonly enforcedMs: number;
-  /** From the sending of a renewal to the last yes on it. */
-  readonly leaseMs: number;
-}
-
-export function judge(asked: readonly Asked[], revoked: readonly Revoked[], bounds: Bounds): Judgement {
-  const violations = asked.flatMap((one) => outlived(one, bounds.leaseMs));
+export function judge(asked: readonly Asked[], revoked: readonly Revoked[]): Judgement {
+  const violations = asked.flatMap(outlived);
   const byCredential = Map.groupBy(asked, ({ credential }) => credential);
   let [enforced, counted, inFlight, worstMs] = [0, 0, 0, 0];
-  for (const { credential, enforcedMs = Infinity, sentMs, isUndisturbed, by } of revoked) {
+  for (const { credential, enforcedMs = Infinity, sentMs, isUndisturbed, dueMs, by } of revoked) {
     const all = byCredential.get(credential) ?? [];
     if (enforcedMs < Infinity) {
       enforced += 1;
@@ -64,9 +59,9 @@ export function judge(asked: readonly Asked[], revoked: readonly Revoked[], boun
       inFlight += all.filter((one) => one.sentMs < enforcedMs && latestMs(one) > enforcedMs).length;
       const tookMs = enforcedMs - sentMs;
       if (isUndisturbed) worstMs = Math.max(worstMs, tookMs);
-      if (isUndisturbed && tookMs > bounds.enforcedMs)
+      if (isUndisturbed && tookMs > dueMs)
         violations.push(
-          `LATE: ${credential} took ${tookMs.toFixed(0)} ms to be enforced by ${by}, bound ${bounds.enforcedMs} ms`,
+          `LATE: ${credential} took ${tookMs.toFixed(0)} ms to be enforced by ${by}, bound ${dueMs} ms`,
         );
     }
     // S1, and more than it: not one is decided so, whenever it was sent.
@@ -81,13 +76,12 @@ export function judge(asked: readonly Asked[], revoked: readonly Revoked[], boun
 }
 
 /** S7: each yes stands on a lease: no older than one may be, and of an epoch that is not over as far as was heard. */
-function outlived(
-  { replica, credential, reason, decidedMs, leasedFromMs }: Asked,
-  leaseMs: number,
-): string[] {
-  if (reason !== 'permitted' || decidedMs - (leasedFromMs ?? -Infinity) <= leaseMs) return [];
+function outlived({ replica, credential, reason, decidedMs, leaseEndsMs }: Asked): string[] {
+  if (reason !== 'permitted' || decidedMs <= (leaseEndsMs ?? -Infinity)) return [];
   const lease =
-    leasedFromMs === undefined ? 'has heard that its lease is over' : `renewed last at ${at(leasedFromMs)}`;
+    leaseEndsMs === undefined
+      ? 'has heard that its lease is over'
+      : `its lease was over at ${at(leaseEndsMs)}`;
   return [`UNLEASED: ${replica} permits ${credential} at ${at(decidedMs)} and ${lease}`];
 }
 

@@ -8,6 +8,7 @@ import type { Planted } from './planted.ts';
 import { BEHIND, PLANTED } from './planted.ts';
 import type { Hunted, Search } from './planting.ts';
 import { huntAll, plantAndRun, runIn } from './planting.ts';
+import { FOUND } from './seeds.ts';
 
 const { values } = parseArgs({
   options: {
@@ -31,7 +32,11 @@ process.exitCode = caught === all ? 0 : 1;
 
 /** What the tree does by itself is not caught. */
 async function hunt(tree: string, bug: Planted): Promise<Hunted> {
-  const seeds = ['--seed', String(bug.seed ?? 1), '--minutes', values.minutes];
+  const kept = FOUND.find((one) => one.bug === bug.name)?.seed;
+  const seeds =
+    kept === undefined
+      ? ['--seed', String(bug.seed ?? 1), '--minutes', values.minutes]
+      : ['--seed', String(kept), '--runs', '1'];
   const hunted = await plantAndRun(tree, bug.edits, searchFor(bug, seeds));
   const seed = /^--- seed (\d+)/m.exec(hunted.output)?.[1];
   if (!hunted.isCaught || seed === undefined) return hunted;

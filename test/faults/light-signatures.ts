@@ -31,7 +31,8 @@ function nameOf(key: KeyObject): string {
 
 /** 64 bytes. */
 export function sign(_algorithm: null, data: Uint8Array, key: KeyObject): Buffer {
-  return hash('sha512', nameOf(key) + hash('sha256', data), 'buffer');
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  return hash('sha512', nameOf(key) + bytes.toString('latin1'), 'buffer');
 }
 
 export function verify(algorithm: null, data: Uint8Array, key: KeyObject, signature: Uint8Array): boolean {

@@ -92,6 +92,17 @@ export const PLANTED: readonly Planted[] = [
     ],
   },
   {
+    name: 'a coordinator counts its own lease alone',
+    favours: 'cut off, cut off from answers',
+    edits: [
+      edit(
+        'flows/barrier',
+        '.reduce((longest, { term }) => longer(longest, term), this.#term)',
+        '.reduce((longest) => longest, this.#term)',
+      ),
+    ],
+  },
+  {
     name: 'one who has not acknowledged may be outstanding',
     favours: 'cut off, paused',
     edits: [
@@ -156,6 +167,7 @@ export const PLANTED: readonly Planted[] = [
   },
   {
     name: 'a roster need not be whole',
+    seed: 470,
     favours: 'crash, the store loses its disk, the store comes back older',
     edits: [
       edit(

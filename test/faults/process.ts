@@ -15,6 +15,7 @@ import type {
   RestoreRequest,
   Snapshot,
 } from '../../src/feed/feed-store.ts';
+import { EPS_MS } from '../../src/feed/lease.ts';
 import type { Position } from '../../src/feed/position.ts';
 import type { SnapshotBase } from '../../src/feed/snapshot.ts';
 import { parseHeader } from '../../src/feed/snapshot.ts';
@@ -72,6 +73,7 @@ export interface StartOptions {
   readonly start: number;
   readonly disk: Disk;
   readonly bootstrap: boolean;
+  readonly leaseMs: number;
   /** Of a process that is a copy of another, memory included. */
   readonly salt?: string;
 }
@@ -109,21 +111,24 @@ export class SimProcess {
   readonly live: TestReplica;
   readonly link: Link = { ...GOOD };
   readonly clock: SimClock;
+  /** As configured, for this life. */
+  readonly leaseMs: number;
   readonly #world: World;
   #isAlive = true;
   #isPaused = false;
   #isSuspended = false;
-  /** When the renewal was sent that brought its newest lease; undefined once it has heard that this one is over. */
-  leasedFromMs: number | undefined;
+  /** When its newest lease is over; undefined once it has heard that this one is. */
+  leaseEndsMs: number | undefined;
   #backlog: (() => void)[] = [];
   #writing = 0;
   /** Dies at the next write to its disk: before it is durable, or after, when nobody has been told. */
   armed: 'before fsync' | 'after fsync' | undefined;
 
   constructor(world: World, options: StartOptions) {
-    const { name, start, disk, bootstrap, salt } = options;
+    const { name, start, disk, bootstrap, leaseMs, salt } = options;
     this.#world = world;
     this.name = name;
+    this.leaseMs = leaseMs;
     this.disk = disk;
     this.clock = new SimClock(this, world);
     const ledger = new SimLedger(this, world);
@@ -135,6 +140,7 @@ export class SimProcess {
         ledger,
         name,
         bootstrap,
+        leaseMs,
       },
       ...{
         seed: start,
@@ -156,8 +162,9 @@ export class SimProcess {
 
   /** What the answer to a renewal said that was sent at `sentMs`. */
   heard(kind: RenewReply['kind'], sentMs: number): void {
-    if (kind === 'lease') this.leasedFromMs = sentMs;
-    if (kind === 'closed' || kind === 'stale') this.leasedFromMs = undefined;
+    // Its clock may be slower than ours, by less than a millisecond in the longest lease.
+    if (kind === 'lease') this.leaseEndsMs = sentMs + this.leaseMs - EPS_MS + 1;
+    if (kind === 'closed' || kind === 'stale') this.leaseEndsMs = undefined;
   }
 
   get isAlive(): boolean {

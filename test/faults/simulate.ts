@@ -2,16 +2,15 @@
  * One run from one integer: a fleet that works, faults for a while, then none; what must hold all along, and at the end.
  */
 import { keyringOf } from '../../src/evidence/keyring.ts';
+import type { ReceiptFacts } from '../../src/evidence/receipt.ts';
 import { verifyReceipt } from '../../src/evidence/receipt.ts';
-import { EPS_MS, enforcedByWaitMs } from '../../src/feed/lease.ts';
 import { comparePositions } from '../../src/feed/position.ts';
 import { isFencedForGood } from '../../src/flows/renew.ts';
-import { LEASE_MS } from '../support/replica-harness.ts';
 import { readinessOf } from '../support/readiness.ts';
 import type { Log } from './chains.ts';
 import { partings } from './chains.ts';
-import { Fleet } from './fleet.ts';
-import type { Bounds, Judgement } from './history.ts';
+import { Fleet, boundMs } from './fleet.ts';
+import type { Judgement } from './history.ts';
 import { judge } from './history.ts';
 import type { Fault } from './nemesis.ts';
 import { FAULTS, GROUPS, layTrap } from './nemesis.ts';
@@ -34,10 +33,6 @@ export interface Outcome extends Judgement {
   readonly log: readonly string[];
 }
 
-/** By when nobody accepts any more, from the append; and what it may take to say so. */
-export const BOUND_MS = enforcedByWaitMs({ leaseMs: LEASE_MS, epsMs: EPS_MS });
-const SAYING_MS = 800;
-const BOUNDS: Bounds = { enforcedMs: BOUND_MS + SAYING_MS, leaseMs: LEASE_MS - EPS_MS + 1 };
 const WARM_UP_MS = 3_600;
 const HEALING_MS = 12_000;
 
@@ -62,7 +57,7 @@ function play(seed: number, favoured: readonly string[]): Outcome {
   trouble(fleet, kindsOf(fleet, seed, favoured));
   const healedMs = heal(fleet);
   const lost = conclude(fleet);
-  const judgement = judge(fleet.asked, [...fleet.revoked.values()], BOUNDS);
+  const judgement = judge(fleet.asked, [...fleet.revoked.values()]);
   violations.push(...fleet.broken);
   for (const process of fleet.processes) process.kill();
   return {
@@ -275,7 +270,10 @@ function falseReceipts(fleet: Fleet): string[] {
   const keyring = keyringOf('test', any.live.logKey.public);
   return [...fleet.receipts].flatMap(([id, text]) => {
     try {
-      const { revocation, state } = verifyReceipt(text, keyring);
+      const facts = verifyReceipt(text, keyring);
+      const { revocation, state } = facts;
+      if (hasWaitedForLonger(fleet, facts))
+        fleet.effect('a wait for a longer lease than the coordinator has');
       return revocation === id && state === 'enforced'
         ? []
         : [`RECEIPT: ${id} has one of ${revocation}, ${state}`];
@@ -283,4 +281,10 @@ function falseReceipts(fleet: Fleet): string[] {
       return [`RECEIPT: ${id} does not verify: ${String(error)}`];
     }
   });
+}
+
+/** Somebody who has not acknowledged, by a term that is not the coordinator's own. */
+function hasWaitedForLonger(fleet: Fleet, { boundMs: bound, coordinator, replicas }: ReceiptFacts): boolean {
+  const ownMs = boundMs(fleet.leaseMsOf(coordinator.incarnation));
+  return bound > ownMs && replicas.some(({ state }) => state === 'fenced');
 }

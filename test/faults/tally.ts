@@ -1,7 +1,8 @@
 /** The sums over many runs, and whether they count: a harness that shows nothing must not look like one that found nothing. */
+import { LEASE_MS } from '../support/replica-harness.ts';
+import { boundMs } from './fleet.ts';
 import { FAULTS } from './nemesis.ts';
 import type { Outcome } from './simulate.ts';
-import { BOUND_MS } from './simulate.ts';
 
 const SUMMED = [
   'decisions',
@@ -62,7 +63,7 @@ export class Tally {
       ['runs with a stale allow', stale.length],
       ['enforced and lost', this.#sum('lost')],
       ['runs in which anything did not hold', this.failed.length],
-      ['worst time to enforced, undisturbed', `${worstMs.toFixed(0)} ms, bound ${BOUND_MS} ms`],
+      ['worst time to enforced, undisturbed', `${worstMs.toFixed(0)} ms, bound ${boundMs(LEASE_MS)} ms`],
       ['worst time to heal by itself', `${healedMs.toFixed(0)} ms`],
       ['runs that asked for an operator', this.#outcomes.filter(({ isAmnesiac }) => isAmnesiac).length],
     ];
@@ -82,8 +83,14 @@ export class Tally {
   }
 }
 
-/** And what happens by itself in half of all runs: small pages, growth. */
+/** And what happens by itself in half of all runs: small pages, growth, leases of different lengths. */
 function faultNames(): string[] {
-  const byThemselves = ['page boundary', 'the store is trimmed', 'a ledger begins at a snapshot'];
+  const byThemselves = [
+    'page boundary',
+    'the store is trimmed',
+    'a ledger begins at a snapshot',
+    'a restart with another lease',
+    'a wait for a longer lease than the coordinator has',
+  ];
   return [...byThemselves, ...new Set(FAULTS.flatMap(({ effects }) => effects))];
 }

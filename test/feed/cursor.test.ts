@@ -250,6 +250,22 @@ describe('a cursor that goes back', () => {
     expect(() => earlier.advance(lost, true)).toThrow('feed diverges');
   });
 
+  it('goes on with one that was taken out, where it goes on from there; one that begins anew is not opened twice', () => {
+    const anew = lineOf(epoch('ep_9', 'run_9'), [101, 1]);
+    for (const [line, isOpened] of [
+      [lost, true],
+      [anew, false],
+    ] as const) {
+      const cursor = cursorAfter(opened, second, third, line);
+      cursor.goBackTo(cursor.at(cursor.ends[0] as Place, own(opened, second, third)), own(line));
+      // No snapshot of it is taken all the same.
+      expect(cursor.knows((line.sealed.entry as EpochEntry).epochId)).toBe(true);
+      const goOn = (): boolean => cursor.advance(line, true);
+      if (isOpened) expect(goOn()).toBe(true);
+      else expect(goOn).toThrow('feed diverges');
+    }
+  });
+
   it('keeps tails that lie before; what came after is one, with its lines, but for what nobody has signed', () => {
     const after = lineOf(revocation('rev_4'), [101, 2], other.chain);
     const forged = lineOf(revocation('rev_5'), [101, 3], after.chain);

@@ -229,6 +229,28 @@ describe('a renewal', () => {
     expect(replica.renewer.state).toBe('unreachable');
   });
 
+  it('that fails is logged once for each reason, for a few of them, and again after a good one', async () => {
+    const replica = await make().start();
+    await settle();
+    const renew = replica.store.renew.bind(replica.store);
+    const said = () =>
+      replica.log.filter(({ sentence }) => sentence === 'no lease was renewed').map(({ detail }) => detail);
+    const failWith = async (...reasons: string[]): Promise<void> => {
+      for (const reason of reasons) {
+        replica.store.renew = () => Promise.reject(new WritError('STORE_UNREACHABLE', reason));
+        await replica.renewer.renewOnce();
+      }
+    };
+    await failWith('away', 'away', 'LOADING', 'away', 'LOADING');
+    expect(said()).toEqual(['away', 'LOADING']);
+    await failWith(...Array.from({ length: 20 }, (_, i) => `reason ${i}`));
+    expect(said()).toHaveLength(8);
+    replica.store.renew = renew;
+    await replica.renewer.renewOnce();
+    await failWith('away');
+    expect(said().slice(8)).toEqual(['away']);
+  });
+
   it('that brings another history fences at once', async () => {
     const replica = await make().start();
     const renew = replica.store.renew.bind(replica.store);

@@ -337,3 +337,47 @@ describe('a replica that opened an epoch which the store lost before anybody els
     return { ...line, sealed: { ...sealed, entry: { ...sealed.entry, sig: 'AAAA' } } };
   }
 });
+
+describe('a replica that left an epoch, with which the fleet goes on after all', () => {
+  const until = async (clock: FakeClock, isSo: () => boolean): Promise<void> => {
+    for (let waitedMs = 0; !isSo() && waitedMs < 1_200; waitedMs += 100) await pass(clock, 100);
+    expect(isSo()).toBe(true);
+  };
+
+  it.each([0, 200])('goes on with it too, %i ms after it has followed another one', async (followedMs) => {
+    const { clock, server, a, b } = await startPair();
+    const c = await startSettled({ clock, server, name: 'c', seed: 3, exclusive: false, bootstrap: false });
+    await pass(clock, OVER_MS);
+    // b hears nothing, and a and c go on in the second epoch, where j1 is revoked.
+    cut(b, true);
+    const { length } = server.lines;
+    const first = b.cursor.epochId;
+    server.restart();
+    await until(clock, () => [a, c].every((one) => isFresh(one) && one.cursor.epochId !== first));
+    await c.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(clock, 200);
+    const second = c.cursor.epochId;
+    expect([a, c].map(isFresh)).toEqual([true, true]);
+    // It is lost, and b, still a witness of the first one, opens a third on that; c follows, and a hears nothing.
+    for (const one of [a, c]) cut(one, true);
+    server.restart(length);
+    cut(b, false);
+    await until(clock, () => isFresh(b) && b.cursor.epochId !== first);
+    cut(c, false);
+    await until(clock, () => c.ledger.beside.length > 0);
+    await pass(clock, followedMs);
+    // That one is lost as well, and a, still a witness of the second, opens the next on it.
+    for (const one of [b, c]) cut(one, true);
+    server.flush();
+    cut(a, false);
+    const isGoingOn = ({ sealed: { entry } }: FeedLine): boolean =>
+      entry.kind === 'epoch' && entry.base?.epochId === second;
+    await until(clock, () => server.lines.some(isGoingOn));
+    for (const one of [b, c]) cut(one, false);
+    await pass(clock, OVER_MS);
+    expect([a, b, c].map(isFresh), c.renewer.state).toEqual([true, true, true]);
+    for (const one of [a, b, c]) expect(await reasonOf(one, 'j1')).toBe('revoked');
+    expect(c.ledger.lines).toEqual(a.ledger.lines);
+    await enforce(c, 'j2');
+  });
+});

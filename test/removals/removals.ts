@@ -1283,6 +1283,13 @@ const GROWTH: readonly Removal[] = [
     test: test('feed/cursor', 'does not follow an epoch that goes on from one'),
   },
   {
+    name: 'an epoch that begins anew is opened twice, once it was left',
+    file: 'src/feed/cursor.ts',
+    find: "entry.kind === 'epoch' && entry.base !== undefined) this.#left",
+    replace: "entry.kind === 'epoch') this.#left",
+    test: test('feed/cursor', 'one that begins anew is not opened twice'),
+  },
+  {
     name: 'a snapshot is loaded whose epoch a stranger has opened',
     file: 'src/flows/load.ts',
     find: 'entry: epoch }, identity.logKey.public))',

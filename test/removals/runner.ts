@@ -57,8 +57,8 @@ export async function runRemovals(
 }
 
 /** A copy that is the caller's to change and to remove. */
-export async function copyTree(): Promise<string> {
-  const tree = await mkdtemp(join(tmpdir(), 'writ-removal-'));
+export async function copyTree(parent = tmpdir()): Promise<string> {
+  const tree = await mkdtemp(join(parent, 'writ-removal-'));
   for (const entry of COPIED) await cp(join(ROOT, entry), join(tree, entry), { recursive: true });
   for (const linked of ['node_modules', '.cache']) await symlink(join(ROOT, linked), join(tree, linked));
   return tree;

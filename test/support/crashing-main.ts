@@ -1,6 +1,7 @@
 /**
  * `writ serve` that kills its own process with SIGKILL at one named place of the real write path: the `CRASH_NTH` time
- * that `CRASH_POINT` is reached after it was ready. Scenes start it in the place of src/main.ts.
+ * that `CRASH_POINT` is reached after it was ready, or, with `CRASH_AT_START`, at all. Scenes start it in the place of
+ * src/main.ts.
  */
 import { hostname } from 'node:os';
 import { compose } from '../../src/compose.ts';
@@ -11,8 +12,8 @@ import { openLog } from '../../src/edges/telemetry/log.ts';
 import { standardSink } from '../../src/edges/telemetry/sink.ts';
 import type { CrashPointName } from '../../src/feed/crash-point.ts';
 
-const { CRASH_POINT: point, CRASH_NTH: nth = '1' } = process.env;
-let isArmed = false;
+const { CRASH_POINT: point, CRASH_NTH: nth = '1', CRASH_AT_START: atStart } = process.env;
+let isArmed = atStart !== undefined;
 let reached = 0;
 
 function crashPoint(name: CrashPointName): void {

@@ -20,7 +20,8 @@ export const PEERS = {
   'redis-sentinel': { from: 'apt', package: 'redis-sentinel' },
   wrk: { from: 'apt', package: 'wrk' },
   h2load: { from: 'apt', package: 'nghttp2-client' },
-  faketime: { from: 'apt', package: 'faketime' },
+  /** With what it needs to compile anything. */
+  gcc: { from: 'apt', package: 'g++' },
 } as const satisfies Record<string, PeerSource>;
 
 export type PeerName = keyof typeof PEERS;
@@ -29,11 +30,11 @@ export type PeerName = keyof typeof PEERS;
 export const BENCH_PEER_NAMES: readonly PeerName[] = ['opa', 'wrk', 'h2load'];
 
 /** What `npm run faults` runs; what is missing of them is not run. */
-export const FAULT_PEER_NAMES: readonly PeerName[] = ['redis-server', 'strace', 'faketime'];
+export const FAULT_PEER_NAMES: readonly PeerName[] = ['redis-server', 'strace', 'gcc'];
 
 /** What `npm test` runs: a machine that never measures needs no open-loop load, and no clock that can be set. */
 export const PEER_NAMES = (Object.keys(PEERS) as PeerName[]).filter(
-  (name) => name !== 'h2load' && name !== 'faketime',
+  (name) => name !== 'h2load' && name !== 'gcc',
 );
 
 /** Ignored by git; what is here goes before the PATH, because it is of the version in the table. */

@@ -22,6 +22,7 @@ export interface RedisServerOptions {
   readonly auth?: Auth;
   /** A configuration file, in place of the settings that tests have otherwise; only its places are overridden. */
   readonly conf?: string;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export class RedisServer {
@@ -29,13 +30,19 @@ export class RedisServer {
   readonly #args: readonly string[];
   readonly #auth: Auth;
   readonly #conf: string | undefined;
+  readonly #env: Readonly<Record<string, string>>;
   #child: ChildProcess | undefined;
 
-  private constructor(dir: string, args: readonly string[], { auth = {}, conf }: RedisServerOptions) {
+  private constructor(
+    dir: string,
+    args: readonly string[],
+    { auth = {}, conf, env = {} }: RedisServerOptions,
+  ) {
     this.dir = dir;
     this.#args = args;
     this.#auth = auth;
     this.#conf = conf;
+    this.#env = env;
   }
 
   static async start(args: readonly string[] = [], options: RedisServerOptions = {}): Promise<RedisServer> {
@@ -54,9 +61,12 @@ export class RedisServer {
     const places = ['--port', '0', '--unixsocket', this.socket, '--dir', this.dir];
     const durable = ['--appendonly', 'yes', '--appendfsync', 'always', '--maxmemory-policy', 'noeviction'];
     const args = this.#conf === undefined ? [...places, '--save', '', ...durable] : [this.#conf, ...places];
-    this.#child = spawn(peerPath('redis-server'), [...args, ...this.#args], { stdio: 'ignore' });
+    this.#child = spawn(peerPath('redis-server'), [...args, ...this.#args], {
+      stdio: 'ignore',
+      env: { ...process.env, ...this.#env },
+    });
     await this.ask(async (redis) => {
-      while (!(await redis.info('persistence')).includes('loading:0')) await wait(5);
+      while (!/^loading:0/m.test(await redis.info('persistence'))) await wait(5);
     });
   }
 
@@ -67,6 +77,7 @@ export class RedisServer {
       ...this.#auth,
       retryStrategy: () => 5,
       maxRetriesPerRequest: null,
+      maxLoadingRetryTime: 50,
       disableClientInfo: true,
     });
     redis.on('error', () => undefined);

@@ -71,7 +71,7 @@ import { NO_TRACER } from '../../src/kernel/trace.ts';
 import { LastAccepts } from '../../src/revocation/last-accepts.ts';
 import { RevocationView } from '../../src/revocation/view.ts';
 import { SessionRegistry } from '../../src/session/registry.ts';
-import type { SessionRecord } from '../../src/session/session.ts';
+import type { SessionRecord, SessionStore } from '../../src/session/session.ts';
 import type { FakeClock } from './fake-time.ts';
 import { MemoryFeedServer, MemoryFeedStore } from './memory-feed-store.ts';
 
@@ -329,25 +329,7 @@ export class TestReplica {
   readonly proven = new Map<string, number>();
   readonly lostClaims: string[] = [];
   readonly sessionDisk = { isFull: false };
-  readonly sessions = new SessionRegistry(
-    {
-      opened: (record) => {
-        if (this.sessionDisk.isFull) throw new Error('disk full');
-        this.records.push(record);
-      },
-      told: (ref, told) => {
-        const at = this.records.findLastIndex((record) => record.ref === ref);
-        const record = this.records[at];
-        if (record !== undefined) this.records[at] = { ...record, told };
-      },
-      ended: (_, claims) => {
-        for (const claim of claims) this.proven.set(claim, (this.proven.get(claim) ?? 0) + 1);
-      },
-      lost: (_, claims) => void this.lostClaims.push(...claims),
-      forgotten: (claim) => void this.lostClaims.splice(this.lostClaims.indexOf(claim), 1),
-    },
-    LEASE_MS,
-  );
+  readonly sessions: SessionRegistry;
   readonly effects: Effects;
   readonly table: LeaseTable;
   readonly verifier = new PlainVerifier(this.fingerprinter);
@@ -396,6 +378,7 @@ export class TestReplica {
     this.lease = new Lease(term);
     this.table = new LeaseTable(term, this.members, () => this.cursor.position);
     this.lastAccepts = new LastAccepts(options.lastAcceptsMax);
+    this.sessions = new SessionRegistry(this.#sessionStore(), leaseMs);
     this.effects = new Effects(this.lastAccepts, this.sessions);
     this.clock = clock;
     this.server = options.server ?? new MemoryFeedServer();
@@ -436,7 +419,7 @@ export class TestReplica {
     const fold = new Fold({ identity, members, view, grants, effects });
     this.snapshots = new Snapshotter({
       ...feed,
-      ...{ members, table, tree, appender, fold, log, owing, news, timer: clock },
+      ...{ members, table, tree, appender, fold, crashPoint, log, owing, news, timer: clock },
       every: options.snapshotEvery,
       ...(options.sliceMs === undefined ? {} : { sliceMs: options.sliceMs }),
     });
@@ -627,6 +610,26 @@ export class TestReplica {
     this.closing.abort();
     await this.replica.stop();
     await this.#reviewing;
+  }
+
+  #sessionStore(): SessionStore {
+    const { records, lostClaims } = this;
+    return {
+      opened: (record) => {
+        if (this.sessionDisk.isFull) throw new Error('disk full');
+        records.push(record);
+      },
+      told: (ref, told) => {
+        const at = records.findLastIndex((record) => record.ref === ref);
+        const record = records[at];
+        if (record !== undefined) records[at] = { ...record, told };
+      },
+      ended: (_, claims) => {
+        for (const claim of claims) this.proven.set(claim, (this.proven.get(claim) ?? 0) + 1);
+      },
+      lost: (_, claims) => void lostClaims.push(...claims),
+      forgotten: (claim) => void lostClaims.splice(lostClaims.indexOf(claim), 1),
+    };
   }
 
   get logKey(): Identity['logKey'] {

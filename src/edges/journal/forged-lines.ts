@@ -37,7 +37,7 @@ export class ForgedLines {
     const file = await open(join(this.#directory, NAME), 'a', 0o600);
     try {
       // Each on a line of its own, whatever a crash has left of the last one.
-      await file.write(names.map((name) => `\n${name}\n`).join(''));
+      await file.writeFile(names.map((name) => `\n${name}\n`).join(''));
       await file.sync();
     } finally {
       await file.close();

@@ -103,14 +103,18 @@ export class LocalLedger implements Ledger {
   async begin(snapshot: Snapshot): Promise<void> {
     const { base } = parseHeader(snapshot.chunks[0]);
     const at = { directory: `${this.#path}-${renderPosition(snapshot.position)}`, base };
+    const crashPoint = this.#crashPoint;
     await createDirectory(at.directory);
+    crashPoint('begin.before-lines');
     // The lines first: with the snapshot in place this is the ledger, whatever happens.
-    const { log } = await openAt(at, this.#crashPoint);
+    const { log } = await openAt(at, crashPoint);
     const before = this.#log;
     [this.#at, this.#log] = [at, log];
     this.#forged = await ForgedLines.open(at.directory);
     await before.close();
-    await writeSnapshotFile(at.directory, snapshot);
+    crashPoint('begin.before-snapshot');
+    await writeSnapshotFile(at.directory, snapshot, () => crashPoint('begin.before-name'));
+    crashPoint('begin.before-mark');
   }
 
   async cut({ opening, position, chain }: Omit<Place, 'amnesia'>): Promise<void> {

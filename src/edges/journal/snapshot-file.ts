@@ -11,12 +11,16 @@ import { writeWhole } from './whole-file.ts';
 
 const NAME = 'snapshot';
 
-/** Durable when it resolves; before that nothing of it is there under its name. */
-export async function writeSnapshotFile(directory: string, snapshot: Snapshot): Promise<void> {
+/** Durable when it resolves; before that nothing of it is there under its name. `unnamed`: as `writeWhole` calls it. */
+export async function writeSnapshotFile(
+  directory: string,
+  snapshot: Snapshot,
+  unnamed: () => void,
+): Promise<void> {
   const { epochId, position, digest, entry, chunks } = snapshot;
   const sizes = chunks.map(({ length }) => length);
   const head = JSON.stringify({ epochId, position: renderPosition(position), digest, entry, sizes });
-  await writeWhole(join(directory, NAME), [`${head}\n`, ...chunks]);
+  await writeWhole(join(directory, NAME), [`${head}\n`, ...chunks], unnamed);
 }
 
 /** Undefined where there is none; JOURNAL_CORRUPT for one that is not whole. */

@@ -3,15 +3,21 @@ import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncDirectory } from './directory.ts';
 
-/** Durable when it resolves. */
-export async function writeWhole(path: string, parts: readonly (string | Uint8Array)[]): Promise<void> {
+/** Durable when it resolves. `unnamed` is called when all of it is on disk, and not there yet. */
+export async function writeWhole(
+  path: string,
+  parts: readonly (string | Uint8Array)[],
+  unnamed: () => void = () => undefined,
+): Promise<void> {
   const file = await open(`${path}.tmp`, 'w', 0o600);
   try {
-    for (const part of parts) await file.write(Buffer.from(part));
+    // Not `write`, which may take a part of it and say so to nobody: a disk is full at some byte.
+    for (const part of parts) await file.writeFile(part);
     await file.sync();
   } finally {
     await file.close();
   }
+  unnamed();
   await rename(`${path}.tmp`, path);
   await syncDirectory(dirname(path));
 }

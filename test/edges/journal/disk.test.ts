@@ -1,13 +1,23 @@
 /** Disks that are full, and disks that fail, for real: a small tmpfs, and errors that strace puts into system calls. */
 import { execFileSync } from 'node:child_process';
-import { rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { ForgedLines } from '../../../src/edges/journal/forged-lines.ts';
+import { writeWhole } from '../../../src/edges/journal/whole-file.ts';
+import { CHAIN_START, nextChain } from '../../../src/feed/entry.ts';
+import type { FeedLine } from '../../../src/feed/entry.ts';
 import { ContractReplica } from '../../contract/contract-replica.ts';
 import { revocation } from '../../support/feed-entries.ts';
 import { peerPath } from '../../support/peers.ts';
 import { answeredIn, startAppender } from './appender-process.ts';
 import { WRITTEN, beginEpoch, idsOf, makeDataDir, openJournal } from './data-dir.ts';
+
+/** The first line of a feed. */
+function beginning(): [FeedLine] {
+  const sealed = revocation('r1');
+  return [{ sealed, chain: nextChain(CHAIN_START, sealed.text), position: { epoch: 100, sequence: 1 } }];
+}
 
 /** Mounts a tmpfs of 64 KiB over a directory; undefined where this user may not. */
 async function mountSmallDisk(): Promise<string | undefined> {
@@ -22,6 +32,25 @@ async function mountSmallDisk(): Promise<string | undefined> {
 }
 
 describe('a full disk', () => {
+  it('lets no file be named that it took a part of, and says so of a forged line that it did not write down whole', async ({
+    skip,
+  }) => {
+    const dataDir = await mountSmallDisk();
+    if (dataDir === undefined) return skip('mount(8) is not permitted to this user; CI runs as root');
+    // One page is left, of sixteen.
+    await writeFile(join(dataDir, 'ballast'), Buffer.alloc(60 * 1024));
+    const path = join(dataDir, 'whole');
+    await expect(writeWhole(path, ['head\n', Buffer.alloc(6_000)])).rejects.toMatchObject({ code: 'ENOSPC' });
+    expect(await readdir(dataDir)).not.toContain('whole');
+    await rm(`${path}.tmp`);
+    // In its last page there is room for a part of a name.
+    await writeFile(join(dataDir, 'forged'), '\n'.repeat(4_090));
+    const forged = await ForgedLines.open(dataDir);
+    const [line] = beginning();
+    await expect(forged.add([line])).rejects.toMatchObject({ code: 'ENOSPC' });
+    expect(forged.has(line)).toBe(false);
+  });
+
   it('makes appends uncertain, fences while it is full, and loses nothing once there is room', async ({
     skip,
   }) => {

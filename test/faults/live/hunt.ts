@@ -23,6 +23,7 @@ const planted = (name: string): { name: string; edits: readonly Edit[] } => {
 const BUGS: readonly PlantedLive[] = [
   { ...planted('a lease counts from the answer that brought it'), faults: 'slow' },
   { ...planted('a lease is good until somebody who wakes up drops it'), faults: 'stopped' },
+  { ...planted('the age of a lease is what the monotonic clock says'), faults: 'suspended' },
   {
     name: 'a lease is good for two seconds longer than is said',
     faults: 'cut off',

@@ -3,7 +3,8 @@
  * healing; then what must hold at the end. Judged by the same code as a simulated one.
  */
 import { createWriteStream } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EPS_MS, enforcedByWaitMs } from '../../../src/feed/lease.ts';
@@ -18,11 +19,12 @@ import { Chances } from '../random.ts';
 import type { Kept } from './live-evidence.ts';
 import { checkLedgers, checkReceipts, readAll } from './live-evidence.ts';
 import type { Begun, LiveFault } from './live-faults.ts';
-import { CLOCK, SET_CLOCK, SMALL_DISK, STALLING } from './live-faults.ts';
-import type { LiveReplica } from './live-fleet.ts';
+import { SET_CLOCK, SMALL_DISK, STALLING } from './live-faults.ts';
+import type { LiveClocks, LiveReplica } from './live-fleet.ts';
 import { LiveFleet } from './live-fleet.ts';
 import type { Machine } from './machine.ts';
 import type { Round } from './plan.ts';
+import { SetClocks } from './set-clocks.ts';
 
 const LEASE_MS = 1_000;
 /** As often as may be: then the feed is trimmed in a short life, too. */
@@ -33,8 +35,6 @@ const RATE_MIN = 50;
 const WARM_UP_MS = 800;
 /** Where a copy may take over, as it is set up here. */
 const SPLIT_MS = 6_000;
-/** Callers do not see leases, and how long an order takes is the machine's. */
-const UNBOUNDED = { enforcedMs: Infinity, leaseMs: Infinity };
 const HEALING_MS = 30_000;
 const TOO_LONG_MS = 180_000;
 
@@ -91,6 +91,23 @@ export async function live(
   }
 }
 
+interface LifeFacts {
+  readonly machine: Machine;
+  readonly seed: number;
+  readonly hasCopies: boolean;
+  readonly clocks: LiveClocks | undefined;
+}
+
+async function clocksFor({ clocks: library }: Machine): Promise<LiveClocks | undefined> {
+  if (library === undefined) return undefined;
+  const dir = await mkdtemp(join(tmpdir(), 'writ-clocks-'));
+  return {
+    replica: await SetClocks.at(join(dir, 'replica'), library),
+    redis: await SetClocks.at(join(dir, 'redis'), library),
+    remove: () => rm(dir, { recursive: true, force: true }),
+  };
+}
+
 class Life {
   readonly fleet: LiveFleet;
   readonly #redis: RedisFleet;
@@ -98,23 +115,24 @@ class Life {
   readonly #log: string[];
   #restarts = 0;
 
-  private constructor(redis: RedisFleet, machine: Machine, seed: number, hasCopies: boolean) {
+  private constructor(redis: RedisFleet, { machine, seed, hasCopies, clocks }: LifeFacts) {
     const log: string[] = [];
     this.#log = log;
     this.#redis = redis;
     this.#machine = machine;
     const execArgv = [`--import=${STALLING}`];
-    const env = { ...machine.fakeTime, FAKETIME_TIMESTAMP_FILE: join(redis.dir, CLOCK) };
+    const env = clocks?.replica.env;
     this.fleet = new LiveFleet(redis, {
       chances: new Chances(seed),
       sets: [SNAPSHOT_EVERY, ...(hasCopies ? ['store.failover=true'] : [])],
       process: (name) => ({
         execArgv,
-        ...(name === SET_CLOCK && machine.fakeTime !== undefined ? { env } : {}),
+        ...(name === SET_CLOCK && env !== undefined ? { env } : {}),
       }),
+      clocks,
       say: (line) => log.push(line),
     });
-    if (machine.fakeTime !== undefined) this.fleet.apart.add(SET_CLOCK);
+    if (clocks !== undefined) this.fleet.apart.add(SET_CLOCK);
   }
 
   static async begin(seed: number, machine: Machine, hasCopies: boolean): Promise<Life> {
@@ -125,12 +143,13 @@ class Life {
       ...(disk === undefined ? [] : ['--dir', disk]),
       ...(hasCopies ? masterArgs(port) : []),
     ];
-    const redis = await RedisFleet.start({ lease: `${LEASE_MS}ms`, redis: { args } });
-    const life = new Life(redis, machine, seed, hasCopies);
+    const clocks = await clocksFor(machine);
+    const env = clocks?.redis.env ?? {};
+    const redis = await RedisFleet.start({ lease: `${LEASE_MS}ms`, redis: { args, env } });
+    const life = new Life(redis, { machine, seed, hasCopies, clocks });
     const { fleet } = life;
     try {
       if (hasCopies) fleet.copies = await RedisCopies.follow(redis, port);
-      await writeFile(join(redis.dir, CLOCK), '+0\n');
       if (machine.hasMounts) await machine.mount(24, join(redis.dir, SMALL_DISK));
       for (const name of ['r1', 'r2', 'r3']) await fleet.add(name);
       if (!(await life.#isHealed(fleet.mint(), 60_000)))
@@ -192,7 +211,7 @@ class Life {
     fleet.retire(credentials);
     const seen: RoundOutcome['faults'][number][] = [];
     for (const { fault, begun: one } of begun) seen.push({ fault, isSeen: await one.seen() });
-    const judged = judge(fleet.asked, orders, UNBOUNDED);
+    const judged = judge(fleet.asked, orders);
     const vacuities = [
       ...seen.filter(({ isSeen }) => !isSeen).map(({ fault }) => `no effect was seen of: ${fault.name}`),
       ...(rate < RATE_MIN ? [`${rate.toFixed(0)} requests a second before the fault`] : []),
@@ -293,7 +312,7 @@ class Life {
     const kept = isWell ? await readAll(fleet) : { stable: 0, lost: 0, neverRead: 0, windowsMs: [] };
     const receipts = isWell ? await checkReceipts(fleet) : 0;
     const lines = isWell ? await checkLedgers(fleet) : 0;
-    const judged = judge(fleet.asked, fleet.revoked, UNBOUNDED);
+    const judged = judge(fleet.asked, fleet.revoked);
     const history = await this.#write(historyDir);
     return {
       ...kept,
@@ -335,6 +354,7 @@ class Life {
     await this.fleet.copies?.remove();
     await this.#machine.unmountAll();
     await this.#redis.remove();
+    await this.fleet.clocks?.remove();
   }
 }
 

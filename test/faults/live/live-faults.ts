@@ -5,17 +5,19 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, cp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, open, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { CrashPointName } from '../../../src/feed/crash-point.ts';
 import { call } from '../../support/client.ts';
 import type { Direction } from '../../support/holding-proxy.ts';
 import { peerPath } from '../../support/peers.ts';
 import type { RedisCopies } from '../../support/redis-copies.ts';
 import type { WritProcess } from '../../support/writ-process.ts';
 import type { Fate } from './fault-proxy.ts';
-import type { LiveFleet, LiveReplica } from './live-fleet.ts';
+import type { LiveClocks, LiveFleet, LiveReplica } from './live-fleet.ts';
+import { olderBuild } from './older-build.ts';
 
 export interface LiveFault {
   /** Its row in THREATS 6. */
@@ -41,13 +43,11 @@ export interface Begun {
   seen(): boolean | Promise<boolean>;
 }
 
-/** Whose data directory is small enough to be filled, and who goes by a clock that can be set. */
+/** Whose data directory is small enough to be filled, and who goes by clocks that can be set. */
 export const SMALL_DISK = 'r2';
 export const SET_CLOCK = 'r3';
-/** In the fleet's directory: by how much the second one is off. */
-export const CLOCK = 'clock';
 export const CRASHING = join(import.meta.dirname, '..', '..', 'support', 'crashing-main.ts');
-/** Switches a busy loop of a second and a half on, with SIGUSR2. */
+/** Stalls, and tells its clocks, when it is told to. */
 export const STALLING = join(import.meta.dirname, 'stall.ts');
 const META = '{writ:test}:meta';
 
@@ -105,7 +105,7 @@ function meddled(fate: Fate, times: number, call_?: string): LiveFault {
   };
 }
 
-function crashAt(point: string): LiveFault {
+function crashAt(point: CrashPointName): LiveFault {
   return {
     row: 'F1',
     name: `killed at ${point}`,
@@ -229,7 +229,33 @@ function whole(written: number, size: number): void {
 
 async function setClock(fleet: LiveFleet, seconds: number): Promise<void> {
   fleet.say(`${SET_CLOCK}: its wall clock is set to ${seconds} s`);
-  await writeFile(join(fleet.fleet.dir, CLOCK), `${seconds < 0 ? '' : '+'}${seconds}\n`);
+  await clocksOf(fleet).replica.setWall(seconds * 1000);
+}
+
+/** Of a fleet whose clocks can be set: no other has these faults. */
+const clocksOf = ({ clocks }: LiveFleet): LiveClocks => clocks as LiveClocks;
+
+/** A minute at a time, for longer than a fault lasts: each is seen until the next renewal only. */
+const FORWARD_S = Array.from({ length: 40 }, (_, i) => 60 * (i + 1));
+
+/** The first at once, then one after the other, again and again. Returns what ends it. */
+async function stepping(
+  steps: readonly number[],
+  everyMs: number,
+  set: (step: number) => Promise<void>,
+): Promise<() => Promise<void>> {
+  let isOver = false;
+  await set(steps[0] ?? 0);
+  const work = (async () => {
+    for (let i = 1; !isOver && steps.length > 1; i++) {
+      await sleep(everyMs);
+      await set(steps[i % steps.length] ?? 0);
+    }
+  })();
+  return () => {
+    isOver = true;
+    return work;
+  };
 }
 
 function clockSet(
@@ -244,26 +270,67 @@ function clockSet(
     needs: 'clock',
     begin: async (fleet, victim) => {
       const isSeen = seen(fleet, victim);
-      let isOver = false;
-      const stepping = (async () => {
-        for (let i = 0; !isOver; i++) {
-          await setClock(fleet, steps[i % steps.length] ?? 0);
-          await sleep(steps.length > 1 ? 100 : 50);
-          if (steps.length === 1) break;
-        }
-      })();
+      const setting = await stepping(steps, 100, (seconds) => setClock(fleet, seconds));
       let was: boolean | undefined;
       return {
         end: async () => {
           was = await isSeen();
-          isOver = true;
-          await stepping;
+          await setting();
           await setClock(fleet, 0);
         },
         seen: () => was === true,
       };
     },
   };
+}
+
+/** Of Redis, for as long as it lasts. */
+function redisClockSet(name: string, steps: readonly number[], isRestarted = false): LiveFault {
+  return {
+    row: 'F12',
+    name,
+    isOfStore: true,
+    needs: 'clock',
+    begin: async (fleet) => {
+      const { redis } = clocksOf(fleet);
+      const isReopened = await reopening(fleet);
+      const beganMs = fleet.nowMs;
+      if (isRestarted) await fleet.redis.stop('SIGKILL');
+      const setting = await stepping(steps, 300, (seconds) => redis.setWall(seconds * 1000));
+      if (isRestarted) await fleet.redis.begin();
+      let isSeen = false;
+      return {
+        end: async () => {
+          const isOff = await isClockOff(fleet);
+          const isEnforced = fleet.revoked.some(({ enforcedMs = 0 }) => enforcedMs > beganMs);
+          isSeen = isOff && isEnforced;
+          await setting();
+          await redis.setWall(0);
+        },
+        seen: async () => isSeen && (await isReopened()) === isRestarted,
+      };
+    },
+  };
+}
+
+/** By its own answer, for more than a minute. */
+async function isClockOff({ redis }: LiveFleet): Promise<boolean> {
+  const [seconds] = await redis.ask((client) => client.time());
+  return Math.abs(Number(seconds) - Date.now() / 1000) > 60;
+}
+
+/** What the clocks of a process show, in milliseconds; undefined where it does not say. */
+async function readClocks({
+  running,
+}: LiveReplica): Promise<readonly [mono: number, wall: number] | undefined> {
+  const { length } = running.log;
+  process.kill(running.pid, 'SIGPWR');
+  for (let i = 0; i < 200; i++) {
+    const said = running.log.slice(length).find((line) => line.startsWith('clocks '));
+    if (said !== undefined) return said.split(' ').slice(1).map(Number) as [number, number];
+    await sleep(10);
+  }
+  return undefined;
 }
 
 /** By what it says of itself, because nobody is refused for it. */
@@ -339,6 +406,9 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
       return { end: () => fleet.start(victim), seen: () => victim.running.pid !== pid };
     },
   },
+  crashAt('append.before-write'),
+  crashAt('append.before-fsync'),
+  crashAt('append.before-reply'),
   crashAt('apply.before'),
   crashAt('apply.after'),
   crashAt('answer.before'),
@@ -529,9 +599,42 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
       };
     },
   },
-  clockSet('clock set forward', [600], (fleet, victim) => fencing(fleet, victim)),
+  clockSet('clock set forward', FORWARD_S, (fleet, victim) => fencing(fleet, victim)),
   clockSet('clock set back', [-120], behind),
   clockSet('clock that jumps to and fro', [0, 2, -3, 0.2, 30], (fleet, victim) => fencing(fleet, victim)),
+  redisClockSet('clock of Redis set forward', [3_600]),
+  redisClockSet('clock of Redis set back', [-3_600]),
+  redisClockSet('clock of Redis that jumps to and fro', [7_200, -7_200, 600, -120]),
+  redisClockSet('Redis comes back with a clock that is an hour behind', [-3_600], true),
+  {
+    row: 'F13',
+    name: 'suspended',
+    on: SET_CLOCK,
+    needs: 'clock',
+    begin: async (fleet, victim) => {
+      const before = await readClocks(victim);
+      const fromMs = fleet.nowMs;
+      victim.signal('SIGSTOP');
+      let [wokeMs, sleptMs, waiting] = [Infinity, 0, 0];
+      return {
+        end: async () => {
+          sleptMs = fleet.nowMs - fromMs;
+          await clocksOf(fleet).replica.freeze(sleptMs);
+          [wokeMs, waiting] = [fleet.nowMs, victim.open];
+          fleet.say(
+            `${victim.name} wakes after ${sleptMs.toFixed(0)} ms that it did not count, ${waiting} requests wait`,
+          );
+          victim.signal('SIGCONT');
+        },
+        seen: async () => {
+          const after = await readClocks(victim);
+          if (before === undefined || after === undefined) return false;
+          const uncountedMs = after[1] - before[1] - (after[0] - before[0]);
+          return uncountedMs > 0.9 * sleptMs && waiting > 0 && fleet.count('fenced', wokeMs, victim) > 0;
+        },
+      };
+    },
+  },
   {
     row: 'F14',
     name: 'a full disk',
@@ -660,6 +763,32 @@ export const LIVE_FAULTS: readonly LiveFault[] = [
           for (const one of added) await fleet.remove(one, 'SIGTERM');
         },
         seen: () => had.every(Boolean),
+      };
+    },
+  },
+  {
+    row: 'F20',
+    name: 'an older build',
+    begin: async (fleet, victim) => {
+      const main = await olderBuild(fleet.fleet.dir);
+      await fleet.kill(victim);
+      await fleet.start(victim, { main });
+      const { log } = victim.running;
+      const isWell = await untilPermits(fleet, victim);
+      // Ordered from the older one, which waits for the acknowledgements of the newer ones; the round orders from these.
+      const credential = fleet.mint();
+      await Promise.race([fleet.revoke(victim, credential, false), sleep(10_000)]);
+      const order = fleet.revoked.find((one) => one.credential === credential);
+      return {
+        end: async () => {
+          await fleet.kill(victim);
+          await fleet.start(victim);
+        },
+        seen: () =>
+          isWell &&
+          order?.enforcedMs !== undefined &&
+          order.by === victim.name &&
+          log.some((line) => line.includes('the functions in the store were those of another build')),
       };
     },
   },

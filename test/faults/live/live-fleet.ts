@@ -15,6 +15,7 @@ import type { WritProcess, WritProcessOptions } from '../../support/writ-process
 import type { Asked, Revoked } from '../history.ts';
 import type { Chances } from '../random.ts';
 import { FaultProxy } from './fault-proxy.ts';
+import type { SetClocks } from './set-clocks.ts';
 
 /** Between two requests to one replica. */
 const GAP_MS = 8;
@@ -71,12 +72,20 @@ export class LiveReplica {
   }
 }
 
+/** Of which clocks can be set. */
+export interface LiveClocks {
+  readonly replica: SetClocks;
+  readonly redis: SetClocks;
+  remove(): Promise<void>;
+}
+
 export interface LiveFleetOptions {
   readonly chances: Chances;
   /** Of every replica's configuration. */
   readonly sets: readonly string[];
   /** How the process of that name is started. */
   readonly process: (name: string) => Partial<WritProcessOptions>;
+  readonly clocks: LiveClocks | undefined;
   readonly say: (line: string) => void;
 }
 
@@ -96,6 +105,7 @@ export class LiveFleet {
   redis: RedisServer;
   /** When a process was last started, and was there. */
   startedMs = 0;
+  readonly clocks: LiveClocks | undefined;
   /** Where a copy may take over. */
   copies: RedisCopies | undefined;
   readonly #sets: readonly string[];
@@ -109,13 +119,14 @@ export class LiveFleet {
   #isOver = false;
   readonly #work: Promise<void>[] = [];
 
-  constructor(fleet: RedisFleet, { chances, sets, process, say }: LiveFleetOptions) {
+  constructor(fleet: RedisFleet, { chances, sets, process, clocks, say }: LiveFleetOptions) {
     this.fleet = fleet;
     this.redis = fleet.redis;
     this.chances = chances;
     this.#sets = sets;
     this.#process = process;
     this.#say = say;
+    this.clocks = clocks;
   }
 
   /** Milliseconds of this machine's monotonic clock since the fleet began. */
@@ -227,7 +238,8 @@ export class LiveFleet {
       incarnation: `${name}#${starts}`,
       sentMs,
       decidedMs: sentMs,
-      leasedFromMs: sentMs,
+      // Callers do not see leases.
+      leaseEndsMs: Infinity,
     };
     this.asked.push({ ...asked, sentWallMs, answeredMs: this.nowMs, reason });
     return reason;
@@ -238,7 +250,8 @@ export class LiveFleet {
     const order: LiveRevoked = {
       ...{ credential, by: replica.name, sentMs: this.nowMs, isUndisturbed },
       ...{ enforcedMs: undefined, answered: undefined, durableMs: undefined },
-      ...{ boundMs: undefined, id: undefined },
+      // How long it takes is the machine's.
+      ...{ dueMs: Infinity, boundMs: undefined, id: undefined },
     };
     this.revoked.push(order);
     this.#hot.push(credential);

@@ -1,19 +1,15 @@
-/** What this machine lets a live run do: mount small disks, set one process's clock, trace one. What it cannot do is said. */
+/** What this machine lets a live run do: mount small disks, set the clocks of a process, trace one. What it cannot do is said. */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findPeer } from '../../support/peers.ts';
-
-const FAKE_TIME = ['x86_64-linux-gnu', 'aarch64-linux-gnu'].map(
-  (arch) => `/usr/lib/${arch}/faketime/libfaketime.so.1`,
-);
+import { buildClocks } from './set-clocks.ts';
 
 export interface Machine {
   readonly hasMounts: boolean;
-  /** The environment of a process whose wall clock can be set. */
-  readonly fakeTime: Readonly<Record<string, string>> | undefined;
+  /** By which the clocks of a process can be set (set-clocks.ts). */
+  readonly clocks: string | undefined;
   readonly hasTracer: boolean;
   /** A disk of so many MiB; at `path`, or somewhere. */
   mount(mib: number, path?: string): Promise<string>;
@@ -22,18 +18,9 @@ export interface Machine {
 
 export async function examineMachine(): Promise<Machine> {
   const mounted: { readonly path: string; readonly isOurs: boolean }[] = [];
-  const library = FAKE_TIME.find((path) => existsSync(path));
   const machine = {
     hasTracer: findPeer('strace', process.env['PATH'] ?? '') !== undefined,
-    fakeTime:
-      library === undefined
-        ? undefined
-        : {
-            LD_PRELOAD: library,
-            FAKETIME_DONT_FAKE_MONOTONIC: '1',
-            FAKETIME_NO_CACHE: '1',
-            NO_FAKE_STAT: '1',
-          },
+    clocks: await buildClocks(),
     mount: async (mib: number, path?: string) => {
       const at = path ?? (await mkdtemp(join(tmpdir(), 'writ-disk-')));
       await mkdir(at, { recursive: true });
