@@ -50,9 +50,13 @@ export function showList(
 /** A problem the server answered, on standard error: its code, what is wrong and the field. */
 export function explain(ports: CliPorts, body: JsonObject, status: number): ExitCode {
   const { code, title, detail, field } = body;
-  const said = [code, title, detail, field === undefined ? undefined : `field ${cell(field)}`].filter(
-    (part) => part !== undefined,
-  );
+  const isSaid = typeof detail === 'string' && typeof title === 'string' && detail.startsWith(title);
+  const said = [
+    code,
+    isSaid ? undefined : title,
+    detail,
+    field === undefined ? undefined : `field ${cell(field)}`,
+  ].filter((part) => part !== undefined);
   ports.terminal.problem(`${status}: ${said.map(cell).join(': ')}`);
   return code === 'APPEND_UNCERTAIN' ? EXIT.unknown : EXIT.error;
 }

@@ -131,7 +131,8 @@ export class Overview {
       ({ replica, incarnation, ...sight }) => {
         const { state, isSelf, fencedSinceMs } = sight;
         const since = fencedSinceMs === undefined ? '' : ` since ${renderInstant(fencedSinceMs)}`;
-        return `${isSelf ? 'this replica' : replica} (${incarnation}) is ${state}${since}`;
+        const why = state === 'unknown' ? ': no reading of it here is recent enough to tell' : '';
+        return `${isSelf ? 'this replica' : replica} (${incarnation}) is ${state}${since}${why}`;
       },
     );
   }

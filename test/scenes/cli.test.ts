@@ -616,7 +616,9 @@ describe('a production start', () => {
         expect(json(fenced)).toMatchObject({ decision: false, context: { reason: 'fenced' } });
         const early = await run(['revoke', 'subject', 'u', '--issuer', 'https://idp.example']);
         expect(early.code).toBe(1);
-        expect(early.problems).toContain('EPOCH_CLOSED');
+        expect(early.problems).toBe(
+          '503: EPOCH_CLOSED: the feed has no open epoch: /readyz says what it waits for\n',
+        );
         expect((await run(['token', '--sub', 'u'])).code).toBe(1);
         expect((await run(['epoch', 'open'])).code).toBe(2);
         expect((await run(['epoch', 'open', '--accept-amnesia'])).code).toBe(1);

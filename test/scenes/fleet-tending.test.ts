@@ -169,6 +169,8 @@ describe('a replica that is gone for good', () => {
         async () => reasonOf(await evaluate(first, fleet.mint().token)),
         (reason) => reason === 'fenced',
       );
+      const fenced = await cli(first, ['revoke', 'jti', 'x', '--issuer', 'https://idp.example']);
+      expect(fenced.problems).toBe('503: FENCED: this replica holds no lease: /readyz says why\n');
       await fleet.redis.begin();
       const closed = await eventually(
         () => cli(first, ['replicas', 'forget', 'r2']),
@@ -184,6 +186,9 @@ describe('a replica that is gone for good', () => {
         ok: false,
         detail: expect.stringMatching(/it waits for r2$/) as string,
       });
+      expect(waiting['looseEnds']).toContainEqual(
+        expect.stringMatching(/^r2 .* is unknown: no reading of it here is recent enough to tell$/),
+      );
     },
     SCENE_MS,
   );
