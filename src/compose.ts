@@ -435,8 +435,11 @@ async function open(
   lifetime.own('waiting flows', () => closing.abort());
 
   const servers: OpenServer[] = [];
-  const serve = async (name: string, ...args: Parameters<typeof openServer>): Promise<OpenServer> => {
-    const server = await openServer(...args);
+  const serve = async (
+    name: string,
+    ...[listener, handler]: Parameters<typeof openServer>
+  ): Promise<OpenServer> => {
+    const server = await openServer(listener, handler, `listen.${name}`);
     lifetime.own(name, () => server.close());
     log.info('listening', { listener: name, address: server.url });
     servers.push(server);

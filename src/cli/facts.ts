@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { Argument, InvalidArgumentError, Option } from 'commander';
 import { SELECTOR_KINDS } from '../feed/entry.ts';
 import { parseInstant } from '../kernel/clock.ts';
-import { call, objectOf } from './client.ts';
+import { call } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
 import { order, parseWaitMs, showReached } from './order.ts';
@@ -135,7 +135,7 @@ function addTakingBack(program: Command, ports: CliPorts): void {
       ports.run(async () => {
         const endpoint = await controlEndpoint(options, ports.around);
         const reply = await call(endpoint, 'DELETE', `${path}${encodeURIComponent(id)}`);
-        if (reply.status >= 400) return explain(ports, objectOf(reply), reply.status);
+        if (reply.status >= 400) return explain(ports, reply);
         return showReached(reply, options, ports);
       }),
     );

@@ -45,7 +45,7 @@ export async function order(
     const reply = await call(endpoint, 'POST', path, sent, { 'idempotency-key': idempotencyKey });
     if (reply.status < 300) return showReached(reply, options, ports);
     const problem = problemIn(reply);
-    explain(ports, problem, reply.status);
+    explain(ports, reply, problem);
     if (isUndone(reply.status, problem, options)) return EXIT.error;
     sayHowToRepeat();
     return EXIT.unknown;

@@ -68,7 +68,7 @@ async function status(options: StatusOptions, ports: CliPorts): Promise<ExitCode
   const reply = await callOrUnknown(endpoint, 'GET', '/v1/status');
   const body = objectOf(reply);
   if (reply.status !== 200) {
-    explain(ports, body, reply.status);
+    explain(ports, reply);
     return EXIT.unknown;
   }
   if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(cell(body));
@@ -118,7 +118,7 @@ export function addConfigShow(config: Command, ports: CliPorts): void {
     ports.run(async () => {
       const reply = await callOrUnknown(await controlEndpoint(options, ports.around), 'GET', '/v1/config');
       const body = objectOf(reply);
-      if (reply.status !== 200) return explain(ports, body, reply.status);
+      if (reply.status !== 200) return explain(ports, reply);
       if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(cell(body));
       else ports.terminal.out(settingsTable(body['settings']));
       return EXIT.done;
@@ -178,7 +178,7 @@ async function revocationOf(
   const reply = await callOrUnknown(endpoint, 'GET', `/v1/revocations/${encodeURIComponent(id)}`);
   const body = objectOf(reply);
   if (reply.status === 200) return body;
-  explain(ports, body, reply.status);
+  explain(ports, reply);
   if (reply.status >= 500) throw new ClientError('what became of it cannot be known now', true);
   return undefined;
 }

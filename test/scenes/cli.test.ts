@@ -159,7 +159,10 @@ telemetry: { decisionLog: { sink: file, file: nowhere/log } }
 `,
     );
     const warned = await runCliInProcess(['config', 'check', elsewhere]);
-    expect(warned).toMatchObject({ code: 0, out: 'the configuration is valid\n' });
+    expect(warned).toMatchObject({
+      code: 0,
+      out: 'the configuration is valid, but see the warnings\n',
+    });
     expect(warned.problems.trimEnd().split('\n')).toEqual([
       'control.issuers[0].jwks.file: cannot be read on this machine (ENOENT)',
       'policy.bundle: cannot be read on this machine (ENOENT)',
@@ -168,6 +171,38 @@ telemetry: { decisionLog: { sink: file, file: nowhere/log } }
     const served = await runCli(['serve', '--config', file]);
     expect(served.code).toBe(1);
     expect(served.problems).toBe(bad.problems);
+    const [open, shut] = [join(work, 'open.pass'), join(work, 'shut.pass')];
+    await writeFile(open, 'change-me', { mode: 0o644 });
+    await writeFile(shut, 'change-me', { mode: 0o600 });
+    const exposed = join(work, 'exposed.yaml');
+    const yaml = `issuers: [{ issuer: "https://i", audiences: [a], jwks: { file: "${good}" } }]
+fleetKeyFile: ${shut}
+store: { kind: redis, url: "rediss://r", passwordFile: ${open}, sentinel: { urls: ["redis://s"], passwordFile: ${shut} } }
+`;
+    await writeFile(exposed, yaml);
+    expect((await runCliInProcess(['config', 'check', exposed])).problems).toBe(
+      `store.passwordFile: ${open} can be read by every user of this machine (mode 644): chmod 600 it\n`,
+    );
+    const fleetKeyFile = join(work, 'fleet.key');
+    await writeFile(fleetKeyFile, `${'A'.repeat(43)}\n`, { mode: 0o600 });
+    const redis = [
+      '--set',
+      `fleetKeyFile=${fleetKeyFile}`,
+      '--set',
+      'store.kind=redis',
+      '--set',
+      'store.url=redis://writ@127.0.0.1:9',
+    ];
+    const lacking = [
+      ...redis,
+      '--set',
+      'store.passwordFile=/nope',
+      '--set',
+      `dataDir=${join(work, 'lacking')}`,
+    ];
+    expect((await runCli(['serve', '--dev', ...lacking], { cwd: work })).problems).toMatch(
+      /(^|\n)CONFIG_INVALID: store\.passwordFile: \/nope cannot be read\n$/,
+    );
   });
 
   it('policy check loads the bundle that ships; another file is refused with 1', async () => {
@@ -355,7 +390,12 @@ describe('the command writ, with a server', () => {
       await writeFile(stranger, 'not-the-admin-token');
       const unauthorised = await cli(['sessions', '--token-file', stranger]);
       expect(unauthorised.code).toBe(1);
-      expect(unauthorised.problems).toContain('UNAUTHENTICATED');
+      expect(unauthorised.problems).toMatch(/^401: UNAUTHENTICATED: /);
+      expect(unauthorised.problems).toContain(
+        `: ${writ.urls.control} does not take the token in ${stranger}\n`,
+      );
+      const refused = await cli(['revoke', 'jti', 'x', '--issuer', 'i', '--token-file', stranger]);
+      expect(refused.problems).toContain(`: ${writ.urls.control} does not take the token in ${stranger}\n`);
       expect(unauthorised.problems).not.toContain('not-the-admin-token');
     },
     SCENE_MS,

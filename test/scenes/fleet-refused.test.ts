@@ -18,11 +18,11 @@ describe('writ serve', { timeout: 60_000 }, () => {
   it('ends where Redis evicts, and where it is a replica, naming the setting and the right value', async () => {
     const evicting = await fleetOn('--maxmemory-policy', 'allkeys-lru');
     await expect(evicting.replica('r1')).rejects.toThrow(
-      /ended with 1 .*CONFIG_INVALID: maxmemory-policy is allkeys-lru: it must be noeviction/s,
+      /ended with 1 .*CONFIG_INVALID: store\.url: maxmemory-policy is allkeys-lru: it must be noeviction/s,
     );
     const following = await fleetOn('--replicaof', '127.0.0.1 1');
     await expect(following.replica('r1')).rejects.toThrow(
-      /ended with 1 .*CONFIG_INVALID: this Redis is a slave: name the master/s,
+      /ended with 1 .*CONFIG_INVALID: store\.url: this Redis is a replica of 127\.0\.0\.1:1: name that one/s,
     );
   });
 

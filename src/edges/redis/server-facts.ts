@@ -32,7 +32,11 @@ export async function readServer(connection: Connection, failover: boolean): Pro
     throw unsuitable(`Redis ${MAJOR_MIN}.0 or later is needed: functions`);
   const role = line('role');
   if (role !== 'master')
-    throw unsuitable(`this Redis is a ${role || 'server without a role'}: name the master`);
+    throw unsuitable(
+      role === 'slave'
+        ? `this Redis is a replica of ${line('master_host')}:${line('master_port')}: name that one`
+        : `this Redis is a ${role || 'server without a role'}: name a master`,
+    );
   // Of this INFO says as much, and it may be asked where settings may not.
   const policy = line('maxmemory_policy');
   if (policy !== 'noeviction')

@@ -51,7 +51,7 @@ describe('a Redis at start', () => {
     await server.ask((redis) => redis.replicaof('127.0.0.1', 1));
     await expect(storeOn(server).open()).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
-      message: 'this Redis is a slave: name the master',
+      message: 'this Redis is a replica of 127.0.0.1:1: name that one',
     });
   });
 
