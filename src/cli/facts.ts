@@ -23,7 +23,7 @@ interface LockOptions extends ServerOptions, EndOptions {
   readonly name?: string;
   readonly reason?: string;
   readonly wait: string;
-  readonly waitMs: number;
+  readonly waitMs?: number;
   readonly idempotencyKey?: string;
 }
 
@@ -57,7 +57,7 @@ function addLock(program: Command, ports: CliPorts): void {
     .addOption(new Option('--expires-at <time>', 'RFC 3339').argParser(parseTime).conflicts('expiresIn'))
     .option('--reason <text>')
     .addOption(new Option('--wait <word>').choices(['accepted', 'durable', 'enforced']).default('enforced'))
-    .option('--wait-ms <ms>', 'how long to wait for it', parseWaitMs, 5_000)
+    .option('--wait-ms <ms>', 'how long to wait for it (default: as long as it may take)', parseWaitMs)
     .option('--idempotency-key <key>', 'repeat safely under the same key (default: a new one)')
     .allowUnknownOption();
   withServerOptions(command).action((kind: string, value: string | undefined, options: LockOptions) =>

@@ -8,6 +8,7 @@ import type { Endpoint } from './client.ts';
 import { ClientError, call, callOrUnknown, objectOf } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
+import { isAtLeast } from './order.ts';
 import type { ServerOptions } from './server-options.ts';
 import {
   controlEndpoint,
@@ -139,7 +140,6 @@ interface RevocationOptions extends ServerOptions {
   readonly waitMs: number;
 }
 
-const STRENGTH: Readonly<Record<string, number>> = { accepted: 0, durable: 1, partial: 1, enforced: 2 };
 const ASK_AGAIN_MS = 200;
 
 function addRevocation(program: Command, ports: CliPorts): void {
@@ -181,10 +181,6 @@ async function revocationOf(
   explain(ports, reply);
   if (reply.status >= 500) throw new ClientError('what became of it cannot be known now', true);
   return undefined;
-}
-
-function isAtLeast(state: unknown, wanted: string): boolean {
-  return (STRENGTH[String(state)] ?? -1) >= (STRENGTH[wanted] ?? Infinity);
 }
 
 /** As `writ revoke` exits: 0 once the word asked for was reached (enforced, when none was asked for). */

@@ -232,6 +232,11 @@ describe('the command writ, with a server', () => {
       expect(json(dry)).toMatchObject({ dryRun: true, targets: 1, seen: true });
       expect((await shell(CHECK, { input: token })).code).toBe(0);
 
+      const unseen = await cli(['revoke', 'token', '-'], { input: await tokenOf('billing') });
+      expect(json(unseen)['seen']).toBe(false);
+      // A token is its own spelling.
+      expect(unseen).toMatchObject({ code: 0, problems: '' });
+
       const revoked = await shell(
         ['revoke', 'token', '-', '--reason', 'leaked', '--ticket', 'INC-1', '--idempotency-key', 'cli-1'],
         { input: token },
@@ -441,6 +446,9 @@ describe('the command writ, with a server', () => {
       expect(run.code).toBe(3);
       expect(json(run)).toMatchObject({ state: 'partial', sessions: { matched: 1, unconfirmed: 1 } });
       const id = String(json(run)['id']);
+      expect(run.problems).toBe(
+        `${id} is partial, not enforced yet: writ revocation ${id} --wait enforced waits on\n`,
+      );
       const [loose, stands] = await Promise.all([cli(['status']), cli(['revocation', id])]);
       expect(loose.code).toBe(3);
       expect(json(loose)).toMatchObject({ verdict: 'ready, with loose ends', revocationsOpen: 1 });

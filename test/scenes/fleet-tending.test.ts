@@ -252,6 +252,36 @@ describe('writ status', () => {
   );
 });
 
+describe('writ revoke', () => {
+  it(
+    'waits for as long as the server says that it may take, unless it is told how long; then it says how to wait on',
+    async () => {
+      fleet = await RedisFleet.start({ lease: '6s' });
+      const [first, second] = [await fleet.replica('r1'), await fleet.replica('r2')];
+      await untilStates(first, 'r1 live', 'r2 live');
+      process.kill(second.pid, 'SIGSTOP');
+      const order = (name: string, ...more: string[]) =>
+        cli(first, ['revoke', 'jti', name, '--issuer', 'https://idp.example', ...more]);
+      const [patient, hasty] = await Promise.all([order('patient'), order('hasty', '--wait-ms', '100')]);
+      expect(hasty.code).toBe(4);
+      const { id, state } = json(hasty) as Record<string, string>;
+      expect(state).toBe('durable');
+      expect(hasty.problems).toContain(
+        `${id} is durable, not enforced yet: writ revocation ${id} --wait enforced waits on\n`,
+      );
+      expect(patient.code).toBe(0);
+      const { boundMs, ...enforced } = json(patient);
+      expect(boundMs).toBeGreaterThan(6_000);
+      expect(enforced).toMatchObject({
+        state: 'enforced',
+        replicas: [{ state: 'acknowledged' }, { replica: 'r2', state: 'fenced' }],
+      });
+      process.kill(second.pid, 'SIGCONT');
+    },
+    SCENE_MS,
+  );
+});
+
 describe('writ drill', () => {
   it(
     'proves with two tokens that no replica accepts a revoked one and that siblings pass, in a fleet of three',
