@@ -313,7 +313,7 @@ async function open(
     hasMemo: config.policy.memo,
   });
   const idempotencyHmacKey = deriveKey(fleetKey, 'writ idempotency');
-  const storeWeakens = [...(facts.durability === 'durable' ? [] : [NOT_FSYNCED]), ...(facts.weakened ?? [])];
+  const { weakened: storeWeakens = [] } = facts;
   for (const detail of storeWeakens) log.warn('the store weakens a promise', { detail });
   const weakened = [
     ...(config.bootstrap ? ['an empty store opens by itself (bootstrap)'] : []),
@@ -696,9 +696,6 @@ function openIssuer(config: IssuerConfig, ports: IssuerPorts): Issuer {
 function issuersWithoutKeys(issuers: readonly Issuer[]): string[] {
   return issuers.filter(({ keys }) => !keys.isAvailable()).map(({ issuer }) => issuer);
 }
-
-const NOT_FSYNCED =
-  'the store does not fsync an append before it answers (appendonly yes, appendfsync always)';
 
 interface Feed {
   readonly store: FeedStore;

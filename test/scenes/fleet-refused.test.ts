@@ -27,18 +27,17 @@ describe('writ serve', { timeout: 60_000 }, () => {
   });
 
   it.each([
-    ['is not kept', ['--appendonly', 'no']],
-    ['is fsynced later', ['--appendfsync', 'everysec']],
+    ['is not kept', ['--appendonly', 'no'], 'appendonly is no and must be yes'],
+    ['is fsynced later', ['--appendfsync', 'everysec'], 'appendfsync is everysec and must be always'],
   ])(
     'goes on where what is appended %s, says `durable` of nothing, and names the settings',
-    async (_, args) => {
+    async (_, args, what) => {
       const fleet = await fleetOn(...args);
       const replica = await fleet.replica('r1', ['barrier=wait']);
       const order = jtiOrder(fleet.mint(), { wait: 'durable', waitMs: 100 });
       const { status, body } = await revoke(replica, order);
       expect({ status, body }).toMatchObject({ status: 202, body: { state: 'accepted' } });
-      const said =
-        'the store does not fsync an append before it answers (appendonly yes, appendfsync always)';
+      const said = `the Redis does not fsync what is appended before it answers: ${what}`;
       expect(replica.log.map((line) => JSON.parse(line) as object)).toContainEqual(
         expect.objectContaining({ level: 'warn', detail: said }),
       );
