@@ -136,7 +136,9 @@ interface EpochOptions extends ServerOptions {
 }
 
 function addEpoch(program: Command, ports: CliPorts): void {
-  const epoch = program.command('epoch').description('the feed as a whole');
+  const epoch = program
+    .command('epoch')
+    .description('the feed as a whole; which epoch is open, `writ status` says');
   const command = epoch
     .command('open')
     .description('open an epoch on a store that has none')
