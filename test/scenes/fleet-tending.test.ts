@@ -110,6 +110,11 @@ describe('writ replicas', () => {
       const twice = await untilStates(first, 'r1 live', 'r2 live', 'r2 live', 'r3 live');
       expect(states(twice)).toEqual(['r1 live', 'r2 live', 'r2 live', 'r3 live']);
       expect(twice[1]?.incarnation).not.toBe(twice[2]?.incarnation);
+      const status = json(await cli(first, ['status']));
+      expect(status).toMatchObject({ verdict: 'ready, with loose ends', namesShared: 1 });
+      expect(status['looseEnds']).toEqual([
+        `r2 is the name of ${twice[1]?.incarnation} and of ${twice[2]?.incarnation}, which run at the same time: give each a name of its own`,
+      ]);
       expect(await untilStates(beside, 'r1 live', 'r2 live', 'r2 live', 'r3 live')).toHaveLength(4);
       await expect(fleet.replica('r2')).rejects.toThrow(/DATA_DIR_LOCKED/);
       await again.kill('SIGTERM');
