@@ -319,7 +319,7 @@ async function open(
     hasMemo: config.policy.memo,
   });
   const idempotencyHmacKey = deriveKey(fleetKey, 'writ idempotency');
-  const storeWeakens = [...(facts.durability === 'durable' ? [] : [NOT_FSYNCED]), ...(facts.weakened ?? [])];
+  const { weakened: storeWeakens = [] } = facts;
   for (const detail of storeWeakens) log.warn('the store weakens a promise', { detail });
   const weakened = [
     ...(config.bootstrap ? ['an empty store opens by itself (bootstrap)'] : []),
@@ -441,8 +441,11 @@ async function open(
   lifetime.own('waiting flows', () => closing.abort());
 
   const servers: OpenServer[] = [];
-  const serve = async (name: string, ...args: Parameters<typeof openServer>): Promise<OpenServer> => {
-    const server = await openServer(...args);
+  const serve = async (
+    name: string,
+    ...[listener, handler]: Parameters<typeof openServer>
+  ): Promise<OpenServer> => {
+    const server = await openServer(listener, handler, `listen.${name}`);
     lifetime.own(name, () => server.close());
     log.info('listening', { listener: name, address: server.url });
     servers.push(server);
@@ -699,9 +702,6 @@ function openIssuer(config: IssuerConfig, ports: IssuerPorts): Issuer {
 function issuersWithoutKeys(issuers: readonly Issuer[]): string[] {
   return issuers.filter(({ keys }) => !keys.isAvailable()).map(({ issuer }) => issuer);
 }
-
-const NOT_FSYNCED =
-  'the store does not fsync an append before it answers (appendonly yes, appendfsync always)';
 
 interface Feed {
   readonly store: FeedStore;

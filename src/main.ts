@@ -2,6 +2,8 @@
 import { hostname } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { runCommand } from './cli/command.ts';
+import type { ExitCode } from './cli/exit.ts';
+import { EXIT } from './cli/exit.ts';
 import type { ServeOrder } from './cli/serve.ts';
 import type { Config, Problem } from './config/config.ts';
 import type { Writ } from './compose.ts';
@@ -9,6 +11,7 @@ import { readBundleFiles } from './edges/opa/bundle.ts';
 import { openPolicyEngine } from './edges/opa/engine.ts';
 import { FlooredClock, SYSTEM_SOURCES } from './edges/system/clock.ts';
 import { keepRequestsYoung } from './edges/system/collector.ts';
+import { createPrinter } from './edges/system/printer.ts';
 import { systemRandom } from './edges/system/random.ts';
 import { onHangup, waitForStop } from './edges/system/signals.ts';
 import { VERSION as version } from './edges/system/version.ts';
@@ -73,13 +76,26 @@ process.on('unhandledRejection', (error) => {
   process.exit(1);
 });
 
+const [printer, problems] = [createPrinter(process.stdout), createPrinter(process.stderr)];
+
+/** What `code` is once all that was printed is out: nothing is done that nobody could read. */
+async function printed(code: ExitCode): Promise<ExitCode> {
+  const failure = await printer.flushed();
+  // Who has read enough, as `head` does, is not told so.
+  if (failure !== undefined && failure.code !== 'EPIPE')
+    problems.print(`standard output: ${failure.message}`);
+  await problems.flushed();
+  return failure !== undefined && code === EXIT.done ? EXIT.error : code;
+}
+
 const code = await runCommand(process.argv.slice(2), {
   version,
   terminal: {
     isTerminal: process.stdout.isTTY,
-    out: (line) => process.stdout.write(`${line}\n`),
-    problem: (line) => process.stderr.write(`${line}\n`),
+    out: printer.print,
+    problem: problems.print,
     read: () => text(process.stdin),
+    bytes: () => process.stdin,
   },
   around: {
     env: process.env,
@@ -97,7 +113,7 @@ const code = await runCommand(process.argv.slice(2), {
     // As a server opens it, clock included: what `check` accepts, `serve` accepts.
     openEngine: (options) => openPolicyEngine({ ...options, clock: new FlooredClock(SYSTEM_SOURCES) }),
     readFiles: (bundle) => readBundleFiles(bundle),
-    print: (line) => process.stdout.write(`${line}\n`),
+    print: printer.print,
   },
 });
-process.exit(code);
+process.exit(await printed(code));

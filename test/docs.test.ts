@@ -5,8 +5,10 @@ import { describe, expect, it } from 'vitest';
 import { inputOf } from '../src/decision/policy-input.ts';
 import { REASONS } from '../src/decision/decision.ts';
 import { EXIT_OF } from '../src/cli/drill-report.ts';
+import { SELECTOR_KINDS } from '../src/feed/entry.ts';
 import { SIGHT_STATES } from '../src/flows/survey.ts';
 import { ERROR_CODES } from '../src/kernel/error.ts';
+import { isCutoffKind } from '../src/revocation/retention.ts';
 
 const reference = readFileSync(fileURLToPath(new URL('../docs/reference.md', import.meta.url)), 'utf8');
 
@@ -59,6 +61,12 @@ describe('docs/reference.md', () => {
 
   it('lists exactly the states of a replica there are, in order', () => {
     expect(firstCells('Replicas')).toEqual([...SIGHT_STATES]);
+  });
+
+  it('lists exactly the kinds of selectors there are, in order, and which of them take `before`', () => {
+    expect(firstCells('Selectors')).toEqual([...SELECTOR_KINDS]);
+    const cutoffs = [...reference.matchAll(/^\| `(\w+)` \| .* \| .* \| yes \|$/gm)].map(([, kind]) => kind);
+    expect(cutoffs).toEqual(SELECTOR_KINDS.filter(isCutoffKind));
   });
 
   it('lists exactly the closures of a drill there are, with their exit codes', () => {

@@ -10,11 +10,15 @@ export interface Endpoint {
   /** `http://…`, `https://…` or `unix:/path`. */
   readonly url: string;
   readonly token: string | undefined;
+  /** Where the token is from. */
+  readonly tokenFile?: string;
   /** How long an answer may take; 40 s unless it says otherwise. */
   readonly deadlineMs?: number;
 }
 
 export interface Reply {
+  /** Who was asked. */
+  readonly from: Endpoint;
   readonly status: number;
   readonly text: string;
 }
@@ -63,7 +67,11 @@ export function call(
     const chunks: Buffer[] = [];
     res.on('data', (chunk: Buffer) => chunks.push(chunk));
     res.on('end', () =>
-      answered.resolve({ status: res.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
+      answered.resolve({
+        from: endpoint,
+        status: res.statusCode ?? 0,
+        text: Buffer.concat(chunks).toString('utf8'),
+      }),
     );
     res.on('error', (error) =>
       answered.reject(new ClientError(`the answer of ${endpoint.url} broke off: ${error.message}`, true)),
@@ -115,6 +123,13 @@ export function objectOf(reply: Reply): JsonObject {
   }
   if (isJsonObject(value)) return value;
   throw new ClientError(`the server answered ${reply.status} with unexpected JSON`);
+}
+
+/** Another server's token, mostly; undefined for any other answer. */
+export function tokenProblem({ from, status }: Reply): string | undefined {
+  return status === 401 && from.tokenFile !== undefined
+    ? `${from.url} does not take the token in ${from.tokenFile}`
+    : undefined;
 }
 
 /** The admin token in `file`; ClientError when it cannot be read. */

@@ -84,7 +84,7 @@ function descendants(command: Command): Command[] {
 
 function exitFor(error: unknown, terminal: Terminal): ExitCode {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-  if (isWritError(error)) terminal.problem(`${error.code}: ${error.message}`);
+  if (isWritError(error)) terminal.problem([error.code, error.field ?? [], error.message].flat().join(': '));
   else if (error instanceof ClientError) {
     terminal.problem(error.message);
     return error.isUncertain ? EXIT.unknown : EXIT.error;

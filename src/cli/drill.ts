@@ -77,7 +77,7 @@ async function drill(options: DrillOptions, ports: CliPorts): Promise<ExitCode> 
   const answeredMs = Math.round(performance.now() - startedMs);
   await watching;
   const said = doneOf(reply);
-  if (reply.status >= 300) return explain(ports, said, reply.status);
+  if (reply.status >= 300) return explain(ports, reply);
   const probes = await probing.after();
   const receipt = await receiptOf(said, endpoint, keyring);
   const report = reportOf({ canary, said, answeredMs, probes, receipt });

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { Argument, InvalidArgumentError, Option } from 'commander';
 import { SELECTOR_KINDS } from '../feed/entry.ts';
 import { parseInstant } from '../kernel/clock.ts';
-import { call, objectOf } from './client.ts';
+import { call } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
 import { order, parseWaitMs, showReached } from './order.ts';
@@ -23,7 +23,7 @@ interface LockOptions extends ServerOptions, EndOptions {
   readonly name?: string;
   readonly reason?: string;
   readonly wait: string;
-  readonly waitMs: number;
+  readonly waitMs?: number;
   readonly idempotencyKey?: string;
 }
 
@@ -57,7 +57,7 @@ function addLock(program: Command, ports: CliPorts): void {
     .addOption(new Option('--expires-at <time>', 'RFC 3339').argParser(parseTime).conflicts('expiresIn'))
     .option('--reason <text>')
     .addOption(new Option('--wait <word>').choices(['accepted', 'durable', 'enforced']).default('enforced'))
-    .option('--wait-ms <ms>', 'how long to wait for it', parseWaitMs, 5_000)
+    .option('--wait-ms <ms>', 'how long to wait for it (default: as long as it may take)', parseWaitMs)
     .option('--idempotency-key <key>', 'repeat safely under the same key (default: a new one)')
     .allowUnknownOption();
   withServerOptions(command).action((kind: string, value: string | undefined, options: LockOptions) =>
@@ -135,7 +135,7 @@ function addTakingBack(program: Command, ports: CliPorts): void {
       ports.run(async () => {
         const endpoint = await controlEndpoint(options, ports.around);
         const reply = await call(endpoint, 'DELETE', `${path}${encodeURIComponent(id)}`);
-        if (reply.status >= 400) return explain(ports, objectOf(reply), reply.status);
+        if (reply.status >= 400) return explain(ports, reply);
         return showReached(reply, options, ports);
       }),
     );

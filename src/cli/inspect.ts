@@ -54,7 +54,7 @@ function addLists(program: Command, ports: CliPorts): void {
     withServerOptions(command).action((options: ServerOptions) =>
       ports.run(async () => {
         const reply = await callOrUnknown(await controlEndpoint(options, ports.around), 'GET', path);
-        if (reply.status !== 200) return explain(ports, objectOf(reply), reply.status);
+        if (reply.status !== 200) return explain(ports, reply);
         showList(ports, options, objectOf(reply), name, columns);
         return EXIT.done;
       }),
@@ -136,7 +136,9 @@ interface EpochOptions extends ServerOptions {
 }
 
 function addEpoch(program: Command, ports: CliPorts): void {
-  const epoch = program.command('epoch').description('the feed as a whole');
+  const epoch = program
+    .command('epoch')
+    .description('the feed as a whole; which epoch is open, `writ status` says');
   const command = epoch
     .command('open')
     .description('open an epoch on a store that has none')
@@ -174,7 +176,7 @@ function addToken(program: Command, ports: CliPorts): void {
       const { sub, scope, ttl = '3600' } = options;
       const body = { sub, ttlS: Number(ttl), ...(scope === undefined ? {} : { scope }) };
       const reply = await call(await controlEndpoint(options, ports.around), 'POST', '/v1/dev/tokens', body);
-      if (reply.status !== 201) return explain(ports, objectOf(reply), reply.status);
+      if (reply.status !== 201) return explain(ports, reply);
       const minted = objectOf(reply);
       ports.terminal.out(options.json === true ? JSON.stringify(minted) : cell(minted['token']));
       return EXIT.done;
@@ -190,7 +192,7 @@ async function show(
   ports: CliPorts,
 ): Promise<ExitCode> {
   const reply = await call(endpoint, 'POST', path, body);
-  if (reply.status >= 400) return explain(ports, objectOf(reply), reply.status);
+  if (reply.status >= 400) return explain(ports, reply);
   showObject(ports, options, objectOf(reply));
   return EXIT.done;
 }

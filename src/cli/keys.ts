@@ -30,7 +30,7 @@ export function addKeys(program: Command, ports: CliPorts): void {
     ports.run(async () => {
       const reply = await callOrUnknown(await controlEndpoint(options, ports.around), 'GET', '/v1/keys');
       const body = objectOf(reply);
-      if (reply.status !== 200) return explain(ports, body, reply.status);
+      if (reply.status !== 200) return explain(ports, reply);
       if (options.json === true) ports.terminal.out(cell(body));
       else ports.terminal.out([cell(body['log']), ...replicaLines(body['replicas'])].join('\n'));
       return EXIT.done;
@@ -68,7 +68,7 @@ function addText(
       const [id, options] = (argument === undefined ? ['', given[0]] : given) as [string, TextOptions];
       const endpoint = await controlEndpoint(options, ports.around);
       const reply = await callOrUnknown(endpoint, 'GET', path(id, options));
-      if (reply.status !== 200) return explain(ports, objectOf(reply), reply.status);
+      if (reply.status !== 200) return explain(ports, reply);
       const text = reply.text.replace(/\n$/, '');
       // A file gets the very bytes, because they are verified; a terminal gets what cannot act on it.
       ports.terminal.out(ports.terminal.isTerminal ? text.split('\n').map(cell).join('\n') : text);

@@ -37,7 +37,7 @@ async function ask(
   request: (endpoint: Endpoint) => Promise<Reply>,
 ): Promise<ExitCode> {
   const reply = await request(await controlEndpoint(options, ports.around));
-  if (reply.status !== 200) return explain(ports, objectOf(reply), reply.status);
+  if (reply.status !== 200) return explain(ports, reply);
   showObject(ports, options, objectOf(reply));
   return EXIT.done;
 }

@@ -1,8 +1,8 @@
 /**
- * `writ config check` on the machine that is to serve: files that the configuration names and that cannot be had there.
- * Warnings, because it may be checked somewhere else; who serves refuses to start without them.
+ * Files that the configuration names, on the machine that is to serve: `writ config check` warns of what cannot be had,
+ * because it may be checked somewhere else (who serves refuses to start without), and both warn of secrets left open.
  */
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Config, Problem } from '../config/config.ts';
 
@@ -14,6 +14,20 @@ export function missingFiles({ settings: _settings, ...config }: Config): Proble
     const code = isLog ? failureOf(written, constants.W_OK) : failureOf(file, constants.R_OK);
     if (code === undefined) return [];
     return [{ key, message: `cannot be ${isLog ? 'written' : 'read'} on this machine (${code})` }];
+  });
+}
+
+/** Passwords and tokens that every user of the machine can read: keys are refused, but these are often given out so. */
+export function openSecrets({ settings: _settings, ...config }: Config): Problem[] {
+  return walk(config, '').flatMap(({ key, file }) => {
+    const mode = /(password|token|headers)File$/i.test(key)
+      ? (statSync(file, { throwIfNoEntry: false })?.mode ?? 0)
+      : 0;
+    if ((mode & 0o004) === 0) return [];
+    const octal = (mode & 0o777).toString(8);
+    return [
+      { key, message: `${file} can be read by every user of this machine (mode ${octal}): chmod 600 it` },
+    ];
   });
 }
 

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { InvalidArgumentError } from 'commander';
 import type { JsonObject } from '../kernel/json.ts';
+import { isJsonObject } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Reply } from './client.ts';
 import { ClientError, call, objectOf } from './client.ts';
@@ -19,6 +20,8 @@ import { cell } from './terminal.ts';
 interface OrderOptions extends ServerOptions {
   readonly idempotencyKey?: string;
   readonly dryRun?: boolean;
+  /** As long as the server says that it may take, unless it is there. */
+  readonly waitMs?: number;
 }
 
 /** POSTs `body` and shows what became of it: 0 when what was asked for is reached, 3 when part of it, 4 when unknown. */
@@ -43,9 +46,10 @@ export async function order(
   const endpoint = await controlEndpoint(options, ports.around);
   try {
     const reply = await call(endpoint, 'POST', path, sent, { 'idempotency-key': idempotencyKey });
-    if (reply.status < 300) return showReached(reply, options, ports);
+    if (reply.status < 300)
+      return showReached(await waitOn(reply, path, sent, options), options, ports, sent);
     const problem = problemIn(reply);
-    explain(ports, problem, reply.status);
+    explain(ports, reply, problem);
     if (isUndone(reply.status, problem, options)) return EXIT.error;
     sayHowToRepeat();
     return EXIT.unknown;
@@ -53,6 +57,41 @@ export async function order(
     if (error instanceof ClientError && error.isUncertain) sayHowToRepeat();
     throw error;
   }
+}
+
+const ASK_AGAIN_MS = 200;
+/** What is proven by the clock is so a moment after the bound. */
+const LATE_MS = 1_000;
+
+/**
+ * The last answer before the time is over that the server named in its first one: at most what it can be asked to wait
+ * for. What is `partial` waits for a holder, which no clock does.
+ */
+async function waitOn(
+  first: Reply,
+  path: string,
+  { wait }: JsonObject,
+  options: OrderOptions,
+): Promise<Reply> {
+  const { id, boundMs } = doneOf(first);
+  if (first.status !== 202 || wait === undefined || options.waitMs !== undefined) return first;
+  if (typeof id !== 'string' || typeof boundMs !== 'number') return first;
+  const untilMs = performance.now() + Math.min(boundMs + LATE_MS, LIMITS.waitMsMax) - LIMITS.waitMsDefault;
+  let reply = first;
+  while (performance.now() < untilMs && doneOf(reply)['state'] !== 'partial') {
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+    const later = await call(first.from, 'GET', `${path}/${encodeURIComponent(id)}`).catch(() => undefined);
+    if (later?.status !== 200) continue;
+    if (isAtLeast(doneOf(later)['state'], wait)) return { ...later, status: 201 };
+    reply = { ...later, status: 202 };
+  }
+  return reply;
+}
+
+const STRENGTH: Readonly<Record<string, number>> = { accepted: 0, durable: 1, partial: 1, enforced: 2 };
+
+export function isAtLeast(state: unknown, wanted: unknown): boolean {
+  return (STRENGTH[String(state)] ?? -1) >= (STRENGTH[String(wanted)] ?? Infinity);
 }
 
 /** What a server says when nothing was appended. Any other 5xx may be of whoever stands before it, or a fault half-way. */
@@ -73,14 +112,25 @@ function problemIn(reply: Reply): JsonObject {
   }
 }
 
-export function showReached(reply: Reply, options: ServerOptions, ports: CliPorts): ExitCode {
+/** `sent`: what was asked for, where it was an order. */
+export function showReached(
+  reply: Reply,
+  options: ServerOptions,
+  ports: CliPorts,
+  { selector, wait }: JsonObject = {},
+): ExitCode {
   const body = doneOf(reply);
   showObject(ports, options, body);
-  // A misspelt issuer looks like this too, and binds all the same.
-  if (body['seen'] === false)
+  const { id, state, seen } = body;
+  // A misspelt issuer looks like this too, and binds all the same. A token is its own spelling.
+  if (seen === false && !(isJsonObject(selector) && selector['kind'] === 'token'))
     ports.terminal.problem('nothing that it names was seen here yet; is it spelt as the tokens spell it?');
   if (reply.status === 200 || reply.status === 201) return EXIT.done;
-  return body['state'] === 'partial' ? EXIT.partial : EXIT.unknown;
+  if (typeof id === 'string' && id.startsWith('rev_'))
+    ports.terminal.problem(
+      `${cell(id)} is ${cell(state)}, not ${cell(wait)} yet: writ revocation ${cell(id)} --wait ${cell(wait)} waits on`,
+    );
+  return state === 'partial' ? EXIT.partial : EXIT.unknown;
 }
 
 /** It was done, so an answer that makes no sense leaves it unknown how far. */

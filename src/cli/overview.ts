@@ -8,6 +8,7 @@ import type { Endpoint } from './client.ts';
 import { ClientError, call, callOrUnknown, objectOf } from './client.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
+import { isAtLeast } from './order.ts';
 import type { ServerOptions } from './server-options.ts';
 import {
   controlEndpoint,
@@ -68,7 +69,7 @@ async function status(options: StatusOptions, ports: CliPorts): Promise<ExitCode
   const reply = await callOrUnknown(endpoint, 'GET', '/v1/status');
   const body = objectOf(reply);
   if (reply.status !== 200) {
-    explain(ports, body, reply.status);
+    explain(ports, reply);
     return EXIT.unknown;
   }
   if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(cell(body));
@@ -118,7 +119,7 @@ export function addConfigShow(config: Command, ports: CliPorts): void {
     ports.run(async () => {
       const reply = await callOrUnknown(await controlEndpoint(options, ports.around), 'GET', '/v1/config');
       const body = objectOf(reply);
-      if (reply.status !== 200) return explain(ports, body, reply.status);
+      if (reply.status !== 200) return explain(ports, reply);
       if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(cell(body));
       else ports.terminal.out(settingsTable(body['settings']));
       return EXIT.done;
@@ -139,7 +140,6 @@ interface RevocationOptions extends ServerOptions {
   readonly waitMs: number;
 }
 
-const STRENGTH: Readonly<Record<string, number>> = { accepted: 0, durable: 1, partial: 1, enforced: 2 };
 const ASK_AGAIN_MS = 200;
 
 function addRevocation(program: Command, ports: CliPorts): void {
@@ -178,13 +178,9 @@ async function revocationOf(
   const reply = await callOrUnknown(endpoint, 'GET', `/v1/revocations/${encodeURIComponent(id)}`);
   const body = objectOf(reply);
   if (reply.status === 200) return body;
-  explain(ports, body, reply.status);
+  explain(ports, reply);
   if (reply.status >= 500) throw new ClientError('what became of it cannot be known now', true);
   return undefined;
-}
-
-function isAtLeast(state: unknown, wanted: string): boolean {
-  return (STRENGTH[String(state)] ?? -1) >= (STRENGTH[wanted] ?? Infinity);
 }
 
 /** As `writ revoke` exits: 0 once the word asked for was reached (enforced, when none was asked for). */

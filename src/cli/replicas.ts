@@ -34,7 +34,7 @@ export function addReplicas(program: Command, ports: CliPorts): void {
 async function list(options: ServerOptions, ports: CliPorts): Promise<ExitCode> {
   const reply = await callOrUnknown(await controlEndpoint(options, ports.around), 'GET', '/v1/replicas');
   const body = objectOf(reply);
-  if (reply.status !== 200) return explain(ports, body, reply.status);
+  if (reply.status !== 200) return explain(ports, reply);
   if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(cell(body));
   else ports.terminal.out(tableOf(body['replicas']));
   return EXIT.done;
@@ -75,7 +75,7 @@ async function forgetOne(name: string, options: ForgetOptions, ports: CliPorts):
   const path = `/v1/replicas/${encodeURIComponent(name)}/forget`;
   const endpoint = await controlEndpoint(options, ports.around);
   const reply = await call(endpoint, 'POST', path, reason === undefined ? {} : { reason });
-  if (reply.status !== 200) return explain(ports, objectOf(reply), reply.status);
+  if (reply.status !== 200) return explain(ports, reply);
   showObject(ports, options, objectOf(reply));
   return EXIT.done;
 }

@@ -34,7 +34,7 @@ export function addRevoke(program: Command, ports: CliPorts): void {
     .option('--reason <text>')
     .option('--ticket <text>')
     .addOption(new Option('--wait <word>').choices(['accepted', 'durable', 'enforced']).default('enforced'))
-    .option('--wait-ms <ms>', 'how long to wait for it', parseWaitMs, 5_000)
+    .option('--wait-ms <ms>', 'how long to wait for it (default: as long as it may take)', parseWaitMs)
     .option('--idempotency-key <key>', 'repeat safely under the same key (default: a new one)')
     .option('--dry-run', 'say what would die; append nothing')
     // One base64url id in 64 begins with a dash, and is a value all the same.
@@ -65,7 +65,7 @@ async function revoke(
 }
 
 function bodyOf(kind: string, value: string | undefined, options: RevokeOptions): object {
-  const { issuer, name, before, reason, ticket, wait = 'enforced', waitMs = 5_000, dryRun } = options;
+  const { issuer, name, before, reason, ticket, wait = 'enforced', waitMs, dryRun } = options;
   const selector = { kind, value, issuer, name, before };
   return { selector, reason, ticket, wait, waitMs, dryRun };
 }

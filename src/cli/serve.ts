@@ -5,7 +5,7 @@ import { renderProblems } from '../config/config.ts';
 import type { CliPorts } from './ports.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
-import { missingFiles } from './named-files.ts';
+import { missingFiles, openSecrets } from './named-files.ts';
 import { addConfigShow } from './overview.ts';
 import type { ConfigOptions } from './server-options.ts';
 import { readConfig, withConfigOptions } from './server-options.ts';
@@ -38,7 +38,9 @@ export function addServe(program: Command, ports: CliPorts, { serve }: ServePort
     ports.run(async () => {
       const result = readConfig(options, ports.around);
       if (!result.ok) return explainConfig(ports, result.problems);
-      await serve(result.config, result.warnings, { allowOlderPolicy: options.allowOlder === true });
+      await serve(result.config, [...result.warnings, ...openSecrets(result.config)], {
+        allowOlderPolicy: options.allowOlder === true,
+      });
       return EXIT.done;
     }),
   );
@@ -52,7 +54,9 @@ export function addServe(program: Command, ports: CliPorts, { serve }: ServePort
   withConfigOptions(check).action((file: string | undefined, options: CheckOptions) =>
     ports.run(async () => {
       const result = readConfig(file === undefined ? options : { ...options, config: file }, ports.around);
-      const warnings = result.ok ? [...result.warnings, ...missingFiles(result.config)] : [];
+      const warnings = result.ok
+        ? [...result.warnings, ...missingFiles(result.config), ...openSecrets(result.config)]
+        : [];
       if (options.json === true) {
         const { problems } = { problems: [], ...result };
         ports.terminal.out(JSON.stringify({ valid: result.ok, problems, warnings }));
@@ -60,7 +64,9 @@ export function addServe(program: Command, ports: CliPorts, { serve }: ServePort
       }
       if (!result.ok) return explainConfig(ports, result.problems);
       if (warnings.length > 0) ports.terminal.problem(renderProblems(warnings));
-      ports.terminal.out('the configuration is valid');
+      ports.terminal.out(
+        `the configuration is valid${warnings.length === 0 ? '' : ', but see the warnings'}`,
+      );
       return EXIT.done;
     }),
   );

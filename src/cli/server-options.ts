@@ -8,7 +8,7 @@ import type { Config, ConfigSources, Listener } from '../config/config.ts';
 import { parseConfig, renderProblems } from '../config/config.ts';
 import { WritError } from '../kernel/error.ts';
 import type { Endpoint } from './client.ts';
-import { ClientError, callOrUnknown, objectOf, readToken } from './client.ts';
+import { ClientError, callOrUnknown, objectOf, readToken, tokenProblem } from './client.ts';
 
 /** What the process was started with; nothing below main.ts reads it from anywhere else. */
 export interface Surroundings {
@@ -85,7 +85,8 @@ export async function controlEndpoint(options: ServerOptions, around: Surroundin
   const url = options.url ?? around.env['WRIT_URL'] ?? urlOf(config?.listen.control);
   const tokenFile =
     options.tokenFile ?? around.env['WRIT_TOKEN_FILE'] ?? join(config?.dataDir ?? '.', 'admin-token');
-  return { url, token: await readToken(resolve(around.cwd, tokenFile)) };
+  const path = resolve(around.cwd, tokenFile);
+  return { url, token: await readToken(path), tokenFile: path };
 }
 
 /**
@@ -100,6 +101,8 @@ export async function dataEndpoint(options: ServerOptions, around: Surroundings)
   const control = await controlEndpoint(options, around);
   const reply = await callOrUnknown(control, 'GET', '/v1/status');
   const said = reply.status === 200 ? objectOf(reply)['dataUrl'] : undefined;
+  const refused = tokenProblem(reply);
+  if (refused !== undefined) throw new ClientError(`${refused}: name another one with --token-file`, true);
   if (typeof said !== 'string')
     throw new ClientError(
       `${control.url} did not say where its data plane is (${reply.status}): name it with --data-url`,

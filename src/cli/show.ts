@@ -4,6 +4,8 @@
  */
 import type { JsonObject } from '../kernel/json.ts';
 import { isJsonObject } from '../kernel/json.ts';
+import type { Reply } from './client.ts';
+import { objectOf, tokenProblem } from './client.ts';
 import type { CliPorts } from './ports.ts';
 import type { ExitCode } from './exit.ts';
 import { EXIT } from './exit.ts';
@@ -48,12 +50,17 @@ export function showList(
 }
 
 /** A problem the server answered, on standard error: its code, what is wrong and the field. */
-export function explain(ports: CliPorts, body: JsonObject, status: number): ExitCode {
+export function explain(ports: CliPorts, reply: Reply, body = objectOf(reply)): ExitCode {
   const { code, title, detail, field } = body;
-  const said = [code, title, detail, field === undefined ? undefined : `field ${cell(field)}`].filter(
-    (part) => part !== undefined,
-  );
-  ports.terminal.problem(`${status}: ${said.map(cell).join(': ')}`);
+  const isSaid = typeof detail === 'string' && typeof title === 'string' && detail.startsWith(title);
+  const said = [
+    code,
+    isSaid ? undefined : title,
+    detail,
+    field === undefined ? undefined : `field ${cell(field)}`,
+    tokenProblem(reply),
+  ].filter((part) => part !== undefined);
+  ports.terminal.problem(`${reply.status}: ${said.map(cell).join(': ')}`);
   return code === 'APPEND_UNCERTAIN' ? EXIT.unknown : EXIT.error;
 }
 

@@ -5,6 +5,8 @@ export interface Terminal {
   problem(text: string): void;
   /** The whole of standard input. */
   read(): Promise<string>;
+  /** The same, as it comes. */
+  bytes(): AsyncIterable<Buffer>;
 }
 
 /** Columns padded to their widest cell; values are shown with control characters made visible. */

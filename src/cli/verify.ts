@@ -38,7 +38,10 @@ async function verify(file: string, options: VerifyOptions, ports: CliPorts): Pr
   const { cwd } = ports.around;
   const keyring = parseKeyring((await readBytes(resolve(cwd, options.keys))).toString('utf8'));
   // Once, from its beginning: it may be a pipe.
-  const chunks = chunksOf(file === '-' ? STDIN : resolve(cwd, file));
+  const chunks =
+    file === '-'
+      ? chunksOf(() => ports.terminal.bytes(), 'standard input')
+      : chunksOf(() => createReadStream(resolve(cwd, file)), resolve(cwd, file));
   const { value: first = Buffer.alloc(0) } = await chunks.next();
   const all = andThen(first, chunks);
   try {
@@ -84,15 +87,13 @@ async function verifyAll(
 
 /** `{`: its lines are JSON objects, and a receipt begins with a word. */
 const LEDGER_BEGINS = 0x7b;
-const STDIN = 0;
 
 /** Bytes: a lenient decoder reads different ones as the same text. */
-async function* chunksOf(file: string | number): AsyncGenerator<Buffer, undefined> {
-  const stream = typeof file === 'number' ? createReadStream('', { fd: file }) : createReadStream(file);
+async function* chunksOf(open: () => AsyncIterable<Buffer>, what: string): AsyncGenerator<Buffer, undefined> {
   try {
-    for await (const chunk of stream) yield chunk as Buffer;
+    yield* open();
   } catch {
-    throw unreadable(file === STDIN ? 'standard input' : String(file));
+    throw unreadable(what);
   }
   return undefined;
 }

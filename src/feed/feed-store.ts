@@ -24,7 +24,7 @@ export interface StoreFacts {
   readonly durability: 'accepted' | 'durable';
   /** T_split of DESIGN 3.3, where another server of the store may take over: every wait is longer by this. */
   readonly splitMs?: number;
-  /** What this store makes weaker, besides its durability: for the log, `/readyz` and receipts. */
+  /** What this store makes weaker, its durability too: for the log, `/readyz` and receipts. */
   readonly weakened?: readonly string[];
   /** A torn tail that was cut at opening, and said. */
   readonly cutTail?: { readonly bytes: number; readonly after: Position };

@@ -53,8 +53,10 @@ export class Appender {
   /** EPOCH_CLOSED before an epoch is open, FENCED without a lease; otherwise as the store says. */
   async append(sealed: SealedEntry): Promise<Appended> {
     const { cursor, lease, clock } = this.#ports;
-    if (cursor.epochId === undefined) throw new WritError('EPOCH_CLOSED', 'no epoch is open');
-    if (!lease.isFresh(clock.now())) throw new WritError('FENCED', 'this replica holds no lease');
+    if (cursor.epochId === undefined)
+      throw new WritError('EPOCH_CLOSED', 'the feed has no open epoch: /readyz says what it waits for');
+    if (!lease.isFresh(clock.now()))
+      throw new WritError('FENCED', 'this replica holds no lease: /readyz says why');
     return this.appendUnfenced(cursor.epochId, sealed);
   }
 

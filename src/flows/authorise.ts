@@ -102,7 +102,7 @@ export class Authoriser {
     const verdict = view.verdict(credential.handles, credential.issuedAtS, epochS(now));
     if (verdict.state === 'revoked')
       throw new WritError('UNAUTHENTICATED', `the credential was refused: ${verdict.by.reason}`);
-    if (!lease.isFresh(now)) throw new WritError('FENCED', 'this replica holds no lease');
+    if (!lease.isFresh(now)) throw new WritError('FENCED', 'this replica holds no lease: /readyz says why');
     return credential;
   }
 

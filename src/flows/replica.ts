@@ -70,6 +70,8 @@ export class Replica {
   #closedSinceMs = NEVER_MS;
   /** Why the last attempt to join failed: said once. */
   #failure: string | undefined;
+  /** Why no epoch was open: said once, too. */
+  #lack: string | undefined;
   readonly #opened = new News();
   /** Aborted when an operator wants a turn. */
   #asked = new AbortController();
@@ -81,8 +83,7 @@ export class Replica {
 
   /** Joins, if it can be done at once, and goes on by itself from there until `stop`. */
   async start(): Promise<void> {
-    if (!(await this.#join()))
-      this.#ports.log.warn('no epoch is open', { detail: this.#epochCheck().detail });
+    await this.#join();
     this.#running = this.#run();
   }
 
@@ -217,8 +218,8 @@ export class Replica {
               RESTART_MS,
             ]
           : [
-              'of those who held a lease of it, whoever has most opens the next one',
-              `; if nobody there did: ${AMNESIA}`,
+              'of the replicas that had a lease then and were not stopped first, the one that holds most opens the next epoch by itself',
+              `; if there is none, because all were stopped before the store was: ${AMNESIA}`,
               RESTART_MS,
             ];
     return monoMs - this.#closedSinceMs < patienceMs ? said : `${said}${advice}`;
@@ -256,6 +257,9 @@ export class Replica {
         await renewer.renewUntilSettled();
       }
       this.#failure = undefined;
+      const lack = this.#isJoined ? undefined : this.#epochCheck().detail;
+      if (lack !== undefined && lack !== this.#lack) log.warn('no epoch is open', { detail: lack });
+      this.#lack = lack;
     } catch (error) {
       const failure = explanationOf(error);
       const code = codeOf(error);

@@ -334,6 +334,7 @@ export const overview = z.object({
     'Waiting for a lease, silent, or not known about here: they may allow.',
   ),
   promisesWeakened: count.describe("By the store's settings."),
+  namesShared: count.describe('Names by which more than one live replica goes.'),
   factsNotShared: count.describe('In force here, lost by the store, and not yet appended again.'),
   snapshotsDiffering: count.describe('1 while the newest snapshot is not what this replica holds.'),
   sessionsEnding: count.describe('Told to end, and not proven to have.'),

@@ -74,9 +74,11 @@ export class Overview {
     } = this.#ports;
     const checks = readiness();
     const replicas = this.#replicas();
+    const namesakes = namesakesOf(replicas('live'));
     const loose = {
       replicasFenced: replicas('fenced').length,
       replicasOutstanding: replicas('waiting', 'outstanding', 'unknown').length,
+      namesShared: namesakes.length,
       promisesWeakened: storeWeakens.length,
       factsNotShared: cursor.tails.reduce((sum, { missing }) => sum + missing.size, 0),
       snapshotsDiffering: snapshots.agrees ? 0 : 1,
@@ -106,6 +108,7 @@ export class Overview {
         ...loose,
         looseEnds: [
           ...this.#looseReplicas(),
+          ...namesakes,
           ...revoker.open(REVOCATIONS_NAMED_MAX).map(unfinished),
           ...cosigner.forks.map(
             ({ replica, incarnation, position }) =>
@@ -131,7 +134,8 @@ export class Overview {
       ({ replica, incarnation, ...sight }) => {
         const { state, isSelf, fencedSinceMs } = sight;
         const since = fencedSinceMs === undefined ? '' : ` since ${renderInstant(fencedSinceMs)}`;
-        return `${isSelf ? 'this replica' : replica} (${incarnation}) is ${state}${since}`;
+        const why = state === 'unknown' ? ': no reading of it here is recent enough to tell' : '';
+        return `${isSelf ? 'this replica' : replica} (${incarnation}) is ${state}${since}${why}`;
       },
     );
   }
@@ -146,6 +150,16 @@ function unfinished({ id, state, replicas, sessions, owing }: OpenRevocation): s
   const isOwed = sessions > 0 || owing.length > 0;
   const awaited = [...replicas, ...(isOwed ? [`${count}${whose} not known to have ended`] : [])];
   return `${id} is ${state}${awaited.length > 0 ? `; it waits for ${awaited.join(', ')}` : ''}`;
+}
+
+/** Sentences: each name that more than one process answers to now. They do no harm, but whoever reads a name is misled. */
+function namesakesOf(live: readonly Sight[]): readonly string[] {
+  return [...Map.groupBy(live, ({ replica }) => replica)]
+    .filter(([, all]) => all.length > 1)
+    .map(([name, all]) => {
+      const who = all.map(({ incarnation }) => incarnation).join(' and of ');
+      return `${name} is the name of ${who}, which run at the same time: give each a name of its own`;
+    });
 }
 
 /** Facts that the store lost and only this replica had. */

@@ -30,13 +30,17 @@ const SERVER_OPTIONS = {
 const TLS_VERSION_MIN = 'TLSv1.2';
 const RELOAD_MS = 5_000;
 
-/** Listens; CONFIG_INVALID, with the system's code, when the address cannot be had. */
-export async function openServer(listener: Listener, handler: RequestListener): Promise<OpenServer> {
+/** Listens; CONFIG_INVALID of `field`, with the system's code, when the address cannot be had. */
+export async function openServer(
+  listener: Listener,
+  handler: RequestListener,
+  field?: string,
+): Promise<OpenServer> {
   const { server, stopWatching } = createFor(listener, handler);
   server.maxConnections = LIMITS.connectionsMax;
   server.on('clientError', refuseClient);
   const sockets = trackSockets(server);
-  await listen(server, listener);
+  await listen(server, listener, field);
   return {
     url: urlOf(server, listener),
     close: async () => {
@@ -83,7 +87,11 @@ function createFor(
   return { server, stopWatching: () => watched.forEach((file) => unwatchFile(file, reload)) };
 }
 
-async function listen(server: Server | TlsServer, { address }: Listener): Promise<void> {
+async function listen(
+  server: Server | TlsServer,
+  { address }: Listener,
+  field: string | undefined,
+): Promise<void> {
   if ('path' in address) await removeSocket(address.path);
   const listening = Promise.withResolvers<void>();
   server.once('error', listening.reject);
@@ -92,7 +100,10 @@ async function listen(server: Server | TlsServer, { address }: Listener): Promis
   await listening.promise.catch((cause: unknown) => {
     const where = 'path' in address ? address.path : `${address.host}:${address.port}`;
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
-    throw new WritError('CONFIG_INVALID', `cannot listen on ${where} (${code})`, { cause });
+    throw new WritError('CONFIG_INVALID', `cannot listen on ${where} (${code})`, {
+      cause,
+      ...(field === undefined ? {} : { field }),
+    });
   });
   server.off('error', listening.reject);
 }

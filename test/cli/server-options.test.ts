@@ -38,7 +38,9 @@ describe('writ check', () => {
     const where = ['--url', writ.writ.urls.control, '--token-file', tokenFile];
     const refused = await runCliInProcess([...CHECK, ...where], { cwd, input: await writ.mint() });
     expect(refused).toMatchObject({ code: 4, out: '' });
-    expect(refused.problems).toContain('did not say where its data plane is (401): name it with --data-url');
+    expect(refused.problems).toBe(
+      `${writ.writ.urls.control} does not take the token in ${tokenFile}: name another one with --token-file\n`,
+    );
   });
 
   it('does not take what some other server answers for an address', async () => {

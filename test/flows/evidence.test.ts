@@ -12,7 +12,7 @@ import { runAtOnce } from '../../src/kernel/pace.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { NOW_S, OVER_MS, cut, jti, startPair } from '../support/memory-fleet.ts';
 import type { TestReplica, TestReplicaOptions } from '../support/replica-harness.ts';
-import { MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled as start } from '../support/replicas.ts';
 
 /** The same disk and store in the hands of a later run; whatever the one before was doing has stopped. */

@@ -112,7 +112,7 @@ describe('a replica whose store is closed', () => {
     fleet.server.flush();
     await pass(fleet.clock, 700);
     expect(epochOf(a)).toBe(
-      `${before} is closed; of those who held a lease of it, whoever has most opens the next one`,
+      `${before} is closed; of the replicas that had a lease then and were not stopped first, the one that holds most opens the next epoch by itself`,
     );
     await pass(fleet.clock, 1_500);
     expect(epochOf(a)).toMatch(/^ep_[\w-]+$/);
@@ -140,6 +140,12 @@ describe('a roster', () => {
     expect(isFresh(a)).toBe(false);
     expect(a.reopener.missing.replicas).toEqual(['b']);
     expect(epochOf(a)).toMatch(/is closed; it waits for b$/);
+    // Once, and not at each attempt; a minute later it says what to do.
+    const said = () => a.log.filter(({ sentence }) => sentence === 'no epoch is open');
+    expect(said()).toMatchObject([{ level: 'warn', detail: epochOf(a) }]);
+    await pass(fleet.clock, 60_000);
+    expect(said()).toMatchObject([{}, { detail: epochOf(a) }]);
+    expect(epochOf(a)).toContain('--accept-amnesia');
     cut(b, false);
     await pass(fleet.clock, 2_000);
     expect(rulesOf(fleet)).toEqual(['bootstrap', 'roster']);

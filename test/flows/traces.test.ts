@@ -7,7 +7,7 @@ import { FakeClock } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import { OVER_MS, cut, epochOf, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
-import { MemoryLedger, orderOf } from '../support/replica-harness.ts';
+import { orderOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled } from '../support/replicas.ts';
 
 /** Answered when the store has it; what it reached is asked for later. */

@@ -115,8 +115,9 @@ describe('a listener', () => {
   it('rejects when its address cannot be had', async () => {
     const { url } = await open();
     const address = { host: '127.0.0.1', port: Number(new URL(url).port) };
-    await expect(openServer({ address }, answerOk)).rejects.toMatchObject({
+    await expect(openServer({ address }, answerOk, 'listen.data')).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
+      field: 'listen.data',
       message: expect.stringContaining('EADDRINUSE') as string,
     });
   });

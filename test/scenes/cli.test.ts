@@ -159,7 +159,10 @@ telemetry: { decisionLog: { sink: file, file: nowhere/log } }
 `,
     );
     const warned = await runCliInProcess(['config', 'check', elsewhere]);
-    expect(warned).toMatchObject({ code: 0, out: 'the configuration is valid\n' });
+    expect(warned).toMatchObject({
+      code: 0,
+      out: 'the configuration is valid, but see the warnings\n',
+    });
     expect(warned.problems.trimEnd().split('\n')).toEqual([
       'control.issuers[0].jwks.file: cannot be read on this machine (ENOENT)',
       'policy.bundle: cannot be read on this machine (ENOENT)',
@@ -168,6 +171,38 @@ telemetry: { decisionLog: { sink: file, file: nowhere/log } }
     const served = await runCli(['serve', '--config', file]);
     expect(served.code).toBe(1);
     expect(served.problems).toBe(bad.problems);
+    const [open, shut] = [join(work, 'open.pass'), join(work, 'shut.pass')];
+    await writeFile(open, 'change-me', { mode: 0o644 });
+    await writeFile(shut, 'change-me', { mode: 0o600 });
+    const exposed = join(work, 'exposed.yaml');
+    const yaml = `issuers: [{ issuer: "https://i", audiences: [a], jwks: { file: "${good}" } }]
+fleetKeyFile: ${shut}
+store: { kind: redis, url: "rediss://r", passwordFile: ${open}, sentinel: { urls: ["redis://s"], passwordFile: ${shut} } }
+`;
+    await writeFile(exposed, yaml);
+    expect((await runCliInProcess(['config', 'check', exposed])).problems).toBe(
+      `store.passwordFile: ${open} can be read by every user of this machine (mode 644): chmod 600 it\n`,
+    );
+    const fleetKeyFile = join(work, 'fleet.key');
+    await writeFile(fleetKeyFile, `${'A'.repeat(43)}\n`, { mode: 0o600 });
+    const redis = [
+      '--set',
+      `fleetKeyFile=${fleetKeyFile}`,
+      '--set',
+      'store.kind=redis',
+      '--set',
+      'store.url=redis://writ@127.0.0.1:9',
+    ];
+    const lacking = [
+      ...redis,
+      '--set',
+      'store.passwordFile=/nope',
+      '--set',
+      `dataDir=${join(work, 'lacking')}`,
+    ];
+    expect((await runCli(['serve', '--dev', ...lacking], { cwd: work })).problems).toMatch(
+      /(^|\n)CONFIG_INVALID: store\.passwordFile: \/nope cannot be read\n$/,
+    );
   });
 
   it('policy check loads the bundle that ships; another file is refused with 1', async () => {
@@ -196,6 +231,11 @@ describe('the command writ, with a server', () => {
       expect(dry.code).toBe(0);
       expect(json(dry)).toMatchObject({ dryRun: true, targets: 1, seen: true });
       expect((await shell(CHECK, { input: token })).code).toBe(0);
+
+      const unseen = await cli(['revoke', 'token', '-'], { input: await tokenOf('billing') });
+      expect(json(unseen)['seen']).toBe(false);
+      // A token is its own spelling.
+      expect(unseen).toMatchObject({ code: 0, problems: '' });
 
       const revoked = await shell(
         ['revoke', 'token', '-', '--reason', 'leaked', '--ticket', 'INC-1', '--idempotency-key', 'cli-1'],
@@ -355,7 +395,12 @@ describe('the command writ, with a server', () => {
       await writeFile(stranger, 'not-the-admin-token');
       const unauthorised = await cli(['sessions', '--token-file', stranger]);
       expect(unauthorised.code).toBe(1);
-      expect(unauthorised.problems).toContain('UNAUTHENTICATED');
+      expect(unauthorised.problems).toMatch(/^401: UNAUTHENTICATED: /);
+      expect(unauthorised.problems).toContain(
+        `: ${writ.urls.control} does not take the token in ${stranger}\n`,
+      );
+      const refused = await cli(['revoke', 'jti', 'x', '--issuer', 'i', '--token-file', stranger]);
+      expect(refused.problems).toContain(`: ${writ.urls.control} does not take the token in ${stranger}\n`);
       expect(unauthorised.problems).not.toContain('not-the-admin-token');
     },
     SCENE_MS,
@@ -401,6 +446,9 @@ describe('the command writ, with a server', () => {
       expect(run.code).toBe(3);
       expect(json(run)).toMatchObject({ state: 'partial', sessions: { matched: 1, unconfirmed: 1 } });
       const id = String(json(run)['id']);
+      expect(run.problems).toBe(
+        `${id} is partial, not enforced yet: writ revocation ${id} --wait enforced waits on\n`,
+      );
       const [loose, stands] = await Promise.all([cli(['status']), cli(['revocation', id])]);
       expect(loose.code).toBe(3);
       expect(json(loose)).toMatchObject({ verdict: 'ready, with loose ends', revocationsOpen: 1 });
@@ -616,7 +664,9 @@ describe('a production start', () => {
         expect(json(fenced)).toMatchObject({ decision: false, context: { reason: 'fenced' } });
         const early = await run(['revoke', 'subject', 'u', '--issuer', 'https://idp.example']);
         expect(early.code).toBe(1);
-        expect(early.problems).toContain('EPOCH_CLOSED');
+        expect(early.problems).toBe(
+          '503: EPOCH_CLOSED: the feed has no open epoch: /readyz says what it waits for\n',
+        );
         expect((await run(['token', '--sub', 'u'])).code).toBe(1);
         expect((await run(['epoch', 'open'])).code).toBe(2);
         expect((await run(['epoch', 'open', '--accept-amnesia'])).code).toBe(1);

@@ -195,16 +195,18 @@ describe('writ store init', () => {
         code: 1,
         out: '',
         problems:
-          'CONFIG_INVALID: maxmemory-policy is allkeys-lru: it must be noeviction, or revocations are evicted\n',
+          'CONFIG_INVALID: store.url: maxmemory-policy is allkeys-lru: it must be noeviction, or revocations are evicted\n',
       });
       await fleet.redis.ask((redis) => redis.config('SET', 'maxmemory-policy', 'noeviction'));
       expect(await init('--user', 'writ', '--password-file', join(work, 'writ.pass'))).toMatchObject({
         code: 1,
-        problems: `CONFIG_INVALID: ${MISSING}\n`,
+        problems: `CONFIG_INVALID: store.url: ${MISSING}\n`,
       });
       expect(await init('--user', 'writ')).toMatchObject({
         code: 1,
-        problems: expect.stringMatching(/^STORE_UNREACHABLE: .*WRONGPASS/) as string,
+        problems: expect.stringMatching(
+          /^STORE_UNREACHABLE: .*WRONGPASS.* \(user writ, with a password, at [^ ]+: see store.url and store.passwordFile\)$/m,
+        ) as string,
       });
       await fleet.redis.stop();
       expect(await init()).toMatchObject({

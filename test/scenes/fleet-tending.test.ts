@@ -110,6 +110,11 @@ describe('writ replicas', () => {
       const twice = await untilStates(first, 'r1 live', 'r2 live', 'r2 live', 'r3 live');
       expect(states(twice)).toEqual(['r1 live', 'r2 live', 'r2 live', 'r3 live']);
       expect(twice[1]?.incarnation).not.toBe(twice[2]?.incarnation);
+      const status = json(await cli(first, ['status']));
+      expect(status).toMatchObject({ verdict: 'ready, with loose ends', namesShared: 1 });
+      expect(status['looseEnds']).toEqual([
+        `r2 is the name of ${twice[1]?.incarnation} and of ${twice[2]?.incarnation}, which run at the same time: give each a name of its own`,
+      ]);
       expect(await untilStates(beside, 'r1 live', 'r2 live', 'r2 live', 'r3 live')).toHaveLength(4);
       await expect(fleet.replica('r2')).rejects.toThrow(/DATA_DIR_LOCKED/);
       await again.kill('SIGTERM');
@@ -169,6 +174,8 @@ describe('a replica that is gone for good', () => {
         async () => reasonOf(await evaluate(first, fleet.mint().token)),
         (reason) => reason === 'fenced',
       );
+      const fenced = await cli(first, ['revoke', 'jti', 'x', '--issuer', 'https://idp.example']);
+      expect(fenced.problems).toBe('503: FENCED: this replica holds no lease: /readyz says why\n');
       await fleet.redis.begin();
       const closed = await eventually(
         () => cli(first, ['replicas', 'forget', 'r2']),
@@ -184,6 +191,9 @@ describe('a replica that is gone for good', () => {
         ok: false,
         detail: expect.stringMatching(/it waits for r2$/) as string,
       });
+      expect(waiting['looseEnds']).toContainEqual(
+        expect.stringMatching(/^r2 .* is unknown: no reading of it here is recent enough to tell$/),
+      );
     },
     SCENE_MS,
   );
@@ -242,6 +252,36 @@ describe('writ status', () => {
       expect(down['verdict']).toBe('not ready');
       await fleet.redis.begin();
       expect(await untilStatus(first, 0)).toMatchObject({ verdict: 'well', replicasLive: 3 });
+    },
+    SCENE_MS,
+  );
+});
+
+describe('writ revoke', () => {
+  it(
+    'waits for as long as the server says that it may take, unless it is told how long; then it says how to wait on',
+    async () => {
+      fleet = await RedisFleet.start({ lease: '6s' });
+      const [first, second] = [await fleet.replica('r1'), await fleet.replica('r2')];
+      await untilStates(first, 'r1 live', 'r2 live');
+      process.kill(second.pid, 'SIGSTOP');
+      const order = (name: string, ...more: string[]) =>
+        cli(first, ['revoke', 'jti', name, '--issuer', 'https://idp.example', ...more]);
+      const [patient, hasty] = await Promise.all([order('patient'), order('hasty', '--wait-ms', '100')]);
+      expect(hasty.code).toBe(4);
+      const { id, state } = json(hasty) as Record<string, string>;
+      expect(state).toBe('durable');
+      expect(hasty.problems).toContain(
+        `${id} is durable, not enforced yet: writ revocation ${id} --wait enforced waits on\n`,
+      );
+      expect(patient.code).toBe(0);
+      const { boundMs, ...enforced } = json(patient);
+      expect(boundMs).toBeGreaterThan(6_000);
+      expect(enforced).toMatchObject({
+        state: 'enforced',
+        replicas: [{ state: 'acknowledged' }, { replica: 'r2', state: 'fenced' }],
+      });
+      process.kill(second.pid, 'SIGCONT');
     },
     SCENE_MS,
   );

@@ -1,4 +1,4 @@
-/** What README's "From one machine to a fleet" tells a reader to type, typed: in one shell, on other ports. */
+/** What README's "One page of use" and "From one machine to a fleet" tell a reader to type, typed: in one shell, on other ports. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, readdir, rm, symlink } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { freePort } from '../support/free-port.ts';
 import { peerPath } from '../support/peers.ts';
-import { COMPILED, ROOT } from '../support/writ-process.ts';
+import { COMPILED, ROOT, makeDataDir, removeDataDir, startWrit } from '../support/writ-process.ts';
 
 /** A directory that reads as the checkout, in which a reader may leave files. */
 let checkout: string;
@@ -69,7 +69,10 @@ interface Typed {
 }
 
 /** Types them into one shell, as a reader does, and says what each printed and how it ended. */
-async function typeAll(commands: readonly string[]): Promise<readonly Typed[]> {
+async function typeAll(
+  commands: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<readonly Typed[]> {
   const script = commands.map((command, i) => `${command}\necho "<<${i} $?>>"\n`).join('');
   const child = spawn('bash', ['-c', script], {
     cwd: checkout,
@@ -78,6 +81,7 @@ async function typeAll(commands: readonly string[]): Promise<readonly Typed[]> {
       ...COMPILED,
       HOME: checkout,
       PATH: [dirname(peerPath('redis-server')), process.env['PATH']].join(':'),
+      ...env,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -93,6 +97,35 @@ const jsonLines = (out: string): readonly Record<string, unknown>[] =>
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+it('README’s page of use revokes a token, and goes on with one that is allowed and may hold a session', async () => {
+  const dataDir = await makeDataDir();
+  const writ = await startWrit({ dataDir });
+  try {
+    const { data, control } = writ.urls;
+    const isTyped = /^(TOKEN=|echo \$TOKEN|curl -s localhost)/;
+    const commands = (await commandsOf('One page of use'))
+      .filter((command) => isTyped.test(command))
+      // What follows the answer that is shown is none of the command.
+      .map((command) => command.replace(/\n\{"[^]*$/, '\n').replaceAll('localhost:8181', data))
+      .map((command) =>
+        command.replaceAll('npx writ', `"${process.execPath}" "${join(ROOT, 'bin/writ.js')}"`),
+      );
+    const env = { WRIT_URL: control, WRIT_TOKEN_FILE: join(dataDir, 'admin-token') };
+    const typed = await typeAll(commands, env);
+    expect(typed.map(({ code }) => code)).toEqual(typed.map(() => 0));
+    const answers = typed.filter(({ out }) => out.startsWith('{')).map(({ out }) => jsonLines(out)[0]);
+    expect(answers).toMatchObject([
+      { decision: true },
+      { state: 'enforced' },
+      { decision: true, context: { reason: 'permitted' } },
+      { id: expect.stringMatching(/^ses_/) as string },
+    ]);
+  } finally {
+    await writ.kill('SIGKILL');
+    await removeDataDir(dataDir);
+  }
+}, 60_000);
 
 it('README’s fleet allows a token on three replicas, denies it on all three once it is revoked on one, and proves it', async () => {
   const ports = new Map([['6390', String(await freePort())]]);

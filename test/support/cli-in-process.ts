@@ -3,6 +3,7 @@
  * process's own (argv, standard input, the exit, a terminal) is tested by run-cli.ts, which costs a start each time.
  */
 import http from 'node:http';
+import { Readable } from 'node:stream';
 import { runCommand } from '../../src/cli/command.ts';
 import { readBundleFiles } from '../../src/edges/opa/bundle.ts';
 import { openPolicyEngine } from '../../src/edges/opa/engine.ts';
@@ -27,6 +28,7 @@ export async function runCliInProcess(
       out: (line) => void (out += `${line}\n`),
       problem: (line) => void (problems += `${line}\n`),
       read: async () => input,
+      bytes: () => Readable.from([Buffer.from(input)]),
     },
     around: { env, cwd, hostName: 'here', suffix: 'test' },
     serve: { serve: () => Promise.reject(new Error('a server is a process of its own')) },

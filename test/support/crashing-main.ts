@@ -41,6 +41,7 @@ process.exit(
       out: (line) => process.stdout.write(`${line}\n`),
       problem: (line) => process.stderr.write(`${line}\n`),
       read: () => Promise.resolve(''),
+      bytes: () => process.stdin,
     },
     around: { env: process.env, cwd: process.cwd(), hostName: hostname(), suffix: 'test' },
     serve: { serve },

@@ -38,6 +38,8 @@ export type ServerAddress = Omit<ConnectionOptions, 'name' | 'callMs'>;
 
 export type Reply<Text = string> = Text | number | null | readonly Reply<Text>[];
 
+const UNANSWERED = 'it did not answer in time';
+
 const CONNECT_MS = 2_000;
 const RETRY_MS_MAX = 500;
 
@@ -66,11 +68,15 @@ handler.prototype.dispatch = function (take) {
 export class Connection {
   readonly #redis: Redis;
   readonly #callMs: number;
-  /** Why there was no connection last. */
-  #reason = 'it was not there';
+  /** Added to a refusal of who asks. */
+  readonly #asker: string;
+  /** Why there is no connection. */
+  #reason = UNANSWERED;
 
   constructor({ host, port, path, username, password, tls, sentinel, name, callMs }: ConnectionOptions) {
     this.#callMs = callMs;
+    const place = sentinel === undefined ? (path ?? `${host}:${port}`) : host;
+    this.#asker = ` (user ${username ?? 'default'}, with${password === undefined ? 'out' : ''} a password, at ${place}: see store.url and store.passwordFile)`;
     this.#redis = new Redis({
       ...(sentinel === undefined
         ? path === undefined
@@ -105,7 +111,9 @@ export class Connection {
     });
     // Each failure is the answer of a command; what happens in between only says why there is no connection.
     for (const event of ['error', 'sentinelError'])
-      this.#redis.on(event, (error: unknown) => (this.#reason = messageOf(error)));
+      this.#redis.on(event, (error: unknown) => (this.#reason = this.#said(error)));
+    // Whatever it was, it is over: what ends this one says so, or was its end.
+    this.#redis.on('ready', () => (this.#reason = 'it has ended the connection'));
     this.#redis.on('connect', () => this.#endUnlessReady(this.#redis.stream));
   }
 
@@ -115,7 +123,7 @@ export class Connection {
       if (this.#redis.status === 'wait') await this.#timely(this.#redis.connect());
     } catch (cause) {
       throw cause instanceof ReplyError
-        ? new CommandFailure('refused', messageOf(cause), cause)
+        ? new CommandFailure('refused', this.#said(cause), cause)
         : this.#absent(cause);
     }
   }
@@ -136,7 +144,7 @@ export class Connection {
       return await this.#timely(send());
     } catch (cause) {
       if (cause instanceof CommandFailure) throw cause;
-      throw new CommandFailure(cause instanceof ReplyError ? 'refused' : 'lost', messageOf(cause), cause);
+      throw new CommandFailure(cause instanceof ReplyError ? 'refused' : 'lost', this.#said(cause), cause);
     }
   }
 
@@ -159,7 +167,9 @@ export class Connection {
   /** Who takes a connection and then says nothing has no deadline in ioredis. */
   #endUnlessReady(stream: Duplex): void {
     const timer = setTimeout(() => {
-      if (this.#redis.status !== 'ready') stream.destroy();
+      if (this.#redis.status === 'ready') return;
+      this.#reason = UNANSWERED;
+      stream.destroy();
     }, this.#callMs);
     stream.once('close', () => clearTimeout(timer));
     timer.unref();
@@ -169,10 +179,16 @@ export class Connection {
     return new CommandFailure('unsent', `there is no connection to Redis: ${this.#reason}`, cause);
   }
 
+  #said(cause: unknown): string {
+    const message = cause instanceof Error ? cause.message : 'Redis could not be asked';
+    return /^(WRONGPASS|NOAUTH)/.test(message) ? `${message}${this.#asker}` : message;
+  }
+
   async #timely<T>(work: Promise<T>): Promise<T> {
     const { promise, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
       reject(new CommandFailure('lost', 'Redis did not answer in time'));
+      if (['connect', 'ready'].includes(this.#redis.status)) this.#reason = UNANSWERED;
       // A peer that hangs, or is gone without a word, keeps its connection for minutes: there may be another master.
       this.renew();
     }, this.#callMs);
@@ -203,8 +219,4 @@ function sentinelOptions(name: string, sentinel: SentinelOptions, callMs: number
     updateSentinels: false,
     failoverDetector: false,
   };
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : 'Redis could not be asked';
 }

@@ -18,6 +18,8 @@ export const COUNTING_S = 2;
 const UNDECLARED =
   'the Redis has replicas, and store.failover is not set: if one of them takes over behind its address, `enforced` may be said early';
 
+const UNSYNCED = 'the Redis does not fsync what is appended before it answers';
+
 const UNREAD =
   'this user may not ask for settings (CONFIG GET), so whether the Redis fsyncs what is appended is not known';
 
@@ -32,7 +34,11 @@ export async function readServer(connection: Connection, failover: boolean): Pro
     throw unsuitable(`Redis ${MAJOR_MIN}.0 or later is needed: functions`);
   const role = line('role');
   if (role !== 'master')
-    throw unsuitable(`this Redis is a ${role || 'server without a role'}: name the master`);
+    throw unsuitable(
+      role === 'slave'
+        ? `this Redis is a replica of ${line('master_host')}:${line('master_port')}: name that one`
+        : `this Redis is a ${role || 'server without a role'}: name a master`,
+    );
   // Of this INFO says as much, and it may be asked where settings may not.
   const policy = line('maxmemory_policy');
   if (policy !== 'noeviction')
@@ -41,6 +47,14 @@ export async function readServer(connection: Connection, failover: boolean): Pro
     );
   const setting = (name: string): Promise<string | undefined> => readSetting(connection, name);
   const [appendonly, appendfsync] = [await setting('appendonly'), await setting('appendfsync')];
+  const unsynced = [
+    ...(appendonly === undefined || appendonly === 'yes'
+      ? []
+      : [`appendonly is ${appendonly} and must be yes`]),
+    ...(appendfsync === undefined || appendfsync === 'always'
+      ? []
+      : [`appendfsync is ${appendfsync} and must be always`]),
+  ];
   const replicas = Number(line('connected_slaves'));
   return {
     lifetime: `${line('run_id')}.${line('master_replid')}`,
@@ -48,7 +62,8 @@ export async function readServer(connection: Connection, failover: boolean): Pro
     splitMs: failover ? await readSplitMs(setting, replicas) : 0,
     weakened: [
       ...(!failover && replicas > 0 ? [UNDECLARED] : []),
-      ...(appendfsync === undefined ? [UNREAD] : []),
+      ...(unsynced.length === 0 ? [] : [`${UNSYNCED}: ${unsynced.join(', ')}`]),
+      ...(appendonly === undefined || appendfsync === undefined ? [UNREAD] : []),
     ],
   };
 }

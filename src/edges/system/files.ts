@@ -13,7 +13,7 @@ export async function makeDataDir(dataDir: string): Promise<void> {
   try {
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    const message = `dataDir: ${dataDir} cannot be made (${causeCode(cause)})`;
+    const message = `${dataDir} cannot be made (${causeCode(cause)})`;
     throw new WritError('CONFIG_INVALID', message, { cause, field: 'dataDir' });
   }
 }

@@ -4,8 +4,10 @@ import { mkdir } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
+import { initStore } from '../../../src/edges/redis/init-store.ts';
 import { RedisFeedStore } from '../../../src/edges/redis/redis-feed-store.ts';
 import { epoch, revocation } from '../../support/feed-entries.ts';
 import { NAME_KEY, RedisServer } from '../../support/redis-server.ts';
@@ -49,7 +51,7 @@ describe('a Redis at start', () => {
     await server.ask((redis) => redis.replicaof('127.0.0.1', 1));
     await expect(storeOn(server).open()).rejects.toMatchObject({
       code: 'CONFIG_INVALID',
-      message: 'this Redis is a slave: name the master',
+      message: 'this Redis is a replica of 127.0.0.1:1: name that one',
     });
   });
 
@@ -125,6 +127,51 @@ describe('a Redis at start', () => {
       await expect
         .poll(() => store.roster().catch(() => undefined), { timeout: 5_000 })
         .toMatchObject({ runId });
+  });
+
+  it('that hangs is said to, whatever was wrong with it before', async () => {
+    const server = await open();
+    const store = storeOn(server, 300);
+    await store.open();
+    const complaint = (): Promise<string> => store.roster().then(() => 'none', String);
+    await server.stop('SIGKILL');
+    await expect.poll(complaint).toContain('connection to Redis: connect ECONNREFUSED');
+    await server.begin();
+    await expect.poll(complaint, { timeout: 5_000 }).toBe('none');
+    server.signal('SIGSTOP');
+    const said = new Set<string>();
+    // Long enough for connections that it takes, as one that is stopped does, and says nothing on.
+    for (const untilMs = performance.now() + 2_000; performance.now() < untilMs;) {
+      said.add(await complaint());
+      await wait(50);
+    }
+    expect([...said].filter((one) => !one.endsWith('did not answer in time'))).toEqual([]);
+    const init = initStore({
+      ...{ kind: 'redis', failover: false },
+      url: { host: '', path: server.socket, isTls: false },
+    });
+    await expect(init).rejects.toThrow('there is no connection to Redis: it did not answer in time');
+    server.signal('SIGCONT');
+  }, 20_000);
+
+  it('that wants a password is named, with the user and the settings that this is about', async () => {
+    const auth = { password: 'right' };
+    const server = await RedisServer.start(['--requirepass', auth.password], { auth });
+    servers.push(server);
+    const complaint = (user: object): Promise<string> => {
+      const address = { host: '', port: 0, path: server.socket, ...user };
+      const store = new RedisFeedStore({ server: address, fleet: 'f', replica: 'r', nameKey: NAME_KEY });
+      stores.push(store);
+      return store.open().then(() => 'none', String);
+    };
+    const at = `at ${server.socket}: see store.url and store.passwordFile)`;
+    expect(await complaint({})).toBe(
+      `WritError: Redis refuses: NOAUTH Authentication required. (user default, without a password, ${at}`,
+    );
+    const refused =
+      'WritError: there is no connection to Redis: WRONGPASS invalid username-password pair or user is disabled.';
+    expect(await complaint({ username: 'writ' })).toBe(`${refused} (user writ, without a password, ${at}`);
+    expect(await complaint({ password: 'not-it' })).toBe(`${refused} (user default, with a password, ${at}`);
   });
 
   it('that takes a connection and says nothing is tried again', async () => {
