@@ -37,12 +37,19 @@ export interface LoadPorts {
   readonly log: Log;
 }
 
-/** A snapshot may be large, and what was refused once is not read at each renewal. */
-const AGAIN_MS = 10_000;
+/** A snapshot may be large: after each refusal in a row it is read half as often, from one renewal to the next at first. */
+const AGAIN_MS = 250;
+const AGAIN_MS_MAX = 10_000;
+
+interface Refusal {
+  readonly why: string;
+  readonly atMs: number;
+}
 
 export class Loader {
   readonly #ports: LoadPorts;
-  #refused: { readonly why: string; readonly atMs: number } | undefined;
+  #refused: Refusal | undefined;
+  #againMs = AGAIN_MS;
 
   constructor(ports: LoadPorts) {
     this.#ports = ports;
@@ -71,7 +78,7 @@ export class Loader {
    */
   async load(epochId?: string): Promise<boolean> {
     const { store, ledger, cursor, follower, carrier, clock, log } = this.#ports;
-    if (this.#refused !== undefined && clock.now().monoMs - this.#refused.atMs < AGAIN_MS) return false;
+    if (this.#refused !== undefined && clock.now().monoMs - this.#refused.atMs < this.#againMs) return false;
     const snapshot = await store.readSnapshot();
     this.#refused = undefined;
     if (snapshot === undefined) return false;
@@ -88,10 +95,12 @@ export class Loader {
       await follower.load(snapshot, header, ledger);
     } catch (error) {
       if (!isWritError(error, 'PROOF_INVALID')) throw error;
+      this.#againMs = Math.min(2 * this.#againMs, AGAIN_MS_MAX);
       this.#refused = { why: error.message, atMs: clock.now().monoMs };
       log.error('the snapshot in the store was refused', { detail: error.message });
       return false;
     }
+    this.#againMs = AGAIN_MS;
     await follower.apply([header.mark]);
     log.info('a snapshot was loaded', { position: renderPosition(header.mark.position) });
     return true;
