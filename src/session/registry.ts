@@ -44,6 +44,8 @@ interface Live extends Mutable<SessionRecord> {
   readonly claimedBy: Claim[];
   /** By an earlier run, which may have had a longer lease. */
   readonly isRestored: boolean;
+  /** Since when this run knows of it, by the wall clock. */
+  readonly takenInMs: number;
   /** The generation of policy by which it was decided last. */
   generation: number;
 }
@@ -143,7 +145,11 @@ export class SessionRegistry {
     if (this.#groundsChars + charsOf(record) > LIMITS.sessionGroundsCharsMax) {
       throw new WritError('OVERLOADED', 'live sessions hold too much');
     }
-    this.#index(record, holderLeaseEndsMs, { isRestored: false, generation: this.#generation });
+    this.#index(record, holderLeaseEndsMs, {
+      isRestored: false,
+      takenInMs: record.openedAtMs,
+      generation: this.#generation,
+    });
   }
 
   /** Puts a registered session on disk, before anyone is told its id: a restart must be able to kill it. */
@@ -162,7 +168,11 @@ export class SessionRegistry {
    * `at` on, and whoever listens hears it again.
    */
   restore(record: SessionRecord, holderLeaseEndsMs: number, at: Instant): void {
-    const live = this.#index(record, holderLeaseEndsMs, { isRestored: true, generation: NEVER_DECIDED });
+    const live = this.#index(record, holderLeaseEndsMs, {
+      isRestored: true,
+      takenInMs: at.wallMs,
+      generation: NEVER_DECIDED,
+    });
     if (record.told !== undefined) this.#end(live, record.told, { ...record.told, at });
   }
 
@@ -446,7 +456,7 @@ export class SessionRegistry {
   #index(
     record: SessionRecord,
     holderLeaseEndsMs: number,
-    of: Pick<Live, 'isRestored' | 'generation'>,
+    of: Pick<Live, 'isRestored' | 'takenInMs' | 'generation'>,
   ): Live {
     const live: Live = {
       ...record,
@@ -564,10 +574,15 @@ function forgottenAtMs({ expiresAtS }: Live): number {
   return (expiresAtS ?? Number.POSITIVE_INFINITY) * 1000 + LIMITS.silentSessionKeptMs;
 }
 
-/** By both clocks: a wall clock that jumped ahead for a moment may have told it to end, and is no reason to let it go. */
+/**
+ * By both clocks: a wall clock that jumped ahead for a moment may have told it to end, and is no reason to let it go. Monotonic
+ * for as long as its credential was good when this run took it in.
+ */
 function isForgettable(live: Live, { wallMs, monoMs }: Instant): boolean {
   const atMs = forgottenAtMs(live);
-  return wallMs > atMs && monoMs - live.holderLeaseEndsMs > atMs - live.openedAtMs;
+  // That clock may have been ahead when this run began.
+  const forMs = Math.max(atMs - live.takenInMs, live.isRestored ? LIMITS.silentSessionKeptMs : 0);
+  return wallMs > atMs && monoMs - live.holderLeaseEndsMs > forMs;
 }
 
 function keyOf(hi: number, lo: number): bigint {

@@ -1,4 +1,6 @@
 /** The replicas of one run on one store, who asks of them and revokes, and the log that a person can read. */
+import { keyringOf } from '../../src/evidence/keyring.ts';
+import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import type { SealedEntry } from '../../src/feed/entry.ts';
 import { EPS_MS, enforcedByWaitMs } from '../../src/feed/lease.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
@@ -29,6 +31,9 @@ const LEASE_MS_MIN = 500;
 export const boundMs = (leaseMs: number): number => enforcedByWaitMs({ leaseMs, epsMs: EPS_MS });
 const SAYING_MS = 800;
 
+/** Part of each seed that says what there is more of. */
+const MORE = 0x5bd1e995;
+
 /** Each is said where an invariant does not hold (STYLE, habit 16), and nobody here is hostile. */
 const NEVER_SAID = new Set([
   'a receipt that was made does not verify',
@@ -46,6 +51,11 @@ export class Fleet implements World, HolderPorts {
   readonly chances: Chances;
   /** Of their own, so that a run in which all have one lease is what it was without them. None: this is such a run. */
   readonly #leases: Chances | undefined;
+  /**
+   * Of their own, too: sessions that nobody but their holder ends, locks, questions about orders anywhere, lost disks that come
+   * back, `barrier: wait`, everyone started again at once, more replicas. None: this is a run without them.
+   */
+  readonly more: Chances | undefined;
   readonly server = new MemoryFeedServer();
   readonly pageMax: number;
   readonly snapshotEvery: number | undefined;
@@ -80,6 +90,10 @@ export class Fleet implements World, HolderPorts {
   readonly #revocations = new Map<string, string>();
   readonly #holders: Holder[] = [];
   readonly #all: SimProcess[] = [];
+  /** Gone for good, so they said. */
+  readonly #lost: SimProcess[] = [];
+  /** Of two processes that share their memory the word of one counts for both (SECURITY.md). */
+  #hasTwins = false;
   #starts = 0;
   #names = 0;
   /** Until when something is the matter with the store, or with a replica. */
@@ -89,6 +103,8 @@ export class Fleet implements World, HolderPorts {
     this.chances = new Chances(seed);
     const leases = new Chances(~seed);
     this.#leases = leases.is(0.5) ? leases : undefined;
+    const more = new Chances(seed ^ MORE);
+    this.more = more.is(0.5) ? more : undefined;
     this.victim = this.chances.is(0.5) ? this.chances.below(3) : undefined;
     this.pageMax = this.chances.is(0.5) ? 1_000 : 1 + this.chances.below(3);
     this.snapshotEvery = this.chances.is(0.5) ? 3 + this.chances.below(6) : undefined;
@@ -135,7 +151,8 @@ export class Fleet implements World, HolderPorts {
   }
 
   #isUndisturbed(name: string): boolean {
-    if (this.slowMs > GOOD.slowMs) return false;
+    // What a holder has to confirm takes as long as that does.
+    if (this.slowMs > GOOD.slowMs || this.more !== undefined) return false;
     return [STORE, name].every((one) => (this.#disturbedMs.get(one) ?? 0) < this.agenda.nowMs);
   }
 
@@ -153,7 +170,9 @@ export class Fleet implements World, HolderPorts {
     // Two twins are not one either.
     const salt = twin === undefined ? {} : { salt: ` twin ${this.#all.length}` };
     const leaseMs = twin?.leaseMs ?? this.#drawLeaseMs(name);
-    const process = new SimProcess(this, { name, start, disk, bootstrap, leaseMs, ...salt });
+    const barrier = this.more?.is(0.3) === true ? 'wait' : 'acknowledged';
+    if (twin !== undefined) this.#hasTwins = true;
+    const process = new SimProcess(this, { name, start, disk, bootstrap, leaseMs, barrier, ...salt });
     process.link.slowMs = this.slowMs;
     this.processes.push(process);
     this.#all.push(process);
@@ -186,7 +205,8 @@ export class Fleet implements World, HolderPorts {
     if (process.isAlive) this.kill(process);
     this.processes = this.processes.filter((one) => one !== process);
     this.effect('restart');
-    return this.start(process.name, process.disk);
+    process.successor = this.start(process.name, process.disk);
+    return process.successor;
   }
 
   /** In order; it may be started again later. */
@@ -224,6 +244,49 @@ export class Fleet implements World, HolderPorts {
     this.effect('gone for good');
     this.processes = this.processes.filter((one) => one !== process);
     this.copies.delete(process);
+    this.#lost.push(process);
+  }
+
+  /** One that was gone for good is found again, with its disk. */
+  find(): void {
+    const process = this.#lost.pop();
+    if (process === undefined) return;
+    this.effect('found again');
+    this.say(`${process.name} is found again, and its data directory`);
+    process.successor = this.start(process.name, process.disk);
+  }
+
+  /** Somebody gives up one that is gone. */
+  giveUp(): void {
+    const by = this.chances.of(this.fresh);
+    const one = this.#lost.at(-1);
+    if (by !== undefined && one !== undefined) this.forget(by, one.name);
+  }
+
+  restartAll(): void {
+    this.say('everyone is started again');
+    for (const process of this.live) this.restart(process);
+  }
+
+  /** Somebody asks how far an order is, anywhere. */
+  inquire(): void {
+    const id = this.chances.of([...this.#revocations.keys()]);
+    const process = this.chances.of(this.live);
+    if (id === undefined || process === undefined) return;
+    process.deliver(() => void process.live.revoker.status(id).catch(() => undefined));
+  }
+
+  /** Of all orders, everywhere: what is neither enforced nor partial for somebody, with the reason. */
+  async unsettled(process: SimProcess, id: string): Promise<string[]> {
+    const { state, owing, sessions } = await process.live.revoker.status(id);
+    const isSettled = state === 'enforced' || owing.length > 0 || sessions.pending > 0;
+    return isSettled
+      ? []
+      : [`UNSETTLED: ${process.name} says ${state} of ${this.#revocations.get(id) ?? id}`];
+  }
+
+  get orders(): readonly string[] {
+    return [...this.#revocations.keys()];
   }
 
   /** Whatever was enforced, it may not say yes to it now. */
@@ -233,21 +296,21 @@ export class Fleet implements World, HolderPorts {
   }
 
   appending({ entry }: SealedEntry): void {
-    const value = entry.kind === 'revocation' ? entry.targets[0]?.value : undefined;
+    const value = entry.kind === 'revocation' || entry.kind === 'lock' ? entry.targets[0]?.value : undefined;
     if (value !== undefined) this.#revocations.set(entry.id, value);
   }
 
   /** A session of what is enforced goes on nowhere. */
-  prolonged({ credential, process, isOpen }: Holder): void {
+  prolonged({ credential, process, isOpen, selfEnds }: Holder): void {
     const { enforcedMs, by } = this.revoked.get(credential) ?? {};
-    if (enforcedMs === undefined || !isOpen) return;
+    if (enforcedMs === undefined || !isOpen || !selfEnds) return;
     this.violations.push(
       `SESSION: one of ${credential}, opened on ${process.name}, goes on at ${at(this.agenda.nowMs)}, enforced at ${at(enforcedMs)} by ${by}`,
     );
   }
 
   hold(process: SimProcess, credential: string): void {
-    const holder = new Holder(this, process, credential);
+    const holder = new Holder(this, process, credential, this.more?.is(0.6) !== true);
     this.#holders.push(holder);
     holder.open(NOW_S);
   }
@@ -283,6 +346,11 @@ export class Fleet implements World, HolderPorts {
     if (process !== undefined && credential !== undefined) this.revoke(process, credential);
   }
 
+  /** What nobody has revoked yet. */
+  anyInForce(): string {
+    return this.chances.of(this.credentials.filter((one) => !this.revoked.has(one))) ?? '';
+  }
+
   revoke(process: SimProcess, credential: string): void {
     const { live, name } = process;
     const sentMs = this.agenda.nowMs;
@@ -302,9 +370,11 @@ export class Fleet implements World, HolderPorts {
     // Some are on their way meanwhile, for as long as it may take.
     for (const other of this.processes)
       for (const upToMs of [10, 4_000]) this.ask(other, credential, this.chances.between(0.1, upToMs));
+    const isLock = this.more?.is(0.4) === true;
     process.deliver(() => {
+      const lock = isLock ? { expiresAtMs: process.clock.now().wallMs + 3_600_000 } : {};
       const targets = [{ kind: 'jti', issuer: ISSUER, value: credential }] as const;
-      void live.revoker.revoke(orderOf({ targets, waitMs: WAIT_MS })).then(
+      void live.revoker.revoke(orderOf({ targets, waitMs: WAIT_MS, ...lock })).then(
         ({ state }) => {
           known.answered = state;
           this.say(`${name} answers ${state} for ${credential}`);
@@ -324,6 +394,7 @@ export class Fleet implements World, HolderPorts {
       this.violations.push(`RECEIPT: ${process.name} has one of what nobody has ordered: ${id}`);
       return;
     }
+    this.#assertNoneGoesOn(process, known.credential, text);
     if (known.enforcedMs === undefined)
       for (const other of this.processes)
         for (const upToMs of ASKED_AFTER_MS)
@@ -335,6 +406,17 @@ export class Fleet implements World, HolderPorts {
     // Whoever is paused may wake at this very moment.
     for (const other of this.processes)
       if (other.isAwake) this.#decide(other, known.credential, this.agenda.nowMs);
+  }
+
+  /** A receipt without a caveat is over no session that goes on. */
+  #assertNoneGoesOn(process: SimProcess, credential: string, text: string): void {
+    const facts = verifyReceipt(text, keyringOf('test', process.live.logKey.public));
+    if (this.#hasTwins || facts.notCovered.some((what) => what.includes('which is gone'))) return;
+    for (const { process: opener, ...holder } of this.#holders.filter((one) => !one.selfEnds && one.isOpen))
+      if (holder.credential === credential)
+        this.violations.push(
+          `SESSION: ${process.name} calls ${credential} enforced over one that was opened on ${opener.name} (${opener.live.identity.incarnation}) and goes on`,
+        );
   }
 
   /** What processes have said of themselves that may never be so. */

@@ -89,7 +89,7 @@ function outlived({ replica, credential, reason, decidedMs, leaseEndsMs }: Asked
 function goesBack(asked: readonly Asked[]): string[] {
   const refused = new Map<string, number>();
   for (const one of asked)
-    if (one.reason === 'revoked')
+    if (isRefused(one))
       refused.set(one.incarnation, Math.min(refused.get(one.incarnation) ?? Infinity, latestMs(one)));
   const back = asked.find(
     (one) => one.reason === 'permitted' && one.decidedMs > (refused.get(one.incarnation) ?? Infinity),
@@ -99,6 +99,11 @@ function goesBack(asked: readonly Asked[]): string[] {
   return [
     `BACK: ${replica} permits ${credential} at ${at(decidedMs)}, which it had refused at ${at(refused.get(incarnation) ?? 0)}`,
   ];
+}
+
+/** Because of an order that outlives this replica. */
+export function isRefused({ reason }: Pick<Asked, 'reason'>): boolean {
+  return reason === 'revoked' || reason === 'locked';
 }
 
 function latestMs({ decidedMs, answeredMs = decidedMs }: Asked): number {

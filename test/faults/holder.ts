@@ -25,21 +25,29 @@ export class Holder {
   #id: string | undefined;
   #untilMs: number | undefined;
   #isOver = false;
+  /** It has promised so; else it goes on until it is told. */
+  readonly selfEnds: boolean;
 
-  constructor(ports: HolderPorts, process: SimProcess, credential: string) {
+  constructor(ports: HolderPorts, process: SimProcess, credential: string, selfEnds = true) {
     this.#ports = ports;
+    this.selfEnds = selfEnds;
     this.process = process;
     this.credential = credential;
   }
 
   get isOpen(): boolean {
+    if (!this.selfEnds) return !this.#isOver && this.#id !== undefined;
     return !this.#isOver && this.#ports.agenda.nowMs < (this.#untilMs ?? 0);
   }
 
   open(issuedAtS: number): void {
     const { credential: _, subject: __, ...request } = requestOf(undefined);
     const credential = { scheme: 'Bearer', token: tokenOf('billing', this.credential, issuedAtS) } as const;
-    const order = { kind: 'relay', selfEnds: true, request: { ...request, credential, subject: undefined } };
+    const order = {
+      kind: 'relay',
+      selfEnds: this.selfEnds,
+      request: { ...request, credential, subject: undefined },
+    };
     this.#ask(async ({ live }, sentMs) => {
       const { id, freshForMs = 0 } = await live.keeper.open(order);
       return () => {
@@ -93,7 +101,8 @@ export class Holder {
 
   /** One request and what is made of its answer; a replica that refuses, or is gone, answers nothing. */
   #ask(serve: (process: SimProcess, sentMs: number) => (() => void) | Promise<() => void>): void {
-    const { agenda, process } = { ...this.#ports, process: this.process };
+    const { agenda } = this.#ports;
+    const process = this.process.newest;
     const sentMs = agenda.nowMs;
     const served = async (): Promise<void> => {
       const answer = await serve(process, sentMs);

@@ -39,19 +39,29 @@ const MOMENTS: readonly (readonly [Moment, number])[] = [
   ['readSnapshot', 1],
 ];
 
+/** And the steps of joining, where there is more. */
+const MOMENTS_OF_JOINING: readonly (readonly [Moment, number])[] = [
+  ['note', 1],
+  ['note', 3],
+  ['joined', 1],
+  ['joined', 3],
+];
+
 /**
  * Faults that come at a step of the protocol and not at a time: what is wrong for a millisecond only is not met by chance. One
  * or two at once, of `kinds`, mostly on who has just taken that step; then another trap is laid.
  */
 export function layTrap(fleet: Fleet, kinds: readonly Fault[]): void {
   const { chances, agenda } = fleet;
-  const [moment, times] = chances.of(MOMENTS) as [Moment, number];
+  const moments = fleet.more === undefined ? MOMENTS : [...MOMENTS, ...MOMENTS_OF_JOINING];
+  const [moment, times] = chances.of(moments) as [Moment, number];
   const spring = (process: SimProcess): void => {
     const faults = chances.shuffled(kinds).slice(0, 1 + chances.below(2));
     const target = chances.is(0.7) ? process : undefined;
     fleet.say(`at a ${moment} of ${process.name}:`);
     layTrap(fleet, kinds);
-    agenda.after(chances.is(0.5) ? 0 : chances.between(0, 6), () => {
+    const isJoining = moment === 'note' || moment === 'joined';
+    agenda.after(chances.is(0.5) ? 0 : chances.between(0, isJoining ? 20 : 6), () => {
       fleet.target = target;
       for (const fault of faults) fault.begin(fleet);
       fleet.target = undefined;
@@ -308,7 +318,7 @@ export const GROUPS: readonly (readonly Fault[])[] = [
       begin: (fleet) =>
         onSome(fleet, (process) => {
           if (fleet.processes.length >= 6) return;
-          const copy = fleet.start(process.name, process.disk.copy(), { isCopy: true });
+          const copy = fleet.start(process.name, process.copyDisk(), { isCopy: true });
           fleet.agenda.after(1_000, () => {
             if (copy.isFresh) fleet.effect('copied data directory');
           });
@@ -320,7 +330,7 @@ export const GROUPS: readonly (readonly Fault[])[] = [
       begin: (fleet) =>
         onSome(fleet, (process) => {
           if (fleet.processes.length >= 6) return;
-          const twin = fleet.start(process.name, process.disk.copy(), { twin: process });
+          const twin = fleet.start(process.name, process.copyDisk(), { twin: process });
           fleet.disturb(5_000, process.name);
           fleet.agenda.after(2_000, () => {
             const states = [process, twin].map(({ live }) => live.renewer.state);
@@ -332,11 +342,7 @@ export const GROUPS: readonly (readonly Fault[])[] = [
       name: 'sessions that end by themselves',
       effects: ['a session ended by itself', 'a session was told to end'],
       begin: (fleet) => {
-        for (const process of fleet.fresh)
-          fleet.hold(
-            process,
-            fleet.chances.of(fleet.credentials.filter((one) => !fleet.revoked.has(one))) ?? '',
-          );
+        for (const process of fleet.fresh) fleet.hold(process, fleet.anyInForce());
       },
     },
     {
@@ -345,7 +351,7 @@ export const GROUPS: readonly (readonly Fault[])[] = [
       begin: (fleet) =>
         onSome(fleet, (process) => {
           // One of at least three, once: what nobody holds any more nobody can go on with.
-          if (fleet.isAnyGone || fleet.processes.length < 3) return;
+          if ((fleet.isAnyGone && fleet.more === undefined) || fleet.processes.length < 3) return;
           fleet.lose(process);
         }),
     },

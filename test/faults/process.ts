@@ -21,6 +21,7 @@ import type { SnapshotBase } from '../../src/feed/snapshot.ts';
 import { parseHeader } from '../../src/feed/snapshot.ts';
 import type { Instant } from '../../src/kernel/clock.ts';
 import { WritError } from '../../src/kernel/error.ts';
+import type { SessionRecord } from '../../src/session/session.ts';
 import { FakeClock } from '../support/fake-time.ts';
 import type { Command, MemoryFeedServer } from '../support/memory-feed-store.ts';
 import { MemoryFeedStore, lostError } from '../support/memory-feed-store.ts';
@@ -51,7 +52,7 @@ export interface World {
   died(process: SimProcess): void;
 }
 
-export type Moment = Command | 'news' | 'write';
+export type Moment = Command | 'news' | 'write' | 'note' | 'joined';
 
 /** How this process reaches the store, and is reached. */
 export interface Link {
@@ -76,6 +77,7 @@ export interface StartOptions {
   readonly leaseMs: number;
   /** Of a process that is a copy of another, memory included. */
   readonly salt?: string;
+  readonly barrier?: 'acknowledged' | 'wait';
 }
 
 /** A caller waits so long for the store. */
@@ -86,12 +88,19 @@ const WALL_MS = 1_800_000_000_000;
 export class Disk {
   readonly lines: FeedLine[] = [];
   readonly receipts = new Map<string, string>();
-  readonly held = { epochId: undefined as string | undefined, isLeft: false };
+  readonly held = { epochId: undefined as string | undefined, isLeft: false, isNew: true };
   /** By which a process on it joined last. */
   joined: string | undefined;
   /** What the lines go on from. */
   snapshot: Snapshot | undefined;
   floorMs = 0;
+  sessions: readonly SessionRecord[] = [];
+  /** Claims of sessions that were let go without proof. */
+  lostClaims: readonly string[] = [];
+  /** And how many are proven to have ended, by claim. */
+  proven: readonly (readonly [string, number])[] = [];
+  /** The longest lease by which a holder was let in. */
+  holderLeaseMs = 0;
 
   copy(): Disk {
     const other = new Disk();
@@ -101,7 +110,12 @@ export class Disk {
     other.joined = this.joined;
     other.snapshot = this.snapshot;
     other.floorMs = this.floorMs;
+    other.keepSessions(this);
     return other;
+  }
+
+  keepSessions({ sessions, lostClaims, proven, holderLeaseMs }: Disk): void {
+    Object.assign(this, { sessions, lostClaims, proven, holderLeaseMs });
   }
 }
 
@@ -114,6 +128,8 @@ export class SimProcess {
   /** As configured, for this life. */
   readonly leaseMs: number;
   readonly #world: World;
+  /** Who goes on with its disk. */
+  successor: SimProcess | undefined;
   #isAlive = true;
   #isPaused = false;
   #isSuspended = false;
@@ -125,7 +141,7 @@ export class SimProcess {
   armed: 'before fsync' | 'after fsync' | undefined;
 
   constructor(world: World, options: StartOptions) {
-    const { name, start, disk, bootstrap, leaseMs, salt } = options;
+    const { name, start, disk, bootstrap, leaseMs, salt, barrier } = options;
     this.#world = world;
     this.name = name;
     this.leaseMs = leaseMs;
@@ -150,14 +166,37 @@ export class SimProcess {
         lastAcceptsMax: 256,
       },
       ...(salt === undefined ? {} : { salt }),
+      ...(barrier === undefined ? {} : { barrier }),
       ...(world.snapshotEvery === undefined ? {} : { snapshotEvery: world.snapshotEvery }),
     });
+    this.#restoreSessions();
     const { lease } = this.live;
     const adopt = lease.adopt.bind(lease);
     lease.adopt = (sentAt) => {
       adopt(sentAt);
       world.leased(this);
     };
+  }
+
+  #restoreSessions(): void {
+    const { disk, leaseMs, live } = this;
+    disk.holderLeaseMs = Math.max(disk.holderLeaseMs, leaseMs);
+    const now = this.clock.now();
+    live.records.push(...disk.sessions);
+    live.lostClaims.push(...disk.lostClaims);
+    for (const record of disk.sessions) live.sessions.restore(record, now.monoMs + disk.holderLeaseMs, now);
+    for (const [claim, killed] of disk.proven) live.proven.set(claim, killed);
+    const lost = Map.groupBy(disk.lostClaims, (claim) => claim);
+    for (const claim of new Set([...lost.keys(), ...live.proven.keys()]))
+      live.sessions.restoreCounts(claim, {
+        lost: lost.get(claim)?.length ?? 0,
+        killed: live.proven.get(claim) ?? 0,
+      });
+  }
+
+  /** Whoever goes on with its disk now. */
+  get newest(): SimProcess {
+    return this.successor?.newest ?? this;
   }
 
   /** What the answer to a renewal said that was sent at `sentMs`. */
@@ -214,8 +253,23 @@ export class SimProcess {
     for (const step of this.#world.chances.shuffled(this.#backlog.splice(0))) this.later(0, step);
   }
 
+  /** As it is now. */
+  copyDisk(): Disk {
+    this.#saveSessions();
+    return this.disk.copy();
+  }
+
+  /** They are on its disk as they are here. */
+  #saveSessions(): void {
+    const { sessions, records, lostClaims, proven } = this.live;
+    this.disk.sessions = records.filter(({ ref }) => sessions.lookup(ref) !== undefined);
+    this.disk.lostClaims = [...lostClaims];
+    this.disk.proven = [...proven];
+  }
+
   /** True when something was on its way to the disk and is lost. */
   kill(): boolean {
+    if (this.#isAlive) this.#saveSessions();
     this.#isAlive = false;
     this.#backlog = [];
     this.disk.floorMs = this.clock.now().wallMs;
@@ -299,19 +353,22 @@ class SimLedger extends MemoryLedger {
   readonly #pageMax: number;
   readonly #effect: World['effect'];
 
-  constructor(process: SimProcess, { pageMax, effect }: World) {
+  constructor(process: SimProcess, world: World) {
     super(process.disk.lines);
     this.#process = process;
-    this.#pageMax = pageMax;
-    this.#effect = effect;
+    this.#pageMax = world.pageMax;
+    this.#effect = world.effect;
     const { disk } = process;
     const { held } = disk;
     this.lastJoined.word = disk.joined;
-    this.lastJoined.keep = (text) => process.write(() => void (this.lastJoined.word = disk.joined = text));
+    this.lastJoined.keep = (text) => {
+      world.passed('note', process);
+      return process.write(() => void (this.lastJoined.word = disk.joined = text));
+    };
     Object.assign(this.held, held);
     this.held.keep = (epochId, isLeft) =>
       process.write(() => {
-        Object.assign(held, { epochId, isLeft });
+        Object.assign(held, { epochId, isLeft, isNew: false });
         Object.assign(this.held, held);
       });
   }
@@ -391,6 +448,8 @@ class SimStore extends MemoryFeedStore {
 
   override append(epochId: string, sealed: SealedEntry): Promise<AppendReply> {
     this.#world.appending(sealed);
+    if (sealed.entry.kind === 'replica' && sealed.entry.event === 'joined')
+      this.#world.passed('joined', this.#process);
     return super.append(epochId, sealed);
   }
 

@@ -10,12 +10,12 @@ export const FOUND: readonly {
   readonly what: string;
 }[] = [
   {
-    seed: 20,
+    seed: 17,
     bug: 'the floor of the wall clock hides a suspend',
     what: 'a suspend that no clock showed (D-101)',
   },
   {
-    seed: 76,
+    seed: 11,
     bug: 'nobody goes back to where the fleet went on',
     what: 'a ledger that ends in an epoch which nobody followed (D-100)',
   },

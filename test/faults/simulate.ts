@@ -11,11 +11,12 @@ import type { Log } from './chains.ts';
 import { partings } from './chains.ts';
 import { Fleet, boundMs } from './fleet.ts';
 import type { Judgement } from './history.ts';
-import { judge } from './history.ts';
+import { isRefused, judge } from './history.ts';
 import type { Fault } from './nemesis.ts';
 import { FAULTS, GROUPS, layTrap } from './nemesis.ts';
 import type { SimProcess } from './process.ts';
-import { GOOD } from './process.ts';
+import { Disk, GOOD } from './process.ts';
+import type { Chances } from './random.ts';
 
 export interface Outcome extends Judgement {
   readonly seed: number;
@@ -35,6 +36,7 @@ export interface Outcome extends Judgement {
 
 const WARM_UP_MS = 3_600;
 const HEALING_MS = 12_000;
+const NOTHING = { reason: '' } as const;
 
 /** In a turn of the loop of its own: there promises settle when the agenda says so. `favoured`: names of faults, for all that comes. */
 export function simulate(seed: number, favoured: readonly string[] = []): Promise<Outcome> {
@@ -75,7 +77,7 @@ function play(seed: number, favoured: readonly string[]): Outcome {
 
 /** Everyone joins, watches the others for a lease, and lets through what nobody has revoked. */
 function begin(fleet: Fleet): void {
-  const size = 2 + fleet.chances.below(3);
+  const size = 2 + fleet.chances.below(fleet.more === undefined ? 3 : 5);
   for (let i = 0; i < size; i++) {
     fleet.start(fleet.nextName(), undefined, { bootstrap: i === 0 });
     fleet.pass(i === 0 ? 200 : fleet.chances.between(1, 100));
@@ -130,6 +132,15 @@ function step(fleet: Fleet, kinds: readonly Fault[], everyMs: number): void {
     if (chances.is(STEP_MS / 2_000)) fleet.restart(dead);
   if (chances.is(STEP_MS / 2_000)) fleet.revokeSome();
   for (const process of fleet.live) fleet.ask(process, chances.of(fleet.credentials) ?? '');
+  if (fleet.more !== undefined) stepMore(fleet, fleet.more);
+}
+
+function stepMore(fleet: Fleet, more: Chances): void {
+  if (more.is(0.3)) fleet.inquire();
+  if (more.is(0.04)) fleet.find();
+  if (more.is(0.03)) fleet.giveUp();
+  if (more.is(0.03)) fleet.restartAll();
+  if (more.is(0.2)) for (const process of fleet.fresh) fleet.hold(process, fleet.anyInForce());
 }
 
 /** No faults any more: by itself, or by an operator's word where it says so, everyone has a lease again. */
@@ -144,6 +155,7 @@ function heal(fleet: Fleet): number {
     process.armed = undefined;
     if (process.isPaused) process.wake();
   }
+  if (fleet.more?.is(0.6) === true) fleet.find();
   removeCopies(fleet);
   const beganMs = fleet.agenda.nowMs;
   if (isHealed(fleet)) return fleet.agenda.nowMs - beganMs;
@@ -179,7 +191,11 @@ function setAside(fleet: Fleet): boolean {
     fleet.say(`the ledger of ${process.name} is set aside`);
     fleet.kill(process);
     fleet.processes = fleet.processes.filter((one) => one !== process);
-    fleet.start(process.name);
+    const disk = new Disk();
+    disk.held.isNew = false;
+    disk.joined = process.disk.joined;
+    disk.keepSessions(process.disk);
+    process.successor = fleet.start(process.name, disk);
   }
   return asking.length > 0;
 }
@@ -213,6 +229,7 @@ function isHealed(fleet: Fleet): boolean {
 function conclude(fleet: Fleet): number {
   const { violations } = fleet;
   fleet.pass(600);
+  if (fleet.more !== undefined) settle(fleet);
   for (const process of fleet.fresh)
     for (const credential of fleet.credentials) fleet.ask(process, credential);
   fleet.pass(300);
@@ -230,11 +247,45 @@ function conclude(fleet: Fleet): number {
     ...lost.map(({ credential }) => `LOST: ${credential} was enforced and is permitted at the end`),
   );
   violations.push(...durableLost(fleet), ...partings(fleet.fresh.map(logOf)), ...falseReceipts(fleet));
+  if (fleet.more !== undefined && isAtRest(fleet)) violations.push(...rostersDiffer(fleet));
   return lost.length;
+}
+
+/** Whoever is asked about an order goes on with it: some time later each is enforced, or somebody is named who owes a word. */
+function settle(fleet: Fleet): void {
+  const ask = (tell: (text: string) => void): void => {
+    for (const process of fleet.fresh)
+      for (const id of fleet.orders)
+        void fleet.unsettled(process, id).then(
+          (said) => said.forEach(tell),
+          (error: unknown) => fleet.say(`${process.name} does not know ${id}: ${String(error)}`),
+        );
+  };
+  for (let i = 0; i < 4; i++) {
+    ask(() => undefined);
+    fleet.pass(4_000);
+  }
+  ask((text) => fleet.violations.push(text));
+  fleet.pass(500);
 }
 
 function isAtRest({ processes, server }: Fleet): boolean {
   return processes.every(({ disk }) => disk.lines.at(-1)?.chain === server.lines.at(-1)?.chain);
+}
+
+/** It is in snapshots, which nobody trims by that differ. */
+function rostersDiffer({ fresh }: Fleet): string[] {
+  const rosters = fresh.map(({ name, live }) => ({
+    name,
+    said: live.members.folded().map(({ incarnation, state }) => `${incarnation} ${state}`),
+  }));
+  const [first] = rosters;
+  return rosters
+    .filter(({ said }) => said.join() !== first?.said.join())
+    .map(
+      ({ name, said }) =>
+        `ROSTER: ${name} has ${said.join()}, ${first?.name ?? ''} ${first?.said.join() ?? ''}`,
+    );
 }
 
 /** S4: what was answered `durable` outlives everything but a store that forgets. */
@@ -247,8 +298,9 @@ function durableLost(fleet: Fleet): string[] {
     .filter(({ credential }) =>
       fleet.fresh.some(
         ({ name }) =>
-          fleet.asked.findLast((one) => one.replica === name && one.credential === credential)?.reason !==
-          'revoked',
+          !isRefused(
+            fleet.asked.findLast((one) => one.replica === name && one.credential === credential) ?? NOTHING,
+          ),
       ),
     )
     .map(({ credential, answered }) => `LOST: ${credential} was ${answered} and is not in force at the end`);

@@ -776,3 +776,22 @@ describe('a kill by name', () => {
     expect(sessions.isUnconfirmed(session, clock.now())).toBe(true);
   });
 });
+
+it('a session whose holder is gone is let go some time after its credential has ended, also with a restart each day', () => {
+  const { wallMs } = clock.now();
+  const record = recordOf('s1', {
+    ...{ openedAtMs: wallMs, expiresAtS: wallMs / 1000 + 24 * 3600, selfEnds: false },
+    told: { ...REVOKED, revocation: 'rev_1' },
+  });
+  let size = 1;
+  for (let day = 0; day < 30 && size > 0; day++) {
+    const run = new SessionRegistry(new MemorySessions(), 3_000);
+    run.restore(record, clock.now().monoMs + 3_000, clock.now());
+    for (let hour = 0; hour < 24; hour++) {
+      clock.advance(3_600_000);
+      run.sweep(clock.now());
+    }
+    size = run.size;
+  }
+  expect(size).toBe(0);
+});
