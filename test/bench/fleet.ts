@@ -1,19 +1,16 @@
 /**
- * A fleet on a real Redis: two replicas are asked while millions of targets stream in, a third comes to it cold, and one
- * single revocation after the other says how many a second there are, beside what their signatures alone would allow.
- * Replicas, Redis and the asking share the machine: what a replica's thread did by itself is told in CPU time. A naive fleet
+ * A fleet on a real Redis: two replicas are asked while millions of targets stream in, and a third comes to it cold. Replicas, Redis and the asking share the machine: what a replica's thread did by itself is told in CPU time. A naive fleet
  * on the same Redis takes in as many afterwards, and one of it starts cold as well.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AskedFleet } from '../support/fleet-stream.ts';
 import { askAll, BULK, killedToken, startCold, streamBulks } from '../support/fleet-stream.ts';
 import { RedisFleet } from '../support/redis-fleet.ts';
-import { evaluate, jtiOrder, reasonOf, revoke, untilPermitted } from '../support/scene.ts';
+import { evaluate, reasonOf, untilPermitted } from '../support/scene.ts';
 import type { WritProcess } from '../support/writ-process.ts';
 import { cpuSecondsOf, quantileOf } from './machine.ts';
 import type { NaiveReplica } from './naive-fleet.ts';
 import { NaiveCaller, startNaive, takenAt } from './naive-fleet.ts';
-import { signatureCost } from './signatures.ts';
 import type { Stalls } from './stalls.ts';
 import { askStalls, WATCHED } from './stalls.ts';
 import type { Goal, Row } from './table.ts';
@@ -21,19 +18,12 @@ import { digits } from './table.ts';
 import { revokedId } from './workload.ts';
 
 const IDLE_MS = 5_000;
-const LANES = 16;
 /** Targets a second where somebody takes his time: a million in three minutes. */
 const PACED = 5_000;
 /** Twice in a million targets. */
 const SET = ['snapshotEvery=500'];
 
-export async function measureFleet({
-  targets,
-  singles,
-}: {
-  targets: number;
-  singles: number;
-}): Promise<Row[]> {
+export async function measureFleet(targets: number): Promise<Row[]> {
   const fleet = await RedisFleet.start({ lease: '3s', execArgv: [...WATCHED, '--expose-gc'] });
   try {
     const [first, second] = [await startCold(fleet, 'r1', SET), await startCold(fleet, 'r2', SET)];
@@ -54,13 +44,11 @@ export async function measureFleet({
       if (reasonOf(await evaluate(cold.replica, token)) !== 'revoked')
         throw new Error('a cold replica allows');
     const all = [...replicas, cold.replica];
-    const single = await singlesRow(fleet, all, singles);
     const back = await backRow(fleet, { ...asked, replicas: all });
     const naive = await measureNaive(fleet, targets);
     return [
       ...askedRows(before, during, targets),
       pacedRow(before, paced),
-      single,
       back,
       memoryRow(targets, { empty: empty.rss, held: held.rss }, naive),
       stallRow(targets, { before, during }, naive),
@@ -245,35 +233,6 @@ function coldRow(
   };
 }
 
-async function singlesRow(fleet: RedisFleet, replicas: readonly WritProcess[], count: number): Promise<Row> {
-  const [by] = replicas as readonly [WritProcess];
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    while (next++ < count) await revoke(by, jtiOrder(fleet.mint(), { wait: 'durable' }));
-  };
-  const usedBefore = cpuSeconds(replicas);
-  const startedMs = performance.now();
-  await Promise.all(Array.from({ length: LANES }, lane));
-  const seconds = (performance.now() - startedMs) / 1_000;
-  const eachMs = since(usedBefore, cpuSeconds(replicas)).map((used) => digits((used * 1_000) / count));
-  const { signMs, verifyMs } = signatureCost();
-  const signedMs = ENFORCED.signs * signMs + ENFORCED.verifies * verifyMs;
-  return {
-    id: 'F3',
-    what: `single revocations, ${LANES} at a time, three replicas`,
-    measured: `${count} in ${digits(seconds)} s`,
-    baseline: `${digits(1_000 / signedMs)}/s: signatures alone`,
-    value: count / seconds,
-    unit: '/s',
-    goal: {},
-    note: [
-      `one core signs ${digits(1_000 / signMs)} and verifies ${digits(1_000 / verifyMs)} times a second (Ed25519, 300 bytes, CPU time)`,
-      `who coordinates signs ${ENFORCED.signs} times a revocation and verifies ${ENFORCED.verifies} times, acknowledgements not counted: several share one`,
-      `CPU time each: ${eachMs.join(', ')} ms, the coordinator first`,
-    ].join('; '),
-  };
-}
-
 /** Redis is killed and comes back with its AOF: from when it answers until every replica allows again; the revoked one is asked all along. */
 async function backRow(fleet: RedisFleet, { replicas, tokens }: Asking): Promise<Row> {
   await fleet.redis.stop('SIGKILL');
@@ -302,6 +261,3 @@ async function backRow(fleet: RedisFleet, { replicas, tokens }: Asking): Promise
 
 /** Longer than a lease: everyone is fenced by then. */
 const DOWN_MS = 4_000;
-
-/** Entry and outcome are signed, and verified as they come back; a receipt's statement and checkpoint too. */
-const ENFORCED = { signs: 4, verifies: 4 };
