@@ -125,9 +125,9 @@ export class ChunkWriter {
     this.#bytes += piece.length;
   }
 
-  /** Closes the chunk under way. */
+  /** Closes the chunk under way, in which something is. */
   flush(): void {
-    if (this.#bytes > 0) this.chunks.push(Buffer.concat([Buffer.of(CHUNK[this.#kind]), ...this.#pieces]));
+    this.chunks.push(Buffer.concat([Buffer.of(CHUNK[this.#kind]), ...this.#pieces]));
     this.#pieces = [];
     this.#bytes = 0;
   }

@@ -274,6 +274,9 @@ describe('a roster', () => {
     const said = { v: 1, closedEpochId, incarnation, ...at } as const;
     const late = signEpochReport({ ...said, runId: 'run-0' }, b.identity.key);
     fleet.server.report({ ...forged, incarnation: 'y', statement: `${b.ledger.lastJoined.word}\n${late}` });
+    // Under b's entry, in the name of another.
+    const other = signEpochReport({ ...said, runId, incarnation: 'inc_z' }, b.identity.key);
+    fleet.server.report({ ...forged, incarnation: 'z', statement: `${b.ledger.lastJoined.word}\n${other}` });
     await pass(fleet.clock, 2_000);
     expect(rulesOf(fleet)).toEqual(['bootstrap']);
     expect(a.reopener.missing.replicas).toEqual(['b']);
