@@ -111,12 +111,16 @@ export class Members {
    * there. Not where two name the same one: of copies nobody can say which is the directory.
    */
   goesOn(later: string, earlier: string): boolean {
+    return this.#chainOf(later).some((one) => one === earlier);
+  }
+
+  /** Whose data directory it goes on with, the nearest first. */
+  *#chainOf(later: string): Generator<string> {
     const seen = new Set<string>();
     for (let one = this.#before(later); one !== undefined && !seen.has(one); one = this.#before(one)) {
-      if (one === earlier) return true;
+      yield one;
       seen.add(one);
     }
-    return false;
   }
 
   /** Who joined last with the key `x`. */
@@ -125,15 +129,18 @@ export class Members {
     return those.find(({ incarnation }) => !this.isSucceeded(incarnation));
   }
 
-  /** Whether another one has joined with its key after it: with its data directory, or with a copy of it. */
+  /** Whether another one has joined with its key after it: with its data directory, or with a copy of it. Asked at each renewal. */
   isSucceeded(incarnation: string): boolean {
     const own = this.lookup(incarnation);
-    return this.#byIncarnation.values().some((one) => own !== undefined && this.#isAfter(one, own));
-  }
-
-  #isAfter(one: Member, own: Member): boolean {
-    if (one.key.x !== own.key.x || this.goesOn(own.incarnation, one.incarnation)) return false;
-    return this.goesOn(one.incarnation, own.incarnation) || comparePositions(one.place, own.place) > 0;
+    const earlier = new Set(this.#chainOf(incarnation));
+    return this.#byIncarnation
+      .values()
+      .some(
+        (one) =>
+          one.key.x === own?.key.x &&
+          !earlier.has(one.incarnation) &&
+          (comparePositions(one.place, own.place) > 0 || this.goesOn(one.incarnation, incarnation)),
+      );
   }
 
   #before(incarnation: string): string | undefined {
@@ -144,9 +151,7 @@ export class Members {
 
   /** Whether anyone was forgotten with whose data directory nobody goes on: whom it had let in, nobody can say. */
   get isAnyoneLost(): boolean {
-    this.#isAnyoneLost ??= this.#byIncarnation
-      .values()
-      .some(({ state, incarnation }) => state === 'forgotten' && !this.#isGoneOnWith(incarnation));
+    this.#isAnyoneLost ??= this.#findAnyoneLost();
     return this.#isAnyoneLost;
   }
 
@@ -198,8 +203,11 @@ export class Members {
     return this.haveSigned(there, log);
   }
 
-  #isGoneOnWith(incarnation: string): boolean {
-    return this.#byIncarnation.values().some((one) => this.goesOn(one.incarnation, incarnation));
+  #findAnyoneLost(): boolean {
+    const goneOnWith = new Set([...this.#byIncarnation.keys()].map((one) => this.#before(one)));
+    return this.#byIncarnation
+      .values()
+      .some(({ state, incarnation }) => state === 'forgotten' && !goneOnWith.has(incarnation));
   }
 
   #mark(incarnation: string, state: Member['state'], at?: Position): void {
