@@ -50,11 +50,14 @@ function shell(line: string): Promise<CliRun> {
 }
 
 describe('a pipe', { timeout: 60_000 }, () => {
+  /** The last line of a ledger is cosigned meanwhile: only `writ verify` can tell that it is whole. */
   it.each([
-    ['a receipt', 'writ receipt "$ID"', 'receipt'],
-    ['a ledger of megabytes', 'writ ledger', 'ledger'],
-  ])('whose reader comes late is given every byte of %s', async (_, command, file) => {
-    const run = await shell(`${command} | (sleep 1; cat) > piped; cmp piped ${file}`);
+    ['a receipt', 'writ receipt "$ID"', 'cmp piped receipt'],
+    ['a ledger of megabytes', 'writ ledger', 'cmp <(head -n -1 piped) <(head -n -1 ledger)'],
+  ])('whose reader comes late is given every byte of %s', async (_, command, compare) => {
+    const run = await shell(
+      `${command} | (sleep 1; cat) > piped && ${compare} && writ verify piped --keys keys > verified`,
+    );
     expect(run).toEqual({ code: 0, out: '', problems: '' });
   });
 
