@@ -1,6 +1,7 @@
 /** The sums over live rounds, and whether they count. */
 import type { LifeOutcome } from './life.ts';
 import { BOUND_MS } from './life.ts';
+import type { LiveFault } from './live-faults.ts';
 
 const SUMMED = [
   ['decisions', 'decisions checked'],
@@ -30,13 +31,16 @@ export class LiveTally {
     return this.#lives.flatMap(({ rounds }) => rounds);
   }
 
+  /** Those that were begun, and never had an effect that was seen. */
+  get unseen(): LiveFault[] {
+    return [...this.#effects()].filter(([, { seen }]) => seen === 0).map(([fault]) => fault);
+  }
+
   /** Why these runs show nothing; none when they count. */
   get vacuities(): string[] {
     const counted = this.#rounds.filter(({ vacuities }) => vacuities.length === 0).length;
     return [
-      ...[...this.#effects()]
-        .filter(([, { seen }]) => seen === 0)
-        .map(([name]) => `no effect was seen of: ${name}`),
+      ...this.unseen.map((fault) => `no effect was seen of: ${nameOf(fault)}`),
       ...(2 * counted < this.#rounds.length || counted === 0
         ? [`${counted} of ${this.#rounds.length} rounds count`]
         : []),
@@ -74,18 +78,21 @@ export class LiveTally {
       ...rows.map(([name, value]) => `${name.padEnd(44)} ${value}`),
       'faults, begun and with an effect seen:',
       ...[...this.#effects()]
-        .sort(([a], [b]) => Number(a.slice(1, 3)) - Number(b.slice(1, 3)))
-        .map(([name, { begun, seen }]) => `  ${name.padEnd(58)} ${begun} ${seen}`),
+        .sort(([a], [b]) => Number(a.row.slice(1)) - Number(b.row.slice(1)))
+        .map(([fault, { begun, seen }]) => `  ${nameOf(fault).padEnd(58)} ${begun} ${seen}`),
     ];
   }
 
-  #effects(): Map<string, { begun: number; seen: number }> {
-    const effects = new Map<string, { begun: number; seen: number }>();
+  #effects(): Map<LiveFault, { begun: number; seen: number }> {
+    const effects = new Map<LiveFault, { begun: number; seen: number }>();
     for (const { fault, isSeen } of this.#rounds.flatMap(({ faults }) => faults)) {
-      const name = `${fault.row.padEnd(3)} ${fault.name}`;
-      const before = effects.get(name) ?? { begun: 0, seen: 0 };
-      effects.set(name, { begun: before.begun + 1, seen: before.seen + (isSeen ? 1 : 0) });
+      const before = effects.get(fault) ?? { begun: 0, seen: 0 };
+      effects.set(fault, { begun: before.begun + 1, seen: before.seen + (isSeen ? 1 : 0) });
     }
     return effects;
   }
+}
+
+function nameOf({ row, name }: LiveFault): string {
+  return `${row.padEnd(3)} ${name}`;
 }

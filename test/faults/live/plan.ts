@@ -32,6 +32,12 @@ export function planOf(seed: number, machine: Machine, only = ''): Round[] {
   return rounds.filter(({ faults: [one] }) => one?.fault.name.includes(only));
 }
 
+/** Each of these once more, alone: beside another fault its effect may not show. */
+export function planAgain(seed: number, faults: readonly LiveFault[]): Round[] {
+  const chances = new Chances(seed);
+  return faults.map((fault) => ({ faults: [plannedOf(fault, chances)] }));
+}
+
 function plannedOf(fault: LiveFault, chances: Chances): PlannedFault {
   const victim = chances.below(3);
   const forMs = chances.between(1_300, 2_600);

@@ -7,7 +7,7 @@ import { live } from './life.ts';
 import { LiveTally } from './live-tally.ts';
 import { examineMachine } from './machine.ts';
 import type { Round } from './plan.ts';
-import { missingHere, planOf } from './plan.ts';
+import { missingHere, planAgain, planOf } from './plan.ts';
 
 const HISTORIES = join(ROOT, '.cache', 'faults');
 /** Rounds with one fleet. */
@@ -28,27 +28,24 @@ export async function runLive({ seed, minutes, only = '', isKept = false }: Live
   for (const why of missingHere(machine)) console.log(`not run here: ${why}`);
   const tally = new LiveTally();
   const endMs = performance.now() + minutes * 60_000;
-  for (let cycle = 0; performance.now() < endMs && tally.failed.length === 0; cycle++) {
-    const isOver = (): boolean => performance.now() > endMs;
+  const isOver = (): boolean => performance.now() > endMs;
+  const runLife = async (of: number, rounds: readonly Round[], isAgain = false): Promise<void> => {
+    if (tally.failed.length > 0 || (isOver() && !isAgain)) return;
+    const options = { machine, historyDir: HISTORIES, isOver: () => isOver() && !isAgain };
+    const outcome = await live(of, rounds, options);
+    tally.add(outcome);
+    if (outcome.violations.length > 0 || isKept) tell(seed, outcome);
+    else await rm(outcome.history);
+    summarise(outcome);
+  };
+  for (let cycle = 0; !isOver() && tally.failed.length === 0; cycle++) {
     const plan = planOf(seed + cycle, machine, only);
     if (plan.length === 0) throw new Error(`no fault that can be run here has this in its name: ${only}`);
     // Of a few faults as many rounds as fit into a life.
     while (plan.length < ROUNDS) plan.push(...planOf(seed + ++cycle, machine, only));
-    for (const rounds of livesOf(plan)) {
-      if (isOver() || tally.failed.length > 0) break;
-      const outcome = await live(seed + cycle, rounds, { machine, historyDir: HISTORIES, isOver });
-      tally.add(outcome);
-      if (outcome.violations.length > 0 || isKept) tell(seed, outcome);
-      else await rm(outcome.history);
-      console.log(
-        `a live fleet, ${(outcome.tookMs / 1000).toFixed(0)} s, ${outcome.rounds.length} rounds, ${outcome.decisions} decisions`,
-      );
-      for (const { faults, vacuities } of outcome.rounds) {
-        const names = faults.map(({ fault }) => fault.name).join(' and ');
-        if (vacuities.length > 0) console.log(`a round of ${names} does not count: ${vacuities.join('; ')}`);
-      }
-    }
+    for (const rounds of livesOf(plan)) await runLife(seed + cycle, rounds);
   }
+  for (const rounds of livesOf(planAgain(seed, tally.unseen))) await runLife(seed, rounds, true);
   for (const line of tally.render()) console.log(line);
   console.log(`seed ${seed}`);
   if (tally.failed.length > 0) return 1;
@@ -64,6 +61,15 @@ function livesOf(plan: readonly Round[]): Round[][] {
     others.slice(i * ROUNDS, (i + 1) * ROUNDS),
   );
   return [...lives.slice(0, 1), ...plan.filter(isApart).map((round) => [round]), ...lives.slice(1)];
+}
+
+function summarise({ tookMs, rounds, decisions }: LifeOutcome): void {
+  const seconds = (tookMs / 1000).toFixed(0);
+  console.log(`a live fleet, ${seconds} s, ${rounds.length} rounds, ${decisions} decisions`);
+  for (const { faults, vacuities } of rounds) {
+    const names = faults.map(({ fault }) => fault.name).join(' and ');
+    if (vacuities.length > 0) console.log(`a round of ${names} does not count: ${vacuities.join('; ')}`);
+  }
 }
 
 function tell(seed: number, { log, violations, history }: LifeOutcome): void {
