@@ -7,6 +7,7 @@ import { WritError, isWritError } from '../kernel/error.ts';
 import { parsePosition } from '../feed/position.ts';
 import type { SigningKey } from '../kernel/key.ts';
 import { RecentMap } from '../kernel/recent-map.ts';
+import { ancestorsOf } from './certificate.ts';
 import type { Cosignature } from './cosignature.ts';
 import { readCosignature, verifyCosignature } from './cosignature.ts';
 import { demand } from './demand.ts';
@@ -75,6 +76,26 @@ export function isOpen({ pending, unconfirmed }: AcknowledgedOutcome): boolean {
 export function onceOver({ pending, selfEnding = 0, ...said }: AcknowledgedOutcome): AcknowledgedOutcome {
   const unconfirmed = said.unconfirmed + pending - selfEnding;
   return { ...said, killed: said.killed + selfEnding, pending: 0, unconfirmed };
+}
+
+/**
+ * What each incarnation has said of one order, with every session counted once: whoever goes on with another's data says again
+ * what had ended there. `succeeds`: with whose data an incarnation goes on.
+ */
+export function countedOnce(
+  said: ReadonlyMap<string, AcknowledgedOutcome>,
+  succeeds: (incarnation: string) => string | undefined,
+): AcknowledgedOutcome[] {
+  const again = new Set<string>();
+  for (const [later, { matched }] of said) {
+    for (const one of ancestorsOf(later, succeeds)) {
+      const earlier = said.get(one);
+      if (earlier !== undefined && !isOpen(earlier) && matched >= earlier.matched) again.add(one);
+    }
+  }
+  return [...said].map(([one, outcome]) =>
+    again.has(one) ? { ...outcome, matched: 0, killed: 0 } : outcome,
+  );
 }
 
 /** Signs as `said.incarnation`. INTERNAL for one that contradicts itself: a false word is worse than none. */

@@ -36,3 +36,13 @@ export function certificateOf(entry: ReplicaEntry): Certificate {
   demand(key !== undefined, 'certificate names no Ed25519 key');
   return { replica, incarnation, key, joinedAt, ...(succeeds === undefined ? {} : { succeeds }), term };
 }
+
+/** With whose data `later` goes on, the nearest first, as far as `succeeds` knows. */
+export function ancestorsOf(later: string, succeeds: (one: string) => string | undefined): readonly string[] {
+  const chain = new Set([later]);
+  for (const one of chain) {
+    const before = succeeds(one);
+    if (before !== undefined) chain.add(before);
+  }
+  return [...chain].slice(1);
+}

@@ -6,7 +6,7 @@
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
 import type { AcknowledgedOutcome, Acknowledgement } from './acknowledgement.ts';
-import { onceOver } from './acknowledgement.ts';
+import { countedOnce, onceOver } from './acknowledgement.ts';
 import type { Certificate } from './certificate.ts';
 import { demand } from './demand.ts';
 import type { ReceiptStatement } from './receipt-statement.ts';
@@ -32,17 +32,19 @@ export type ListedReplica = ReceiptStatement['replicas'][number];
 
 /** The coordinator as it is listed, when all of it holds; PROOF_INVALID names the first thing that does not. */
 export function judgeTestimony(testimony: Testimony): ListedReplica {
-  const { subject, statement, acknowledgements } = testimony;
+  const { subject, statement, acknowledgements, certificates } = testimony;
   demand(statement.revocation === subject.id, 'statement is about another entry');
   demand(statement.position === renderPosition(subject.position), 'statement names another position');
   demand(statement.leaf === subject.leaf, 'statement names another leaf');
   const own = judgeReplicas(testimony);
   for (const acknowledgement of acknowledgements) judgeAcknowledgement(acknowledgement, testimony);
   const overAt = new Map(statement.replicas.map((one) => [one.incarnation, one.notLaterThan]));
-  const outcomes = acknowledgements.flatMap(({ incarnation, outcomes: all }) => {
-    const said = all.filter(({ revocation }) => revocation === subject.id);
-    return overAt.get(incarnation) === undefined ? said : said.map(onceOver);
+  const said = acknowledgements.flatMap(({ incarnation, outcomes }) => {
+    const own = outcomes.filter(({ revocation }) => revocation === subject.id);
+    const over = overAt.get(incarnation) === undefined ? own : own.map(onceOver);
+    return over.map((outcome) => [incarnation, outcome] as const);
   });
+  const outcomes = countedOnce(new Map(said), (one) => certificates.get(one)?.succeeds);
   judgeNumbers(statement, outcomes);
   if (statement.state === 'enforced') judgeEnforced(statement, outcomes, own);
   else judgePartial(statement);

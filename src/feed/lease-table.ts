@@ -111,7 +111,7 @@ export class LeaseTable {
       this.#isGone.set(incarnation, this.#isGone.get(incarnation) ?? false);
       return;
     }
-    this.#rows.delete(incarnation);
+    // Its row stays: nobody has checked yet who signed that, and its lease may be good.
     this.#isGone.set(incarnation, true);
   }
 

@@ -85,6 +85,8 @@ export class LeaseTable {
   #rows = new Map<string, Row>();
   /** Whose ledger of this epoch is another one than ours: what it acknowledges is no entry of ours. As `disown` was told. */
   readonly #strangers = new Map<string, boolean>();
+  /** Whose row was let go of, and how often it had renewed: the store shows it for longer. */
+  readonly #over = new Map<string, number>();
   #epochId: string | undefined;
   #watchedSince: Instant | undefined;
   #sent = 0;
@@ -133,13 +135,15 @@ export class LeaseTable {
       this.#epochId = epochId;
       this.#rows = new Map();
       this.#strangers.clear();
+      this.#over.clear();
       this.#watchedSince = at;
       this.#readAt = undefined;
     }
     for (const row of rows)
-      this.#rows.set(row.incarnation, this.#watch(row, this.#rows.get(row.incarnation), at));
+      if (this.#over.get(row.incarnation) !== row.renewals)
+        this.#rows.set(row.incarnation, this.#watch(row, this.#rows.get(row.incarnation), at));
     this.#readAt = at;
-    this.#letGo(new Set(rows.map(({ incarnation }) => incarnation)), at);
+    this.#letGo(at);
   }
 
   /** Receipt of the latest reading of this epoch. */
@@ -221,17 +225,19 @@ export class LeaseTable {
   }
 
   /**
-   * Who left or was forgotten is remembered until its last lease is surely over, and is in no receipt after that; but for as
-   * long as this epoch is, where its last word was that a session is not proven to have ended.
+   * Who left or was forgotten, by a line that whoever may has signed, is remembered until its last lease is surely over, and is
+   * in no receipt after that; but for as long as this epoch is, where its last word was that a session is not proven to have ended.
    */
-  #letGo(listed: ReadonlySet<string>, at: Instant): void {
+  #letGo(at: Instant): void {
     for (const [incarnation, row] of this.#rows) {
-      if (listed.has(incarnation) || waitedMs(row.since, at) < leaseOverMs(this.longest(at))) continue;
       const state = this.#members.lookup(incarnation)?.state;
       if (state !== 'left' && state !== 'forgotten') continue;
+      if (waitedMs(row.since, at) < leaseOverMs(this.longest(at))) continue;
       const { acknowledgement } = this.#read(incarnation, row);
       const isOwing = state === 'forgotten' && acknowledgement?.outcomes.some(isOpen) === true;
-      if (!isOwing) this.#rows.delete(incarnation);
+      if (isOwing) continue;
+      this.#rows.delete(incarnation);
+      this.#over.set(incarnation, row.renewals);
     }
   }
 

@@ -4,7 +4,8 @@
  * evidence has a lifetime of its own.
  */
 import type { AcknowledgedOutcome } from '../evidence/acknowledgement.ts';
-import { isOpen, onceOver } from '../evidence/acknowledgement.ts';
+import { countedOnce, isOpen, onceOver } from '../evidence/acknowledgement.ts';
+import { ancestorsOf } from '../evidence/certificate.ts';
 import type { ReceiptStatement } from '../evidence/receipt.ts';
 import { keyringOf } from '../evidence/keyring.ts';
 import { buildReceipt, receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
@@ -269,6 +270,7 @@ export class Enforcing {
     this.#isOver ||= answer.rule !== undefined;
     if (this.isProvenElsewhere) return;
     if (answer.rule === undefined || this.#now.sessions.pending > 0) return;
+    if (this.#hasOwnToSay(answer.standings, now)) return;
     if (this.#isTakersTurn(answer.standings, now)) return;
     if (this.#now.hasReceipt && this.#isWrittenDown(this.#now.owing)) {
       this.#now = { ...this.#now, state: 'partial' };
@@ -281,6 +283,14 @@ export class Enforcing {
     if (!this.#isSameHistory(last, sought.chain)) return this.#repeat();
     if (this.isMoot) return;
     return this.#close(answer.rule, clock.now());
+  }
+
+  /** Whether sessions were reached here, of which the next renewal tells: by the clock it could be over before that. */
+  #hasOwnToSay(standings: readonly ReplicaStanding[], now: Instant): boolean {
+    const { identity, effects } = this.#ports;
+    const own = standings.find(({ incarnation }) => incarnation === identity.incarnation);
+    if (own?.acknowledgement !== undefined) return false;
+    return effects.outcomes(now).some(({ revocation, matched }) => revocation === this.id && matched > 0);
   }
 
   /**
@@ -381,7 +391,7 @@ export class Enforcing {
     // Whoever says goodbye has seen all of them end.
     if (this.#ports.table.hasLeft(standing.incarnation, standing.isQuiet))
       return { ...standing, ...WITHOUT_WORD, state: 'left', notLaterThan: undefined };
-    const isSpokenFor = this.#isSpokenFor(standing, all, said.pending + said.unconfirmed);
+    const isSpokenFor = this.#isSpokenFor(standing, all, said.matched);
     const over = { ...standing, notLaterThan: now };
     if (standing.isQuiet && isSpokenFor) return { ...over, ...WITHOUT_WORD, state: 'fenced' };
     const endsAlone = !isSpokenFor && said.pending > 0 && said.pending === said.selfEnding;
@@ -397,13 +407,17 @@ export class Enforcing {
     return now.monoMs - heardAtMs;
   }
 
-  /** Whether somebody who goes on with its data has acknowledged, and knows of as many sessions as were left open there. */
-  #isSpokenFor({ incarnation }: { incarnation: string }, all: readonly ReplicaStanding[], left = 0): boolean {
+  /** Whether somebody who goes on with its data has acknowledged, and knows of as many sessions as it did. */
+  #isSpokenFor(
+    { incarnation }: { incarnation: string },
+    all: readonly ReplicaStanding[],
+    known = 0,
+  ): boolean {
     const { table } = this.#ports;
     return all.some(
       (one) =>
         one.acknowledgement !== undefined &&
-        sum(this.#outcomesOf(one), 'matched') >= left &&
+        sum(this.#outcomesOf(one), 'matched') >= known &&
         table.goesOn(one.incarnation, incarnation),
     );
   }
@@ -427,7 +441,7 @@ export class Enforcing {
   }
 
   #note(standings: readonly ReplicaStanding[]): void {
-    const outcomes = standings.flatMap((one) => this.#outcomesOf(one));
+    const outcomes = this.#countedOnce(standings);
     const accepts = outcomes.flatMap(({ lastAcceptAt }) =>
       lastAcceptAt === undefined ? [] : [Date.parse(lastAcceptAt)],
     );
@@ -456,6 +470,16 @@ export class Enforcing {
     const said = (acknowledgement?.outcomes ?? []).filter(({ revocation }) => revocation === this.id);
     return notLaterThan === undefined ? said : said.map(onceOver);
   }
+
+  #countedOnce(standings: readonly ReplicaStanding[]): AcknowledgedOutcome[] {
+    const said = standings.flatMap((one) =>
+      this.#outcomesOf(one).map((outcome) => [one.incarnation, outcome] as const),
+    );
+    return countedOnce(new Map(said), this.#succeeds);
+  }
+
+  readonly #succeeds = (incarnation: string): string | undefined =>
+    this.#ports.members.lookup(incarnation)?.succeeds;
 
   /** Writes the receipt, then the `outcome` entry that names its digest, then says so. */
   async #close(rule: 'acknowledged' | 'wait', now: Instant): Promise<void> {
@@ -537,6 +561,7 @@ export class Enforcing {
       this.#appended.sealed.entry.by,
       identity.incarnation,
       ...known.standings.filter(({ text }) => text !== undefined).map(({ incarnation }) => incarnation),
+      ...this.#linksBetween(known.standings),
     ]);
     const certificates = [...signers].flatMap((signer) => members.lookup(signer)?.certificate ?? []);
     return buildReceipt({
@@ -547,6 +572,16 @@ export class Enforcing {
       signer: { incarnation: identity.incarnation, key: identity.key },
       acknowledgements,
       certificates,
+    });
+  }
+
+  /** By whose certificates a stranger sees who goes on with the data of another one that said something of this order. */
+  #linksBetween(standings: readonly ReplicaStanding[]): readonly string[] {
+    const speakers = standings.filter((one) => this.#outcomesOf(one).length > 0);
+    const said = new Set(speakers.map(({ incarnation }) => incarnation));
+    return speakers.flatMap(({ incarnation }) => {
+      const chain = ancestorsOf(incarnation, this.#succeeds);
+      return chain.slice(0, chain.findLastIndex((one) => said.has(one)) + 1);
     });
   }
 

@@ -8,8 +8,9 @@ import { enforcedByWaitMs } from '../feed/lease.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
+import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
-import type { Appender } from './append.ts';
+import type { Appended, Appender } from './append.ts';
 import type { LeaseTable } from './barrier.ts';
 import type { News } from './news.ts';
 import { waitUntil } from './news.ts';
@@ -46,18 +47,38 @@ export class Publisher {
 
   /** FENCED, EPOCH_CLOSED, STORE_UNREACHABLE: nothing was appended. APPEND_UNCERTAIN: repeat it, it is one entry. */
   async publish(sealed: SealedEntry): Promise<Published> {
-    const { position, at } = await this.#ports.appender.append(sealed);
-    const isApplied = await this.#untilApplied(position);
+    const { appender, cursor, clock } = this.#ports;
+    const endMs = clock.now().monoMs + LIMITS.waitMsDefault;
+    let { epochId, position, at } = await appender.append(sealed);
+    while (!(await this.#untilApplied(epochId, position, endMs)) && cursor.epochId !== epochId)
+      ({ epochId, position, at } = await this.#again(sealed));
+    const isApplied = this.#isApplied(epochId, position);
     return { position, isApplied, boundMs: this.#boundMs(at, position) };
+  }
+
+  /** The epoch is over, and may have been lost before this was read: in the next one it is the same entry. */
+  #again(sealed: SealedEntry): Promise<Appended> {
+    return this.#ports.appender.append(sealed).catch((cause: unknown) => {
+      const message = 'the store was restarted before this had come back from it: repeat it, it is one entry';
+      throw new WritError('APPEND_UNCERTAIN', message, { cause });
+    });
   }
 
   #boundMs(at: Instant, position?: Position): number {
     return enforcedByWaitMs(this.#ports.table.longest(at, position));
   }
 
-  #untilApplied(position: Position): Promise<boolean> {
+  /** False once that epoch is over here, or the time. */
+  async #untilApplied(epochId: string, position: Position, endMs: number): Promise<boolean> {
+    const { cursor, clock } = this.#ports;
+    const isSettled = (): boolean => cursor.epochId !== epochId || this.#isApplied(epochId, position);
+    await waitUntil(isSettled, { ...this.#ports, waitMs: endMs - clock.now().monoMs });
+    return this.#isApplied(epochId, position);
+  }
+
+  /** Numbers of two epochs are not compared. */
+  #isApplied(epochId: string, position: Position): boolean {
     const { cursor } = this.#ports;
-    const isApplied = (): boolean => comparePositions(cursor.settled, position) >= 0;
-    return waitUntil(isApplied, { ...this.#ports, waitMs: LIMITS.waitMsDefault });
+    return cursor.epochId === epochId && comparePositions(cursor.settled, position) >= 0;
   }
 }

@@ -184,6 +184,7 @@ export class Renewer {
     try {
       // Before anything is sent: a torn view falls silent, so that the others see it as over and not as done.
       follower.assertWhole();
+      await this.#keepSessions();
       const request = this.#request();
       const sent = { at: clock.now(), number: table.send() };
       const reply = await store.renew(request);
@@ -321,6 +322,13 @@ export class Renewer {
       acknowledgement: this.#acknowledgement,
       limit: LIMITS.pageEntriesMax,
     };
+  }
+
+  /** What is about to be acknowledged of sessions outlives this machine. Rejects as the disk does: then it is not said. */
+  async #keepSessions(): Promise<void> {
+    const { effects, sessions, clock } = this.#ports;
+    if (this.#toAcknowledge().said === this.#acknowledged.said) return;
+    if (effects.outcomes(clock.now()).some(({ matched }) => matched > 0)) await sessions.sync();
   }
 
   /** Signs what has been applied and what it reached, when that has changed since the last signature, or is to be cosigned. */

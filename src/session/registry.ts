@@ -181,6 +181,11 @@ export class SessionRegistry {
     this.#claims.set(claim, { ...newClaim(claim), matched: killed + lost, killed, lost });
   }
 
+  /** Before it is acknowledged what a kill has reached: whoever goes on with this data directory has to answer for it. */
+  sync(): Promise<void> {
+    return this.#store.sync();
+  }
+
   /** Lets go of kills that nobody can be asked about any more: all they reached is over or lost, and they have ended. */
   forgetLost(isKnown: (claim: string) => boolean): void {
     for (const { id, open } of this.#claims.values()) if (open === 0 && !isKnown(id)) this.forgetClaim(id);

@@ -77,6 +77,8 @@ export interface SessionStore {
   lost(ref: SessionRef, claims: readonly string[]): void;
   /** Of that kill nothing has to be kept any more. Never throws. */
   forgotten(claim: string): void;
+  /** Resolves once a machine that dies keeps what was said before. STORE_UNREACHABLE where it does not. */
+  sync(): Promise<void>;
 }
 
 export interface Session extends SessionRecord {

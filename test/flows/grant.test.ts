@@ -2,9 +2,13 @@
 import { describe, expect, it } from 'vitest';
 import { sealEntry } from '../../src/feed/entry.ts';
 import type { GrantFacts, GrantOrder } from '../../src/flows/grant.ts';
+import { epochS } from '../../src/kernel/clock.ts';
+import { WritError, codeOf } from '../../src/kernel/error.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
 import { LIMITS } from '../../src/kernel/limits.ts';
+import type { FakeClock } from '../support/fake-time.ts';
 import { settle } from '../support/fake-time.ts';
+import { cut, isFresh, startPair } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { requestOf, tokenOf } from '../support/replica-harness.ts';
 import { pass, startReplica as start } from '../support/replicas.ts';
@@ -22,6 +26,12 @@ function orderFor(over: Partial<GrantOrder> = {}): GrantOrder {
 /** What the work comes to. It is awaited from the start: no rejection of it is ever unhandled. */
 async function settled<T>(work: Promise<T>): Promise<T> {
   const [result] = await Promise.all([work, settle()]);
+  return result;
+}
+
+/** As it comes while a second passes. */
+async function passed<T>(clock: FakeClock, work: Promise<T>): Promise<T> {
+  const [result] = await Promise.all([work, pass(clock, 1_000)]);
   return result;
 }
 
@@ -132,5 +142,46 @@ describe('an order to take a grant away', () => {
     expect(await replica.granter.ungrant(id, 'admin')).toMatchObject({ wasOver: true, isApplied: true });
     expect(replica.server.lines.filter(({ sealed }) => sealed.entry.kind === 'ungrant')).toHaveLength(1);
     await expect(replica.granter.ungrant('grt_x', 'admin')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('is in force in the next epoch, where the store lost it before it was read here', async () => {
+    const { clock, server, a, b } = await startPair();
+    const { id } = await passed(clock, a.granter.grant(orderFor()));
+    const isInForce = () => [a, b].map(({ grants }) => grants.isInForce(id, epochS(clock.now())));
+    await pass(clock, 1_000);
+    expect(isInForce()).toEqual([true, true]);
+    const { length } = server.lines;
+    a.store.fate = (command) => (command === 'renew' ? 'lose-request' : 'deliver');
+    cut(b, true);
+    const taking = a.granter.ungrant(id, 'admin').then((said) => ({ ...said, there: isInForce()[0] }));
+    await pass(clock, 200);
+    expect(server.lines.length).toBe(length + 1);
+    server.restart(length);
+    cut(b, false);
+    a.store.fate = () => 'deliver';
+    await pass(clock, 6_000);
+    expect(await taking).toMatchObject({ isApplied: true, there: false });
+    expect([a, b].map(isFresh)).toEqual([true, true]);
+    expect(isInForce()).toEqual([false, false]);
+  });
+
+  it('is to be repeated, where it can be appended to the next one no more', async () => {
+    const { clock, server, a, b } = await startPair();
+    const { id } = await passed(clock, a.granter.grant(orderFor()));
+    const { length } = server.lines;
+    a.store.fate = (command) => (command === 'renew' ? 'lose-request' : 'deliver');
+    cut(b, true);
+    const taking = a.granter.ungrant(id, 'admin').catch(codeOf);
+    await pass(clock, 200);
+    server.restart(length);
+    cut(b, false);
+    a.store.fate = () => 'deliver';
+    const append = a.store.append.bind(a.store);
+    a.store.append = (epochId, sealed) =>
+      sealed.entry.kind === 'ungrant'
+        ? Promise.reject(new WritError('STORE_UNREACHABLE', 'no answer'))
+        : append(epochId, sealed);
+    await pass(clock, 10_000);
+    expect(await taking).toBe('APPEND_UNCERTAIN');
   });
 });

@@ -252,6 +252,64 @@ describe('a session of which nobody can say any more that it has ended', () => {
     expect(status.notCovered).not.toEqual(expect.arrayContaining([...NOT_COVERED_OF_GONE]));
   });
 
+  it('is counted once also where it had ended, and was acknowledged, before the restart, however often that was', async () => {
+    for (const unheard of [0, 1]) {
+      const { clock, server, a, b } = await startPair();
+      const c = await startSettled({ clock, server, name: 'c', seed: 7, ...FLEET });
+      await pass(clock, 4_000);
+      for (let i = 0; i < 2; i++) await openSession(b, 'j1', false);
+      // It holds its lease, and hears of nothing: the order has to wait for it.
+      cut(c, true);
+      const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
+      await pass(clock, 300);
+      for (const { ref } of b.records) b.sessions.end(ref);
+      await pass(clock, 300);
+      cut(b, true);
+      let ledger = b.ledger;
+      for (let i = 0; i < unheard; i++) {
+        // Joined, and killed before it has said anything.
+        const between = makeReplica({ clock, server, name: 'b', ledger, seed: 20 + i, ...FLEET });
+        between.store.renew = () => new Promise(() => undefined);
+        void between.start();
+        await pass(clock, 100);
+        ledger = between.ledger;
+      }
+      const next = makeReplica({ clock, server, name: 'b', ledger, seed: 12, ...FLEET });
+      for (const [claim, killed] of b.proven) next.sessions.restoreCounts(claim, { lost: 0, killed });
+      await next.start();
+      await pass(clock, 10_000);
+      const { id, state, sessions } = await pending;
+      expect({ state, matched: sessions.matched, killed: sessions.killed }).toEqual({
+        state: 'enforced',
+        matched: 2,
+        killed: 2,
+      });
+      const receipt = verifyReceipt(await a.revoker.receipt(id), keyringOf('test', a.logKey.public));
+      expect(receipt.sessions).toEqual({ matched: 2, killed: 2, unconfirmed: 0 });
+      const own = ['inc_b2', 'inc_b12'];
+      expect(receipt.replicas.filter(({ incarnation }) => own.includes(incarnation))).toMatchObject([
+        { state: 'acknowledged' },
+        { state: 'acknowledged' },
+      ]);
+    }
+  });
+
+  it('is acknowledged only once it is on disk that there is one: a machine that dies takes none back', async () => {
+    const { clock, a, b } = await startPair();
+    await openSession(b, 'j1', true);
+    const { promise: synced, resolve: sync } = Promise.withResolvers<void>();
+    b.sessionDisk.sync = () => synced;
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 30_000 }));
+    await pass(clock, 300);
+    expect(a.table.row('inc_b2')?.acknowledgement?.outcomes).toEqual([]);
+    sync();
+    await pass(clock, 300);
+    expect(a.table.row('inc_b2')?.acknowledgement?.outcomes).toMatchObject([{ matched: 1 }]);
+    b.sessions.end(b.records[0]!.ref);
+    await pass(clock, 300);
+    expect(await pending).toMatchObject({ state: 'enforced', sessions: { matched: 1, killed: 1 } });
+  });
+
   it('keeps it partial once its replica is forgotten, in this epoch and after it, for whoever is asked', async () => {
     const { clock, server, a, pending } = await goneWithSession(false);
     const { id } = await pending;

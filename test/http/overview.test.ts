@@ -85,8 +85,11 @@ describe('the status', () => {
         ],
       });
       await writ.data(`/v1/sessions/${String(opened.body['id'])}/closed`, { method: 'POST' });
-      await writ.control(`/v1/revocations/${String(revoked.body['id'])}`);
-      await expect.poll(async () => (await statusOf(writ))['verdict'], { timeout: 5_000 }).toBe('well');
+      const askedAgain = async (): Promise<unknown> => {
+        await writ.control(`/v1/revocations/${String(revoked.body['id'])}`);
+        return (await statusOf(writ))['verdict'];
+      };
+      await expect.poll(askedAgain, { timeout: 5_000 }).toBe('well');
     } finally {
       await writ.remove();
     }

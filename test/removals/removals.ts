@@ -1389,6 +1389,41 @@ const FORGETTING: readonly Removal[] = [
     test: test('feed/lease-table', 'is given nothing from the moment on in which it is retired'),
   },
   {
+    name: 'acknowledges sessions that a machine which dies has forgotten',
+    file: 'src/flows/renew.ts',
+    find: '      await this.#keepSessions();\n',
+    replace: '',
+    test: test('flows/silent', 'is acknowledged only once it is on disk'),
+  },
+  {
+    name: 'counts twice what had ended before a restart',
+    file: 'src/evidence/acknowledgement.ts',
+    find: ' && matched >= earlier.matched) again.add(one);',
+    replace: ' && matched < 0) again.add(one);',
+    test: test('flows/silent', 'is counted once also where it had ended'),
+  },
+  {
+    name: 'is done with its own sessions before it has told of them',
+    file: 'src/flows/enforce.ts',
+    find: '    if (this.#hasOwnToSay(answer.standings, now)) return;\n',
+    replace: '',
+    test: test('flows/follow', 'is not called enforced by the clock while this replica has yet to tell them'),
+  },
+  {
+    name: 'calls an order applied because another epoch has a higher number',
+    file: 'src/flows/publish.ts',
+    find: 'cursor.epochId === epochId && comparePositions',
+    replace: 'comparePositions',
+    test: test('flows/grant', 'is in force in the next epoch, where the store lost it'),
+  },
+  {
+    name: 'hides the row of who is said to be gone, whoever said so',
+    file: 'src/feed/lease-table.ts',
+    find: '    // Its row stays: nobody has checked yet who signed that, and its lease may be good.\n',
+    replace: '    this.#rows.delete(incarnation);\n',
+    test: test('flows/hidden', 'a newcomer that is cut off is waited for'),
+  },
+  {
     name: 'counts silence that it could not have heard through',
     file: 'src/flows/forget.ts',
     find: '    if (!this.#isListening(now)) this.#silent = new Map();\n',
@@ -1475,8 +1510,8 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'forgets with a replica the sessions that it never saw end',
     file: 'src/flows/barrier.ts',
-    find: 'if (!isOwing) this.#rows.delete(incarnation);',
-    replace: 'if (isOwing !== undefined) this.#rows.delete(incarnation);',
+    find: '      if (isOwing) continue;\n',
+    replace: '',
     test: test('flows/silent', 'keeps it partial once its replica is forgotten'),
   },
   {

@@ -21,6 +21,7 @@ export const NOT_KEPT: SessionStore = {
   ended: () => undefined,
   lost: () => undefined,
   forgotten: () => undefined,
+  sync: () => Promise.resolve(),
 };
 
 export const ISSUER = 'https://issuer.example';
@@ -71,6 +72,10 @@ export class MemorySessions implements SessionStore {
   }
 
   isFull = false;
+
+  sync(): Promise<void> {
+    return Promise.resolve();
+  }
 
   opened(record: SessionRecord): void {
     if (this.isFull) throw new Error('disk full');

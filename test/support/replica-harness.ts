@@ -328,7 +328,7 @@ export class TestReplica {
   /** By order, how many of its sessions are proven to have ended. */
   readonly proven = new Map<string, number>();
   readonly lostClaims: string[] = [];
-  readonly sessionDisk = { isFull: false };
+  readonly sessionDisk = { isFull: false, sync: (): Promise<void> => Promise.resolve() };
   readonly sessions: SessionRegistry;
   readonly effects: Effects;
   readonly table: LeaseTable;
@@ -629,6 +629,7 @@ export class TestReplica {
       },
       lost: (_, claims) => void lostClaims.push(...claims),
       forgotten: (claim) => void lostClaims.splice(lostClaims.indexOf(claim), 1),
+      sync: () => this.sessionDisk.sync(),
     };
   }
 

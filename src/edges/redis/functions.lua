@@ -1,7 +1,7 @@
 #!lua name=writ1
 -- The store's side of the feed (DESIGN 3.1 to 3.4): what feed/lease-table.ts says, in the one place where it is atomic.
--- Redis runs one function at a time. Each of them reads and checks everything before its first write. None uses the
--- store's clock, deletes or expires a key. What is written here is a counter or a text; who reads it checks signatures.
+-- Redis runs one function at a time. Each of them reads and checks everything before its first write. None deletes or expires a
+-- key, and by the store's clock only rows are let go of that have been over for an hour. What is written here is a counter or a text; who reads it checks signatures.
 --
 -- KEYS[1] is the base of all keys, `{writ:<fleet>}`; :meta under it has generation, epoch, number, run, sequence and chain of
 -- the newest epoch: its head, and what it is bound to. A generation is one copy of the history: a copy that somebody has
@@ -35,6 +35,8 @@ local LAST_GENERATION = 999999999
 local TRIMMED_AT_ONCE = 16
 -- As feed/entry.ts has it: nobody could keep what is larger.
 local ENTRY_BYTES_MAX = 16 * 1024 * 1024 - 256
+-- Longer than any lease.
+local GONE_KEPT_S = 3600
 -- What is kept in memory is kept for no more bases than this; who has an epoch open is pushed out by nobody.
 local BASES_MAX = 64
 
@@ -288,8 +290,22 @@ local function renew(keys, args)
   local lines, is_last = newer(state, epoch, sequence, limit)
   if args[6] ~= '' then row.acknowledgement = args[6] end
   if not is_last then return { 'more', head_of(state), lines } end
-  row.renewals = row.renewals + 1
+  row.renewals, row.gone_s = row.renewals + 1, nil
   return { 'lease', head_of(state), lines, rows_of(base), state.run }
+end
+
+-- For what may be let go of after so long, and for nothing else.
+local function now_s()
+  return tonumber(redis.call('INFO', 'server'):match('server_time_usec:(%d+)')) / 1000000
+end
+
+-- Nobody here can tell who signed that one is gone. If nobody did, it has a lease that may be good yet: its row stays until it is over.
+local function retire(base, incarnation)
+  local all, now = rows[base] or {}, now_s()
+  for one, row in pairs(all) do
+    if row.gone_s and now - row.gone_s > GONE_KEPT_S then all[one] = nil end
+  end
+  if all[incarnation] then all[incarnation].gone_s = now end
 end
 
 -- Writes what an entry of a replica says of it: who joined may be given leases, who is gone never again.
@@ -300,7 +316,7 @@ local function note_replica(base, state, at, event, incarnation)
     end
   elseif event ~= '' then
     redis.call('HSET', state.at .. ':roster', incarnation, 'gone')
-    if rows[base] then rows[base][incarnation] = nil end
+    retire(base, incarnation)
   end
 end
 

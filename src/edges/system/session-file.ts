@@ -1,19 +1,22 @@
 /**
  * Live sessions on disk, so that a replica that was killed can still kill what it let in: JSON lines, appended before
- * a session is answered. Not fsynced: it has to survive the process, and a machine that dies takes its holders along.
+ * a session is answered. That survives the process, and a machine that dies takes its holders along; fsynced only before it is
+ * acknowledged that a kill has reached some.
  * Holds digests, handles and what each session was decided on (verified claims, request), never a session id and never
  * a credential.
  */
-import { closeSync, openSync, readSync, renameSync, writeFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, fsync as fsyncCalled, fsyncSync, openSync } from 'node:fs';
+import { readSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
+import { promisify } from 'node:util';
 import * as z from 'zod';
 import type { Fingerprinter, Handle } from '../../credential/handle.ts';
 import { WritError } from '../../kernel/error.ts';
 import type { Log } from '../../kernel/log.ts';
 import type { KillEvent, SessionRecord, SessionRef, SessionStore } from '../../session/session.ts';
 import { KILL_REASONS } from '../../session/session.ts';
-import { causeCode } from './files.ts';
+import { causeCode, syncDirectory } from './files.ts';
 
 const told = z
   .object({ reason: z.enum(KILL_REASONS), revocation: z.string().optional(), position: z.string() })
@@ -41,6 +44,8 @@ const line = z.union([
   z.strictObject({ ended: z.string().optional(), lost: counts.optional(), killed: counts.optional() }),
 ]);
 
+const fsync = promisify(fsyncCalled);
+
 /** Of a line that does not say it: the longest that a configuration may give. */
 const LEASE_MS_MAX = 60_000;
 
@@ -61,6 +66,10 @@ export class SessionFile implements SessionStore {
   readonly holderLeaseMs: number;
   #fd: number;
   #lines: number;
+  /** Not known to survive the machine. */
+  #isDirty = false;
+  /** Something was acknowledged on the strength of what is in it: a new file takes its place only when it is on disk too. */
+  #isVouchedFor: boolean;
   /** Ends a line that was only written in part, so that it does not spoil the one after it. */
   #lead = '';
   readonly #tellings: string[] = [];
@@ -79,6 +88,7 @@ export class SessionFile implements SessionStore {
     this.#killed = killed;
     this.holderLeaseMs = Math.max(leaseMs, longestLeaseMs);
     this.restored = [...this.#open.values()];
+    this.#isVouchedFor = lost.size + killed.size + open.size > 0;
     this.#fd = this.#begin();
     this.#lines = this.#open.size;
   }
@@ -152,6 +162,23 @@ export class SessionFile implements SessionStore {
       yield [claim, { lost: this.#lost.get(claim) ?? 0, killed: this.#killed.get(claim) ?? 0 }];
   }
 
+  async sync(): Promise<void> {
+    this.#isVouchedFor = true;
+    if (!this.#isDirty) return;
+    this.#isDirty = false;
+    const fd = this.#fd;
+    try {
+      // Of one that is replaced meanwhile all is in the other, and that is on disk.
+      await fsync(fd).catch((error: unknown) =>
+        fd === this.#fd ? Promise.reject(error as Error) : undefined,
+      );
+      await syncDirectory(dirname(this.#path));
+    } catch (cause) {
+      this.#isDirty = true;
+      throw new WritError('STORE_UNREACHABLE', 'the sessions cannot be put on disk', { cause });
+    }
+  }
+
   close(): void {
     this.#writeTellings();
     closeSync(this.#fd);
@@ -167,6 +194,7 @@ export class SessionFile implements SessionStore {
       throw new WritError('STORE_UNREACHABLE', 'the session cannot be put on disk', { cause });
     }
     this.#lead = '';
+    this.#isDirty = true;
     this.#lines += lines;
   }
 
@@ -194,7 +222,9 @@ export class SessionFile implements SessionStore {
     const fd = openSync(aside, 'a', 0o600);
     try {
       this.#writeOpen(fd);
+      if (this.#isVouchedFor) fsyncSync(fd);
       renameSync(aside, this.#path);
+      this.#isDirty = true;
     } catch (error) {
       closeSync(fd);
       throw error;

@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -252,6 +253,32 @@ describe('the length of the file of sessions that are only refreshed', () => {
     for (let i = 0; i < 12_000; i++) file.opened(recordOf('s1', { expiresAtS: 2_000_000_000 + i }));
     expect(linesOf().length).toBeLessThan(10_000);
     expect(run().restored).toEqual([recordOf('s1', { expiresAtS: 2_000_011_999 })]);
+  });
+
+  it('are put on disk when that is asked for, in whichever file they are by then', async () => {
+    const file = run();
+    const stays = recordOf('stays');
+    file.opened(stays);
+    const synced = file.sync();
+    const before = statSync(pathOf()).ino;
+    for (let i = 0; i < 6_000; i++) {
+      file.opened(recordOf(`goes-${i}`));
+      file.ended(sessionRefOf(`goes-${i}`), []);
+    }
+    expect(statSync(pathOf()).ino).not.toBe(before);
+    await synced;
+    await file.sync();
+    await file.sync();
+    expect(run().restored).toEqual([stays]);
+  });
+
+  it('are not said to be on disk where they could not be put there', async () => {
+    const file = run();
+    file.opened(recordOf('stays'));
+    renameSync(dataDir, `${dataDir}.away`);
+    await expect(file.sync()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
+    renameSync(`${dataDir}.away`, dataDir);
+    await expect(file.sync()).resolves.toBeUndefined();
   });
 
   it('is tried again later where it cannot be written anew, and nothing is lost', () => {
