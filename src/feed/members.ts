@@ -149,7 +149,7 @@ export class Members {
     return isAlone ? before : undefined;
   }
 
-  /** Whether anyone was forgotten with whose data directory nobody goes on: whom it had let in, nobody can say. */
+  /** Whether anyone is gone with whose data directory nobody goes on, or two do: whom it had let in, nobody can say. */
   get isAnyoneLost(): boolean {
     this.#isAnyoneLost ??= this.#findAnyoneLost();
     return this.#isAnyoneLost;
@@ -205,9 +205,11 @@ export class Members {
 
   #findAnyoneLost(): boolean {
     const goneOnWith = new Set([...this.#byIncarnation.keys()].map((one) => this.#before(one)));
-    return this.#byIncarnation
-      .values()
-      .some(({ state, incarnation }) => state === 'forgotten' && !goneOnWith.has(incarnation));
+    return this.#byIncarnation.values().some(
+      ({ state, incarnation }) =>
+        // `succeeded` by two of which nobody can say who has the directory, as a snapshot has it too.
+        (state === 'forgotten' || state === 'succeeded') && !goneOnWith.has(incarnation),
+    );
   }
 
   #mark(incarnation: string, state: Member['state'], at?: Position): void {

@@ -47,6 +47,20 @@ describe('who may sign', () => {
     expect(statesOf(members)).toEqual(['inc_a succeeded', 'inc_b left', 'inc_c succeeded']);
   });
 
+  it('is lost with whoever it was that two say to go on with, to who was there and to who begins at a snapshot', () => {
+    const joined = (incarnation: string): SealedEntry => {
+      const { sig: _, ...facts } = replica('joined', incarnation).entry as ReplicaEntry;
+      return sealEntry({ ...facts, succeeds: 'inc_a' }, LOG_KEY);
+    };
+    const members = membersOf(
+      ...[replica('joined', 'inc_a'), replica('forgotten', 'inc_a')],
+      ...[joined('inc_b'), joined('inc_c')],
+    );
+    const newcomer = new Members();
+    for (const member of members.folded()) newcomer.restore(member);
+    expect([members, newcomer].map(({ isAnyoneLost }) => isAnyoneLost)).toEqual([true, true]);
+  });
+
   it('goes on with what another had as it says, whatever a clock says', () => {
     const at = (second: number, incarnation: string, facts: Partial<ReplicaEntry> = {}): SealedEntry => {
       const { sig: _, ...joined } = replica('joined', incarnation).entry as ReplicaEntry;
