@@ -97,6 +97,8 @@ export class Renewer {
   #acknowledgement: string | undefined;
   /** Of the last acknowledgement: the position, and what it says beside it. */
   #acknowledged = { position: '', said: '' };
+  /** By order, how many sessions it has reached that are on disk: what becomes of them changes nothing of that. */
+  #kept: ReadonlySet<string> = new Set();
   /** Something was applied since whose acknowledgement somebody may wait for. */
   #isAwaited = false;
   #state: RenewState = 'starting';
@@ -328,7 +330,12 @@ export class Renewer {
   async #keepSessions(): Promise<void> {
     const { effects, sessions, clock } = this.#ports;
     if (this.#toAcknowledge().said === this.#acknowledged.said) return;
-    if (effects.outcomes(clock.now()).some(({ matched }) => matched > 0)) await sessions.sync();
+    const reached = effects
+      .outcomes(clock.now())
+      .flatMap(({ revocation, matched }) => (matched > 0 ? [`${matched} of ${revocation}`] : []));
+    if (reached.every((one) => this.#kept.has(one))) return;
+    await sessions.sync();
+    this.#kept = new Set(reached);
   }
 
   /** Signs what has been applied and what it reached, when that has changed since the last signature, or is to be cosigned. */
