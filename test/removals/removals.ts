@@ -1529,6 +1529,37 @@ const FORGETTING: readonly Removal[] = [
     test: test('flows/lineage', 'while everyone joins: `joined` is noted'),
   },
   {
+    name: 'believes a report whose entries do not follow each other',
+    file: 'src/flows/reopen.ts',
+    find: 'i === 0 || succeeds === shown[i - 1]?.incarnation',
+    replace: 'i >= 0 || succeeds === shown[i - 1]?.incarnation',
+    test: test('flows/reopen', 'is spoken for by nobody without its keys'),
+  },
+  {
+    name: 'reports for the last of the processes that nobody has heard of alone',
+    file: 'src/flows/reopen.ts',
+    find: '[...shown.map(({ sealed }) => sealed.text)',
+    replace: '[...shown.slice(-1).map(({ sealed }) => sealed.text)',
+    test: test('flows/lineage', 'without the lines by which one was said again: longer than a lease'),
+  },
+  {
+    name: 'says the last of the processes again that nobody has heard of, and none before it',
+    file: 'src/flows/lineage.ts',
+    find: 'slice(-UNHEARD_MAX)',
+    replace: 'slice(-1)',
+    test: test(
+      'flows/lineage',
+      'without the lines by which one was said again: and another one is its witness',
+    ),
+  },
+  {
+    name: 'believes half of what stands in the file of who joined',
+    file: 'src/flows/lineage.ts',
+    find: 'return all.every((one) => one !== undefined) ? all : [];',
+    replace: 'return all.filter((one) => one !== undefined);',
+    test: test('flows/lineage', 'is not believed by half'),
+  },
+  {
     name: 'forgets what had ended under an order, with a restart',
     file: 'src/session/registry.ts',
     find: 'matched: killed + lost, killed, lost',
