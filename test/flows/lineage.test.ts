@@ -169,6 +169,20 @@ describe('the `joined` file', () => {
     expect(linesIn(await lastKilled(20, b))).toBe(17);
   });
 
+  it('may be copied: whoever joins with a copy says the same ones again, and the later one has the lease', async () => {
+    const { clock, server, a, b } = await startPair();
+    const killed = cutOff(await lastKilled(2, b));
+    const copy = killed.ledger.copy();
+    const next = await nextOf(killed, 13).start();
+    await pass(clock, 1_000);
+    expect(isFresh(next)).toBe(true);
+    const other = await makeReplica({ clock, server, name: 'b', ledger: copy, seed: 14, ...FLEET }).start();
+    await pass(clock, 1_000);
+    expect([isFresh(next), isFresh(other), linesIn(other)]).toEqual([false, true, 3]);
+    expect(['inc_b13', 'inc_b14'].map((one) => a.members.goesOn(one, 'inc_b21'))).toEqual([false, false]);
+    expect(a.members.goesOn('inc_b21', 'inc_b2')).toBe(true);
+  });
+
   it('is not believed by half', async () => {
     const { clock, server, a, b } = await startPair();
     const { length } = server.lines;

@@ -1547,10 +1547,7 @@ const FORGETTING: readonly Removal[] = [
     file: 'src/flows/lineage.ts',
     find: 'slice(-UNHEARD_MAX)',
     replace: 'slice(-1)',
-    test: test(
-      'flows/lineage',
-      'without the lines by which one was said again: and another one is its witness',
-    ),
+    test: test('flows/lineage', 'has a line for each that was killed in a row'),
   },
   {
     name: 'believes half of what stands in the file of who joined',
