@@ -228,12 +228,10 @@ export class Joiner {
 
   /** Where it was said. */
   async #announce(epochId: string): Promise<Position> {
-    const { identity, appender, members, lineage, term, random } = this.#ports;
+    const { identity, appender, lineage, term, random } = this.#ports;
     const { leaseMs, splitMs = 0 } = term;
-    const { last, before } = lineage;
-    // Whoever was killed before its line came back may have been heard of by nobody: nobody could tell what comes before it.
-    if (last !== undefined && before === last.entry.incarnation && members.lookup(before) === undefined)
-      await appender.appendUnfenced(epochId, last.sealed);
+    const { before } = lineage;
+    for (const unheard of lineage.unheard) await appender.appendUnfenced(epochId, unheard.sealed);
     const sealed = appender.seal({
       id: newId('ent', random),
       kind: 'replica',

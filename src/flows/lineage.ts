@@ -7,7 +7,10 @@ import { isSignedBy, lookupEntry } from '../feed/entry.ts';
 import type { Members } from '../feed/members.ts';
 import type { Identity } from './identity.ts';
 
-/** In the data directory: the entry by which a process on it joined last. Durable when `keep` resolves. */
+/**
+ * In the data directory: the entry by which a process on it joined last, and on lines before it those of processes that may have
+ * been heard of by nobody. Durable when `keep` resolves.
+ */
 export interface LastJoined {
   readonly word: string | undefined;
   keep(word: string): Promise<void>;
@@ -23,7 +26,8 @@ export class Lineage {
   readonly #identity: Identity;
   readonly #members: Members;
   readonly #lastJoined: LastJoined;
-  #read: { readonly word: string; readonly joining: Joining | undefined } | undefined;
+  #read: { readonly word: string; readonly shown: readonly Joining[] } | undefined;
+  #unheard: readonly Joining[] | undefined;
 
   constructor(identity: Identity, members: Members, lastJoined: LastJoined) {
     this.#identity = identity;
@@ -32,14 +36,25 @@ export class Lineage {
   }
 
   /**
-   * By which this directory joined last, heard of by anybody or not; undefined for one that never did. Where the file is gone, or
-   * is not ours, who signed with its key last, as far as the ledger here goes.
+   * By which this directory joined, in their order: each goes on with the one before it, and the last may have been heard of by
+   * nobody either. Empty for one that never did. Where the file is gone, or is not ours, who signed with its key last, as far as
+   * the ledger here goes.
    */
-  get last(): Joining | undefined {
+  get shown(): readonly Joining[] {
     const { word = '' } = this.#lastJoined;
-    if (word !== this.#read?.word) this.#read = { word, joining: this.#joiningIn(word) };
+    if (word !== this.#read?.word) this.#read = { word, shown: this.#joiningsIn(word) };
+    if (this.#read.shown.length > 0) return this.#read.shown;
     const { x } = this.#identity.key.public;
-    return this.#read.joining ?? this.#joiningIn(this.#members.newestWith(x)?.certificate ?? '');
+    return this.#joiningsIn(this.#members.newestWith(x)?.certificate ?? '');
+  }
+
+  get last(): Joining | undefined {
+    return this.shown.at(-1);
+  }
+
+  #joiningsIn(text: string): readonly Joining[] {
+    const all = text.split('\n').map((line) => this.#joiningIn(line));
+    return all.every((one) => one !== undefined) ? all : [];
   }
 
   #joiningIn(text: string): Joining | undefined {
@@ -57,8 +72,28 @@ export class Lineage {
     return entry?.incarnation === this.#identity.incarnation ? entry.succeeds : entry?.incarnation;
   }
 
-  /** Before `sealed` is said: whoever comes after it has to name it. */
+  /**
+   * Of processes before this one, from the first on of which nothing was known here when this one began: killed before their lines
+   * came back, they may have been heard of by nobody, and nobody could tell what comes before them. Said in each epoch, as it is
+   * by this one: what was heard since may have been lost again.
+   */
+  get unheard(): readonly Joining[] {
+    this.#unheard ??= this.#findUnheard();
+    return this.#unheard;
+  }
+
+  #findUnheard(): readonly Joining[] {
+    const earlier = this.shown.filter(({ entry }) => entry.incarnation !== this.#identity.incarnation);
+    const first = earlier.findIndex(({ entry }) => this.#members.lookup(entry.incarnation) === undefined);
+    return first < 0 ? [] : earlier.slice(first).slice(-UNHEARD_MAX);
+  }
+
+  /** Before `sealed` is said: whoever comes after it has to name it, and to say again what nobody has heard of. */
   async note(sealed: SealedEntry): Promise<void> {
-    await this.#lastJoined.keep(sealed.text);
+    const all = [...this.unheard.map((one) => one.sealed), sealed];
+    await this.#lastJoined.keep(all.map(({ text }) => text).join('\n'));
   }
 }
+
+/** What so many processes in a row have said is in the store, or nothing is: the feed of one that crashes at each start stays small. */
+const UNHEARD_MAX = 16;

@@ -6,6 +6,7 @@
  */
 import type { Certificate } from '../evidence/certificate.ts';
 import { verifyCertificate } from '../evidence/certificate.ts';
+import { demand } from '../evidence/demand.ts';
 import type { EpochReportStatement } from '../evidence/epoch-report.ts';
 import { readEpochReport, signEpochReport } from '../evidence/epoch-report.ts';
 import type { Cursor } from '../feed/cursor.ts';
@@ -172,9 +173,10 @@ export class Reopener {
    */
   async #isWholeRoster({ closedEpochId, runId }: Roster): Promise<boolean> {
     const { store, cursor, identity, members, vouching } = this.#ports;
-    const reporter = this.#reporter();
+    const shown = this.#shown();
+    const incarnation = shown.at(-1)?.entry.incarnation;
     const joined = members.list().filter(({ state }) => state === 'joined');
-    if (reporter === undefined) {
+    if (incarnation === undefined) {
       // Nobody reports with this data directory: it is for the others to open.
       this.#missing = {
         replicas: joined.map(({ replica }) => replica),
@@ -183,7 +185,6 @@ export class Reopener {
       };
       return false;
     }
-    const { incarnation } = reporter.entry;
     const { position, chain, epochId = NO_EPOCH } = cursor;
     const closing = { closedEpochId: closedEpochId ?? NO_EPOCH, runId };
     const at = { epochId, position: renderPosition(position), chain };
@@ -191,13 +192,13 @@ export class Reopener {
     const reports = await store.report({
       ...{ ...closing, incarnation, position, chain },
       // Nobody may have heard of it yet: so it shows that it was admitted, and after whom.
-      statement: `${reporter.sealed.text}\n${signEpochReport(said, identity.key)}`,
+      statement: [...shown.map(({ sealed }) => sealed.text), signEpochReport(said, identity.key)].join('\n'),
     });
     const heard = reports
       .flatMap(({ statement = '' }) => this.#verified(statement, closing))
       // Whose joining nobody here has heard of is waited for by nobody, and held nothing that was enforced.
-      .filter(({ by }) => joined.some((one) => this.#covers(by, one.incarnation)));
-    const awaited = joined.filter((one) => !heard.some(({ by }) => this.#covers(by, one.incarnation)));
+      .filter((report) => joined.some((one) => this.#covers(report, one.incarnation)));
+    const awaited = joined.filter((one) => !heard.some((report) => this.#covers(report, one.incarnation)));
     const isHolder = cursor.opening !== undefined && vouching.isHolder(cursor.opening);
     const held = await Promise.all(heard.map(({ report }) => this.#holdsAllOf(report)));
     this.#missing = {
@@ -209,34 +210,39 @@ export class Reopener {
     return isHolder && awaited.length === 0 && held.every(Boolean);
   }
 
-  /** As whom this directory reports: the one that joined with it last, and has not gone. */
-  #reporter(): Joining | undefined {
+  /** As whom this directory reports: by what it joined; nothing where the last of them has gone. */
+  #shown(): readonly Joining[] {
     const { members, lineage } = this.#ports;
-    const { last } = lineage;
-    const state = last === undefined ? undefined : members.lookup(last.entry.incarnation)?.state;
-    return state === 'left' || state === 'forgotten' ? undefined : last;
+    const { shown } = lineage;
+    const state = members.lookup(shown.at(-1)?.entry.incarnation ?? '')?.state;
+    return state === 'left' || state === 'forgotten' ? [] : shown;
   }
 
   /** Whether `incarnation` was a process on the data directory that reports. */
-  #covers(by: Certificate, incarnation: string): boolean {
-    const { members } = this.#ports;
-    return [by.incarnation, by.succeeds ?? ''].some(
-      (one) => one === incarnation || members.goesOn(one, incarnation),
-    );
+  #covers({ shown }: Heard, incarnation: string): boolean {
+    return shown
+      .flatMap((one) => [one.incarnation, one.succeeds ?? ''])
+      .some((one) => one === incarnation || this.#ports.members.goesOn(one, incarnation));
   }
 
   #verified(statement: string, closing: { closedEpochId: string; runId: string }): Heard[] {
     const { identity, log } = this.#ports;
-    const end = statement.indexOf('\n');
+    const end = statement.lastIndexOf('\n');
     try {
-      const by = verifyCertificate(statement.slice(0, Math.max(end, 0)), identity.logKey.public);
+      const texts = statement.slice(0, Math.max(end, 0)).split('\n');
+      const shown = texts.map((text) => verifyCertificate(text, identity.logKey.public));
+      const by = shown.at(-1) as Certificate;
+      demand(
+        shown.every(({ succeeds }, i) => i === 0 || succeeds === shown[i - 1]?.incarnation),
+        'report shows who does not go on with the one before',
+      );
       const report = readEpochReport(statement.slice(end + 1), (one) =>
         one === by.incarnation ? by.key : undefined,
       );
       const isOfThis = report.closedEpochId === closing.closedEpochId && report.runId === closing.runId;
-      return isOfThis ? [{ report, by }] : [];
+      return isOfThis ? [{ report, by, shown }] : [];
     } catch {
-      log.warn('a report that nobody signed was passed over', {});
+      log.warn('a report that does not verify was passed over', {});
       return [];
     }
   }
@@ -270,6 +276,8 @@ function unlessUnreadable(error: unknown): RestoreReply {
 interface Heard {
   readonly report: EpochReportStatement;
   readonly by: Certificate;
+  /** The entries of its data directory, each going on with the one before; the last is `by`. */
+  readonly shown: readonly Certificate[];
 }
 
 /** Where a store that knows no epoch keeps reports. */

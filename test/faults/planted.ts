@@ -178,6 +178,18 @@ export const PLANTED: readonly Planted[] = [
     ],
   },
   {
+    name: 'a report is for the last of those alone that nobody has heard of',
+    favours:
+      'crash, crash before fsync, a lagging replica of the store takes over, the store is away, cut off from answers',
+    edits: [
+      edit(
+        'flows/reopen',
+        '[...shown.map(({ sealed }) => sealed.text)',
+        '[...shown.slice(-1).map(({ sealed }) => sealed.text)',
+      ),
+    ],
+  },
+  {
     name: 'two of one incarnation are not told apart',
     favours: 'two of one incarnation',
     edits: [

@@ -19,4 +19,9 @@ export const FOUND: readonly {
     bug: 'nobody goes back to where the fleet went on',
     what: 'a ledger that ends in an epoch which nobody followed (D-100)',
   },
+  {
+    seed: 466,
+    bug: 'a report is for the last of those alone that nobody has heard of',
+    what: 'everyone is there, and is waited for (D-167)',
+  },
 ];

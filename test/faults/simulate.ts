@@ -168,6 +168,7 @@ function heal(fleet: Fleet): number {
   );
   const said = fleet.live.map(({ live }) => `${readinessOf(live, 'epoch')}; ${readinessOf(live, 'store')}`);
   for (const state of fleet.states()) fleet.say(state);
+  if (isAnyoneWaitedForInVain(fleet)) violations.push('STUCK: everyone is there, and is waited for');
   if (!said.some((text) => /writ epoch open|restart it|next snapshot/.test(text)))
     violations.push('STUCK: and nobody says what to do');
   fleet.say(`an operator opens an epoch on ${most?.name}`);
@@ -180,6 +181,16 @@ function heal(fleet: Fleet): number {
     for (const state of fleet.states()) fleet.say(state);
   }
   return fleet.agenda.nowMs - beganMs;
+}
+
+/** Everyone is there with its disk, which nobody has copied, and some wait for some of them. */
+function isAnyoneWaitedForInVain({ live, copies, hasTwins, isAnyGone }: Fleet): boolean {
+  if (copies.size > 0 || hasTwins || isAnyGone) return false;
+  const names = live.map(({ name }) => name);
+  return live.some((one) => {
+    const [, waitedFor] = readinessOf(one.live, 'epoch')?.match(/it waits for ([^;]+)/) ?? [];
+    return waitedFor?.split(', ').every((name) => names.includes(name)) === true;
+  });
 }
 
 /** Whose ledger has to be moved away by hand, as `/readyz` says, begins with an empty disk. True when anybody did. */

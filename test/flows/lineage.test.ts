@@ -107,6 +107,95 @@ describe('a fleet goes on by itself, though the store restarts', () => {
     await pass(clock, 30_000);
     expect(states([a, next])).toEqual(['fresh', 'fresh']);
   });
+
+  it.each([
+    ['longer than a lease', true],
+    ['and another one is its witness', false],
+  ])('and comes back without the lines by which one was said again: %s', async (_, isLong) => {
+    const { clock, server, a, b } = await startPair();
+    const killed = nextOf(cutOff(b), 12);
+    killed.store.fate = (command) => (command === 'append' ? 'lose-request' : 'deliver');
+    void killed.start();
+    await pass(clock, 300);
+    const { length } = server.lines;
+    // It says both, and reads neither.
+    const next = nextOf(cutOff(killed), 13);
+    next.store.fate = (command) => (command === 'renew' ? 'lose-request' : 'deliver');
+    cut(a, true);
+    void next.start();
+    await pass(clock, isLong ? 4_000 : 1_000);
+    expect(server.lines.slice(length).filter(({ sealed }) => sealed.entry.by !== 'inc_a1')).toHaveLength(2);
+    server.restart(length);
+    cut(a, false);
+    await pass(clock, 500);
+    next.store.fate = () => 'deliver';
+    await pass(clock, 60_000);
+    expect(states([a, next])).toEqual(['fresh', 'fresh']);
+    expect(a.members.goesOn('inc_b13', 'inc_b2')).toBe(true);
+  });
+});
+
+/** Of `count` processes on its directory, each killed before it read what it had said, the last. */
+async function lastKilled(count: number, first: TestReplica): Promise<TestReplica> {
+  let last = first;
+  for (let i = 0; i < count; i++) {
+    last = nextOf(cutOff(last), 20 + i);
+    last.store.fate = (command) => (command === 'renew' ? 'lose-request' : 'deliver');
+    void last.start();
+    await pass(last.clock, 300);
+  }
+  return last;
+}
+
+const linesIn = ({ ledger }: TestReplica): number => ledger.lastJoined.word?.split('\n').length ?? 0;
+
+describe('the `joined` file', () => {
+  it('has a line for each that was killed in a row, until one has begun that has read them', async () => {
+    const { clock, server, a, b } = await startPair();
+    const killed = await lastKilled(3, b);
+    expect(linesIn(killed)).toBe(3);
+    const next = await nextOf(cutOff(killed), 13).start();
+    server.restart();
+    await pass(clock, 4_000);
+    expect([isFresh(next), linesIn(next)]).toEqual([true, 4]);
+    expect(a.members.goesOn('inc_b13', 'inc_b2')).toBe(true);
+    const last = await nextOf(cutOff(next), 14).start();
+    await pass(clock, 1_000);
+    expect([isFresh(last), linesIn(last)]).toEqual([true, 1]);
+  });
+
+  it('stays small where one is killed at each start', async () => {
+    const { b } = await startPair();
+    expect(linesIn(await lastKilled(20, b))).toBe(17);
+  });
+
+  it('may be copied: whoever joins with a copy says the same ones again, and the later one has the lease', async () => {
+    const { clock, server, a, b } = await startPair();
+    const killed = cutOff(await lastKilled(2, b));
+    const copy = killed.ledger.copy();
+    const next = await nextOf(killed, 13).start();
+    await pass(clock, 1_000);
+    expect(isFresh(next)).toBe(true);
+    const other = await makeReplica({ clock, server, name: 'b', ledger: copy, seed: 14, ...FLEET }).start();
+    await pass(clock, 1_000);
+    expect([isFresh(next), isFresh(other), linesIn(other)]).toEqual([false, true, 3]);
+    expect(['inc_b13', 'inc_b14'].map((one) => a.members.goesOn(one, 'inc_b21'))).toEqual([false, false]);
+    expect(a.members.goesOn('inc_b21', 'inc_b2')).toBe(true);
+  });
+
+  it('is not believed by half', async () => {
+    const { clock, server, a, b } = await startPair();
+    const { length } = server.lines;
+    cut(a, true);
+    const killed = await lastKilled(2, b);
+    await pass(clock, 4_000);
+    server.restart(length);
+    cut(a, false);
+    const next = nextOf(without(killed, killed.ledger.lastJoined.word?.slice(9)), 13);
+    void next.start();
+    await pass(clock, 30_000);
+    expect(states([a, next])).toEqual(['fresh', 'fresh']);
+  });
 });
 
 /** Its directory, with `word` in that file. */

@@ -277,9 +277,13 @@ describe('a roster', () => {
     // Under b's entry, in the name of another.
     const other = signEpochReport({ ...said, runId, incarnation: 'inc_z' }, b.identity.key);
     fleet.server.report({ ...forged, incarnation: 'z', statement: `${b.ledger.lastJoined.word}\n${other}` });
+    // Of a, who shows b's entry before its own.
+    const own = signEpochReport({ ...said, runId, incarnation: a.identity.incarnation }, a.identity.key);
+    const shown = [b, a].map(({ ledger }) => ledger.lastJoined.word).join('\n');
+    fleet.server.report({ ...forged, incarnation: 'w', statement: `${shown}\n${own}` });
     await pass(fleet.clock, 2_000);
     expect(rulesOf(fleet)).toEqual(['bootstrap']);
     expect(a.reopener.missing.replicas).toEqual(['b']);
-    expect(a.log.map(({ sentence }) => sentence)).toContain('a report that nobody signed was passed over');
+    expect(a.log.map(({ sentence }) => sentence)).toContain('a report that does not verify was passed over');
   });
 });
