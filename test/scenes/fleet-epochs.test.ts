@@ -136,11 +136,11 @@ describe('a Redis that a hostile client writes to', () => {
       const replicas = await start('r1', 'r2');
       const dead = await enforcedOn(replicas[0]!);
       const before = await epochOf(replicas[0]!);
+      const token = fleet.mint();
+      expect(await reasonAt(replicas[0]!, token)).toBe('permitted');
       await fleet.redis.ask((redis) =>
         redis.xadd(`{writ:test}:0:feed:${before}`, `${before}-999999`, 'c', 'f'.repeat(40), 'e', '{}'),
       );
-      const token = fleet.mint();
-      expect(await reasonAt(replicas[0]!, token)).toBe('permitted');
       const order = jtiOrder(token);
       const { body } = await eventually(
         () => revoke(replicas[0]!, order),
