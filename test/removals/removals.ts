@@ -1615,7 +1615,7 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'lets a run that lost sessions with its machine speak for them',
     file: 'src/flows/enforce.ts',
-    find: '>= left &&',
+    find: '>= known &&',
     replace: '>= 0 &&',
     test: test('flows/copied', 'of a run that has lost sessions with its machine'),
   },
