@@ -9,6 +9,7 @@ import { readinessOf } from '../support/readiness.ts';
 import { Agenda } from './agenda.ts';
 import type { Asked, Revoked } from './history.ts';
 import { at } from './history.ts';
+import { Facts } from './facts.ts';
 import { Holder } from './holder.ts';
 import type { HolderPorts } from './holder.ts';
 import { Disk, GOOD, SimProcess } from './process.ts';
@@ -31,8 +32,9 @@ const LEASE_MS_MIN = 500;
 export const boundMs = (leaseMs: number): number => enforcedByWaitMs({ leaseMs, epsMs: EPS_MS });
 const SAYING_MS = 800;
 
-/** Part of each seed that says what there is more of. */
+/** Part of each seed that says what there is more of, and whether locks and grants come and go. */
 const MORE = 0x5bd1e995;
+const FACTS = 0xc2b2ae35;
 
 /** Each is said where an invariant does not hold (STYLE, habit 16), and nobody here is hostile. */
 const NEVER_SAID = new Set([
@@ -56,6 +58,8 @@ export class Fleet implements World, HolderPorts {
    * back, `barrier: wait`, everyone started again at once, more replicas. None: this is a run without them.
    */
   readonly more: Chances | undefined;
+  /** Of its own chances, too. None: this is a run without. */
+  readonly facts: Facts | undefined;
   readonly server = new MemoryFeedServer();
   readonly pageMax: number;
   readonly snapshotEvery: number | undefined;
@@ -105,6 +109,8 @@ export class Fleet implements World, HolderPorts {
     this.#leases = leases.is(0.5) ? leases : undefined;
     const more = new Chances(seed ^ MORE);
     this.more = more.is(0.5) ? more : undefined;
+    const facts = new Chances(seed ^ FACTS);
+    this.facts = facts.is(0.3) ? new Facts(this, facts) : undefined;
     this.victim = this.chances.is(0.5) ? this.chances.below(3) : undefined;
     this.pageMax = this.chances.is(0.5) ? 1_000 : 1 + this.chances.below(3);
     this.snapshotEvery = this.chances.is(0.5) ? 3 + this.chances.below(6) : undefined;
@@ -285,8 +291,9 @@ export class Fleet implements World, HolderPorts {
       : [`UNSETTLED: ${process.name} says ${state} of ${this.#revocations.get(id) ?? id}`];
   }
 
+  /** Those that are asked about until they are settled: a lock that is lifted need not be. */
   get orders(): readonly string[] {
-    return [...this.#revocations.keys()];
+    return [...this.#revocations].flatMap(([id, credential]) => (Facts.isOf(credential) ? [] : [id]));
   }
 
   /** Whatever was enforced, it may not say yes to it now. */
@@ -295,7 +302,9 @@ export class Fleet implements World, HolderPorts {
       if (enforcedMs !== undefined) this.#decide(process, credential, this.agenda.nowMs);
   }
 
-  appending({ entry }: SealedEntry): void {
+  appending(sealed: SealedEntry): void {
+    this.facts?.heard(sealed);
+    const { entry } = sealed;
     const value = entry.kind === 'revocation' || entry.kind === 'lock' ? entry.targets[0]?.value : undefined;
     if (value !== undefined) this.#revocations.set(entry.id, value);
   }
@@ -307,6 +316,11 @@ export class Fleet implements World, HolderPorts {
     this.violations.push(
       `SESSION: one of ${credential}, opened on ${process.name}, goes on at ${at(this.agenda.nowMs)}, enforced at ${at(enforcedMs)} by ${by}`,
     );
+  }
+
+  /** Sessions that were ever opened on what that order is about. */
+  openedOn(id: string): number {
+    return this.#holders.filter(({ credential }) => credential === this.#revocations.get(id)).length;
   }
 
   hold(process: SimProcess, credential: string): void {
@@ -391,6 +405,7 @@ export class Fleet implements World, HolderPorts {
     this.receipts.set(id, text);
     const known = this.revoked.get(this.#revocations.get(id) ?? '');
     if (known === undefined) {
+      if (Facts.isOf(this.#revocations.get(id) ?? '')) return;
       this.violations.push(`RECEIPT: ${process.name} has one of what nobody has ordered: ${id}`);
       return;
     }

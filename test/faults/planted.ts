@@ -227,6 +227,17 @@ export const PLANTED: readonly Planted[] = [
       ),
     ],
   },
+  {
+    name: 'what had ended is counted by each run of its replica',
+    favours: 'crash, cut off',
+    edits: [
+      edit(
+        'evidence/acknowledgement',
+        ' && matched >= earlier.matched) again.add(one);',
+        ' && matched < 0) again.add(one);',
+      ),
+    ],
+  },
 ];
 
 /**

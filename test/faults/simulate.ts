@@ -133,6 +133,7 @@ function step(fleet: Fleet, kinds: readonly Fault[], everyMs: number): void {
   if (chances.is(STEP_MS / 2_000)) fleet.revokeSome();
   for (const process of fleet.live) fleet.ask(process, chances.of(fleet.credentials) ?? '');
   if (fleet.more !== undefined) stepMore(fleet, fleet.more);
+  fleet.facts?.step();
 }
 
 function stepMore(fleet: Fleet, more: Chances): void {
@@ -259,6 +260,7 @@ function conclude(fleet: Fleet): number {
   );
   violations.push(...durableLost(fleet), ...partings(fleet.fresh.map(logOf)), ...falseReceipts(fleet));
   if (fleet.more !== undefined && isAtRest(fleet)) violations.push(...rostersDiffer(fleet));
+  if (isAtRest(fleet)) violations.push(...(fleet.facts?.violations() ?? []));
   return lost.length;
 }
 
@@ -334,7 +336,12 @@ function falseReceipts(fleet: Fleet): string[] {
   return [...fleet.receipts].flatMap(([id, text]) => {
     try {
       const facts = verifyReceipt(text, keyring);
-      const { revocation, state } = facts;
+      const { revocation, state, sessions } = facts;
+      const opened = fleet.openedOn(id);
+      if (fleet.copies.size === 0 && sessions.matched > opened)
+        return [
+          `COUNT: ${id} says that ${sessions.matched} sessions matched, and ${opened} were ever opened`,
+        ];
       if (hasWaitedForLonger(fleet, facts))
         fleet.effect('a wait for a longer lease than the coordinator has');
       return revocation === id && state === 'enforced'

@@ -83,7 +83,7 @@ export class Tally {
   }
 }
 
-/** And what happens by itself in half of all runs: small pages, growth, leases of different lengths. */
+/** And what happens by itself in many of the runs: small pages, growth, leases of different lengths, locks and grants. */
 function faultNames(): string[] {
   const byThemselves = [
     'page boundary',
@@ -91,6 +91,7 @@ function faultNames(): string[] {
     'a ledger begins at a snapshot',
     'a restart with another lease',
     'a wait for a longer lease than the coordinator has',
+    ...['locked', 'lifted', 'granted', 'taken away', 'a thief says again what was said'],
   ];
   return [...byThemselves, ...new Set(FAULTS.flatMap(({ effects }) => effects))];
 }
