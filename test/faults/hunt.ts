@@ -50,6 +50,7 @@ async function hunt(tree: string, bug: Planted): Promise<Hunted> {
 function searchFor({ favours }: Planted, options: readonly string[]): Search {
   return {
     command: ['test/faults/run.ts', '--favour', favours, ...options],
-    found: /^(STALE|LOST|BACK|CHAINS|RECEIPT|STUCK|UNLEASED|SESSION|UNSETTLED|ROSTER|BROKEN|LATE|COUNT|FACTS|RETURNED).*$/m,
+    found:
+      /^(STALE|LOST|BACK|CHAINS|RECEIPT|STUCK|UNLEASED|SESSION|UNSETTLED|ROSTER|BROKEN|LATE|COUNT|FACTS|RETURNED).*$/m,
   };
 }
