@@ -52,6 +52,18 @@ export class Lineage {
     return this.shown.at(-1);
   }
 
+  /** For a report: and before them those that are known here, since others may have heard of none of these. */
+  get reported(): readonly Joining[] {
+    const chain = [...this.shown];
+    while (chain.length > 0 && chain.length < UNHEARD_MAX) {
+      const before = this.#members.lookup(chain[0]?.entry.succeeds ?? '');
+      const joining = this.#joiningIn(before?.certificate ?? '');
+      if (joining === undefined) break;
+      chain.unshift(joining);
+    }
+    return chain;
+  }
+
   #joiningsIn(text: string): readonly Joining[] {
     const all = text.split('\n').map((line) => this.#joiningIn(line));
     return all.every((one) => one !== undefined) ? all : [];

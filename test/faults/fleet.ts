@@ -79,6 +79,8 @@ export class Fleet implements World, HolderPorts {
   isAmnesiac = false;
   /** Processes on a copy of another's data directory. */
   readonly copies = new Set<SimProcess>();
+  /** Each of them has the sessions that the other has. */
+  hasHadCopies = false;
   /** What is done when something has been done so often. */
   traps: Trap[] = [];
   /** Whom the next fault befalls; undefined: see `victim`. */
@@ -183,6 +185,7 @@ export class Fleet implements World, HolderPorts {
     this.processes.push(process);
     this.#all.push(process);
     if (isCopy) this.copies.add(process);
+    this.hasHadCopies ||= isCopy;
     this.say(`${name} starts as ${process.live.identity.incarnation}, with a lease of ${leaseMs} ms`);
     process.start();
     return process;

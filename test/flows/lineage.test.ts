@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { sealEntry } from '../../src/feed/entry.ts';
 import type { ReplicaEntry } from '../../src/feed/entry.ts';
+import { Lineage } from '../../src/flows/lineage.ts';
 import { cut, enforce, isFresh, jti, startPair } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf } from '../support/replica-harness.ts';
@@ -181,6 +182,27 @@ describe('the `joined` file', () => {
     expect([isFresh(next), isFresh(other), linesIn(other)]).toEqual([false, true, 3]);
     expect(['inc_b13', 'inc_b14'].map((one) => a.members.goesOn(one, 'inc_b21'))).toEqual([false, false]);
     expect(a.members.goesOn('inc_b21', 'inc_b2')).toBe(true);
+  });
+
+  it('is shown in a report with those before it that are known here, of which others may not have heard', async () => {
+    const { clock, b } = await startPair();
+    let last = b;
+    const reported = () =>
+      new Lineage(last.identity, last.members, last.ledger.lastJoined).reported.map(
+        ({ entry }) => entry.incarnation,
+      );
+    for (const seed of [13, 14]) {
+      last = await nextOf(cutOff(last), seed).start();
+      await pass(clock, 1_000);
+    }
+    expect(linesIn(last)).toBe(1);
+    expect(reported()).toEqual(['inc_b2', 'inc_b13', 'inc_b14']);
+    for (let seed = 20; seed < 40; seed++) {
+      last = await nextOf(cutOff(last), seed).start();
+      await pass(clock, 500);
+    }
+    expect(reported()).toHaveLength(16);
+    expect(reported().at(-1)).toBe('inc_b39');
   });
 
   it('is not believed by half', async () => {
