@@ -78,24 +78,34 @@ export function onceOver({ pending, selfEnding = 0, ...said }: AcknowledgedOutco
   return { ...said, killed: said.killed + selfEnding, pending: 0, unconfirmed };
 }
 
+export interface CountedOnce {
+  readonly outcomes: readonly AcknowledgedOutcome[];
+  /** Whose certificates show who goes on with whom, where that makes a difference. */
+  readonly links: readonly string[];
+}
+
 /**
  * What each incarnation has said of one order, with every session counted once: whoever goes on with another's data says again
  * what had ended there. `succeeds`: with whose data an incarnation goes on.
  */
-export function countedOnce(
+export function countOnce(
   said: ReadonlyMap<string, AcknowledgedOutcome>,
   succeeds: (incarnation: string) => string | undefined,
-): AcknowledgedOutcome[] {
+): CountedOnce {
   const again = new Set<string>();
-  for (const [later, { matched }] of said) {
-    for (const one of ancestorsOf(later, succeeds)) {
+  const links = [...said].flatMap(([later, { matched }]) => {
+    const chain = ancestorsOf(later, succeeds);
+    const isAgain = (one: string): boolean => {
       const earlier = said.get(one);
-      if (earlier !== undefined && !isOpen(earlier) && matched >= earlier.matched) again.add(one);
-    }
-  }
-  return [...said].map(([one, outcome]) =>
+      return earlier !== undefined && !isOpen(earlier) && earlier.matched > 0 && matched >= earlier.matched;
+    };
+    for (const one of chain.filter(isAgain)) again.add(one);
+    return chain.slice(0, chain.findLastIndex(isAgain) + 1);
+  });
+  const outcomes = [...said].map(([one, outcome]) =>
     again.has(one) ? { ...outcome, matched: 0, killed: 0 } : outcome,
   );
+  return { outcomes, links };
 }
 
 /** Signs as `said.incarnation`. INTERNAL for one that contradicts itself: a false word is worse than none. */

@@ -6,7 +6,7 @@
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
 import type { AcknowledgedOutcome, Acknowledgement } from './acknowledgement.ts';
-import { countedOnce, onceOver } from './acknowledgement.ts';
+import { countOnce, onceOver } from './acknowledgement.ts';
 import type { Certificate } from './certificate.ts';
 import { demand } from './demand.ts';
 import type { ReceiptStatement } from './receipt-statement.ts';
@@ -22,6 +22,8 @@ export interface Subject {
 export interface Testimony {
   readonly subject: Subject;
   readonly statement: ReceiptStatement;
+  /** The incarnation that signed the entry. */
+  readonly by: string;
   /** The incarnation that signed the statement. */
   readonly coordinator: string;
   readonly acknowledgements: readonly Acknowledgement[];
@@ -44,11 +46,22 @@ export function judgeTestimony(testimony: Testimony): ListedReplica {
     const over = overAt.get(incarnation) === undefined ? own : own.map(onceOver);
     return over.map((outcome) => [incarnation, outcome] as const);
   });
-  const outcomes = countedOnce(new Map(said), (one) => certificates.get(one)?.succeeds);
+  const { outcomes, links } = countOnce(new Map(said), (one) => certificates.get(one)?.succeeds);
+  judgeCertificates(testimony, links);
   judgeNumbers(statement, outcomes);
   if (statement.state === 'enforced') judgeEnforced(statement, outcomes, own);
   else judgePartial(statement);
   return own;
+}
+
+/** Of everyone who signed anything here, or whose sessions somebody else counts; of nobody else: no byte may come or go. */
+function judgeCertificates(
+  { by, coordinator, acknowledgements, certificates }: Testimony,
+  links: readonly string[],
+): void {
+  const speakers = acknowledgements.map(({ incarnation }) => incarnation);
+  const needed = new Set([by, coordinator, ...speakers, ...links]);
+  demand(needed.size === certificates.size, 'receipt has a certificate of one who signed nothing here');
 }
 
 function judgeReplicas({ statement, coordinator, acknowledgements, certificates }: Testimony): ListedReplica {

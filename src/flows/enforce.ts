@@ -3,9 +3,8 @@
  * sessions by signed acknowledgements, read once more, write the receipt. It goes on when the caller hangs up:
  * evidence has a lifetime of its own.
  */
-import type { AcknowledgedOutcome } from '../evidence/acknowledgement.ts';
-import { countedOnce, isOpen, onceOver } from '../evidence/acknowledgement.ts';
-import { ancestorsOf } from '../evidence/certificate.ts';
+import type { AcknowledgedOutcome, CountedOnce } from '../evidence/acknowledgement.ts';
+import { countOnce, isOpen, onceOver } from '../evidence/acknowledgement.ts';
 import type { ReceiptStatement } from '../evidence/receipt.ts';
 import { keyringOf } from '../evidence/keyring.ts';
 import { buildReceipt, receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
@@ -441,7 +440,7 @@ export class Enforcing {
   }
 
   #note(standings: readonly ReplicaStanding[]): void {
-    const outcomes = this.#countedOnce(standings);
+    const { outcomes } = this.#countOnce(standings);
     const accepts = outcomes.flatMap(({ lastAcceptAt }) =>
       lastAcceptAt === undefined ? [] : [Date.parse(lastAcceptAt)],
     );
@@ -471,15 +470,13 @@ export class Enforcing {
     return notLaterThan === undefined ? said : said.map(onceOver);
   }
 
-  #countedOnce(standings: readonly ReplicaStanding[]): AcknowledgedOutcome[] {
+  #countOnce(standings: readonly ReplicaStanding[]): CountedOnce {
     const said = standings.flatMap((one) =>
       this.#outcomesOf(one).map((outcome) => [one.incarnation, outcome] as const),
     );
-    return countedOnce(new Map(said), this.#succeeds);
+    const { members } = this.#ports;
+    return countOnce(new Map(said), (incarnation) => members.lookup(incarnation)?.succeeds);
   }
-
-  readonly #succeeds = (incarnation: string): string | undefined =>
-    this.#ports.members.lookup(incarnation)?.succeeds;
 
   /** Writes the receipt, then the `outcome` entry that names its digest, then says so. */
   async #close(rule: 'acknowledged' | 'wait', now: Instant): Promise<void> {
@@ -561,7 +558,7 @@ export class Enforcing {
       this.#appended.sealed.entry.by,
       identity.incarnation,
       ...known.standings.filter(({ text }) => text !== undefined).map(({ incarnation }) => incarnation),
-      ...this.#linksBetween(known.standings),
+      ...this.#countOnce(known.standings).links,
     ]);
     const certificates = [...signers].flatMap((signer) => members.lookup(signer)?.certificate ?? []);
     return buildReceipt({
@@ -572,16 +569,6 @@ export class Enforcing {
       signer: { incarnation: identity.incarnation, key: identity.key },
       acknowledgements,
       certificates,
-    });
-  }
-
-  /** By whose certificates a stranger sees who goes on with the data of another one that said something of this order. */
-  #linksBetween(standings: readonly ReplicaStanding[]): readonly string[] {
-    const speakers = standings.filter((one) => this.#outcomesOf(one).length > 0);
-    const said = new Set(speakers.map(({ incarnation }) => incarnation));
-    return speakers.flatMap(({ incarnation }) => {
-      const chain = ancestorsOf(incarnation, this.#succeeds);
-      return chain.slice(0, chain.findLastIndex((one) => said.has(one)) + 1);
     });
   }
 

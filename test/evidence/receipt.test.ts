@@ -8,9 +8,10 @@ import { buildReceipt, receiptDigest, verifyReceipt } from '../../src/evidence/r
 import { renderReceipt, splitReceipt } from '../../src/evidence/receipt-text.ts';
 import { signStatement } from '../../src/evidence/statement.ts';
 import { parseTlogProof } from '../../src/evidence/tlog-proof.ts';
-import { leafText } from '../../src/feed/entry.ts';
+import { leafText, sealEntry } from '../../src/feed/entry.ts';
+import { renderInstant } from '../../src/kernel/clock.ts';
 import { sha256Hex } from '../../src/kernel/digest.ts';
-import { FleetFixture, killedTwo, seededKey } from '../support/fleet-fixture.ts';
+import { FIXTURE_START_MS, FleetFixture, killedTwo, seededKey } from '../support/fleet-fixture.ts';
 
 const fleet = new FleetFixture();
 const line = fleet.revoke({ reason: 'naïve \u2028 “leaked”', ticket: 'INC-4711' });
@@ -212,6 +213,20 @@ describe('the certificates of a receipt', () => {
     const again = fleet.join('gw-eu-1');
     const twice = { ...fresh, certificates: [...fresh.certificates, again.certificate] };
     expect(refused(buildReceipt(twice))).toMatch(/certifies an incarnation twice/);
+  });
+
+  it('are of no earlier run of one who signed, though it is known whose it is, where nothing is counted by it', () => {
+    const { replica: name, key } = fleet.replica(1);
+    const certify = (incarnation: string, succeeds: string): string => {
+      const said = { v: 1, id: `ent_${incarnation}`, at: renderInstant(FIXTURE_START_MS) } as const;
+      const facts = { kind: 'replica', event: 'joined', replica: name, incarnation, succeeds } as const;
+      return sealEntry({ ...said, ...facts, by: incarnation, key: key.public.x }, fleet.logKey).text;
+    };
+    const fresh = fleet.receiptParts(line);
+    const certificates = [fresh.certificates[0]!, certify('inc_gw-us-1', 'inc_before')];
+    expect(verifyReceipt(buildReceipt({ ...fresh, certificates }), fleet.keyring).state).toBe('enforced');
+    const more = [...certificates, certify('inc_before', 'inc_first')];
+    expect(refused(buildReceipt({ ...fresh, certificates: more }))).toMatch(/signed nothing here/);
   });
 
   it('are signed by the key that signed the checkpoint, not by any other one that is known', () => {

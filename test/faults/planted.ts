@@ -233,8 +233,8 @@ export const PLANTED: readonly Planted[] = [
     edits: [
       edit(
         'evidence/acknowledgement',
-        ' && matched >= earlier.matched) again.add(one);',
-        ' && matched < 0) again.add(one);',
+        ' && matched >= earlier.matched;',
+        ' && matched < 0;',
       ),
     ],
   },

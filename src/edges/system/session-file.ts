@@ -68,6 +68,7 @@ export class SessionFile implements SessionStore {
   #lines: number;
   /** Not known to survive the machine. */
   #isDirty = false;
+  #hasFailed = false;
   /** Something was acknowledged on the strength of what is in it: a new file takes its place only when it is on disk too. */
   #isVouchedFor: boolean;
   /** Ends a line that was only written in part, so that it does not spoil the one after it. */
@@ -165,16 +166,19 @@ export class SessionFile implements SessionStore {
   async sync(): Promise<void> {
     this.#isVouchedFor = true;
     if (!this.#isDirty) return;
-    this.#isDirty = false;
-    const fd = this.#fd;
     try {
+      // What a failed fsync has lost no second one brings back: all of it is written anew.
+      if (this.#hasFailed) this.#replace();
+      this.#isDirty = false;
+      const fd = this.#fd;
       // Of one that is replaced meanwhile all is in the other, and that is on disk.
       await fsync(fd).catch((error: unknown) =>
         fd === this.#fd ? Promise.reject(error as Error) : undefined,
       );
       await syncDirectory(dirname(this.#path));
+      this.#hasFailed = false;
     } catch (cause) {
-      this.#isDirty = true;
+      this.#isDirty = this.#hasFailed = true;
       throw new WritError('STORE_UNREACHABLE', 'the sessions cannot be put on disk', { cause });
     }
   }
@@ -206,12 +210,16 @@ export class SessionFile implements SessionStore {
     if (this.#lines < COMPACT_AT_LINES || this.#lines < 2 * this.#open.size) return;
     // Also when it fails: a disk that is full is not asked again at every line.
     this.#lines = this.#open.size;
-    const before = this.#fd;
     try {
-      this.#fd = this.#begin();
+      this.#replace();
     } catch {
-      return;
+      // As above.
     }
+  }
+
+  #replace(): void {
+    const before = this.#fd;
+    this.#fd = this.#begin();
     closeSync(before);
   }
 

@@ -278,7 +278,11 @@ describe('the length of the file of sessions that are only refreshed', () => {
     renameSync(dataDir, `${dataDir}.away`);
     await expect(file.sync()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
     renameSync(`${dataDir}.away`, dataDir);
+    const before = statSync(pathOf()).ino;
     await expect(file.sync()).resolves.toBeUndefined();
+    // Whatever the first try has lost: it is another file, and all is in it.
+    expect(statSync(pathOf()).ino).not.toBe(before);
+    expect(run().restored).toEqual([recordOf('stays')]);
   });
 
   it('is tried again later where it cannot be written anew, and nothing is lost', () => {
