@@ -10,7 +10,7 @@ import type { ReceiptStatement } from '../evidence/receipt.ts';
 import { keyringOf } from '../evidence/keyring.ts';
 import { buildReceipt, receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
 import type { Cursor } from '../feed/cursor.ts';
-import type { OutcomeEntry, SealedEntry } from '../feed/entry.ts';
+import type { OutcomeEntry, SealedEntry, Target } from '../feed/entry.ts';
 import { leafText, parseEntry } from '../feed/entry.ts';
 import type { FeedStore, Roster, StoreFacts } from '../feed/feed-store.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
@@ -109,6 +109,18 @@ export const NOT_COVERED = ['systems that accept the credential without asking W
 
 /** And of a lock. */
 export const NOT_COVERED_OF_LOCKS = ['the time after the lock was lifted or ended by itself'] as const;
+
+/** And of a revocation with cutoffs: what comes after them is alive. */
+export function notCoveredOfCutoffs(targets: readonly Target[]): readonly string[] {
+  const cutoffs = new Set(targets.flatMap(({ cutoffS }) => cutoffS ?? []));
+  if (cutoffs.size === 0) return [];
+  const [first, last] = [Math.min(...cutoffs), Math.max(...cutoffs)].map((atS) => renderInstant(atS * 1000));
+  return [
+    first === last
+      ? `credentials issued after the cutoff, ${first}`
+      : `credentials issued after their cutoffs, from ${first} to ${last}`,
+  ];
+}
 
 /** And where a replica is fenced, was forgotten, or has not come into this epoch, and nobody goes on with its data: nobody can say what it had let in. */
 export const NOT_COVERED_OF_GONE = [
@@ -587,11 +599,13 @@ export class Enforcing {
 
   /** What its receipt is weaker in, and what it does not speak for. */
   caveats({ standings }: Enforcement): Pick<ReceiptStatement, 'weakened' | 'notCovered'> {
+    const { entry } = this.#appended.sealed;
     return {
       weakened: [...this.#ports.weakened, ...amnesiaOf(this.#ports.cursor)],
       notCovered: [
         ...NOT_COVERED,
-        ...(this.#appended.sealed.entry.kind === 'lock' ? NOT_COVERED_OF_LOCKS : []),
+        ...(entry.kind === 'lock' ? NOT_COVERED_OF_LOCKS : []),
+        ...('targets' in entry ? notCoveredOfCutoffs(entry.targets) : []),
         ...(this.#isAnyoneGone(standings) ? NOT_COVERED_OF_GONE : []),
       ],
     };

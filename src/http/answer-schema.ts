@@ -124,7 +124,11 @@ export const revocationStatus = z.object({
     .optional()
     .describe('What the store or an operator made weaker, as the receipt says.'),
   notCovered: z.array(z.string()).optional().describe('What the receipt does not speak for.'),
-  receipt: z.string().optional().describe('Where the receipt is, once there is one.'),
+  receipt: z.string().optional().describe('Where the receipt is, once there is one on this disk.'),
+  receiptOn: z
+    .string()
+    .optional()
+    .describe('The replica that has the receipt, where it is not on the disk of the one that answers.'),
 });
 
 const inForce = z.boolean().describe('On the replica that answered, at that moment.');

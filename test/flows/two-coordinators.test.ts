@@ -48,12 +48,28 @@ describe('an order that is repeated on another replica before it is enforced', (
     expect(other).toMatchObject({ state: 'enforced', hasReceipt: false, sessions, isReached: true });
     expect(await receiptOf(a, one.id)).toMatchObject({ state: 'enforced', sessions });
     expect(await b.revoker.status(one.id)).toEqual(other);
-    await expect(b.revoker.receipt(one.id)).rejects.toMatchObject({
-      code: 'NOT_FOUND',
-      message: expect.stringContaining('ask another one') as string,
-    });
     expect(outcomesOf(a)).toEqual(['inc_a1 enforced']);
     expect([a, b].map(({ revoker }) => revoker.openCount)).toEqual([0, 0]);
+  });
+
+  it('has its receipt where it was proven, and the other says where that is', async () => {
+    const { clock, a, b, session, both } = await startBoth();
+    b.keeper.closed(session);
+    await pass(clock, 1_000);
+    const [{ id }] = await both;
+    expect(await b.revoker.status(id)).toMatchObject({ receiptOn: 'a' });
+    expect(await a.revoker.status(id)).not.toHaveProperty('receiptOn');
+    const refused = (text: string) => ({
+      code: 'NOT_FOUND',
+      message: expect.stringContaining(text) as string,
+    });
+    await expect(b.revoker.receipt(id)).rejects.toMatchObject(refused('data directory of a, which made it (as inc_a1)'));
+    // With a snapshot it comes without its signer.
+    const { by: _by, ...said } = b.effects.outcome(id)!;
+    b.effects.restoreOutcome(said);
+    expect(await b.revoker.status(id)).not.toHaveProperty('receiptOn');
+    await expect(b.revoker.receipt(id)).rejects.toMatchObject(refused('ask another one'));
+    await expect(b.revoker.receipt('rev_none')).rejects.toMatchObject(refused('no such receipt'));
   });
 
   it('is said with a word for what only the receipt can say', async () => {
