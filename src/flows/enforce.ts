@@ -10,7 +10,7 @@ import type { ReceiptStatement } from '../evidence/receipt.ts';
 import { keyringOf } from '../evidence/keyring.ts';
 import { buildReceipt, receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
 import type { Cursor } from '../feed/cursor.ts';
-import type { OutcomeEntry, SealedEntry, Target } from '../feed/entry.ts';
+import type { Entry, OutcomeEntry, SealedEntry } from '../feed/entry.ts';
 import { leafText, parseEntry } from '../feed/entry.ts';
 import type { FeedStore, Roster, StoreFacts } from '../feed/feed-store.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
@@ -110,10 +110,11 @@ export const NOT_COVERED = ['systems that accept the credential without asking W
 /** And of a lock. */
 export const NOT_COVERED_OF_LOCKS = ['the time after the lock was lifted or ended by itself'] as const;
 
-/** And of a revocation with cutoffs: what comes after them is alive. */
-export function notCoveredOfCutoffs(targets: readonly Target[]): readonly string[] {
-  const cutoffs = new Set(targets.flatMap(({ cutoffS }) => cutoffS ?? []));
-  if (cutoffs.size === 0) return [];
+/** And of an order: of a lock, that; of a revocation with cutoffs, what comes after them. */
+export function notCoveredOf(entry: Entry): readonly string[] {
+  if (entry.kind !== 'revocation') return NOT_COVERED_OF_LOCKS;
+  const cutoffs = entry.targets.flatMap(({ cutoffS }) => cutoffS ?? []);
+  if (cutoffs.length === 0) return [];
   const [first, last] = [Math.min(...cutoffs), Math.max(...cutoffs)].map((atS) => renderInstant(atS * 1000));
   return [
     first === last
@@ -599,13 +600,11 @@ export class Enforcing {
 
   /** What its receipt is weaker in, and what it does not speak for. */
   caveats({ standings }: Enforcement): Pick<ReceiptStatement, 'weakened' | 'notCovered'> {
-    const { entry } = this.#appended.sealed;
     return {
       weakened: [...this.#ports.weakened, ...amnesiaOf(this.#ports.cursor)],
       notCovered: [
         ...NOT_COVERED,
-        ...(entry.kind === 'lock' ? NOT_COVERED_OF_LOCKS : []),
-        ...('targets' in entry ? notCoveredOfCutoffs(entry.targets) : []),
+        ...notCoveredOf(this.#appended.sealed.entry),
         ...(this.#isAnyoneGone(standings) ? NOT_COVERED_OF_GONE : []),
       ],
     };

@@ -5,13 +5,7 @@
 import { keyringOf } from '../evidence/keyring.ts';
 import type { ReceiptFacts, ReceiptStatement } from '../evidence/receipt.ts';
 import { verifyReceipt } from '../evidence/receipt.ts';
-import type {
-  FeedLine,
-  LockEntry,
-  LockTarget,
-  RevocationEntry,
-  Target,
-} from '../feed/entry.ts';
+import type { FeedLine, LockEntry, LockTarget, RevocationEntry, Target } from '../feed/entry.ts';
 import { enforcedByWaitMs } from '../feed/lease.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { lineAt } from '../feed/ledger.ts';
@@ -31,7 +25,7 @@ import type { OrderRecord } from '../revocation/view.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import type { Appended } from './append.ts';
 import type { EnforcePorts, Enforcement } from './enforce.ts';
-import { Enforcing, NOT_COVERED, receiptNameOf, renderStanding } from './enforce.ts';
+import { Enforcing, NOT_COVERED, notCoveredOf, receiptNameOf, renderStanding } from './enforce.ts';
 import type { Effects, KnownOutcome } from './effects.ts';
 import { Gate } from './gate.ts';
 import { News, waitUntil } from './news.ts';
@@ -496,8 +490,10 @@ export class Revoker {
   }
 
   /** What came of it, as the replica that has the receipt says in the feed: that one may be gone, and the order be repeated here. */
-  #attested(outcome: KnownOutcome, record: OrderRecord): RevocationStatus {
-    const { table, members, clock } = this.#ports;
+  async #attested(outcome: KnownOutcome, record: OrderRecord): Promise<RevocationStatus> {
+    const { table, members, clock, ledger } = this.#ports;
+    const line = await lineAt(ledger, record.position);
+    const ofOrder = line === undefined ? [] : notCoveredOf(line.sealed.entry);
     const { revocation: id, state, by, matched, killed, unconfirmed, owing = [] } = outcome;
     const isEnforced = state === 'enforced';
     return {
@@ -512,7 +508,7 @@ export class Revoker {
         replicas: [],
         owing: owing.map((incarnation) => ({ replica: members.nameOf(incarnation), incarnation })),
         weakened: [],
-        notCovered: [...NOT_COVERED, ...NOT_COVERED_OF_ATTESTED],
+        notCovered: [...NOT_COVERED, ...ofOrder, ...NOT_COVERED_OF_ATTESTED],
         revocationWindowMs: 0,
         lateAccepts: 0,
         seen: false,
