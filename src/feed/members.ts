@@ -178,11 +178,12 @@ export class Members {
    * they came. That such a one was forgotten may have been lost with an epoch, and is said of nobody again.
    */
   folded(): readonly Member[] {
-    return byId(this.#byIncarnation).map(([incarnation, member]) =>
-      member.state !== 'left' && this.#successors.has(incarnation)
-        ? { ...member, state: 'succeeded' }
-        : member,
-    );
+    return byId(this.#byIncarnation).map(([, member]) => ({ ...member, state: this.settledState(member) }));
+  }
+
+  /** As `folded` has it: a row that was retired, too, is of one with whose data another goes on. */
+  settledState({ state, incarnation }: Member): Member['state'] {
+    return state !== 'left' && this.#successors.has(incarnation) ? 'succeeded' : state;
   }
 
   /** Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it. */
