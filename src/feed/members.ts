@@ -102,6 +102,11 @@ export class Members {
     return this.lookup(incarnation)?.replica ?? incarnation;
   }
 
+  /** The replica that has its data directory now: the one that joined last with its key. */
+  keeperOf(incarnation: string): string {
+    return this.newestWith(this.keyOf(incarnation)?.x ?? '')?.replica ?? incarnation;
+  }
+
   keyOf(incarnation: string): PublicKey | undefined {
     return this.#byIncarnation.get(incarnation)?.key;
   }

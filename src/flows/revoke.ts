@@ -61,7 +61,7 @@ export interface RevocationStatus extends Omit<Enforcement, 'standings' | 'owing
   readonly owing: readonly { readonly replica: string; readonly incarnation: string }[];
   readonly weakened: readonly string[];
   readonly notCovered: readonly string[];
-  /** The replica that has the receipt, where it is not on the disk of this one. */
+  /** The replica in whose data directory the receipt was made, where it is not on the disk of this one. */
   readonly receiptOn?: string;
   /** True when the asked-for word is reached. */
   readonly isReached: boolean;
@@ -284,7 +284,7 @@ export class Revoker {
   #elsewhere({ by }: KnownOutcome): string {
     const { members } = this.#ports;
     if (by === undefined) return 'the receipt is not on the disk of this replica: ask another one';
-    return `the receipt is in the data directory of ${members.nameOf(by)}, which made it (as ${by}), and not in this one: ask that replica`;
+    return `the receipt is not on the disk of this replica: ${by} made it, in the data directory of ${members.keeperOf(by)}; where that is lost, a new order has a receipt of its own`;
   }
 
   /** As `receipt`, with what it says; undefined where it is not on this disk. */
@@ -514,7 +514,7 @@ export class Revoker {
         seen: false,
       },
       hasReceipt: false,
-      ...(by === undefined ? {} : { receiptOn: members.nameOf(by) }),
+      ...(by === undefined ? {} : { receiptOn: members.keeperOf(by) }),
     };
   }
 

@@ -128,7 +128,9 @@ export const revocationStatus = z.object({
   receiptOn: z
     .string()
     .optional()
-    .describe('The replica that has the receipt, where it is not on the disk of the one that answers.'),
+    .describe(
+      'The replica in whose data directory the receipt was made, where the one that answers has none.',
+    ),
 });
 
 const inForce = z.boolean().describe('On the replica that answered, at that moment.');

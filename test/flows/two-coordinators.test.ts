@@ -64,7 +64,7 @@ describe('an order that is repeated on another replica before it is enforced', (
       message: expect.stringContaining(text) as string,
     });
     await expect(b.revoker.receipt(id)).rejects.toMatchObject(
-      refused('data directory of a, which made it (as inc_a1)'),
+      refused('inc_a1 made it, in the data directory of a;'),
     );
     // With a snapshot it comes without its signer.
     const { by: _by, ...said } = b.effects.outcome(id)!;
