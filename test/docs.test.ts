@@ -1,5 +1,5 @@
 /** Documentation is a list that is compared with the source, both ways (STYLE.md, habit 15). */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { inputOf } from '../src/decision/policy-input.ts';
@@ -8,8 +8,10 @@ import { EXIT_OF } from '../src/cli/drill-report.ts';
 import { SELECTOR_KINDS } from '../src/feed/entry.ts';
 import { SIGHT_STATES } from '../src/flows/survey.ts';
 import { ERROR_CODES } from '../src/kernel/error.ts';
+import { LIMITS } from '../src/kernel/limits.ts';
 import { isCutoffKind } from '../src/revocation/retention.ts';
 
+const operations = readFileSync(fileURLToPath(new URL('../docs/operations.md', import.meta.url)), 'utf8');
 const reference = readFileSync(fileURLToPath(new URL('../docs/reference.md', import.meta.url)), 'utf8');
 
 /** The first cells of the tables under a heading, without backquotes. */
@@ -87,6 +89,11 @@ describe('docs/reference.md', () => {
     expect(firstCells('Policy')).toEqual(Object.keys(inputOf(request, {}, 0, [])));
   });
 
+  it('says for how long an answer waits', () => {
+    const { waitMsDefault, waitMsMax } = LIMITS;
+    expect(reference).toContain(`${waitMsDefault} unless given, at most ${waitMsMax}`);
+  });
+
   it('lists exactly the error codes there are, with their status and title', () => {
     const rows = [...reference.matchAll(/^\| `([A-Z_]+)` \| (\d{3}) \| (.+) \|$/gm)].map(
       ([, code, status, title]) => [code, Number(status), title],
@@ -94,5 +101,21 @@ describe('docs/reference.md', () => {
     expect(rows).toEqual(
       Object.entries(ERROR_CODES).map(([code, { status, title }]) => [code, status, title]),
     );
+  });
+});
+
+describe('docs/operations.md', () => {
+  it('names only commands, keys and words that there are', () => {
+    const cli = readdirSync(fileURLToPath(new URL('../src/cli', import.meta.url)));
+    const sources = cli.map((file) => source(`cli/${file}`)).join('\n');
+    const known = [...sources.matchAll(/'(?:--)?([a-z][a-z-]+)/g)].map(([, word]) => word);
+    const lines = [...operations.matchAll(/(?:`|^\$ )writ ([^`\n]+)/gm)].map(([, line = '']) => line);
+    const words = lines.flatMap(
+      (line) => line.match(/^[a-z]+|(?<=^(?:replicas|epoch) )[a-z]+|(?<=--)[a-z-]+/g) ?? [],
+    );
+    expect(words.length).toBeGreaterThan(8);
+    expect(words.filter((word) => !known.includes(word))).toEqual([]);
+    expect(source('flows/replica.ts')).toContain('everyone had left it');
+    expect(operations).toContain('everyone had left it');
   });
 });

@@ -9,6 +9,8 @@ import { parseKeyring } from '../evidence/keyring.ts';
 import { verifyLedger } from '../evidence/ledger-export.ts';
 import { verifyReceipt } from '../evidence/receipt.ts';
 import { splitLines } from '../evidence/text.ts';
+import type { Target } from '../feed/entry.ts';
+import { renderInstant } from '../kernel/clock.ts';
 import { isWritError } from '../kernel/error.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { ClientError } from './client.ts';
@@ -66,8 +68,15 @@ async function verifyOne(
     ports.terminal.problem(`REFUTED: the receipt is about ${facts.id}`);
     return EXIT.refuted;
   }
-  showObject(ports, options, { verified: true, ...facts } as unknown as JsonObject);
+  const targets = facts.targets.map(withCutoff);
+  showObject(ports, options, { verified: true, ...facts, targets } as unknown as JsonObject);
   return facts.state === 'enforced' ? EXIT.done : EXIT.partial;
+}
+
+/** The cutoff as people read it, beside the number that was signed. */
+function withCutoff(target: Target): object {
+  const { cutoffS } = target;
+  return cutoffS === undefined ? target : { ...target, cutoff: renderInstant(cutoffS * 1000) };
 }
 
 async function verifyAll(

@@ -102,6 +102,11 @@ export class Members {
     return this.lookup(incarnation)?.replica ?? incarnation;
   }
 
+  /** The replica that has its data directory now: the one that joined last with its key. */
+  keeperOf(incarnation: string): string {
+    return this.newestWith(this.keyOf(incarnation)?.x ?? '')?.replica ?? incarnation;
+  }
+
   keyOf(incarnation: string): PublicKey | undefined {
     return this.#byIncarnation.get(incarnation)?.key;
   }
@@ -178,11 +183,12 @@ export class Members {
    * they came. That such a one was forgotten may have been lost with an epoch, and is said of nobody again.
    */
   folded(): readonly Member[] {
-    return byId(this.#byIncarnation).map(([incarnation, member]) =>
-      member.state !== 'left' && this.#successors.has(incarnation)
-        ? { ...member, state: 'succeeded' }
-        : member,
-    );
+    return byId(this.#byIncarnation).map(([, member]) => ({ ...member, state: this.settledState(member) }));
+  }
+
+  /** As `folded` has it: a row that was retired, too, is of one with whose data another goes on. */
+  settledState({ state, incarnation }: Member): Member['state'] {
+    return state !== 'left' && this.#successors.has(incarnation) ? 'succeeded' : state;
   }
 
   /** Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it. */

@@ -22,6 +22,9 @@ interface Effect {
   readonly lastAcceptMs: number | undefined;
 }
 
+/** `by`: the incarnation that made its receipt; where it came with a snapshot, that is not said. */
+export type KnownOutcome = Folded<OutcomeEntry> & Partial<Pick<OutcomeEntry, 'by'>>;
+
 /** What is dead, three words each (high, low, cutoff): a thousand objects for each of a thousand would be a heap. */
 export type PackedHandles = Uint32Array;
 
@@ -49,9 +52,9 @@ export class Effects {
   readonly #outcomesMax: number;
   readonly #effects = new Map<string, Effect>();
   /** The newest of those that say `enforced`; of the others the receipt speaks. */
-  readonly #outcomes = new Map<string, Folded<OutcomeEntry>>();
+  readonly #outcomes = new Map<string, KnownOutcome>();
   /** The newest `partial` of each that is not enforced, with all that owe by any of them. */
-  readonly #partial = new Map<string, Folded<OutcomeEntry>>();
+  readonly #partial = new Map<string, KnownOutcome>();
   /** Revocations and locks that no outcome has called enforced, and what each has made dead. */
   readonly #unfinished = new Map<string, PackedHandles>();
   /** Over here, or enforced before their sessions were told, while one of those is not proven to have ended. */
@@ -97,7 +100,7 @@ export class Effects {
   }
 
   /** The outcomes in memory, those that say `partial` first; each the oldest first. */
-  folded(): readonly Folded<OutcomeEntry>[] {
+  folded(): readonly KnownOutcome[] {
     return [...this.#partial.values(), ...this.#outcomes.values()];
   }
 
@@ -119,7 +122,7 @@ export class Effects {
     if (!isLost) this.#takeOutcome(entry);
   }
 
-  #takeOutcome(outcome: Folded<OutcomeEntry>): void {
+  #takeOutcome(outcome: KnownOutcome): void {
     this.#keepOutcome(outcome);
     if (outcome.state !== 'enforced') return;
     this.#unfinished.delete(outcome.revocation);
@@ -132,7 +135,7 @@ export class Effects {
       this.#unproven.add(id);
   }
 
-  #keepOutcome(entry: Folded<OutcomeEntry>): void {
+  #keepOutcome(entry: KnownOutcome): void {
     const { revocation: id, state } = entry;
     if (state === 'partial') {
       // One that a store had lost and that was appended again (carry.ts) may come after what came of it.
@@ -149,7 +152,7 @@ export class Effects {
   }
 
   /** Several may coordinate one order, and each has heard of somebody else: none takes back who owes by another's word. */
-  #keepPartial(entry: Folded<OutcomeEntry>): void {
+  #keepPartial(entry: KnownOutcome): void {
     const { revocation: id } = entry;
     const named = [this.#partial.get(id), entry].flatMap((one) => one?.owing ?? []);
     this.#partial.delete(id);
@@ -169,7 +172,7 @@ export class Effects {
   }
 
   /** The newest `outcome` entry about a revocation, unless that was very many outcomes ago. */
-  outcome(id: string): Folded<OutcomeEntry> | undefined {
+  outcome(id: string): KnownOutcome | undefined {
     return this.#outcomes.get(id) ?? this.#partial.get(id);
   }
 

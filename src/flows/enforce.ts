@@ -9,7 +9,7 @@ import type { ReceiptStatement } from '../evidence/receipt.ts';
 import { keyringOf } from '../evidence/keyring.ts';
 import { buildReceipt, receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
 import type { Cursor } from '../feed/cursor.ts';
-import type { OutcomeEntry, SealedEntry } from '../feed/entry.ts';
+import type { Entry, OutcomeEntry, SealedEntry } from '../feed/entry.ts';
 import { leafText, parseEntry } from '../feed/entry.ts';
 import type { FeedStore, Roster, StoreFacts } from '../feed/feed-store.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
@@ -108,6 +108,19 @@ export const NOT_COVERED = ['systems that accept the credential without asking W
 
 /** And of a lock. */
 export const NOT_COVERED_OF_LOCKS = ['the time after the lock was lifted or ended by itself'] as const;
+
+/** And of an order: of a lock, that; of a revocation with cutoffs, what comes after them. */
+export function notCoveredOf(entry: Entry): readonly string[] {
+  if (entry.kind !== 'revocation') return NOT_COVERED_OF_LOCKS;
+  const cutoffs = entry.targets.flatMap(({ cutoffS }) => cutoffS ?? []);
+  if (cutoffs.length === 0) return [];
+  const [first, last] = [Math.min(...cutoffs), Math.max(...cutoffs)].map((atS) => renderInstant(atS * 1000));
+  return [
+    first === last
+      ? `credentials issued after the cutoff, ${first}`
+      : `credentials issued after their cutoffs, from ${first} to ${last}`,
+  ];
+}
 
 /** And where a replica is fenced, was forgotten, or has not come into this epoch, and nobody goes on with its data: nobody can say what it had let in. */
 export const NOT_COVERED_OF_GONE = [
@@ -578,7 +591,7 @@ export class Enforcing {
       weakened: [...this.#ports.weakened, ...amnesiaOf(this.#ports.cursor)],
       notCovered: [
         ...NOT_COVERED,
-        ...(this.#appended.sealed.entry.kind === 'lock' ? NOT_COVERED_OF_LOCKS : []),
+        ...notCoveredOf(this.#appended.sealed.entry),
         ...(this.#isAnyoneGone(standings) ? NOT_COVERED_OF_GONE : []),
       ],
     };

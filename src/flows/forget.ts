@@ -102,7 +102,7 @@ export class Forgetter {
     const forgotten: string[] = [];
     const kept: Forgetting['kept'][number][] = [];
     const named = members.list().filter((member) => member.replica === replica && this.#isListed(member));
-    if (named.length === 0) throw new WritError('NOT_FOUND', 'no replica of that name is on the roster');
+    if (named.length === 0) throw new WritError('NOT_FOUND', this.#absenceOf(replica));
     for (const member of named) {
       const { incarnation } = member;
       const why =
@@ -115,6 +115,12 @@ export class Forgetter {
     if (forgotten.length > 0) return { forgotten, kept };
     const said = kept.map(({ incarnation, why }) => `${incarnation}: ${why}`).join('; ');
     throw new WritError('STILL_LEASED', said);
+  }
+
+  #absenceOf(replica: string): string {
+    const last = this.#ports.members.list().findLast((member) => member.replica === replica);
+    const why = last?.state === 'left' ? ': it has left, and nothing of it is left to forget' : '';
+    return `no replica of that name is on the roster${why}`;
   }
 
   /** Why it was not forgotten, if it was not. */

@@ -5,15 +5,7 @@
 import { keyringOf } from '../evidence/keyring.ts';
 import type { ReceiptFacts, ReceiptStatement } from '../evidence/receipt.ts';
 import { verifyReceipt } from '../evidence/receipt.ts';
-import type {
-  FeedLine,
-  Folded,
-  LockEntry,
-  LockTarget,
-  OutcomeEntry,
-  RevocationEntry,
-  Target,
-} from '../feed/entry.ts';
+import type { FeedLine, LockEntry, LockTarget, RevocationEntry, Target } from '../feed/entry.ts';
 import { enforcedByWaitMs } from '../feed/lease.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { lineAt } from '../feed/ledger.ts';
@@ -33,8 +25,8 @@ import type { OrderRecord } from '../revocation/view.ts';
 import type { SessionRegistry } from '../session/registry.ts';
 import type { Appended } from './append.ts';
 import type { EnforcePorts, Enforcement } from './enforce.ts';
-import { Enforcing, NOT_COVERED, receiptNameOf, renderStanding } from './enforce.ts';
-import type { Effects } from './effects.ts';
+import { Enforcing, NOT_COVERED, notCoveredOf, receiptNameOf, renderStanding } from './enforce.ts';
+import type { Effects, KnownOutcome } from './effects.ts';
 import { Gate } from './gate.ts';
 import { News, waitUntil } from './news.ts';
 import type { OrderIdPorts } from './order-id.ts';
@@ -69,6 +61,8 @@ export interface RevocationStatus extends Omit<Enforcement, 'standings' | 'owing
   readonly owing: readonly { readonly replica: string; readonly incarnation: string }[];
   readonly weakened: readonly string[];
   readonly notCovered: readonly string[];
+  /** The replica in whose data directory the receipt was made, where it is not on the disk of this one. */
+  readonly receiptOn?: string;
   /** True when the asked-for word is reached. */
   readonly isReached: boolean;
 }
@@ -283,11 +277,14 @@ export class Revoker {
   async receipt(id: string): Promise<string> {
     const receipt = await this.#receiptHere(id);
     if (receipt !== undefined) return receipt.text;
-    const isProven = this.#ports.effects.outcome(id)?.state === 'enforced';
-    throw new WritError(
-      'NOT_FOUND',
-      isProven ? 'the receipt is not on the disk of this replica: ask another one' : 'no such receipt',
-    );
+    const outcome = this.#ports.effects.outcome(id);
+    throw new WritError('NOT_FOUND', outcome === undefined ? 'no such receipt' : this.#elsewhere(outcome));
+  }
+
+  #elsewhere({ by }: KnownOutcome): string {
+    const { members } = this.#ports;
+    if (by === undefined) return 'the receipt is not on the disk of this replica: ask another one';
+    return `the receipt is not on the disk of this replica: ${by} made it, in the data directory of ${members.keeperOf(by)}; where that is lost, a new order has a receipt of its own`;
   }
 
   /** As `receipt`, with what it says; undefined where it is not on this disk. */
@@ -493,9 +490,11 @@ export class Revoker {
   }
 
   /** What came of it, as the replica that has the receipt says in the feed: that one may be gone, and the order be repeated here. */
-  #attested(outcome: Folded<OutcomeEntry>, record: OrderRecord): RevocationStatus {
-    const { table, members, clock } = this.#ports;
-    const { revocation: id, state, matched, killed, unconfirmed, owing = [] } = outcome;
+  async #attested(outcome: KnownOutcome, record: OrderRecord): Promise<RevocationStatus> {
+    const { table, members, clock, ledger } = this.#ports;
+    const line = await lineAt(ledger, record.position);
+    const ofOrder = line === undefined ? [] : notCoveredOf(line.sealed.entry);
+    const { revocation: id, state, by, matched, killed, unconfirmed, owing = [] } = outcome;
     const isEnforced = state === 'enforced';
     return {
       ...{ id, position: record.position, state, closure: isEnforced ? 'CLOSED' : 'PARTIAL' },
@@ -509,12 +508,13 @@ export class Revoker {
         replicas: [],
         owing: owing.map((incarnation) => ({ replica: members.nameOf(incarnation), incarnation })),
         weakened: [],
-        notCovered: [...NOT_COVERED, ...NOT_COVERED_OF_ATTESTED],
+        notCovered: [...NOT_COVERED, ...ofOrder, ...NOT_COVERED_OF_ATTESTED],
         revocationWindowMs: 0,
         lateAccepts: 0,
         seen: false,
       },
       hasReceipt: false,
+      ...(by === undefined ? {} : { receiptOn: members.keeperOf(by) }),
     };
   }
 

@@ -16,7 +16,7 @@ import type { Identity } from './identity.ts';
 /**
  * `live`: it has renewed within half a lease. `waiting`: it has, and by its own last word holds no lease yet.
  * `outstanding`: it has not, and may still hold one. `fenced`: it surely holds none.
- * `succeeded`: neither, and another incarnation goes on with its data. `unknown`: we have no reading of our own to judge by.
+ * `succeeded`: neither, and another incarnation goes on with its data, of which nothing was heard yet. `unknown`: we have no reading of our own to judge by.
  */
 export const SIGHT_STATES = [
   'live',
@@ -76,9 +76,18 @@ export class Surveyor {
     const now = clock.now();
     return members
       .list()
+      .map((member) => ({ ...member, state: members.settledState(member) }))
       .filter(({ state, incarnation }) => state === 'joined' || table.row(incarnation) !== undefined)
       .map((member) => this.#see(member, table.row(member.incarnation), now))
+      .filter(({ state, incarnation }) => state !== 'succeeded' || !this.#isSpokenFor(incarnation))
       .sort((a, b) => (a.replica < b.replica ? -1 : a.replica > b.replica ? 1 : 0));
+  }
+
+  /** Whether its sessions are counted by who goes on with its data, or that one has said goodbye, and has none. */
+  #isSpokenFor(incarnation: string): boolean {
+    const { table } = this.#ports;
+    const heard = table.acknowledgements().map((said) => said.incarnation);
+    return heard.some((one) => table.goesOn(one, incarnation)) || table.hasLeft(incarnation, true);
   }
 
   #see(member: Member, row: WatchedRow | undefined, now: Instant): Sight {

@@ -124,7 +124,13 @@ export const revocationStatus = z.object({
     .optional()
     .describe('What the store or an operator made weaker, as the receipt says.'),
   notCovered: z.array(z.string()).optional().describe('What the receipt does not speak for.'),
-  receipt: z.string().optional().describe('Where the receipt is, once there is one.'),
+  receipt: z.string().optional().describe('Where the receipt is, once there is one on this disk.'),
+  receiptOn: z
+    .string()
+    .optional()
+    .describe(
+      'The replica in whose data directory the receipt was made, where the one that answers has none.',
+    ),
 });
 
 const inForce = z.boolean().describe('On the replica that answered, at that moment.');

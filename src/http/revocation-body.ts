@@ -91,7 +91,7 @@ export function statusCodeOf(status: RevocationStatus): 201 | 202 {
 
 export function renderStatus(status: RevocationStatus): Record<string, unknown> {
   const { id, position, state, closure, appendedAtMs, enforcedAtMs, boundMs, replicas, sessions } = status;
-  const { weakened, notCovered, owing } = status;
+  const { weakened, notCovered, owing, receiptOn } = status;
   const { matched, killed, unconfirmed, silent } = sessions;
   return {
     id,
@@ -108,6 +108,7 @@ export function renderStatus(status: RevocationStatus): Record<string, unknown> 
     lateAccepts: status.lateAccepts,
     seen: status.seen,
     ...(status.hasReceipt ? { weakened, receipt: `/v1/receipts/${id}` } : {}),
+    ...(receiptOn === undefined ? {} : { receiptOn }),
     ...(status.hasReceipt || state === 'enforced' ? { notCovered } : {}),
   };
 }

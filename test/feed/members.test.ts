@@ -78,6 +78,12 @@ describe('who may sign', () => {
     expect(['inc_b', 'inc_c'].map(goesOn)).toEqual([true, true]);
     expect(['inc_a', 'inc_d', 'inc_e', 'inc_x', 'inc_none'].map(goesOn)).not.toContain(true);
     expect(members.goesOn('inc_b', 'inc_none')).toBe(false);
+    const renamed = membersOf(at(1, 'inc_a'), at(2, 'inc_b', { replica: 'moved', succeeds: 'inc_a' }));
+    expect(['inc_a', 'inc_b', 'inc_none'].map((one) => renamed.keeperOf(one))).toEqual([
+      'moved',
+      'moved',
+      'inc_none',
+    ]);
     // With the same key, and by where they joined where it is not said.
     const succeeded = ['inc_a', 'inc_b', 'inc_d', 'inc_e', 'inc_x', 'inc_none'].filter((one) =>
       members.isSucceeded(one),

@@ -264,7 +264,21 @@ describe('an operator', () => {
     });
     await pass(fleet.clock, 1_000);
     await expect(a.forgetter.forget(order('b'))).rejects.toMatchObject({ code: 'NOT_FOUND' });
-    await expect(a.forgetter.forget(order('nobody'))).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await expect(a.forgetter.forget(order('nobody'))).rejects.toMatchObject({
+      ...{ code: 'NOT_FOUND', message: 'no replica of that name is on the roster' },
+    });
+  });
+
+  it('is told of one that has left', async () => {
+    const fleet = await start('a', 'b');
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    forget(b);
+    await b.stop();
+    await pass(fleet.clock, 1_000);
+    await expect(a.forgetter.forget(order('b'))).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: expect.stringContaining('on the roster: it has left') as string,
+    });
   });
 
   it('forgets the silent incarnations of a name and keeps the others, the one that is asked among them', async () => {

@@ -536,6 +536,23 @@ describe('enforcement', () => {
     );
   });
 
+  it('says up to when what it names is dead, in answer and receipt, where it has a cutoff', async () => {
+    const replica = await start();
+    const keyring = [noteKeyOf('writ/test', replica.logKey.public)];
+    const limitOf = async (...targets: Target[]) => {
+      const status = await run(replica, replica.revoker.revoke(orderOf({ targets, waitMs: 30_000 })));
+      const facts = verifyReceipt(await replica.revoker.receipt(status.id), keyring);
+      expect(facts.notCovered).toEqual(status.notCovered);
+      return status.notCovered.filter((what) => what.includes('issued after'));
+    };
+    const [first, last] = [NOW_S - 60, NOW_S].map((atS) => new Date(atS * 1000).toISOString());
+    expect(await limitOf(jti('j1'))).toEqual([]);
+    expect(await limitOf(subject('a'), jti('j2'))).toEqual([`credentials issued after the cutoff, ${last}`]);
+    expect(await limitOf(subject('b', NOW_S - 60), subject('c'))).toEqual([
+      `credentials issued after their cutoffs, from ${first} to ${last}`,
+    ]);
+  });
+
   it('has no word for durable where the store does not fsync, and is enforced all the same', async () => {
     const replica = await start({ durability: 'accepted' });
     const order = orderOf({ targets: [jti('j1')], wait: 'accepted' });

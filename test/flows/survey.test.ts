@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { signAcknowledgement } from '../../src/evidence/acknowledgement.ts';
 import { Cursor } from '../../src/feed/cursor.ts';
+import type { FeedLine } from '../../src/feed/entry.ts';
 import { CHAIN_START, nextChain } from '../../src/feed/entry.ts';
 import { Lease } from '../../src/feed/lease.ts';
 import { Members } from '../../src/feed/members.ts';
@@ -72,6 +73,14 @@ function acknowledged(incarnation: string, position: string, unconfirmed = 0, is
     },
     KEY,
   );
+}
+
+/** A line by which `later` joins with the data directory of `earlier`. */
+function goesOn(later: string, earlier: string): FeedLine {
+  const line = joinedLine(later, KEY);
+  const { entry } = line.sealed;
+  if (entry.kind !== 'replica') throw new Error('no replica');
+  return { ...line, sealed: { ...line.sealed, entry: { ...entry, succeeds: earlier } } };
 }
 
 describe('another replica', () => {
@@ -174,15 +183,35 @@ describe('rows of one name', () => {
   it('tell a process that was restarted from one that runs beside it', () => {
     const watcher = new Watcher('inc_b');
     watcher.read(0, ['inc_b']);
-    const line = joinedLine('inc_b2', KEY);
-    const { entry } = line.sealed;
-    if (entry.kind !== 'replica') throw new Error('no replica');
-    watcher.members.apply({ ...line, sealed: { ...line.sealed, entry: { ...entry, succeeds: 'inc_b' } } });
+    watcher.members.apply(goesOn('inc_b2', 'inc_b'));
     watcher.read(2_000, ['inc_b', 'inc_b2']);
     // Both renew: a copy of its data directory runs somewhere.
     expect(watcher.see('inc_b').state).toBe('live');
-    watcher.read(5_052, ['inc_b2']);
+    watcher.read(5_052, ['inc_b2'], { inc_b2: '' });
     expect(watcher.see('inc_b').state).toBe('succeeded');
-    expect(watcher.see('inc_b2').state).toBe('live');
+    expect(watcher.see('inc_b2').state).toBe('waiting');
+  });
+
+  it('of one that was restarted go once who goes on with its data counts its sessions, or has said goodbye', () => {
+    const watcher = new Watcher('inc_b');
+    const said = { inc_b: acknowledged('inc_b', '5-1', 2), inc_b2: '' };
+    watcher.read(0, ['inc_b'], said);
+    watcher.members.apply(goesOn('inc_b2', 'inc_b'));
+    watcher.read(3_052, ['inc_b2'], said);
+    expect(watcher.see('inc_b')).toMatchObject({ state: 'succeeded', unconfirmed: 2 });
+    // Nobody has forgotten it: its row was retired.
+    watcher.members.apply(joinedLine('inc_b', KEY, 'forgotten'));
+    watcher.read(3_500, ['inc_b2'], said);
+    expect(watcher.see('inc_b')).toMatchObject({ state: 'succeeded', unconfirmed: 2 });
+    watcher.members.apply(joinedLine('inc_b2', KEY, 'left'));
+    expect([...watcher.look().keys()]).toEqual(['inc_a', 'inc_b2']);
+    const again = new Watcher('inc_b');
+    again.members.apply(goesOn('inc_b2', 'inc_b'));
+    again.read(0, ['inc_b'], said);
+    again.read(3_052, ['inc_b2'], { ...said, inc_b2: acknowledged('inc_b2', '5-2', 2) });
+    expect([...again.look().values()].map(({ incarnation, state }) => [incarnation, state])).toEqual([
+      ['inc_a', 'fenced'],
+      ['inc_b2', 'live'],
+    ]);
   });
 });

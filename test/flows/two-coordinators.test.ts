@@ -48,20 +48,51 @@ describe('an order that is repeated on another replica before it is enforced', (
     expect(other).toMatchObject({ state: 'enforced', hasReceipt: false, sessions, isReached: true });
     expect(await receiptOf(a, one.id)).toMatchObject({ state: 'enforced', sessions });
     expect(await b.revoker.status(one.id)).toEqual(other);
-    await expect(b.revoker.receipt(one.id)).rejects.toMatchObject({
-      code: 'NOT_FOUND',
-      message: expect.stringContaining('ask another one') as string,
-    });
     expect(outcomesOf(a)).toEqual(['inc_a1 enforced']);
     expect([a, b].map(({ revoker }) => revoker.openCount)).toEqual([0, 0]);
   });
 
-  it('is said with a word for what only the receipt can say', async () => {
-    const { clock, b, session, both } = await startBoth();
+  it('has its receipt where it was proven, and the other says where that is', async () => {
+    const { clock, a, b, session, both } = await startBoth();
+    b.keeper.closed(session);
+    await pass(clock, 1_000);
+    const [{ id }] = await both;
+    expect(await b.revoker.status(id)).toMatchObject({ receiptOn: 'a' });
+    expect(await a.revoker.status(id)).not.toHaveProperty('receiptOn');
+    const refused = (text: string) => ({
+      code: 'NOT_FOUND',
+      message: expect.stringContaining(text) as string,
+    });
+    await expect(b.revoker.receipt(id)).rejects.toMatchObject(
+      refused('inc_a1 made it, in the data directory of a;'),
+    );
+    // With a snapshot it comes without its signer.
+    const { by: _by, ...said } = b.effects.outcome(id)!;
+    b.effects.restoreOutcome(said);
+    expect(await b.revoker.status(id)).not.toHaveProperty('receiptOn');
+    await expect(b.revoker.receipt(id)).rejects.toMatchObject(refused('ask another one'));
+    await expect(b.revoker.receipt('rev_none')).rejects.toMatchObject(refused('no such receipt'));
+  });
+
+  it('is said with a word for what only the receipt can say, and up to when what it names is dead', async () => {
+    const { clock, a, b, session, both } = await startBoth();
     b.keeper.closed(session);
     await pass(clock, 1_000);
     const [, other] = await both;
     expect(other.notCovered).toEqual([...NOT_COVERED, ...NOT_COVERED_OF_ATTESTED]);
+    const target = { kind: 'subject', issuer: 'https://i.example', value: 's', cutoffS: NOW_S } as const;
+    const pending = a.revoker.revoke(orderOf({ targets: [target], waitMs: 60_000 }));
+    await pass(clock, 2_000);
+    const { id } = await pending;
+    const limit = `credentials issued after the cutoff, ${new Date(NOW_S * 1000).toISOString()}`;
+    expect((await b.revoker.status(id)).notCovered).toEqual([
+      ...NOT_COVERED,
+      limit,
+      ...NOT_COVERED_OF_ATTESTED,
+    ]);
+    // Where its line is gone only the receipt can say.
+    b.ledger.read = () => Promise.resolve([]);
+    expect((await b.revoker.status(id)).notCovered).toEqual([...NOT_COVERED, ...NOT_COVERED_OF_ATTESTED]);
   });
 
   it('is not over on the word of another before it is for who follows it', async () => {

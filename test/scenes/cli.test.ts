@@ -525,6 +525,13 @@ describe('the command writ, with a server', () => {
       const proven = await verify(good, '--revocation', id, '--json');
       expect(proven.code).toBe(0);
       expect(json(proven)).toMatchObject({ verified: true, id, state: 'enforced' });
+      const before = '2026-01-01T00:00:00.000Z';
+      const ordered = await cli(['revoke', 'subject', 'nobody', '--before', before]);
+      const cutoff = await file('cutoff.txt', (await cli(['receipt', String(json(ordered)['id'])])).out);
+      expect(json(await verify(cutoff, '--json'))).toMatchObject({
+        targets: [{ kind: 'subject', cutoff: before }],
+        notCovered: expect.arrayContaining([`credentials issued after the cutoff, ${before}`]) as unknown,
+      });
       expect((await verify(lines)).code).toBe(0);
       const refuted = await Promise.all([
         verify(altered),

@@ -79,6 +79,15 @@ describe('a fleet on Redis', () => {
       expect(await reasons(token, replicas)).toEqual(['revoked', 'revoked', 'revoked']);
       const receipt = await control(replicas[0], String(body['receipt']));
       for (const name of ['r1', 'r2', 'r3']) expect(receipt.text).toContain(name);
+      // It is on the disk of the one that was asked; another one says so once the outcome has come to it.
+      const elsewhere = await eventually(
+        () => control(replicas[1], `/v1/revocations/${String(body['id'])}`),
+        (answer) => answer.body['state'] === 'enforced',
+      );
+      expect(elsewhere.body).toMatchObject({ receiptOn: 'r1' });
+      expect((await control(replicas[1], String(body['receipt']))).text).toContain(
+        'in the data directory of r1;',
+      );
       const fourth = await fleet.replica('r4');
       expect(await reasons(token, [fourth])).not.toEqual(['permitted']);
       expect(await untilPermitted(fourth, fleet.mint().token)).toBe('permitted');
