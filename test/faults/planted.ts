@@ -230,13 +230,7 @@ export const PLANTED: readonly Planted[] = [
   {
     name: 'what had ended is counted by each run of its replica',
     favours: 'crash, cut off',
-    edits: [
-      edit(
-        'evidence/acknowledgement',
-        ' && matched >= earlier.matched;',
-        ' && matched < 0;',
-      ),
-    ],
+    edits: [edit('evidence/acknowledgement', ' && matched >= earlier.matched;', ' && matched < 0;')],
   },
 ];
 
