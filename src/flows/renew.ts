@@ -275,8 +275,8 @@ export class Renewer {
   async #adopt(
     { rows, runId, head }: GrantedLease,
     sent: Sent,
-  ): Promise<'lease' | 'unfit' | 'awaiting' | 'succeeded'> {
-    const { identity, cursor, members, vouching, lease, table, cosigner, carrier } = this.#ports;
+  ): Promise<'lease' | 'unfit' | 'awaiting' | 'succeeded' | 'forgotten'> {
+    const { cursor, vouching, lease, table, cosigner, carrier } = this.#ports;
     const { credentialLifeMaxMs, clock } = this.#ports;
     const { epochId, at } = this.#joined;
     const { opening } = cursor;
@@ -289,9 +289,10 @@ export class Renewer {
         'PROOF_INVALID',
         `the feed has lines up to ${renderPosition(head)} that are not shown`,
       );
-    if (members.isSucceeded(identity.incarnation)) {
+    const gone = this.#goneAs();
+    if (gone !== undefined) {
       lease.drop();
-      return 'succeeded';
+      return gone;
     }
     const keptMs = cursor.credentialLifeMaxMs(credentialLifeMaxMs);
     if (credentialLifeMaxMs > keptMs) {
@@ -306,6 +307,13 @@ export class Renewer {
     // What cannot be appended now is tried again with the next lease.
     void carrier.carry(epochId).catch(() => undefined);
     return 'lease';
+  }
+
+  /** By what is signed, whatever the roster in the store says: nobody waits for its leases as for those of others. */
+  #goneAs(): 'succeeded' | 'forgotten' | undefined {
+    const { identity, members } = this.#ports;
+    if (members.isSucceeded(identity.incarnation)) return 'succeeded';
+    return members.lookup(identity.incarnation)?.state === 'forgotten' ? 'forgotten' : undefined;
   }
 
   #request(): Parameters<FeedStore['renew']>[0] {

@@ -1,5 +1,6 @@
 /** Who is taken off the roster, when, by whom, and what becomes of it when it comes back. */
 import { describe, expect, it } from 'vitest';
+import { comparePositions } from '../../src/feed/position.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import { OVER_MS, cut, enforce, isFresh, jti, reasonOf } from '../support/memory-fleet.ts';
@@ -223,6 +224,30 @@ describe('a closed epoch', () => {
     await pass(fleet.clock, OVER_MS);
     for (const one of [again, newcomer]) expect(await reasonOf(one, 'j2')).toBe('fenced');
     expect(fleet.server.roster().epochId).toBeUndefined();
+  });
+});
+
+describe('a replica that was forgotten', () => {
+  it('has no lease again, though a thief has written it back to the roster an hour later', async () => {
+    const fleet = await start('a', 'b');
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    cut(b, true);
+    await pass(fleet.clock, OVER_MS);
+    await a.forgetter.forget({ replica: 'b', reason: undefined, caller: 'admin' });
+    const renew = b.store.renew.bind(b.store);
+    // As of a newcomer's row.
+    b.store.renew = async (request) => {
+      const said = await renew(request);
+      const { rows, runId, head } = fleet.server.roster();
+      const lines = fleet.server.lines.filter(
+        ({ position }) => comparePositions(position, request.position) > 0,
+      );
+      return said.kind === 'stale' ? { kind: 'lease', lines, head, rows, runId } : said;
+    };
+    cut(b, false);
+    await pass(fleet.clock, OVER_MS);
+    expect(b.members.lookup('inc_b2')?.state).toBe('forgotten');
+    expect([b.renewer.state, isFresh(b), await reasonOf(b, 'j1')]).toEqual(['forgotten', false, 'fenced']);
   });
 });
 

@@ -1417,6 +1417,13 @@ const FORGETTING: readonly Removal[] = [
     test: test('flows/grant', 'is in force in the next epoch, where the store lost it'),
   },
   {
+    name: 'takes a lease that the store gives to who was forgotten',
+    file: 'src/flows/renew.ts',
+    find: "return members.lookup(identity.incarnation)?.state === 'forgotten' ? 'forgotten' : undefined;",
+    replace: 'return undefined;',
+    test: test('flows/forget', 'has no lease again, though a thief has written it back'),
+  },
+  {
     name: 'hides the row of who is said to be gone, whoever said so',
     file: 'src/feed/lease-table.ts',
     find: '    // Its row stays: nobody has checked yet who signed that, and its lease may be good.\n',
