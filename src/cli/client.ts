@@ -61,7 +61,8 @@ export function call(
   let isConnected = false;
   req.on('socket', (socket) => {
     // From here on the request may have been read, whatever happens to its answer.
-    socket.once('connect', () => (isConnected = true));
+    if (req.reusedSocket) isConnected = true;
+    else socket.once('connect', () => (isConnected = true));
   });
   req.on('response', (res) => {
     const chunks: Buffer[] = [];
