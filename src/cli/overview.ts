@@ -11,6 +11,7 @@ import { EXIT } from './exit.ts';
 import { isAtLeast } from './order.ts';
 import type { ServerOptions } from './server-options.ts';
 import {
+  CA_FILE,
   controlEndpoint,
   diagnosticsEndpoint,
   withConfigOptions,
@@ -30,7 +31,8 @@ function addHealth(program: Command, ports: CliPorts): void {
   const command = program
     .command('health')
     .description('does the process answer? 0 or 1')
-    .option('--diagnostics-url <url>', 'diagnostics of the server (default: from the configuration)');
+    .option('--diagnostics-url <url>', 'diagnostics of the server (default: from the configuration)')
+    .option(...CA_FILE);
   withConfigOptions(command).action((options: StatusOptions) =>
     ports.run(async () => {
       try {
@@ -55,6 +57,7 @@ function addStatus(program: Command, ports: CliPorts): void {
     .description('is all well? 0 when it is, 3 with loose ends, 4 when it is not or cannot be known')
     .option('--url <url>', 'control plane of the server (default: from the configuration)')
     .option('--token-file <file>', 'file with the admin token or an OAuth token')
+    .option(...CA_FILE)
     .option('--diagnostics-url <url>', 'ask the probe of this address only: no token is needed')
     .option('--json', 'answer as JSON, for programs');
   withConfigOptions(command).action((options: StatusOptions) =>
