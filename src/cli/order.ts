@@ -39,15 +39,22 @@ export async function order(
     expiresAt === undefined ? '' : ` --expires-at ${cell(expiresAt)}`,
     until === undefined ? '' : ` --until ${cell(until)}`,
   ].join('');
+  const again = `--idempotency-key ${quoted(idempotencyKey)}${ended}`;
   const sayHowToRepeat = (): void =>
     ports.terminal.problem(
-      `whether it was done is unknown; repeat it with --idempotency-key ${quoted(idempotencyKey)}${ended}`,
+      `whether it was done is unknown: writ ${path.slice('/v1/'.length)} lists what was; repeat it with ${again}`,
     );
   const endpoint = await controlEndpoint(options, ports.around);
+  let sayWhatBecame = options.dryRun === true ? () => undefined : sayHowToRepeat;
+  const leave = ports.onInterrupt(() => sayWhatBecame());
   try {
     const reply = await call(endpoint, 'POST', path, sent, { 'idempotency-key': idempotencyKey });
-    if (reply.status < 300)
+    if (reply.status < 300) {
+      const { id } = doneOf(reply);
+      const waitsOn = isRevocation(id) ? followOf(id, sent['wait']) : `the same order with ${again}`;
+      sayWhatBecame = () => ports.terminal.problem(`${cell(id)} was taken: ${waitsOn} waits on`);
       return showReached(await waitOn(reply, path, sent, options), options, ports, sent);
+    }
     const problem = problemIn(reply);
     explain(ports, reply, problem);
     if (isUndone(reply.status, problem, options)) return EXIT.error;
@@ -56,7 +63,17 @@ export async function order(
   } catch (error) {
     if (error instanceof ClientError && error.isUncertain) sayHowToRepeat();
     throw error;
+  } finally {
+    leave();
   }
+}
+
+function isRevocation(id: unknown): boolean {
+  return typeof id === 'string' && id.startsWith('rev_');
+}
+
+function followOf(id: unknown, wait: unknown): string {
+  return `writ revocation ${cell(id)} --wait ${cell(wait)}`;
 }
 
 const ASK_AGAIN_MS = 200;
@@ -126,9 +143,9 @@ export function showReached(
   if (seen === false && !(isJsonObject(selector) && selector['kind'] === 'token'))
     ports.terminal.problem('nothing that it names was seen here yet; is it spelt as the tokens spell it?');
   if (reply.status === 200 || reply.status === 201) return EXIT.done;
-  if (typeof id === 'string' && id.startsWith('rev_'))
+  if (isRevocation(id))
     ports.terminal.problem(
-      `${cell(id)} is ${cell(state)}, not ${cell(wait)} yet: writ revocation ${cell(id)} --wait ${cell(wait)} waits on`,
+      `${cell(id)} is ${cell(state)}, not ${cell(wait)} yet: ${followOf(id, wait)} waits on`,
     );
   return state === 'partial' ? EXIT.partial : EXIT.unknown;
 }
