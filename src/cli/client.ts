@@ -142,10 +142,10 @@ export function objectOf(reply: Reply): JsonObject {
   try {
     value = JSON.parse(reply.text) as Json;
   } catch {
-    throw new ClientError(`the server answered ${reply.status} without JSON`);
+    throw new ClientError(`${reply.from.url} answered ${reply.status} without JSON: it is no Writ`);
   }
   if (isJsonObject(value)) return value;
-  throw new ClientError(`the server answered ${reply.status} with unexpected JSON`);
+  throw new ClientError(`${reply.from.url} answered ${reply.status} with JSON that is none of a Writ`);
 }
 
 /** Another server's token, mostly; undefined for any other answer. */

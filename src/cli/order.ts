@@ -57,7 +57,10 @@ export async function order(
     }
     const problem = problemIn(reply);
     explain(ports, reply, problem);
-    if (isUndone(reply.status, problem, options)) return EXIT.error;
+    if (isUndone(reply.status, problem, options)) {
+      if (UNDONE.has(problem['code'])) ports.terminal.problem(undoneBy(problem['code']));
+      return EXIT.error;
+    }
     sayHowToRepeat();
     return EXIT.unknown;
   } catch (error) {
@@ -113,6 +116,12 @@ export function isAtLeast(state: unknown, wanted: unknown): boolean {
 
 /** What a server says when nothing was appended. Any other 5xx may be of whoever stands before it, or a fault half-way. */
 const UNDONE: ReadonlySet<unknown> = new Set(['FENCED', 'STORE_UNREACHABLE', 'OVERLOADED', 'EPOCH_CLOSED']);
+
+/** What keeps one replica from it need not keep the others: it has no lease, or does not reach the store. */
+function undoneBy(code: unknown): string {
+  const isItsOwn = code === 'FENCED' || code === 'STORE_UNREACHABLE';
+  return `nothing was recorded${isItsOwn ? '; another replica, where there is one, may take it (--url)' : ''}`;
+}
 
 /** 408 and 499 are of somebody in between; under a key of the caller's own an earlier order may have been done. */
 function isUndone(status: number, { code }: JsonObject, { idempotencyKey, dryRun }: OrderOptions): boolean {

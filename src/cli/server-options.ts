@@ -137,7 +137,7 @@ export async function dataEndpoint(options: ServerOptions, around: Surroundings)
   if (refused !== undefined) throw new ClientError(`${refused}: name another one with --token-file`, true);
   if (typeof said !== 'string')
     throw new ClientError(
-      `${control.url} did not say where its data plane is (${reply.status}): name it with --data-url`,
+      `${control.url} did not say where its data plane is (${reply.status}; is it a control plane?): name it with --data-url`,
       true,
     );
   return { url: asReachedFrom(control.url, said), ...asked };
