@@ -13,7 +13,7 @@ import { FlooredClock, SYSTEM_SOURCES } from './edges/system/clock.ts';
 import { keepRequestsYoung } from './edges/system/collector.ts';
 import { createPrinter } from './edges/system/printer.ts';
 import { systemRandom } from './edges/system/random.ts';
-import { onHangup, waitForStop } from './edges/system/signals.ts';
+import { onHangup, onStop, waitForStop } from './edges/system/signals.ts';
 import { VERSION as version } from './edges/system/version.ts';
 import { openLog } from './edges/telemetry/log.ts';
 import { standardSink } from './edges/telemetry/sink.ts';
@@ -88,6 +88,16 @@ async function printed(code: ExitCode): Promise<ExitCode> {
   return failure !== undefined && code === EXIT.done ? EXIT.error : code;
 }
 
+/** Ends by the signal, as who listens to none does, once what there is to say is out. A second one does not wait for that. */
+function onInterrupt(say: () => void): () => void {
+  const leave = onStop((signal) => {
+    leave();
+    say();
+    void problems.flushed().then(() => process.kill(process.pid, signal));
+  });
+  return leave;
+}
+
 const code = await runCommand(process.argv.slice(2), {
   version,
   terminal: {
@@ -105,6 +115,7 @@ const code = await runCommand(process.argv.slice(2), {
       .toLowerCase()
       .replace(/[^a-z0-9]/g, 'x'),
   },
+  onInterrupt,
   serve: { serve },
   // Loaded there: no other command speaks to a Redis.
   store: { init: async (store) => (await import('./edges/redis/init-store.ts')).initStore(store) },

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { JsonObject } from '../kernel/json.ts';
 import { isJsonObject } from '../kernel/json.ts';
-import type { Endpoint } from './client.ts';
+import type { Authority, Endpoint } from './client.ts';
 import { ClientError, call, objectOf } from './client.ts';
 import { entityOf, subjectOf } from './inspect.ts';
 import { cell } from './terminal.ts';
@@ -46,10 +46,12 @@ export async function makeCanary(control: Endpoint): Promise<Canary> {
 export interface Question {
   readonly action: string;
   readonly resource: string;
+  readonly authority?: Authority;
 }
 
 /** Why it is accepted, or not; `no answer` when none that counts comes in time. */
-export async function ask(url: string, token: string, { action, resource }: Question): Promise<string> {
+export async function ask(url: string, token: string, question: Question): Promise<string> {
+  const { action, resource, authority } = question;
   const body = {
     subject: subjectOf(token) as JsonObject,
     action: { name: action },
@@ -57,7 +59,12 @@ export async function ask(url: string, token: string, { action, resource }: Ques
     context: { credential: { scheme: 'Bearer', token } },
   };
   try {
-    const endpoint = { url, token: undefined, deadlineMs: PROBE_MS };
+    const endpoint = {
+      url,
+      token: undefined,
+      deadlineMs: PROBE_MS,
+      ...(authority === undefined ? {} : { authority }),
+    };
     const reply = await call(endpoint, 'POST', '/access/v1/evaluation', body);
     const { decision, context } = objectOf(reply);
     const reason = isJsonObject(context) ? context['reason'] : undefined;

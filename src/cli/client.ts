@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
+import { TLSSocket } from 'node:tls';
 import { WritError } from '../kernel/error.ts';
 import type { Json, JsonObject } from '../kernel/json.ts';
 import { isJsonObject } from '../kernel/json.ts';
@@ -12,8 +13,16 @@ export interface Endpoint {
   readonly token: string | undefined;
   /** Where the token is from. */
   readonly tokenFile?: string;
+  /** Who must vouch for a server that is asked by https; without it the authorities of Node. */
+  readonly authority?: Authority;
   /** How long an answer may take; 40 s unless it says otherwise. */
   readonly deadlineMs?: number;
+}
+
+/** Certificates in PEM, and the file that they are from. */
+export interface Authority {
+  readonly ca: string;
+  readonly caFile: string;
 }
 
 export interface Reply {
@@ -47,7 +56,7 @@ export function call(
 ): Promise<Reply> {
   const answered = Promise.withResolvers<Reply>();
   const payload = body === undefined ? undefined : JSON.stringify(body);
-  const req = openRequest(endpoint.url, path, {
+  const req = openRequest(endpoint, path, {
     method,
     signal: AbortSignal.timeout(endpoint.deadlineMs ?? DEADLINE_MS),
     headers: {
@@ -61,7 +70,8 @@ export function call(
   let isConnected = false;
   req.on('socket', (socket) => {
     // From here on the request may have been read, whatever happens to its answer.
-    socket.once('connect', () => (isConnected = true));
+    if (req.reusedSocket) isConnected = true;
+    else socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => (isConnected = true));
   });
   req.on('response', (res) => {
     const chunks: Buffer[] = [];
@@ -78,10 +88,22 @@ export function call(
     );
   });
   req.on('error', (error) =>
-    answered.reject(new ClientError(`${endpoint.url} does not answer: ${error.message}`, isConnected)),
+    answered.reject(
+      new ClientError(`${endpoint.url} does not answer: ${reasonOf(error, endpoint)}`, isConnected),
+    ),
   );
   req.end(payload);
   return answered.promise;
+}
+
+/** What OpenSSL calls a certificate that nobody here vouches for. */
+const UNVOUCHED =
+  /^(UNABLE_TO_(GET|VERIFY)_|SELF_SIGNED_CERT_|DEPTH_ZERO_SELF_SIGNED_|CERT_SIGNATURE_FAILURE$)/;
+
+function reasonOf({ code = '', message }: NodeJS.ErrnoException, { authority }: Endpoint): string {
+  if (!UNVOUCHED.test(code)) return message;
+  const nobody = authority === undefined ? 'no authority known here' : `none in ${authority.caFile}`;
+  return `its certificate is vouched for by ${nobody} (${code}): name the authority that signed it with --ca-file or WRIT_CA_FILE`;
 }
 
 /** A question whose answer that does not come is an answer: it cannot be known (exit 4). */
@@ -99,7 +121,7 @@ export async function callOrUnknown(
 }
 
 function openRequest(
-  url: string,
+  { url, authority }: Endpoint,
   path: string,
   options: Parameters<typeof requestHttp>[1] & object,
 ): ReturnType<typeof requestHttp> {
@@ -110,7 +132,8 @@ function openRequest(
       `${JSON.stringify(url)} is no address of a server: http://…, https://… or unix:/path`,
     );
   const target = new URL(path, url);
-  return target.protocol === 'https:' ? requestHttps(target, options) : requestHttp(target, options);
+  if (target.protocol === 'http:') return requestHttp(target, options);
+  return requestHttps(target, authority === undefined ? options : { ...options, ca: authority.ca });
 }
 
 /** The JSON object of a reply; ClientError when it is none. */
@@ -119,10 +142,10 @@ export function objectOf(reply: Reply): JsonObject {
   try {
     value = JSON.parse(reply.text) as Json;
   } catch {
-    throw new ClientError(`the server answered ${reply.status} without JSON`);
+    throw new ClientError(`${reply.from.url} answered ${reply.status} without JSON: it is no Writ`);
   }
   if (isJsonObject(value)) return value;
-  throw new ClientError(`the server answered ${reply.status} with unexpected JSON`);
+  throw new ClientError(`${reply.from.url} answered ${reply.status} with JSON that is none of a Writ`);
 }
 
 /** Another server's token, mostly; undefined for any other answer. */

@@ -30,6 +30,7 @@ export interface CliOptions {
   readonly serve: ServePorts;
   readonly policy: PolicyPorts;
   readonly store: StorePorts;
+  readonly onInterrupt: CliPorts['onInterrupt'];
 }
 
 /** Runs `argv` (without node and script) and returns what the process should exit with. Never rejects. */
@@ -38,6 +39,7 @@ export async function runCommand(argv: readonly string[], options: CliOptions): 
   const ports: CliPorts = {
     terminal: options.terminal,
     around: options.around,
+    onInterrupt: options.onInterrupt,
     run: async (body) => {
       code = await body();
     },

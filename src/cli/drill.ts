@@ -26,7 +26,7 @@ import { entityOf } from './inspect.ts';
 import { doneOf, parseWaitMs } from './order.ts';
 import type { CliPorts } from './ports.ts';
 import type { ServerOptions } from './server-options.ts';
-import { controlEndpoint, dataEndpoint, withServerOptions } from './server-options.ts';
+import { controlEndpoint, dataEndpoint, trusted, withServerOptions } from './server-options.ts';
 import { explain } from './show.ts';
 import { cell } from './terminal.ts';
 
@@ -61,7 +61,7 @@ async function drill(options: DrillOptions, ports: CliPorts): Promise<ExitCode> 
   const canary = await canaryOf(options, endpoint, ports);
   if (canary === undefined) return EXIT.usage;
   const urls = canary.target === undefined ? [] : await probedUrls(options, ports);
-  const probing = new Probing(canary, urls, options);
+  const probing = new Probing(canary, urls, { ...options, ...trusted(options, ports.around) });
   await probing.before();
   const { selector } = canary;
   const { reason, waitMs } = options;

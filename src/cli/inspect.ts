@@ -141,7 +141,9 @@ function addEpoch(program: Command, ports: CliPorts): void {
     .description('the feed as a whole; which epoch is open, `writ status` says');
   const command = epoch
     .command('open')
-    .description('open an epoch on a store that has none')
+    .description(
+      "open an epoch on an operator's word: the first of a store, or the next one, over an open one too",
+    )
     .option('--new-fleet', 'this store has never held anything')
     .option('--accept-amnesia', 'what it held is lost, and that is accepted')
     .option('--reason <text>', 'stands in every receipt since');

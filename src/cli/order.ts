@@ -39,24 +39,44 @@ export async function order(
     expiresAt === undefined ? '' : ` --expires-at ${cell(expiresAt)}`,
     until === undefined ? '' : ` --until ${cell(until)}`,
   ].join('');
+  const again = `--idempotency-key ${quoted(idempotencyKey)}${ended}`;
   const sayHowToRepeat = (): void =>
     ports.terminal.problem(
-      `whether it was done is unknown; repeat it with --idempotency-key ${quoted(idempotencyKey)}${ended}`,
+      `whether it was done is unknown: writ ${path.slice('/v1/'.length)} lists what was; repeat it with ${again}`,
     );
   const endpoint = await controlEndpoint(options, ports.around);
+  let sayWhatBecame = options.dryRun === true ? () => undefined : sayHowToRepeat;
+  const leave = ports.onInterrupt(() => sayWhatBecame());
   try {
     const reply = await call(endpoint, 'POST', path, sent, { 'idempotency-key': idempotencyKey });
-    if (reply.status < 300)
+    if (reply.status < 300) {
+      const { id } = doneOf(reply);
+      const waitsOn = isRevocation(id) ? followOf(id, sent['wait']) : `the same order with ${again}`;
+      sayWhatBecame = () => ports.terminal.problem(`${cell(id)} was taken: ${waitsOn} waits on`);
       return showReached(await waitOn(reply, path, sent, options), options, ports, sent);
+    }
     const problem = problemIn(reply);
     explain(ports, reply, problem);
-    if (isUndone(reply.status, problem, options)) return EXIT.error;
+    if (isUndone(reply.status, problem, options)) {
+      if (UNDONE.has(problem['code'])) ports.terminal.problem(undoneBy(problem['code']));
+      return EXIT.error;
+    }
     sayHowToRepeat();
     return EXIT.unknown;
   } catch (error) {
     if (error instanceof ClientError && error.isUncertain) sayHowToRepeat();
     throw error;
+  } finally {
+    leave();
   }
+}
+
+function isRevocation(id: unknown): boolean {
+  return typeof id === 'string' && id.startsWith('rev_');
+}
+
+function followOf(id: unknown, wait: unknown): string {
+  return `writ revocation ${cell(id)} --wait ${cell(wait)}`;
 }
 
 const ASK_AGAIN_MS = 200;
@@ -97,6 +117,12 @@ export function isAtLeast(state: unknown, wanted: unknown): boolean {
 /** What a server says when nothing was appended. Any other 5xx may be of whoever stands before it, or a fault half-way. */
 const UNDONE: ReadonlySet<unknown> = new Set(['FENCED', 'STORE_UNREACHABLE', 'OVERLOADED', 'EPOCH_CLOSED']);
 
+/** What keeps one replica from it need not keep the others: it has no lease, or does not reach the store. */
+function undoneBy(code: unknown): string {
+  const isItsOwn = code === 'FENCED' || code === 'STORE_UNREACHABLE';
+  return `nothing was recorded${isItsOwn ? '; another replica, where there is one, may take it (--url)' : ''}`;
+}
+
 /** 408 and 499 are of somebody in between; under a key of the caller's own an earlier order may have been done. */
 function isUndone(status: number, { code }: JsonObject, { idempotencyKey, dryRun }: OrderOptions): boolean {
   if (dryRun === true) return true;
@@ -126,9 +152,9 @@ export function showReached(
   if (seen === false && !(isJsonObject(selector) && selector['kind'] === 'token'))
     ports.terminal.problem('nothing that it names was seen here yet; is it spelt as the tokens spell it?');
   if (reply.status === 200 || reply.status === 201) return EXIT.done;
-  if (typeof id === 'string' && id.startsWith('rev_'))
+  if (isRevocation(id))
     ports.terminal.problem(
-      `${cell(id)} is ${cell(state)}, not ${cell(wait)} yet: writ revocation ${cell(id)} --wait ${cell(wait)} waits on`,
+      `${cell(id)} is ${cell(state)}, not ${cell(wait)} yet: ${followOf(id, wait)} waits on`,
     );
   return state === 'partial' ? EXIT.partial : EXIT.unknown;
 }

@@ -1,6 +1,7 @@
 /** Commands of an operator's day: `writ status`, `writ config show`, and one revocation followed to its end. */
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
+import { isWritError } from '../kernel/error.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { isJsonObject } from '../kernel/json.ts';
 import type { CliPorts } from './ports.ts';
@@ -11,6 +12,7 @@ import { EXIT } from './exit.ts';
 import { isAtLeast } from './order.ts';
 import type { ServerOptions } from './server-options.ts';
 import {
+  CA_FILE,
   controlEndpoint,
   diagnosticsEndpoint,
   withConfigOptions,
@@ -30,7 +32,8 @@ function addHealth(program: Command, ports: CliPorts): void {
   const command = program
     .command('health')
     .description('does the process answer? 0 or 1')
-    .option('--diagnostics-url <url>', 'diagnostics of the server (default: from the configuration)');
+    .option('--diagnostics-url <url>', 'diagnostics of the server (default: from the configuration)')
+    .option(...CA_FILE);
   withConfigOptions(command).action((options: StatusOptions) =>
     ports.run(async () => {
       try {
@@ -55,18 +58,30 @@ function addStatus(program: Command, ports: CliPorts): void {
     .description('is all well? 0 when it is, 3 with loose ends, 4 when it is not or cannot be known')
     .option('--url <url>', 'control plane of the server (default: from the configuration)')
     .option('--token-file <file>', 'file with the admin token or an OAuth token')
+    .option(...CA_FILE)
     .option('--diagnostics-url <url>', 'ask the probe of this address only: no token is needed')
     .option('--json', 'answer as JSON, for programs');
   withConfigOptions(command).action((options: StatusOptions) =>
-    ports.run(() => (options.diagnosticsUrl === undefined ? status(options, ports) : probe(options, ports))),
+    ports.run(() =>
+      orUnknown(() =>
+        options.diagnosticsUrl === undefined ? status(options, ports) : probe(options, ports),
+      ),
+    ),
   );
 }
 
-async function status(options: StatusOptions, ports: CliPorts): Promise<ExitCode> {
-  const endpoint = await controlEndpoint(options, ports.around).catch((error: unknown) => {
+/** Whatever keeps it from being known. */
+async function orUnknown(ask: () => Promise<ExitCode>): Promise<ExitCode> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (isWritError(error)) throw new ClientError(`${error.code}: ${error.message}`, true);
     throw error instanceof ClientError ? new ClientError(error.message, true) : error;
-  });
-  const reply = await callOrUnknown(endpoint, 'GET', '/v1/status');
+  }
+}
+
+async function status(options: StatusOptions, ports: CliPorts): Promise<ExitCode> {
+  const reply = await call(await controlEndpoint(options, ports.around), 'GET', '/v1/status');
   const body = objectOf(reply);
   if (reply.status !== 200) {
     explain(ports, reply);
@@ -79,7 +94,7 @@ async function status(options: StatusOptions, ports: CliPorts): Promise<ExitCode
 
 function exitOfVerdict(verdict: unknown): ExitCode {
   if (verdict === 'well') return EXIT.done;
-  return verdict === 'not ready' ? EXIT.unknown : EXIT.partial;
+  return verdict === 'ready, with loose ends' ? EXIT.partial : EXIT.unknown;
 }
 
 /** Some ten lines: the verdict, the server, its loose ends, and one for each check. */
@@ -100,14 +115,14 @@ function linesOf(body: JsonObject): string {
 
 /** `/readyz` alone, for who has no token. */
 async function probe(options: StatusOptions, ports: CliPorts): Promise<ExitCode> {
-  const reply = await callOrUnknown(diagnosticsEndpoint(options, ports.around), 'GET', '/readyz');
+  const reply = await call(diagnosticsEndpoint(options, ports.around), 'GET', '/readyz');
   const body = objectOf(reply);
   if (options.json === true || !ports.terminal.isTerminal) ports.terminal.out(cell(body));
   else {
     ports.terminal.out(cell(body['status']));
     showList(ports, options, body, 'checks', ['name', 'ok', 'detail']);
   }
-  return reply.status === 200 ? EXIT.done : EXIT.unknown;
+  return reply.status === 200 && body['status'] === 'ready' ? EXIT.done : EXIT.unknown;
 }
 
 /** `writ config show`: the configuration that the server runs with, which need not be the one that lies here. */

@@ -1,4 +1,5 @@
 /** How a command finds its server: `--url` and `--token-file`, else the configuration (API.md, Start). */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -7,7 +8,7 @@ import { isLoopbackHost } from '../config/address.ts';
 import type { Config, ConfigSources, Listener } from '../config/config.ts';
 import { parseConfig, renderProblems } from '../config/config.ts';
 import { WritError } from '../kernel/error.ts';
-import type { Endpoint } from './client.ts';
+import type { Authority, Endpoint } from './client.ts';
 import { ClientError, callOrUnknown, objectOf, readToken, tokenProblem } from './client.ts';
 
 /** What the process was started with; nothing below main.ts reads it from anywhere else. */
@@ -29,6 +30,7 @@ export interface ServerOptions extends ConfigOptions {
   readonly url?: string;
   readonly dataUrl?: string;
   readonly tokenFile?: string;
+  readonly caFile?: string;
   readonly json?: boolean;
 }
 
@@ -39,6 +41,12 @@ export function withConfigOptions(command: Command): Command {
     .option('--set <key=value...>', 'set one key over file and environment');
 }
 
+/** For commands that may ask by https. */
+export const CA_FILE = [
+  '--ca-file <file>',
+  'PEM of the authority that vouches for an https server (default: WRIT_CA_FILE, else those of Node)',
+] as const;
+
 /** Adds the options that every command which talks to a server has. */
 export function withServerOptions(command: Command): Command {
   return withConfigOptions(command)
@@ -48,6 +56,7 @@ export function withServerOptions(command: Command): Command {
       'data plane of the server (default: where --url says, else from the configuration)',
     )
     .option('--token-file <file>', 'file with the admin token or an OAuth token')
+    .option(...CA_FILE)
     .option('--json', 'answer as JSON, for programs');
 }
 
@@ -86,7 +95,29 @@ export async function controlEndpoint(options: ServerOptions, around: Surroundin
   const tokenFile =
     options.tokenFile ?? around.env['WRIT_TOKEN_FILE'] ?? join(config?.dataDir ?? '.', 'admin-token');
   const path = resolve(around.cwd, tokenFile);
-  return { url, token: await readToken(path), tokenFile: path };
+  return { url, token: await readToken(path), tokenFile: path, ...trusted(options, around) };
+}
+
+/** Whom `--ca-file`, or WRIT_CA_FILE, trusts. ClientError for a file that holds no certificate. */
+export function trusted(
+  { caFile }: { readonly caFile?: string },
+  { env, cwd }: Surroundings,
+): { readonly authority?: Authority } {
+  const named = caFile ?? env['WRIT_CA_FILE'];
+  if (named === undefined) return {};
+  const path = resolve(cwd, named);
+  try {
+    const ca = readFileSync(path, 'utf8');
+    // What is none is passed over by TLS without a word.
+    new X509Certificate(ca);
+    return { authority: { ca, caFile: path } };
+  } catch (error) {
+    const fault =
+      (error as NodeJS.ErrnoException).syscall === undefined
+        ? 'holds no certificate in PEM'
+        : 'cannot be read';
+    throw new ClientError(`${path} ${fault}: --ca-file and WRIT_CA_FILE name a certificate authority`);
+  }
 }
 
 /**
@@ -95,9 +126,10 @@ export async function controlEndpoint(options: ServerOptions, around: Surroundin
  */
 export async function dataEndpoint(options: ServerOptions, around: Surroundings): Promise<Endpoint> {
   const { dataUrl } = options;
-  if (dataUrl !== undefined) return { url: dataUrl, token: undefined };
+  const asked = { token: undefined, ...trusted(options, around) };
+  if (dataUrl !== undefined) return { url: dataUrl, ...asked };
   if ((options.url ?? around.env['WRIT_URL']) === undefined)
-    return { url: urlOf(requireConfig(options, around).listen.data), token: undefined };
+    return { url: urlOf(requireConfig(options, around).listen.data), ...asked };
   const control = await controlEndpoint(options, around);
   const reply = await callOrUnknown(control, 'GET', '/v1/status');
   const said = reply.status === 200 ? objectOf(reply)['dataUrl'] : undefined;
@@ -105,10 +137,10 @@ export async function dataEndpoint(options: ServerOptions, around: Surroundings)
   if (refused !== undefined) throw new ClientError(`${refused}: name another one with --token-file`, true);
   if (typeof said !== 'string')
     throw new ClientError(
-      `${control.url} did not say where its data plane is (${reply.status}): name it with --data-url`,
+      `${control.url} did not say where its data plane is (${reply.status}; is it a control plane?): name it with --data-url`,
       true,
     );
-  return { url: asReachedFrom(control.url, said), token: undefined };
+  return { url: asReachedFrom(control.url, said), ...asked };
 }
 
 /** For who reaches the control plane at `control`. ClientError for a data plane that only its own machine reaches. */
@@ -132,11 +164,11 @@ function isLoopback(hostname: string): boolean {
 }
 
 export function diagnosticsEndpoint(
-  options: ConfigOptions & { readonly diagnosticsUrl?: string },
+  options: ConfigOptions & { readonly diagnosticsUrl?: string; readonly caFile?: string },
   around: Surroundings,
 ): Endpoint {
   const url = options.diagnosticsUrl ?? urlOf(requireConfig(options, around).listen.diagnostics);
-  return { url, token: undefined };
+  return { url, token: undefined, ...trusted(options, around) };
 }
 
 function needsConfig(options: ServerOptions): boolean {

@@ -60,7 +60,9 @@ export function explain(ports: CliPorts, reply: Reply, body = objectOf(reply)): 
     field === undefined ? undefined : `field ${cell(field)}`,
     tokenProblem(reply),
   ].filter((part) => part !== undefined);
-  ports.terminal.problem(`${reply.status}: ${said.map(cell).join(': ')}`);
+  // There may be no such thing at the server that was asked, and another one was meant.
+  const asked = reply.status === 404 || reply.status === 405 ? ` (asked ${reply.from.url})` : '';
+  ports.terminal.problem(`${reply.status}: ${said.map(cell).join(': ')}${asked}`);
   return code === 'APPEND_UNCERTAIN' ? EXIT.unknown : EXIT.error;
 }
 

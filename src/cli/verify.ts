@@ -45,6 +45,10 @@ async function verify(file: string, options: VerifyOptions, ports: CliPorts): Pr
       ? chunksOf(() => ports.terminal.bytes(), 'standard input')
       : chunksOf(() => createReadStream(resolve(cwd, file)), resolve(cwd, file));
   const { value: first = Buffer.alloc(0) } = await chunks.next();
+  if (first.length === 0) {
+    ports.terminal.problem(`nothing was given to verify: ${file === '-' ? 'standard input' : file} is empty`);
+    return EXIT.usage;
+  }
   const all = andThen(first, chunks);
   try {
     return first[0] === LEDGER_BEGINS

@@ -45,7 +45,7 @@ export function readSources(sources: ConfigSources): RawConfig {
 }
 
 /** Variables with our prefix that are not keys: the command line and the tests read them. */
-const OTHER_VARIABLES = new Set(['WRIT_CONFIG', 'WRIT_OPA', 'WRIT_URL', 'WRIT_TOKEN_FILE']);
+const OTHER_VARIABLES = new Set(['WRIT_CONFIG', 'WRIT_OPA', 'WRIT_URL', 'WRIT_TOKEN_FILE', 'WRIT_CA_FILE']);
 
 /** What Kubernetes and container links put into every pod for a Service called `writ` or `writ-…`. */
 const SERVICE_VARIABLE =

@@ -33,6 +33,13 @@ export interface LedgerFacts {
   readonly unsigned: number;
   /** Where the first of them are. */
   readonly unsignedAt: readonly string[];
+  /**
+   * Entries after the place from which the next epoch goes on: the store had lost them, so they are under no root that was
+   * signed, and anybody may have put them there. In none of the other numbers but `unsigned`.
+   */
+  readonly putAside: number;
+  /** Where the first of them are. */
+  readonly putAsideAt: readonly string[];
   /** Up to which entry of the last epoch each replica has cosigned this very ledger. */
   readonly cosigned: Readonly<Record<string, number>>;
 }
@@ -66,26 +73,28 @@ interface Place {
 interface EpochTrack extends Place {
   /** Undefined where the export begins later than the epoch. */
   readonly epochId: string | undefined;
-  /** The newest places in it. */
-  readonly recent: Place[];
+  /** The newest places in it, and what stands there. */
+  readonly recent: (Place & { readonly kind: EntryKind })[];
   /** What the log signed over all of it. Of an earlier epoch: as the first entry of the next one names it. */
   checkpoint: VerifiedCheckpoint | undefined;
 }
 
-/** Entries that nobody has signed which are named; all are counted. */
+/** Entries that nobody has signed, or that were put aside, which are named; all are counted. */
 const NAMED_MAX = 100;
 
 export class LedgerAudit {
   readonly #keyring: Keyring;
   readonly #epochs: EpochTrack[] = [];
   readonly #members = new Map<string, Certificate>();
-  readonly #kinds: Partial<Record<EntryKind, number>> = {};
+  readonly #kinds = new Map<EntryKind, number>();
   #first: FeedLine | undefined;
   #log: NoteKey | undefined;
   #entries = 0;
   #uncertified = 0;
   #unsigned = 0;
   readonly #unsignedAt: string[] = [];
+  #putAside = 0;
+  readonly #putAsideAt: string[] = [];
   /** What is wrong with the first of them: where the tree is not the signed one either, that is what was altered. */
   #suspicion: string | undefined;
 
@@ -135,10 +144,12 @@ export class LedgerAudit {
       epochs: this.#epochs.length,
       origin,
       size,
-      kinds: this.#kinds,
+      kinds: Object.fromEntries([...this.#kinds].filter(([, count]) => count > 0)),
       uncertified: this.#uncertified,
       unsigned: this.#unsigned,
       unsignedAt: this.#unsignedAt,
+      putAside: this.#putAside,
+      putAsideAt: this.#putAsideAt,
       cosigned: Object.fromEntries(
         cosigned.flatMap((note) => this.#judgeCosignature(note, origin, frontier?.hashes ?? [])),
       ),
@@ -152,10 +163,14 @@ export class LedgerAudit {
     epoch.range.append(leafHash(leafText(line)));
     epoch.head = position;
     epoch.chain = chain;
-    epoch.recent.push({ head: position, chain, range: epoch.range.copy() });
+    epoch.recent.push({ head: position, chain, range: epoch.range.copy(), kind });
     if (epoch.recent.length > TAIL_MAX) epoch.recent.shift();
-    this.#entries += 1;
-    this.#kinds[kind] = (this.#kinds[kind] ?? 0) + 1;
+    this.#count(kind, 1);
+  }
+
+  #count(kind: EntryKind, by: 1 | -1): void {
+    this.#entries += by;
+    this.#kinds.set(kind, (this.#kinds.get(kind) ?? 0) + by);
   }
 
   #begin({ sealed: { entry }, position, chain }: FeedLine): EpochTrack {
@@ -190,9 +205,15 @@ export class LedgerAudit {
     const isSame = before.epochId === undefined || before.epochId === base.epochId;
     demand(isSame, `${at}: epoch continues another one`);
     // What comes after it was put aside by whoever exports this: the store had lost it, and the fleet went on without.
-    const end = before.recent.find(({ head }) => renderPosition(head) === base.head);
+    const last = before.recent.findIndex(({ head }) => renderPosition(head) === base.head);
+    const end = before.recent[last];
     demand(end?.chain === base.chain, `${this.due}: the epoch did not end here`);
-    Object.assign(before, end);
+    for (const { head, kind } of before.recent.splice(last + 1)) {
+      this.#count(kind, -1);
+      this.#putAside += 1;
+      if (this.#putAsideAt.length < NAMED_MAX) this.#putAsideAt.push(renderPosition(head));
+    }
+    Object.assign(before, { head: end.head, chain: end.chain, range: end.range });
     before.checkpoint = signed;
   }
 

@@ -260,10 +260,10 @@ function notAtItsEnd(position: Position, head: Position): WritError {
   const [here, there] = [renderPosition(position), renderPosition(head)];
   return new WritError(
     'ALREADY_OPEN',
-    `an epoch is open up to ${there}, and this replica has it up to ${here}: ask one that has all of it; where /readyz of each says that nobody may have written what comes next, restart the store, and the fleet goes on with what its replicas hold`,
+    `an epoch is already open up to ${there}, and this replica has it up to ${here}: ask one that has all of it; where /readyz of each says that nobody may have written what comes next, restart the store, and the fleet goes on with what its replicas hold`,
   );
 }
 
 function alreadyOpen(): WritError {
-  return new WritError('ALREADY_OPEN', 'an epoch is open, or another replica is about to open one');
+  return new WritError('ALREADY_OPEN', 'an epoch is already open, or another replica is about to open one');
 }

@@ -67,7 +67,7 @@ export function controlPlane(ports: ControlPlanePorts): RequestListener {
     });
   }
   app.use(() => {
-    throw new WritError('NOT_FOUND', 'no such route');
+    throw new WritError('NOT_FOUND', 'no such route on the control plane');
   });
   app.use((thrown: unknown, req: Request, res: Response, _next: NextFunction) => {
     fail(thrown, req, res, ports.log);
@@ -76,7 +76,7 @@ export function controlPlane(ports: ControlPlanePorts): RequestListener {
   return (req, res) => {
     watch(req, res, ports.requests);
     if (req.url?.startsWith('/') === true) serveTraced(app, req, res, ports.requests);
-    else send(req, res, problemAnswer(new WritError('NOT_FOUND', 'no such route')));
+    else send(req, res, problemAnswer(new WritError('NOT_FOUND', 'no such route on the control plane')));
   };
 }
 

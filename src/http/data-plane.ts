@@ -55,7 +55,7 @@ export function dataPlane(ports: DataPlanePorts): RequestListener {
   const plane = new DataPlane(ports);
   return createRouter(
     [...plane.routes(), ...sessionRoutes(ports, (judgement, occasion) => plane.render(judgement, occasion))],
-    ports,
+    { ...ports, plane: 'data' },
   );
 }
 

@@ -47,5 +47,5 @@ export function diagnostics({ readiness, metrics, requests, log }: DiagnosticsPo
     { method: 'GET', path: '/startupz', handle: started },
     { method: 'GET', path: '/metrics', handle: scraped },
   ];
-  return createRouter(routes, { log, requests });
+  return createRouter(routes, { log, requests, plane: 'diagnostics' });
 }

@@ -12,7 +12,7 @@ import { LIMITS } from '../kernel/limits.ts';
 import type { LockRecord } from '../revocation/locks.ts';
 import { stateOf } from '../revocation/locks.ts';
 import { selectorSchema } from '../revocation/selector.ts';
-import { badRequest, renderStatus, whatOf } from './revocation-body.ts';
+import { SELECTOR_MEMBERS, badRequest, renderStatus, whatOf } from './revocation-body.ts';
 
 const schema = z.strictObject({
   selector: z.unknown().optional(),
@@ -47,7 +47,7 @@ export interface LockBody {
 /** BAD_REQUEST or SELECTOR_INVALID with the field at fault; what was sent is not quoted. */
 export function parseLockBody(body: JsonObject): LockBody {
   const parsed = schema.safeParse(body);
-  if (!parsed.success) throw badRequest(parsed.error);
+  if (!parsed.success) throw badRequest(parsed.error, SELECTOR_MEMBERS);
   const { selector, selectors, reason, expiresAt, wait, waitMs } = parsed.data;
   refuseBefore(selector, 'selector');
   if (Array.isArray(selectors)) selectors.forEach((one, i) => refuseBefore(one, `selectors[${i}]`));

@@ -39,7 +39,7 @@ export interface RevocationBody {
 /** BAD_REQUEST with the field at fault; what was sent is not quoted. */
 export function parseRevocationBody(body: JsonObject): RevocationBody {
   const parsed = schema.safeParse(body);
-  if (!parsed.success) throw badRequest(parsed.error);
+  if (!parsed.success) throw badRequest(parsed.error, [...SELECTOR_MEMBERS, 'before']);
   const { reason, ticket, wait, waitMs, dryRun } = parsed.data;
   return { what: whatOf(body), reason, ticket, wait, waitMs, dryRun };
 }
@@ -53,18 +53,22 @@ export function whatOf(body: JsonObject): { readonly selector?: unknown; readonl
   };
 }
 
-/** The first thing a schema found, in our words. */
-export function badRequest(error: z.ZodError): WritError {
+/** Often put beside `selector`, in which they belong. */
+export const SELECTOR_MEMBERS = ['kind', 'value', 'issuer', 'name'] as const;
+
+/** The first thing a schema found, in our words; `inSelector`: members that belong in there. */
+export function badRequest(error: z.ZodError, inSelector: readonly string[] = []): WritError {
   const [issue] = error.issues;
-  if (issue?.code === 'unrecognized_keys') return unknownMember(issue.keys[0] ?? '');
+  if (issue?.code === 'unrecognized_keys') return unknownMember(issue.keys[0] ?? '', inSelector);
   const field = issue?.path.join('.') ?? '';
   return new WritError('BAD_REQUEST', `${field} ${sentenceOf(issue)}`, { field });
 }
 
 /** Named only when it looks like a name: what stands there may be a credential that was pasted in the wrong place. */
-function unknownMember(member: string): WritError {
+function unknownMember(member: string, inSelector: readonly string[]): WritError {
   if (!/^[A-Za-z]\w{0,31}$/.test(member)) return new WritError('BAD_REQUEST', 'a member is not known here');
-  return new WritError('BAD_REQUEST', `${member} is not a member here`, { field: member });
+  const place = inSelector.includes(member) ? ': it belongs in selector' : '';
+  return new WritError('BAD_REQUEST', `${member} is not a member here${place}`, { field: member });
 }
 
 function sentenceOf(issue: z.core.$ZodIssue | undefined): string {

@@ -56,14 +56,19 @@ interface Pattern {
 export interface RouterPorts {
   readonly log: Log;
   readonly requests: RequestWatch;
+  /** For who asks at the wrong one. */
+  readonly plane: string;
 }
 
 /** A listener over `routes`. It never throws and never leaves a request unanswered. */
-export function createRouter(routes: readonly Route[], { log, requests }: RouterPorts): RequestListener {
+export function createRouter(
+  routes: readonly Route[],
+  { log, requests, plane }: RouterPorts,
+): RequestListener {
   const exact = new Map<string, Map<string, Route>>();
   const patterns: Pattern[] = [];
   for (const route of routes) methodsFor(route.path, exact, patterns).set(route.method, route);
-  const shared = { log, requests, turn: new Turn<Answer>(), pipeline: new Pipeline() };
+  const shared = { log, requests, plane, turn: new Turn<Answer>(), pipeline: new Pipeline() };
   return (req, res) => {
     const exchange = { req, res, ...shared, startedMs: performance.now() };
     const path = pathOf(req.url ?? '');
@@ -78,7 +83,11 @@ export function createRouter(routes: readonly Route[], { log, requests }: Router
       dispatch(methods, match.slice(1), exchange);
       return;
     }
-    answer(exchange, NO_ROUTE, problemAnswer(new Failure('NOT_FOUND', 'no such route')));
+    answer(
+      exchange,
+      NO_ROUTE,
+      problemAnswer(new Failure('NOT_FOUND', `no such route on the ${plane} plane`)),
+    );
   };
 }
 
@@ -114,6 +123,7 @@ interface Exchange {
   readonly res: ServerResponse;
   readonly log: Log;
   readonly requests: RequestWatch;
+  readonly plane: string;
   readonly turn: Turn<Answer>;
   readonly pipeline: Pipeline;
   /** Monotonic milliseconds at which it came. */
@@ -132,11 +142,13 @@ function answer({ req, res, log, requests, startedMs }: Exchange, route: string,
 }
 
 function dispatch(methods: Map<string, Route>, params: readonly string[], exchange: Exchange): void {
-  const { req, res } = exchange;
+  const { req, res, plane } = exchange;
   const route = methods.get(req.method === 'HEAD' ? 'GET' : (req.method ?? ''));
   if (route === undefined) {
     const allow = [...methods.keys()].join(', ');
-    const refusal = problemAnswer(new Failure('METHOD_NOT_ALLOWED', `allowed here: ${allow}`));
+    const refusal = problemAnswer(
+      new Failure('METHOD_NOT_ALLOWED', `allowed here, on the ${plane} plane: ${allow}`),
+    );
     answer(exchange, NO_ROUTE, { ...refusal, headers: { ...refusal.headers, allow } });
     return;
   }

@@ -122,7 +122,13 @@ function targetOf(selector: Selector, field: string, context: SelectorContext): 
 
 function tokenTarget(token: string, field: string, context: SelectorContext): Target {
   const handle = context.handleOfToken(token);
-  if (handle === undefined) throw invalid(`${field}.value`, 'is not a token');
+  if (handle === undefined) {
+    const isWhole = /^bearer\s/i.test(token);
+    throw invalid(
+      `${field}.value`,
+      `is not a token${isWhole ? ': leave out "Bearer", which is before it' : ''}`,
+    );
+  }
   const { digest, expiresAtS } = handle;
   return { kind: 'token', value: digest, ...endOf('token', { expiresAtS }, context) };
 }

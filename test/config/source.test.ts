@@ -135,6 +135,7 @@ describe('the environment', () => {
       WRIT_OPA: 'a',
       WRIT_URL: 'a',
       WRIT_TOKEN_FILE: 'a',
+      WRIT_CA_FILE: 'a',
       WRIT_SERVICE_HOST: '10.0.0.1',
       WRIT_SERVICE_PORT: '8181',
       WRIT_SERVICE_PORT_CONTROL: '8282',

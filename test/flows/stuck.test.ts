@@ -91,7 +91,7 @@ describe('an operator who ends an open epoch', () => {
     await expect(b.replica.openEpoch('accept-amnesia', 'x')).rejects.toMatchObject({
       code: 'ALREADY_OPEN',
       message: expect.stringMatching(
-        /^an epoch is open up to \d+-\d+, and this replica has it up to \d+-\d+: .* restart the store,/,
+        /^an epoch is already open up to \d+-\d+, and this replica has it up to \d+-\d+: .* restart the store,/,
       ) as string,
     });
     expect(isFresh(a)).toBe(true);

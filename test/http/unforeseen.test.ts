@@ -61,7 +61,9 @@ describe('a handler that fails', () => {
     const handle = (): never => {
       throw thrown as Error;
     };
-    return serve(createRouter([{ method: 'GET', path: '/x', handle, ...more }], { log, requests }));
+    return serve(
+      createRouter([{ method: 'GET', path: '/x', handle, ...more }], { log, requests, plane: 'data' }),
+    );
   };
 
   it('is a 500 that says nothing of it, and the kind of failure is logged', async () => {

@@ -294,6 +294,12 @@ describe('what is refused', () => {
       'selector.value is not a token',
     ],
     [
+      'a token with the word that is sent before it',
+      { selector: { kind: 'token', value: 'Bearer good-token' } },
+      'SELECTOR_INVALID',
+      'selector.value is not a token: leave out "Bearer", which is before it',
+    ],
+    [
       'a time that is none',
       { selector: { kind: 'all', before: 'yesterday' } },
       'SELECTOR_INVALID',

@@ -95,8 +95,11 @@ describe('a pipe', { timeout: 60_000 }, () => {
       expect(await shell(`${command} | writ verify - --keys keys > verified`)).toMatchObject({ code: 0 });
   });
 
-  it('whose writer says nothing is refuted', async () => {
+  it('whose writer says nothing proves nothing and refutes nothing: 2', async () => {
     const nothing = await shell('true | writ verify - --keys keys');
-    expect(nothing).toMatchObject({ code: 5, problems: 'REFUTED: this is no receipt\n' });
+    const problems = 'nothing was given to verify: standard input is empty\n';
+    expect(nothing).toMatchObject({ code: 2, out: '', problems });
+    const empty = await shell(': > empty; writ verify empty --keys keys');
+    expect(empty).toMatchObject({ code: 2, problems: 'nothing was given to verify: empty is empty\n' });
   });
 });

@@ -672,7 +672,7 @@ describe('a production start', () => {
         const early = await run(['revoke', 'subject', 'u', '--issuer', 'https://idp.example']);
         expect(early.code).toBe(1);
         expect(early.problems).toBe(
-          '503: EPOCH_CLOSED: the feed has no open epoch: /readyz says what it waits for\n',
+          '503: EPOCH_CLOSED: the feed has no open epoch: /readyz says what it waits for\nnothing was recorded\n',
         );
         expect((await run(['token', '--sub', 'u'])).code).toBe(1);
         expect((await run(['epoch', 'open'])).code).toBe(2);
@@ -696,7 +696,9 @@ describe('a production start', () => {
         expect((await run(question)).code).toBe(6);
         const twice = await run(['epoch', 'open', '--new-fleet']);
         expect(twice.code).toBe(1);
-        expect(twice.problems).toContain('ALREADY_OPEN');
+        expect(twice.problems).toBe(
+          '409: ALREADY_OPEN: an epoch is already open, or another replica is about to open one\n',
+        );
         expect((await run(['revoke', 'subject', 'u', '--issuer', 'https://idp.example'])).code).toBe(0);
       } finally {
         await production.kill('SIGKILL');

@@ -175,7 +175,9 @@ describe('a replica that is gone for good', () => {
         (reason) => reason === 'fenced',
       );
       const fenced = await cli(first, ['revoke', 'jti', 'x', '--issuer', 'https://idp.example']);
-      expect(fenced.problems).toBe('503: FENCED: this replica holds no lease: /readyz says why\n');
+      expect(fenced.problems).toBe(
+        '503: FENCED: this replica holds no lease: /readyz says why\nnothing was recorded; another replica, where there is one, may take it (--url)\n',
+      );
       await fleet.redis.begin();
       const closed = await eventually(
         () => cli(first, ['replicas', 'forget', 'r2']),

@@ -31,6 +31,7 @@ export async function runCliInProcess(
       bytes: () => Readable.from([Buffer.from(input)]),
     },
     around: { env, cwd, hostName: 'here', suffix: 'test' },
+    onInterrupt: () => () => undefined,
     serve: { serve: () => Promise.reject(new Error('a server is a process of its own')) },
     store: { init: initStore },
     policy: {

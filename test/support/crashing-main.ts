@@ -44,6 +44,7 @@ process.exit(
       bytes: () => process.stdin,
     },
     around: { env: process.env, cwd: process.cwd(), hostName: hostname(), suffix: 'test' },
+    onInterrupt: () => () => undefined,
     serve: { serve },
     policy: {
       env: {},

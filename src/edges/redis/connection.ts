@@ -8,7 +8,8 @@ import type { Duplex } from 'node:stream';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { RedisOptions } from 'ioredis';
 import { Redis, ReplyError } from 'ioredis';
-import { CommandFailure } from './failure.ts';
+import type { Attempted } from './failure.ts';
+import { CommandFailure, withAdvice } from './failure.ts';
 
 export interface ConnectionOptions {
   readonly host: string;
@@ -72,9 +73,12 @@ export class Connection {
   readonly #asker: string;
   /** Why there is no connection. */
   #reason = UNANSWERED;
+  #attempted: Attempted;
 
   constructor({ host, port, path, username, password, tls, sentinel, name, callMs }: ConnectionOptions) {
     this.#callMs = callMs;
+    const sentinelIsTls = sentinel === undefined ? undefined : sentinel.tls !== undefined;
+    this.#attempted = { isTls: tls !== undefined, sentinelIsTls, wasUp: false };
     const place = sentinel === undefined ? (path ?? `${host}:${port}`) : host;
     this.#asker = ` (user ${username ?? 'default'}, with${password === undefined ? 'out' : ''} a password, at ${place}: see store.url and store.passwordFile)`;
     this.#redis = new Redis({
@@ -113,7 +117,10 @@ export class Connection {
     for (const event of ['error', 'sentinelError'])
       this.#redis.on(event, (error: unknown) => (this.#reason = this.#said(error)));
     // Whatever it was, it is over: what ends this one says so, or was its end.
-    this.#redis.on('ready', () => (this.#reason = 'it has ended the connection'));
+    this.#redis.on('ready', () => {
+      this.#reason = 'it has ended the connection';
+      this.#attempted = { ...this.#attempted, wasUp: true };
+    });
     this.#redis.on('connect', () => this.#endUnlessReady(this.#redis.stream));
   }
 
@@ -176,7 +183,11 @@ export class Connection {
   }
 
   #absent(cause?: unknown): CommandFailure {
-    return new CommandFailure('unsent', `there is no connection to Redis: ${this.#reason}`, cause);
+    return new CommandFailure(
+      'unsent',
+      `there is no connection to Redis: ${withAdvice(this.#reason, this.#attempted)}`,
+      cause,
+    );
   }
 
   #said(cause: unknown): string {

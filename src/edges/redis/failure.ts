@@ -12,6 +12,29 @@ export class CommandFailure extends Error {
   }
 }
 
+/** Which setting a connection that fails may be for. */
+export interface Attempted {
+  readonly isTls: boolean;
+  readonly sentinelIsTls: boolean | undefined;
+  /** It was up before: it is not the configuration. */
+  readonly wasUp: boolean;
+}
+
+/** By its message: a Sentinel's own failure is quoted, and what its TLS says is kept from us. */
+export function withAdvice(reason: string, { isTls, sentinelIsTls, wasUp }: Attempted): string {
+  // Node advises on itself.
+  const said = reason.replace(/; if the root CA is installed locally.*/, '');
+  if (said.startsWith('All sentinels'))
+    return `${said}: see store.sentinel.urls${sentinelIsTls === true ? ' and store.caFile' : ''}`;
+  if (said.includes('altnames'))
+    return `${said}: it must be for ${sentinelIsTls === undefined ? 'the host in store.url' : 'the address that the Sentinels name'}`;
+  if (/self-signed|unable to (get|verify)/.test(said))
+    return `${said}: is store.caFile of the authority that signed it?`;
+  const isMisfit = (isTls ? /ETIMEDOUT|in time$|wrong version/ : /ECONNRESET|EPIPE/).test(said);
+  if (wasUp || !isMisfit) return said;
+  return `${said}: does it speak TLS? store.url says that it does${isTls ? '' : ' not'}`;
+}
+
 export type StoreCode = 'STORE_UNREACHABLE' | 'APPEND_UNCERTAIN';
 
 /** What a server says before it runs a function at all. */

@@ -1,4 +1,5 @@
 /** From the configuration to a connection's options: passwords and the CA are read from their files, once. */
+import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import type { StoreConfig } from '../../config/config.ts';
@@ -14,7 +15,7 @@ const SENTINEL_PORT = 26379;
 export async function serverOf(store: RedisConfig): Promise<ServerAddress> {
   const { url, passwordFile, caFile, sentinel } = store;
   const { host, port = PORT, path, username, isTls } = url;
-  const ca = caFile === undefined ? {} : { ca: await read(caFile, 'store.caFile') };
+  const ca = caFile === undefined ? {} : { ca: await readAuthority(caFile, 'store.caFile') };
   // The address of the master is the Sentinels' to say: its certificate is for that one.
   const servername = sentinel === undefined && isIP(host) === 0 ? { servername: host } : {};
   return {
@@ -43,6 +44,17 @@ async function sentinelOf(
 
 async function passwordOf(file: string | undefined, field: string): Promise<{ readonly password?: string }> {
   return file === undefined ? {} : { password: (await read(file, field)).replace(/\r?\n$/, '') };
+}
+
+/** TLS passes over what is no certificate without a word. */
+async function readAuthority(file: string, field: string): Promise<string> {
+  const text = await read(file, field);
+  try {
+    new X509Certificate(text);
+    return text;
+  } catch (cause) {
+    throw new WritError('CONFIG_INVALID', `${file} holds no certificate in PEM`, { cause, field });
+  }
 }
 
 async function read(file: string, field: string): Promise<string> {

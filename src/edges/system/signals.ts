@@ -4,23 +4,36 @@ export type StopSignal = 'SIGTERM' | 'SIGINT';
 
 /** What process is to this file: tests pass an EventEmitter. */
 export interface SignalSource {
-  on(signal: 'SIGHUP', listener: () => void): unknown;
-  once(signal: StopSignal, listener: () => void): unknown;
-  off(signal: StopSignal | 'SIGHUP', listener: () => void): unknown;
+  on(signal: StopSignal | 'SIGHUP', listener: (signal: StopSignal) => void): unknown;
+  off(signal: StopSignal | 'SIGHUP', listener: (signal: StopSignal) => void): unknown;
 }
 
-/** The first SIGTERM or SIGINT. A second one finds no listener and ends the process at once, as people expect of ^C. */
-export function waitForStop(source: SignalSource = process): Promise<StopSignal> {
+/** Calls `onSignal` at each SIGTERM and SIGINT, which end the process no longer, until what it returns is called. */
+export function onStop(onSignal: (signal: StopSignal) => void, source: SignalSource = process): () => void {
+  source.on('SIGTERM', onSignal);
+  source.on('SIGINT', onSignal);
+  return () => {
+    source.off('SIGTERM', onSignal);
+    source.off('SIGINT', onSignal);
+  };
+}
+
+const SAME_REQUEST_MS = 1_000;
+
+/**
+ * The first SIGTERM or SIGINT. Another one within a second is the same request: who stops a process group tells the
+ * wrapper in it too (npx, timeout), which passes it on. A later one finds no listener and ends the process at once, as
+ * people expect of ^C.
+ */
+export function waitForStop(
+  source: SignalSource = process,
+  later: (then: () => void) => void = (then) => setTimeout(then, SAME_REQUEST_MS).unref(),
+): Promise<StopSignal> {
   return new Promise((resolve) => {
-    const onTerm = () => stop('SIGTERM');
-    const onInt = () => stop('SIGINT');
-    const stop = (signal: StopSignal) => {
-      source.off('SIGTERM', onTerm);
-      source.off('SIGINT', onInt);
+    const leave = onStop((signal) => {
+      later(leave);
       resolve(signal);
-    };
-    source.once('SIGTERM', onTerm);
-    source.once('SIGINT', onInt);
+    }, source);
   });
 }
 

@@ -78,8 +78,10 @@ const TLS_HANDSHAKE = 0x16;
 const TLS_HELLO = Buffer.from([TLS_HANDSHAKE, 3, 1]);
 
 interface Attempt {
-  readonly ca: Certificate;
+  readonly ca: Pick<Certificate, 'certFile'>;
   readonly to?: number;
+  /** In the clear. */
+  readonly isPlain?: boolean;
   /** A Sentinel that names this address, where the server is; `host` is then its name for it. */
   readonly namedAt?: string;
   /** It speaks TLS itself, with a certificate of this authority. */
@@ -89,13 +91,15 @@ interface Attempt {
 /** Opens a store there; what went over the wire. */
 async function attempt(
   host: string,
-  { ca, to = port, namedAt, sentinelBy }: Attempt,
+  { ca, to = port, isPlain = false, namedAt, sentinelBy }: Attempt,
 ): Promise<{ error: unknown; said: Buffer }> {
   const tap = await listenIn(to, namedAt ?? '127.0.0.1');
-  const own = { username: 'writ-init', isTls: true };
+  const own = { username: 'writ-init', isTls: !isPlain };
   const sentinel =
     namedAt === undefined ? undefined : await startSentinel(host, `${namedAt} ${tap.port}`, sentinelBy);
-  const address = sentinel === undefined ? { host, port: tap.port, ...own } : { host, ...own };
+  // Whoever passes it on would hide that the server cuts it.
+  const at = isPlain ? to : tap.port;
+  const address = sentinel === undefined ? { host, port: at, ...own } : { host, ...own };
   const store = new RedisFeedStore({
     server: await serverOf({
       kind: 'redis',
@@ -161,7 +165,9 @@ describe('a Redis over TLS', () => {
     const elsewhere = await attempt('astray', { ca: authority, namedAt: '127.0.0.3' });
     expect(elsewhere.error).toMatchObject({
       code: 'STORE_UNREACHABLE',
-      message: expect.stringMatching(/altnames/) as string,
+      message: expect.stringMatching(
+        /altnames.*: it must be for the address that the Sentinels name$/,
+      ) as string,
     });
     expect(elsewhere.said.includes(PASSWORD)).toBe(false);
   });
@@ -175,15 +181,27 @@ describe('a Redis over TLS', () => {
     const forged = await attempt('forged', { ...named, sentinelBy: other });
     expect(forged.error).toMatchObject({
       code: 'STORE_UNREACHABLE',
-      message: expect.stringMatching(/sentinels are unreachable/) as string,
+      message: expect.stringMatching(
+        /sentinels are unreachable.*: see store\.sentinel\.urls and store\.caFile$/,
+      ) as string,
     });
     // What it would have named was not gone to.
     expect(forged.said.includes(TLS_HELLO)).toBe(false);
   });
 
   it.each([
-    ['another authority has signed for it', 'localhost', () => ({ ca: other }), /certificate/],
-    ['its certificate is for another name', '127.0.0.1', () => ({ ca: authority }), /altnames|Cert/],
+    [
+      'another authority has signed for it',
+      'localhost',
+      () => ({ ca: other }),
+      /certificate.*: is store\.caFile of the authority that signed it\?$/,
+    ],
+    [
+      'its certificate is for another name',
+      '127.0.0.1',
+      () => ({ ca: authority }),
+      /altnames.*: it must be for the host in store\.url$/,
+    ],
   ])('is refused when %s: it says why, and the password stays here', async (_, host, how, why) => {
     const { error, said } = await attempt(host, how());
     expect(error).toMatchObject({
@@ -199,9 +217,28 @@ describe('a Redis over TLS', () => {
     const plainPort = await freePort();
     const plain = await RedisServer.start(['--port', String(plainPort)]);
     const { error, said } = await attempt('localhost', { ca: authority, to: plainPort });
-    expect(error).toMatchObject({ code: 'STORE_UNREACHABLE' });
+    expect(error).toMatchObject({
+      code: 'STORE_UNREACHABLE',
+      message: expect.stringMatching(/: does it speak TLS\? store\.url says that it does$/) as string,
+    });
     expect(said[0]).toBe(TLS_HANDSHAKE);
     expect(said.includes(PASSWORD)).toBe(false);
     await plain.remove();
+  });
+
+  it('is named where it is spoken to in the clear', async () => {
+    const { error } = await attempt('localhost', { ca: authority, isPlain: true });
+    expect(error).toMatchObject({
+      code: 'STORE_UNREACHABLE',
+      message: expect.stringMatching(/: does it speak TLS\? store\.url says that it does not$/) as string,
+    });
+  });
+
+  it('is not gone to when caFile holds no certificate', async () => {
+    await expect(attempt('localhost', { ca: { certFile: passwordFile } })).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      field: 'store.caFile',
+      message: `${passwordFile} holds no certificate in PEM`,
+    });
   });
 });
