@@ -37,12 +37,15 @@ export function certificateOf(entry: ReplicaEntry): Certificate {
   return { replica, incarnation, key, joinedAt, ...(succeeds === undefined ? {} : { succeeds }), term };
 }
 
+/** More runs than can follow one upon the other while what one of them said is in a receipt. */
+const ANCESTORS_MAX = 64;
+
 /** With whose data `later` goes on, the nearest first, as far as `succeeds` knows. */
 export function ancestorsOf(later: string, succeeds: (one: string) => string | undefined): readonly string[] {
   const chain = new Set([later]);
   for (const one of chain) {
     const before = succeeds(one);
-    if (before !== undefined) chain.add(before);
+    if (before !== undefined && chain.size <= ANCESTORS_MAX) chain.add(before);
   }
   return [...chain].slice(1);
 }

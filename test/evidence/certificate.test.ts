@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { verifyCertificate } from '../../src/evidence/certificate.ts';
+import { ancestorsOf, verifyCertificate } from '../../src/evidence/certificate.ts';
 import type { EntryFacts } from '../support/fleet-fixture.ts';
 import { FleetFixture, seededKey } from '../support/fleet-fixture.ts';
 
@@ -37,5 +37,14 @@ describe('a certificate', () => {
 
   it('is refused when another key signed it, that of the replica itself included', () => {
     expect(() => verifyCertificate(text(joined), seededKey('x').public)).toThrow(/not signed by the log key/);
+  });
+});
+
+describe('whose data an incarnation goes on with', () => {
+  it('is told the nearest first, for so many of them, and once where they go round', () => {
+    expect(ancestorsOf('c', (one) => ({ c: 'b', b: 'a' })[one])).toEqual(['b', 'a']);
+    expect(ancestorsOf('b', (one) => ({ a: 'b', b: 'a' })[one])).toEqual(['a']);
+    const all = ancestorsOf('run-900', (one) => `run-${Number(one.slice(4)) - 1}`);
+    expect([all.length, all.at(-1)]).toEqual([64, 'run-836']);
   });
 });

@@ -1,7 +1,7 @@
 #!lua name=writ1
 -- The store's side of the feed (DESIGN 3.1 to 3.4): what feed/lease-table.ts says, in the one place where it is atomic.
 -- Redis runs one function at a time. Each of them reads and checks everything before its first write. None deletes or expires a
--- key, and by the store's clock only rows are let go of that have been over for an hour. What is written here is a counter or a text; who reads it checks signatures.
+-- key, and by the store's clock only rows are let go of that have been over for a quarter of an hour. What is written here is a counter or a text; who reads it checks signatures.
 --
 -- KEYS[1] is the base of all keys, `{writ:<fleet>}`; :meta under it has generation, epoch, number, run, sequence and chain of
 -- the newest epoch: its head, and what it is bound to. A generation is one copy of the history: a copy that somebody has
@@ -36,7 +36,7 @@ local TRIMMED_AT_ONCE = 16
 -- As feed/entry.ts has it: nobody could keep what is larger.
 local ENTRY_BYTES_MAX = 16 * 1024 * 1024 - 256
 -- Longer than any lease.
-local GONE_KEPT_S = 3600
+local GONE_KEPT_S = 900
 -- What is kept in memory is kept for no more bases than this; who has an epoch open is pushed out by nobody.
 local BASES_MAX = 64
 

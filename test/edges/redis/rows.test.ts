@@ -23,7 +23,7 @@ afterEach(async () => {
 /** By the functions as they are, but for the seconds that a row stays. */
 async function rowsAfterTwoHaveGone(keptS: number): Promise<readonly string[]> {
   const text = await readFile(`${ROOT}src/edges/redis/functions.lua`, 'utf8');
-  const other = text.replace('GONE_KEPT_S = 3600', `GONE_KEPT_S = ${keptS}`);
+  const other = text.replace('GONE_KEPT_S = 900', `GONE_KEPT_S = ${keptS}`);
   await server.ask((redis) => redis.function('LOAD', 'REPLACE', other));
   const { nextRunId: runId } = await store.roster();
   await store.openEpoch({ closedEpochId: undefined, runId, epochS: 100, sealed: epoch('ep_1', runId) });
@@ -36,7 +36,7 @@ async function rowsAfterTwoHaveGone(keptS: number): Promise<readonly string[]> {
 }
 
 it.each([
-  ['stays', 3600, ['inc_a', 'inc_b', 'inc_c']],
+  ['stays', 900, ['inc_a', 'inc_b', 'inc_c']],
   ['goes with the next one, once that is over', 0, ['inc_b', 'inc_c']],
 ])('it %s', async (_, keptS, shown) => {
   expect(await rowsAfterTwoHaveGone(keptS)).toEqual(shown);
