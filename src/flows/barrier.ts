@@ -106,15 +106,20 @@ export class LeaseTable {
    * may lack the line once that is applied here. Of whom another goes on with the data only the row may live, where that was copied.
    */
   longest(now: Instant, at: Position = this.#reached()): LeaseTerm {
-    return this.#members
-      .holders(at)
+    return [...this.#members.holders(at), ...this.#forgotten()]
       .filter((member) => this.#mayHold(member, now))
       .reduce((longest, { term }) => longer(longest, term), this.#term);
   }
 
+  /** Those with a row: a thief can say it again of somebody who was forgotten in an epoch that was lost, and is back (D-170). */
+  #forgotten(): Member[] {
+    const members = this.incarnations.flatMap((incarnation) => this.#members.lookup(incarnation) ?? []);
+    return members.filter(({ state }) => state === 'forgotten');
+  }
+
   #mayHold({ state, incarnation, term }: Member, now: Instant): boolean {
     const since = this.quietSince(incarnation);
-    if (state !== 'succeeded' || since === undefined) return true;
+    if (state === 'joined' || state === 'left' || since === undefined) return true;
     return waitedMs(since, now) < leaseOverMs(longer(this.#term, term));
   }
 

@@ -244,6 +244,25 @@ describe('the barrier', () => {
     ]);
   });
 
+  it('keeps who is said to be forgotten until its own lease is over, which may be longer than that of the others', () => {
+    const members = new Members();
+    const { sealed, ...place } = joinedLine('inc_b', OTHER);
+    const entry = { ...(sealed.entry as ReplicaEntry), term: { leaseMs: 20_000, splitMs: 0 } };
+    members.apply({ ...place, sealed: { ...sealed, entry } });
+    const table = new LeaseTable(TERM, members, () => FAR);
+    const row = { incarnation: 'inc_b', renewals: 1, acknowledgement: undefined };
+    table.observe('ep_1', [row], READ(AT(0)));
+    members.apply(joinedLine('inc_b', OTHER, 'forgotten'));
+    for (const [ms, isThere] of [
+      [6_000, true],
+      [20_059, true],
+      [20_060, false],
+    ] as const) {
+      table.observe('ep_1', [row], READ(AT(ms)));
+      expect(table.row('inc_b') !== undefined).toBe(isThere);
+    }
+  });
+
   it('knows when it first heard an acknowledgement, and up to when it had not', () => {
     const table = tableOf();
     const row = (acknowledgement: string) => ({ incarnation: 'inc_a', renewals: 1, acknowledgement });

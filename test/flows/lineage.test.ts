@@ -150,6 +150,30 @@ async function lastKilled(count: number, first: TestReplica): Promise<TestReplic
 
 const linesIn = ({ ledger }: TestReplica): number => ledger.lastJoined.word?.split('\n').length ?? 0;
 
+it('is shown to who lacks a line of it that the directory had read, and the store lost', async () => {
+  const { clock, server, a, b } = await startPair();
+  const { length } = server.lines;
+  // Cut off for less than a lease.
+  cut(a, true);
+  const third = await nextOf(cutOff(b), 3).start();
+  await pass(clock, 300);
+  const fourth = nextOf(cutOff(third), 4);
+  // Without that line, and a goes on as the witness of its epoch.
+  server.restart(length);
+  cut(a, false);
+  await pass(clock, 1_500);
+  expect(isFresh(a)).toBe(true);
+  // It joins, and is killed before its first lease.
+  fourth.store.fate = (command) => (command === 'renew' ? 'lose-request' : 'deliver');
+  void fourth.start();
+  await pass(clock, 500);
+  const all = [nextOf(cutOff(a), 11), nextOf(cutOff(fourth), 5)];
+  server.restart();
+  for (const one of all) void one.start();
+  await pass(clock, 10_000);
+  expect(states(all)).toEqual(['fresh', 'fresh']);
+});
+
 describe('the `joined` file', () => {
   it('has a line for each that was killed in a row, until one has begun that has read them', async () => {
     const { clock, server, a, b } = await startPair();
