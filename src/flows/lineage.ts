@@ -8,8 +8,8 @@ import type { Members } from '../feed/members.ts';
 import type { Identity } from './identity.ts';
 
 /**
- * In the data directory: the entry by which a process on it joined last, and on lines before it those of processes that may have
- * been heard of by nobody. Durable when `keep` resolves.
+ * In the data directory: the entry by which a process on it joined last, and on lines before it those of the sixteen before.
+ * Durable when `keep` resolves.
  */
 export interface LastJoined {
   readonly word: string | undefined;
@@ -52,18 +52,6 @@ export class Lineage {
     return this.shown.at(-1);
   }
 
-  /** For a report: and before them those that are known here, since others may have heard of none of these. */
-  get reported(): readonly Joining[] {
-    const chain = [...this.shown];
-    while (chain.length > 0 && chain.length < UNHEARD_MAX) {
-      const before = this.#members.lookup(chain[0]?.entry.succeeds ?? '');
-      const joining = this.#joiningIn(before?.certificate ?? '');
-      if (joining === undefined) break;
-      chain.unshift(joining);
-    }
-    return chain;
-  }
-
   #joiningsIn(text: string): readonly Joining[] {
     const all = text.split('\n').map((line) => this.#joiningIn(line));
     return all.every((one) => one !== undefined) ? all : [];
@@ -95,17 +83,26 @@ export class Lineage {
   }
 
   #findUnheard(): readonly Joining[] {
-    const earlier = this.shown.filter(({ entry }) => entry.incarnation !== this.#identity.incarnation);
-    const first = earlier.findIndex(({ entry }) => this.#members.lookup(entry.incarnation) === undefined);
-    return first < 0 ? [] : earlier.slice(first).slice(-UNHEARD_MAX);
+    const first = this.#earlier.findIndex(
+      ({ entry }) => this.#members.lookup(entry.incarnation) === undefined,
+    );
+    return first < 0 ? [] : this.#earlier.slice(first);
   }
 
-  /** Before `sealed` is said: whoever comes after it has to name it, and to say again what nobody has heard of. */
+  get #earlier(): readonly Joining[] {
+    const { incarnation } = this.#identity;
+    return this.shown.filter(({ entry }) => entry.incarnation !== incarnation).slice(-EARLIER_MAX);
+  }
+
+  /**
+   * Before `sealed` is said: whoever comes after it has to name it. Those before it as well, also where they are known here: the
+   * others may have gone on without what was read of them.
+   */
   async note(sealed: SealedEntry): Promise<void> {
-    const all = [...this.unheard.map((one) => one.sealed), sealed];
+    const all = [...this.#earlier.map((one) => one.sealed), sealed];
     await this.#lastJoined.keep(all.map(({ text }) => text).join('\n'));
   }
 }
 
 /** What so many processes in a row have said is in the store, or nothing is: the feed of one that crashes at each start stays small. */
-const UNHEARD_MAX = 16;
+const EARLIER_MAX = 16;

@@ -213,9 +213,9 @@ export class Reopener {
   /** As whom this directory reports: by what it joined; nothing where the last of them has gone. */
   #shown(): readonly Joining[] {
     const { members, lineage } = this.#ports;
-    const { last, reported } = lineage;
-    const state = members.lookup(last?.entry.incarnation ?? '')?.state;
-    return state === 'left' || state === 'forgotten' ? [] : reported;
+    const { shown } = lineage;
+    const state = members.lookup(shown.at(-1)?.entry.incarnation ?? '')?.state;
+    return state === 'left' || state === 'forgotten' ? [] : shown;
   }
 
   /** Whether `incarnation` was a process on the data directory that reports. */

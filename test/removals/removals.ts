@@ -1587,9 +1587,9 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'says the last of the processes again that nobody has heard of, and none before it',
     file: 'src/flows/lineage.ts',
-    find: 'slice(-UNHEARD_MAX)',
-    replace: 'slice(-1)',
-    test: test('flows/lineage', 'has a line for each that was killed in a row'),
+    find: 'return first < 0 ? [] : this.#earlier.slice(first);',
+    replace: 'return first < 0 ? [] : this.#earlier.slice(-1);',
+    test: test('flows/lineage', 'has all of them said again of whom nobody has heard'),
   },
   {
     name: 'believes half of what stands in the file of who joined',
