@@ -47,8 +47,9 @@ export interface Reopening {
 
 /** What a replica that may not open waits for. */
 export interface Missing {
-  /** Names of replicas that have not reported. */
+  /** Names of replicas that have not reported; where this one has left, of all that had not. */
   readonly replicas: readonly string[];
+  readonly isForThem?: boolean;
   /** Who reports what cannot be compared with what is here, and why. */
   readonly unjudged: readonly string[];
   /** Nobody is on the roster: what was enforced after the last of them left, if anything, is known to nobody here. */
@@ -181,6 +182,7 @@ export class Reopener {
       this.#missing = {
         replicas: joined.map(({ replica }) => replica),
         unjudged: [],
+        isForThem: true,
         hasEveryoneLeft: joined.length === 0,
       };
       return false;

@@ -205,12 +205,18 @@ export class Replica {
   /** What a closed fleet waits for; what an operator has to do about it only once nobody comes who would spare it. */
   #nextStep(): string {
     const { reopener, clock } = this.#ports;
-    const { replicas, unjudged, hasEveryoneLeft } = reopener.missing;
+    const { replicas, unjudged, isForThem = false, hasEveryoneLeft } = reopener.missing;
     const { monoMs } = clock.now();
     const [said, advice, patienceMs] = hasEveryoneLeft
       ? ['everyone had left it', `; if nothing else was ever decided in this fleet: ${AMNESIA}`, REPORTING_MS]
       : replicas.length > 0
-        ? [`it waits for ${replicas.join(', ')}`, GONE, RESTART_MS]
+        ? [
+            isForThem
+              ? `this replica had left it; it is opened again by who had not: ${replicas.join(', ')}`
+              : `it waits for ${replicas.join(', ')}`,
+            GONE,
+            RESTART_MS,
+          ]
         : unjudged.length > 0
           ? [
               unjudged.join('; '),

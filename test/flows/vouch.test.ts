@@ -282,7 +282,9 @@ describe('a data directory that was left', () => {
     const other = await startSettled({ clock, server, name: 'a', seed: 8, ledger: a.ledger });
     await pass(clock, 6_000);
     expect(epochOf(again)).toMatch(/is closed; everyone had left it; .* writ epoch open --accept-amnesia/);
-    expect(epochOf(other)).toMatch(/is closed; it waits for b$/);
+    expect(epochOf(other)).toMatch(
+      /is closed; this replica had left it; it is opened again by who had not: b$/,
+    );
   });
 });
 

@@ -25,6 +25,7 @@ const OWED_MAX = 400;
 const SELDOM = 0.15;
 /** What is enforced is asked for as often as what is being revoked, for so long. */
 const ASKED_AFTER_MS = 1_500;
+const STARTS_MAX = 20;
 
 export interface LiveAsked extends Asked {
   /** When the request was sent by the wall clock, which signed statements go by. */
@@ -156,12 +157,23 @@ export class LiveFleet {
     const set = [`store.url=${proxy.url}`, ...this.#sets, ...(more.set ?? [])];
     const { set: _, ...process } = { ...this.#process(name), ...more };
     replica.starts += 1;
-    replica.process = await this.fleet.replica(name, set, process);
+    replica.process = await this.#begun(() => this.fleet.replica(name, set, process));
     replica.isStopped = false;
     this.startedMs = this.nowMs;
     this.say(`${name} runs as process ${replica.process.pid}`);
     // Whose end is not planned has a fault of its own.
     if (more.main === undefined) void this.#watch(replica, replica.process);
+  }
+
+  /** As whoever keeps a service running does: it ends where Redis does not answer, and is started again. */
+  async #begun(start: () => Promise<WritProcess>): Promise<WritProcess> {
+    for (let tries = 1; ; tries++)
+      try {
+        return await start();
+      } catch (error) {
+        if (tries === STARTS_MAX || !String(error).includes('STORE_UNREACHABLE')) throw error;
+        await sleep(500);
+      }
   }
 
   async #watch(replica: LiveReplica, running: WritProcess): Promise<void> {
