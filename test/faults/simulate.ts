@@ -184,12 +184,17 @@ function heal(fleet: Fleet): number {
   return fleet.agenda.nowMs - beganMs;
 }
 
-/** Everyone is there with its disk, which nobody has copied, and some wait for some of them. */
+/**
+ * Everyone is there with its disk, which nobody has copied, and some wait for some of them; and it is not two histories, of which
+ * nobody holds both, that an operator is asked about.
+ */
 function isAnyoneWaitedForInVain({ live, copies, hasTwins, isAnyGone }: Fleet): boolean {
-  if (copies.size > 0 || hasTwins || isAnyGone) return false;
+  const said = live.map((one) => readinessOf(one.live, 'epoch') ?? '');
+  if (copies.size > 0 || hasTwins || isAnyGone || said.some((text) => text.includes(' reports ')))
+    return false;
   const names = live.map(({ name }) => name);
-  return live.some((one) => {
-    const [, waitedFor] = readinessOf(one.live, 'epoch')?.match(/it waits for ([^;]+)/) ?? [];
+  return said.some((text) => {
+    const [, waitedFor] = text.match(/it waits for ([^;]+)/) ?? [];
     return waitedFor?.split(', ').every((name) => names.includes(name)) === true;
   });
 }
