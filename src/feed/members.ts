@@ -131,7 +131,9 @@ export class Members {
   /** Who joined last with the key `x`. */
   newestWith(x: string): Member | undefined {
     const those = [...this.#byIncarnation.values()].filter(({ key }) => key.x === x);
-    return those.find(({ incarnation }) => !this.isSucceeded(incarnation));
+    // From the newest on: it is that one but for a copy, and of all before it to ask is quadratic. Of those of one place the first.
+    const last = those.findLast(({ incarnation }) => !this.isSucceeded(incarnation));
+    return last && those.find((one) => isAt(one, last) && !this.isSucceeded(one.incarnation));
   }
 
   /** Whether another one has joined with its key after it: with its data directory, or with a copy of it. Asked at each renewal. */
@@ -230,6 +232,10 @@ export class Members {
     this.#byIncarnation.set(member.incarnation, member);
     this.#isAnyoneLost = undefined;
   }
+}
+
+function isAt({ place }: Member, other: Member): boolean {
+  return comparePositions(place, other.place) === 0;
 }
 
 /** Of the request; nothing of an entry that no caller has ordered. */

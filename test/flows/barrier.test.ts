@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { signAcknowledgement } from '../../src/evidence/acknowledgement.ts';
-import type { ReplicaEntry } from '../../src/feed/entry.ts';
+import type { FeedLine, ReplicaEntry } from '../../src/feed/entry.ts';
 import type { LeaseTerm } from '../../src/feed/lease.ts';
 import { Members } from '../../src/feed/members.ts';
 import type { Reading } from '../../src/flows/barrier.ts';
@@ -36,6 +36,12 @@ function acknowledged(
 
 /** A reading that was sent after everything else, received then. */
 const READ = (at: Instant): Reading => ({ number: 1, at });
+
+/** As it says itself, whatever the others have. */
+function withLease({ sealed, ...place }: FeedLine, leaseMs: number): FeedLine {
+  const entry = { ...(sealed.entry as ReplicaEntry), term: { leaseMs, splitMs: 0 } };
+  return { ...place, sealed: { ...sealed, entry } };
+}
 
 function tableOf(term: LeaseTerm = TERM): LeaseTable {
   const members = new Members();
@@ -158,9 +164,7 @@ describe('the barrier', () => {
 
   it('takes nobody for over who joined after the entry with a longer lease, until that is', () => {
     const members = new Members();
-    const { sealed, ...place } = joinedLine('inc_a', KEY);
-    const entry = { ...(sealed.entry as ReplicaEntry), term: { leaseMs: 10_000, splitMs: 0 } };
-    members.apply({ ...place, sealed: { ...sealed, entry } });
+    members.apply(withLease(joinedLine('inc_a', KEY), 10_000));
     const table = new LeaseTable(TERM, members, () => FAR);
     const row = { incarnation: 'inc_a', renewals: 1, acknowledgement: undefined };
     table.observe('ep_1', [row], READ(AT(0)));
@@ -246,9 +250,7 @@ describe('the barrier', () => {
 
   it('keeps who is said to be forgotten until its own lease is over, which may be longer than that of the others', () => {
     const members = new Members();
-    const { sealed, ...place } = joinedLine('inc_b', OTHER);
-    const entry = { ...(sealed.entry as ReplicaEntry), term: { leaseMs: 20_000, splitMs: 0 } };
-    members.apply({ ...place, sealed: { ...sealed, entry } });
+    members.apply(withLease(joinedLine('inc_b', OTHER), 20_000));
     const table = new LeaseTable(TERM, members, () => FAR);
     const row = { incarnation: 'inc_b', renewals: 1, acknowledgement: undefined };
     table.observe('ep_1', [row], READ(AT(0)));
