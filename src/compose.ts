@@ -103,6 +103,7 @@ import type { Clock, Timer } from './kernel/clock.ts';
 import { deriveKey } from './kernel/digest.ts';
 import { Lifetime } from './kernel/lifetime.ts';
 import type { Log } from './kernel/log.ts';
+import type { Steps } from './kernel/pace.ts';
 import { Pace } from './kernel/pace.ts';
 import type { Random } from './kernel/random.ts';
 import { newId } from './kernel/random.ts';
@@ -471,8 +472,9 @@ async function open(
     ledger,
     revoker,
   });
+  const inPieces = <T>(steps: Steps<T>): Promise<T> => new Pace({ clock, timer }).run(steps);
   const parseTargets = (what: { selector?: unknown; selectors?: unknown }) =>
-    new Pace({ clock, timer }).run(
+    inPieces(
       parsingSelectors(what, {
         nowMs: clock.now().wallMs,
         clockSkewS: config.clockSkewMs / 1000,
@@ -578,7 +580,7 @@ async function open(
       mint,
       openApi,
       requests,
-      turn: () => timer.yield(),
+      run: inPieces,
       log,
     }),
   );

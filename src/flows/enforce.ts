@@ -7,7 +7,7 @@ import type { AcknowledgedOutcome, CountedOnce } from '../evidence/acknowledgeme
 import { countOnce, isOpen, onceOver } from '../evidence/acknowledgement.ts';
 import type { ReceiptStatement } from '../evidence/receipt.ts';
 import { keyringOf } from '../evidence/keyring.ts';
-import { buildReceipt, receiptDigest, verifyReceipt } from '../evidence/receipt.ts';
+import { buildReceipt, receiptDigest, verifyingReceipt } from '../evidence/receipt.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { Entry, OutcomeEntry, SealedEntry } from '../feed/entry.ts';
 import { leafText, parseEntry } from '../feed/entry.ts';
@@ -548,15 +548,15 @@ export class Enforcing {
     await (this.#isLong ? pace.rest() : pace.restIfDue());
     const text = this.#receipt(known, rule);
     await (this.#isLong ? pace.rest() : pace.restIfDue());
-    this.#assertProves(text);
+    await this.#assertProves(text);
     return text;
   }
 
   /** INTERNAL for a receipt that a stranger would refuse: nothing may be said on the strength of it. */
-  #assertProves(text: string): void {
-    const { identity, log } = this.#ports;
+  async #assertProves(text: string): Promise<void> {
+    const { identity, log, pace } = this.#ports;
     try {
-      verifyReceipt(text, keyringOf(identity.fleet, identity.logKey.public));
+      await pace.run(verifyingReceipt(text, keyringOf(identity.fleet, identity.logKey.public)));
     } catch (cause) {
       log.error('a receipt that was made does not verify', { revocation: this.id });
       throw new WritError('INTERNAL', 'the receipt does not verify', { cause });

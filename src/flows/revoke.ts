@@ -110,7 +110,7 @@ const RETRY_MS = 250;
 const LOOKS_MAX = 2;
 
 /** How long receipts may hold the loop in one go. */
-const RECEIPTS_SLICE_MS = 2;
+const RECEIPTS_SLICE_MS = 0.5;
 
 /**
  * With more enforcements than this under way, an answer of less than `enforced` is held back: what it speaks of is in

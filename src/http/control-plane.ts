@@ -14,6 +14,7 @@ import type { Revoker } from '../flows/revoke.ts';
 import { WritError } from '../kernel/error.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import type { Log } from '../kernel/log.ts';
+import type { Steps } from '../kernel/pace.ts';
 import { requiredCapability } from '../revocation/capability.ts';
 import type { Answer } from './answer.ts';
 import { asWritError, openApiAnswer, problemAnswer, send } from './answer.ts';
@@ -44,8 +45,8 @@ export interface ControlPlanePorts {
   /** `/openapi.json` (openapi.ts). */
   readonly openApi: string;
   readonly requests: RequestWatch;
-  /** Waits for its turn among long work: a body of a thousand selectors takes a millisecond to be parsed. */
-  readonly turn: () => Promise<void>;
+  /** Runs long work in pieces: a body of a thousand selectors takes two milliseconds to be parsed. */
+  readonly run: <T>(steps: Steps<T>) => Promise<T>;
   readonly log: Log;
 }
 
@@ -161,7 +162,7 @@ class ControlPlane {
   #revoke(): RequestHandler {
     return async (req, res) => {
       const caller = await callerOf(req, this.#ports.authoriser);
-      const request = await bodyOf(req, this.#ports.turn);
+      const request = await bodyOf(req, this.#ports.run);
       const { what, dryRun, ...order } = parseRevocationBody(request);
       const targets = await this.#ports.parseTargets(what);
       const need = { act: 'revoke', what: requiredCapability(targets) } as const;

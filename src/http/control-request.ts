@@ -5,7 +5,9 @@ import type { Authoriser, Caller } from '../flows/authorise.ts';
 import { WritError } from '../kernel/error.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
-import { parseObject, readBody, requireJson } from './body.ts';
+import type { Steps } from '../kernel/pace.ts';
+import { runAtOnce } from '../kernel/pace.ts';
+import { parsingObject, readBody, requireJson } from './body.ts';
 
 export type Method = 'get' | 'post' | 'delete';
 export type ControlRoute = { readonly path: string } & Partial<Record<Method, RequestHandler>>;
@@ -23,15 +25,15 @@ export async function callerOf(req: Request, authoriser: Authoriser): Promise<Ca
   return authoriser.authenticate(parsed);
 }
 
-export async function bodyOf(req: Request, turn?: () => Promise<void>): Promise<JsonObject> {
+/** `run`: for one that may be long, as it is parsed in pieces. */
+export async function bodyOf(req: Request, run = runInOne): Promise<JsonObject> {
   requireJson(req);
-  const text = await readBody(req, LIMITS.controlBodyBytesMax);
-  if (text.length > LONG_BODY_CHARS) await turn?.();
-  return parseObject(text, true);
+  return run(parsingObject(await readBody(req, LIMITS.controlBodyBytesMax), true));
 }
 
-/** Shorter ones are parsed in the turn in which they came. */
-const LONG_BODY_CHARS = 16 * 1024;
+function runInOne<T>(steps: Steps<T>): Promise<T> | T {
+  return runAtOnce(steps);
+}
 
 export function idOf(req: Request): string {
   const { id } = req.params;

@@ -2,13 +2,13 @@
  * AuthZEN 1.0 section 7, access evaluations: whole-object defaults, order kept, an item that fails is a deny in its
  * place, and the three semantics. Without items it behaves as a single evaluation.
  */
-import { setImmediate } from 'node:timers/promises';
 import type { Judgement } from '../decision/decision.ts';
 import type { Occasion } from '../decision/observer.ts';
 import { WritError, isWritError } from '../kernel/error.ts';
 import type { Json, JsonObject } from '../kernel/json.ts';
 import { isJsonObject } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
+import { turns } from '../kernel/turns.ts';
 import type { ParsedRequest } from './access-request.ts';
 import { parseAccessRequest } from './access-request.ts';
 import type { AskedDecision, AskedLook } from './asked-decision.ts';
@@ -97,7 +97,7 @@ class Batch {
       if (this.#isEndedBy(this.#lookAt(item))) return;
       // A thousand of them must not keep everyone else waiting.
       if (performance.now() < untilMs) continue;
-      await setImmediate();
+      await turns.next(false);
       untilMs = performance.now() + SLICE_MS;
     }
   }

@@ -3,6 +3,7 @@
  * that sleeps is woken by what is written to it, which costs the writer more than a decision: written back to back, it
  * is woken once (ARCHITECTURE D-033). router.ts makes one for each listener.
  */
+import { turns } from '../kernel/turns.ts';
 
 export interface Asked<T> {
   /** Undefined: it is answered in some other way, or later. Never throws. */
@@ -25,7 +26,7 @@ export class Turn<T> {
   #asked: Asked<T>[] = [];
 
   add(asked: Asked<T>): void {
-    if (this.#asked.push(asked) === 1) setImmediate(() => this.#end());
+    if (this.#asked.push(asked) === 1) turns.answer(() => this.#end());
   }
 
   /** Nothing else runs between a decision and its answer: no revocation is applied, acknowledged or called enforced. */
@@ -36,7 +37,7 @@ export class Turn<T> {
     for (let from = 0; from < asked.length;) {
       if (performance.now() >= endMs) {
         this.#asked = [...asked.slice(from), ...this.#asked];
-        setImmediate(() => this.#end());
+        turns.answer(() => this.#end());
         return;
       }
       const given: (T | undefined)[] = [];

@@ -6,6 +6,7 @@ import canonicalize from 'canonicalize';
 import { WritError } from './error.ts';
 import { LIMITS } from './limits.ts';
 import type { Steps } from './pace.ts';
+import { runAtOnce } from './pace.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [member: string]: Json };
 export type JsonObject = { readonly [member: string]: Json };
@@ -136,13 +137,20 @@ export interface JsonLimits {
  * come out again as it went in: half a surrogate pair, a number beyond a double (RFC 7493). Quotes nothing of it.
  */
 export function parseJson(text: string, limits: JsonLimits): Json {
+  return runAtOnce(parsingJson(text, limits));
+}
+
+/** `parseJson`, in pieces: a thousand targets take two milliseconds. */
+export function* parsingJson(text: string, limits: JsonLimits): Steps<Json> {
   measureJson(text, limits);
+  yield;
   let value: Json;
   try {
     value = JSON.parse(text) as Json;
   } catch {
     throw new WritError('BAD_REQUEST', 'body is not JSON');
   }
+  yield;
   if (mayBeInexact(text) && !isExact(value))
     throw new WritError('BAD_REQUEST', 'JSON holds a text or number that has no exact form');
   return value;

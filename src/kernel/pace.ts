@@ -17,7 +17,7 @@ export interface PacePorts {
 }
 
 /** What else happens in the same turn of the loop comes to several of these. */
-const SLICE_MS = 0.5;
+const SLICE_MS = 0.25;
 
 export class Pace {
   readonly #clock: Clock;

@@ -1,6 +1,7 @@
 /** That what is asked in one turn is decided and answered in one, with nothing in between. */
 import { describe, expect, it } from 'vitest';
 import { Turn } from '../../src/http/turn.ts';
+import { turns } from '../../src/kernel/turns.ts';
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -22,6 +23,14 @@ describe('a turn', () => {
     await nextTurn();
     expect(steps.slice(0, 4)).toEqual(['decide a', 'decide b', 'answer a', 'answer b']);
     expect(steps.filter((step) => step === 'another')).toHaveLength(4);
+  });
+
+  it('is answered before anything long goes on, though that has waited for longer', async () => {
+    const steps: string[] = [];
+    const long = turns.next(true).then(() => steps.push('long'));
+    new Turn<string>().add({ decide: () => 'a', answer: (given) => void steps.push(given) });
+    await long;
+    expect(steps).toEqual(['a', 'long']);
   });
 
   it('leaves alone what is answered elsewhere, and takes what comes later, also during it', async () => {

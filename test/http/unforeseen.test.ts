@@ -25,6 +25,8 @@ import { openServer } from '../../src/http/server.ts';
 import type { ErrorCode } from '../../src/kernel/error.ts';
 import { WritError } from '../../src/kernel/error.ts';
 import type { Log, LogFields } from '../../src/kernel/log.ts';
+import type { Steps } from '../../src/kernel/pace.ts';
+import { runAtOnce } from '../../src/kernel/pace.ts';
 import type { Reply } from '../support/client.ts';
 import { call } from '../support/client.ts';
 import { FleetFixture } from '../support/fleet-fixture.ts';
@@ -193,7 +195,7 @@ describe('the ledger', () => {
         factRoutes: { routes: () => [] },
         inspection,
         requests,
-        turn: () => Promise.resolve(),
+        run: (steps: Steps<unknown>) => Promise.resolve(runAtOnce(steps)),
         log,
         mint: undefined,
       } as unknown as ControlPlanePorts),

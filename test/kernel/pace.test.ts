@@ -26,8 +26,8 @@ function* work(clock: FakeClock, pieces: number, pieceMs: number): Steps<Instant
 describe('long work', () => {
   it('lets the loop turn each time a slice is used up, and not before', async () => {
     const clock = new CountingClock();
-    await new Pace({ clock, timer: clock }).run(work(clock, 10, 0.4));
-    // Ten pieces: a slice of half a millisecond is over after two, and nothing waits behind the last.
+    await new Pace({ clock, timer: clock }).run(work(clock, 10, 0.2));
+    // Ten pieces: a slice of a quarter of a millisecond is over after two, and nothing waits behind the last.
     expect(clock.turns).toBe(4);
     await new Pace({ clock, timer: clock }).run(work(clock, 10, 0.01));
     expect(clock.turns).toBe(4);

@@ -664,6 +664,20 @@ const BATCH: readonly Removal[] = [
     test: waits('is cut off with its connection'),
   },
   {
+    name: 'what is urgent keeps all other long work from its turn',
+    file: 'src/kernel/turns.ts',
+    find: ' && !(this.#wasUrgent && this.#waiting.length > 0)',
+    replace: '',
+    test: test('kernel/turns', 'every other turn while both wait'),
+  },
+  {
+    name: 'an answer waits for a piece of what is long',
+    file: 'src/http/turn.ts',
+    find: 'this.#asked.push(asked) === 1) turns.answer(',
+    replace: 'this.#asked.push(asked) === 1) setImmediate(',
+    test: test('http/turn', 'is answered before anything long goes on'),
+  },
+  {
     name: 'finished answers wait for all that came with them',
     file: 'src/http/turn.ts',
     find: 'if (isLong || performance.now() >= untilMs) break;',

@@ -2,7 +2,10 @@
  * A great many revoked targets streamed into a fleet while it is asked, and a replica that comes to it cold: what a scene
  * asserts and a benchmark prints. Each bulk of a thousand holds one target whose token is really presented.
  */
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import type { BulkPlan } from './bulk-caller.ts';
 import type { FleetToken, RedisFleet } from './redis-fleet.ts';
 import { evaluate, eventually, jtiOrder, reasonOf, revoke } from './scene.ts';
 import type { WritProcess } from './writ-process.ts';
@@ -41,7 +44,7 @@ export async function askAll(
   return asked;
 }
 
-/** Appends `targets` in bulks, `atOnce` of them under way and no more of them than `perSecond`; resolves to the tokens that are in them, one of each. */
+/** Appends `targets` in bulks, `atOnce` of them under way and no more targets than `perSecond`; resolves to the tokens that are in them, one of each. */
 export async function streamBulks(
   fleet: RedisFleet,
   by: WritProcess,
@@ -51,24 +54,17 @@ export async function streamBulks(
     perSecond = Infinity,
   }: { readonly targets: number; readonly atOnce?: number; readonly perSecond?: number },
 ): Promise<readonly FleetToken[]> {
-  const tokens: FleetToken[] = [];
-  const startedMs = performance.now();
-  let next = 0;
-  const stream = async (): Promise<void> => {
-    while (next < targets / BULK) {
-      const bulk = next++;
-      const earlyMs = startedMs + (bulk * BULK * 1_000) / perSecond - performance.now();
-      if (earlyMs > 0) await sleep(earlyMs);
-      const token = fleet.mint();
-      const others = Array.from({ length: BULK - 1 }, (_, i) => `${bulk}-${i}`);
-      const selectors = [token.jti, ...others].map((value) => ({ kind: 'jti', issuer: token.issuer, value }));
-      const reply = await revoke(by, { selectors, wait: 'durable' });
-      if (![201, 202].includes(reply.status))
-        throw new Error(`a bulk was answered ${reply.status}: ${reply.text}`);
-      tokens.push(token);
-    }
+  const tokens = Array.from({ length: targets / BULK }, () => fleet.mint());
+  const { urls, adminToken } = by;
+  const plan: BulkPlan = {
+    by: { urls, adminToken },
+    tokens,
+    size: BULK,
+    atOnce,
+    perSecond: perSecond / BULK,
   };
-  await Promise.all(Array.from({ length: atOnce }, stream));
+  // An error in it rejects.
+  await once(new Worker(new URL('bulk-caller.ts', import.meta.url), { workerData: plan }), 'message');
   return tokens;
 }
 

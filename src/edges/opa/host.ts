@@ -3,7 +3,7 @@
  * opa_eval takes input that it cannot parse for undefined, and a policy may allow on that. Synchronous; throws
  * nothing. An instance that trapped is dropped, and the next evaluation runs on a new one in restored memory.
  */
-import { setImmediate } from 'node:timers/promises';
+import { turns } from '../../kernel/turns.ts';
 import type { HostBuiltin, HostBuiltins } from './builtin.ts';
 import { align } from './image.ts';
 import type { PolicyImage } from './image.ts';
@@ -53,7 +53,7 @@ export class PolicyHost {
     const { bytes } = parts.image;
     for (let at = 0; at < bytes.length; at += COPY_BYTES) {
       host.#bytes.set(bytes.subarray(at, at + COPY_BYTES), at);
-      await setImmediate();
+      await turns.next(false);
     }
     return host;
   }

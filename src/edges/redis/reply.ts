@@ -3,12 +3,12 @@
  * hostile: whatever is not of its shape is no answer, `lost` (failure.ts), never an exception of another kind. Entries are
  * parsed here and believed by nobody before their signature is checked.
  */
-import { setImmediate } from 'node:timers/promises';
 import type { FeedLine } from '../../feed/entry.ts';
 import { parseEntry } from '../../feed/entry.ts';
 import type { EpochReport, LeaseRow, Snapshot } from '../../feed/feed-store.ts';
 import type { Position } from '../../feed/position.ts';
 import { parsePosition } from '../../feed/position.ts';
+import { turns } from '../../kernel/turns.ts';
 import type { Reply } from './connection.ts';
 import { CommandFailure } from './failure.ts';
 
@@ -75,7 +75,7 @@ export async function linesOf(reply: Reply | undefined): Promise<readonly FeedLi
     lines.push({ position: positionOf(flat[i]), chain: chainOf(flat[i + 1]), sealed });
     parsedBytes += text.length;
     if (parsedBytes > PARSED_BYTES) {
-      await setImmediate();
+      await turns.next(true);
       parsedBytes = 0;
     }
   }

@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import { describe, expect, it, vi } from 'vitest';
 import { systemRandom } from '../../../src/edges/system/random.ts';
 import { onHangup, waitForStop } from '../../../src/edges/system/signals.ts';
-import { Turns, systemTimer } from '../../../src/edges/system/timer.ts';
+import { systemTimer } from '../../../src/edges/system/timer.ts';
 
 describe('systemRandom', () => {
   it('gives as many bytes as were asked for, and others each time', () => {
@@ -71,20 +71,5 @@ describe('waitForStop', () => {
     process.emit('SIGTERM', 'SIGTERM');
     expect(await stopped).toBe('SIGTERM');
     await vi.waitFor(() => expect(process.listenerCount('SIGTERM')).toBe(before), 30_000);
-  });
-});
-
-describe('whose turn it is', () => {
-  it('is one of those with long work in each turn of the loop, and whatever is urgent', async () => {
-    const turns = new Turns();
-    const woken: string[] = [];
-    for (const name of ['a', 'b', 'c']) void turns.next(false).then(() => woken.push(name));
-    for (const name of ['x', 'y']) void turns.next(true).then(() => woken.push(name));
-    const after: string[] = [];
-    for (let i = 0; i < 3; i++) {
-      await new Promise((resolve) => setImmediate(resolve));
-      after.push(woken.join(''));
-    }
-    expect(after).toEqual(['xya', 'xyab', 'xyabc']);
   });
 });

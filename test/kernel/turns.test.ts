@@ -1,0 +1,56 @@
+/** That what is long keeps nobody waiting for longer than one piece of it. */
+import { describe, expect, it } from 'vitest';
+import { Turns } from '../../src/kernel/turns.ts';
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** What has happened by the end of each of the next turns. */
+async function turnsOf(steps: readonly string[], count: number): Promise<readonly string[]> {
+  const after: string[] = [];
+  for (let i = 0; i < count; i++) {
+    await nextTurn();
+    after.push(steps.join(''));
+  }
+  return after;
+}
+
+describe('a turn of the loop', () => {
+  it('has one piece of what is long, or what is urgent: every other turn while both wait', async () => {
+    const turns = new Turns();
+    const steps: string[] = [];
+    for (const name of ['a', 'b', 'c']) void turns.next(false).then(() => steps.push(name));
+    for (const name of ['x', 'y'])
+      void turns.next(true).then(() => {
+        steps.push(name);
+        void turns.next(true).then(() => steps.push(name.toUpperCase()));
+      });
+    const expected = ['xy', 'xya', 'xyaXY', 'xyaXYb', 'xyaXYbc'];
+    expect(await turnsOf(steps, 5)).toEqual(expected);
+  });
+
+  it('is left to what is urgent while nobody else waits', async () => {
+    const turns = new Turns();
+    const steps: string[] = [];
+    const again = async (): Promise<void> => {
+      for (const name of ['x', 'y', 'z']) {
+        await turns.next(true);
+        steps.push(name);
+      }
+    };
+    void again();
+    expect(await turnsOf(steps, 3)).toEqual(['x', 'xy', 'xyz']);
+  });
+
+  it('answers what has arrived before anything long goes on, though that has waited for longer', async () => {
+    const turns = new Turns();
+    const steps: string[] = [];
+    void turns.next(true).then(() => steps.push('x'));
+    void turns.next(false).then(() => steps.push('a'));
+    turns.answer(() => steps.push('1'));
+    turns.answer(() => {
+      steps.push('2');
+      turns.answer(() => steps.push('3'));
+    });
+    expect(await turnsOf(steps, 2)).toEqual(['12x', '12x3a']);
+  });
+});
