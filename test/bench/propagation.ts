@@ -15,7 +15,7 @@ import type { NaiveReplica } from './naive-fleet.ts';
 import { NaiveCaller, startNaive, takenAt } from './naive-fleet.ts';
 import type { Row } from './table.ts';
 import { digits } from './table.ts';
-import { lastBefore, NOTED, timesOf } from './ways.ts';
+import { lastBefore, NOTED, READING, timesOf } from './ways.ts';
 import { runClosed, writeScript } from './wrk.ts';
 
 export interface PropagationPlan {
@@ -38,7 +38,10 @@ export async function measurePropagation(plan: PropagationPlan): Promise<Row[]> 
   const caller = await NaiveCaller.open(fleet.redis);
   started.defer(() => caller.close());
   const { replica: by } = await startCold(fleet, 'r1');
-  const { replica: seen } = await startCold(fleet, 'r2');
+  const { replica: seen } = await startCold(fleet, 'r2', [], {
+    execArgv: [...NOTED, ...READING],
+    env: { READER_SOCKET: fleet.redis.socket },
+  });
   await killedToken(fleet, by);
   const parts = { fleet, by, seen, naive, caller };
   await orderWhile(parts, (done) => done < WARM_UP);
@@ -60,6 +63,8 @@ interface Parts {
 interface Propagation {
   readonly pingMs: readonly number[];
   readonly naiveMs: readonly number[];
+  /** From the sending of the append until a thread that does nothing else has read, verified and indexed it. */
+  readonly threadMs: readonly number[];
   /** From the sending of the append, and from its reply. */
   readonly sentMs: readonly number[];
   readonly repliedMs: readonly number[];
@@ -87,12 +92,14 @@ async function orderWhile(
   const replied = await timesOf(by, 'appended', ids);
   const applied = await timesOf(seen, 'applied', ids);
   const brought = await timesOf(seen, 'brought', ids);
+  const read = await timesOf(seen, 'read', ids);
   const between = (begun: readonly number[], ended: readonly number[]): number[] =>
     ended.map((ms, i) => ms - (begun[i] ?? 0));
   return {
     pingMs,
     naiveMs,
     sentMs: between(sent, applied),
+    threadMs: between(sent, read),
     repliedMs: between(replied, applied),
     renewMs: medianOf(between(sent, lastBefore(seen, 'renew', brought))),
     renewedMs: medianOf(between(sent, lastBefore(seen, 'renewed', brought))),
@@ -127,12 +134,13 @@ function contenderOf({ urls, pid }: WritProcess): Contender {
 }
 
 function rowOf(id: string, when: string, measured: Propagation): Row {
-  const { pingMs, naiveMs, sentMs, repliedMs, renewMs, renewedMs } = measured;
+  const { pingMs, naiveMs, threadMs, sentMs, repliedMs, renewMs, renewedMs } = measured;
   const [ping, sent] = [medianOf(pingMs), medianOf(sentMs)];
   const note = [
     `${sentMs.length} rounds, medians`,
     `counted from the reply of the append ${digits(medianOf(repliedMs))} ms, ${digits(medianOf(repliedMs) / ping)}x: what comes before it is Redis' function and its fsync`,
     `since the sending: news here and renewal sent ${digits(renewMs)}, answered and parsed ${digits(renewedMs)}, verified and in force ${digits(sent)} ms`,
+    `in a thread of its own, which reads, verifies and indexes and does nothing else: ${digits(medianOf(threadMs))} ms, ${digits(medianOf(threadMs) / ping)}x`,
     `the naive fleet, a Set fed by PUBLISH with the same fsync, unsigned: ${digits(medianOf(naiveMs))} ms, ${digits(medianOf(naiveMs) / ping)}x`,
   ];
   return {

@@ -4,7 +4,8 @@ import type { WritProcess } from '../support/writ-process.ts';
 
 /**
  * `append` sent and `appended` replied; `brought` by a renewal, `applied` in the index, `durable` with its sessions told;
- * `renew` sent, of the position that it names, and `renewed`; `look` at the lease table and `looked`; receipt begun and `proven`.
+ * `renew` sent, of the position that it names, and `renewed`; `look` at the lease table and `looked`; receipt begun and `proven`;
+ * `read` by a thread that does nothing else (reader-thread.ts).
  */
 export type Step =
   | 'append'
@@ -17,7 +18,8 @@ export type Step =
   | 'look'
   | 'looked'
   | 'prove'
-  | 'proven';
+  | 'proven'
+  | 'read';
 
 export interface Stamp {
   readonly step: Step;
@@ -28,6 +30,7 @@ export interface Stamp {
 }
 
 export const NOTED = ['--import', new URL('way-monitor.ts', import.meta.url).href];
+export const READING = ['--import', new URL('reader-thread.ts', import.meta.url).href];
 
 /** When each of `ids` came to `step` in that process first. Throws when one did not. */
 export async function timesOf(

@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import type { BulkPlan } from './bulk-caller.ts';
 import type { FleetToken, RedisFleet } from './redis-fleet.ts';
 import { evaluate, eventually, jtiOrder, reasonOf, revoke } from './scene.ts';
-import type { WritProcess } from './writ-process.ts';
+import type { WritProcess, WritProcessOptions } from './writ-process.ts';
 
 export const BULK = 1_000;
 
@@ -73,9 +73,10 @@ export async function startCold(
   fleet: RedisFleet,
   name: string,
   set: readonly string[] = [],
+  process: Partial<WritProcessOptions> = {},
 ): Promise<{ readonly replica: WritProcess; readonly tookMs: number }> {
   const sentMs = performance.now();
-  const replica = await fleet.replica(name, set);
+  const replica = await fleet.replica(name, set, process);
   const ask = async (): Promise<unknown> => reasonOf(await evaluate(replica, fleet.mint().token));
   const reason = await eventually(ask, (answer) => answer === 'permitted', 120_000);
   if (reason !== 'permitted') throw new Error(`${name} does not come: ${String(reason)}`);
