@@ -1,4 +1,4 @@
-/** What the coordinator of a revocation signs. receipt.ts makes and verifies it; receipt-judgement.ts judges it. */
+/** What the coordinator of a revocation states, under the log key. receipt.ts makes and verifies it; receipt-judgement.ts judges it. */
 import * as z from 'zod';
 import { PEP_TIMEOUT_MS } from '../feed/lease.ts';
 import { count, id, instant, name, position, sha256 } from './field.ts';
@@ -16,7 +16,7 @@ const replica = z.strictObject({
 });
 
 export const receiptStatement = z.strictObject({
-  v: z.literal(1),
+  v: z.literal(2),
   fleet: name,
   /** Id of the entry. */
   revocation: id,
@@ -43,6 +43,10 @@ export const receiptStatement = z.strictObject({
   /** Promises that the store or the configuration makes weaker than they read. */
   weakened: z.array(z.string()),
   notCovered: z.array(z.string()),
+  /** Digest of all else in the receipt: nothing of it can be put in the place of something that is signed as well. */
+  rest: sha256,
 });
 
 export type ReceiptStatement = z.infer<typeof receiptStatement>;
+/** Without what follows from all else in the receipt. */
+export type Testimony = Omit<ReceiptStatement, 'rest'>;

@@ -2,6 +2,7 @@
  * The text of a receipt: a whole tlog-proof, a blank line, then what was said about the entry it proves. There is
  * one spelling: parsing renders again and compares. Called by receipt.ts; nothing here is verified.
  */
+import { sha256Hex } from '../kernel/digest.ts';
 import { demand } from './demand.ts';
 import type { TlogProof } from './tlog-proof.ts';
 import { parseTlogProof, renderTlogProof } from './tlog-proof.ts';
@@ -10,7 +11,7 @@ export interface ReceiptText {
   readonly proof: TlogProof;
   /** Leaf text of the entry. */
   readonly entry: string;
-  /** JWS of the coordinator. */
+  /** JWS of the log key, as the coordinator. */
   readonly statement: string;
   /** JWS, one of each replica that acknowledged. */
   readonly acknowledgements: readonly string[];
@@ -22,10 +23,19 @@ const FIRST_LINE = 'writ-receipt@v1';
 
 /** Renders a receipt. Lines of one kind are sorted, so that the order in which they came does not matter. */
 export function renderReceipt(receipt: ReceiptText): string {
+  return render(receipt, [`statement ${receipt.statement}`]);
+}
+
+/** SHA-256, in hex, of a receipt without the line of its statement, which names it. */
+export function restDigest(receipt: Omit<ReceiptText, 'statement'>): string {
+  return sha256Hex(render(receipt, []));
+}
+
+function render(receipt: Omit<ReceiptText, 'statement'>, statement: readonly string[]): string {
   const lines = [
     FIRST_LINE,
     `entry ${receipt.entry}`,
-    `statement ${receipt.statement}`,
+    ...statement,
     ...receipt.acknowledgements.toSorted().map((text) => `acknowledgement ${text}`),
     ...receipt.certificates.toSorted().map((text) => `certificate ${text}`),
   ];

@@ -23,15 +23,15 @@ import type { Keyring } from './keyring.ts';
 import { logName } from './keyring.ts';
 import { leafHash, verifyInclusion } from './merkle.ts';
 import { judgeTestimony } from './receipt-judgement.ts';
-import type { ReceiptStatement } from './receipt-statement.ts';
+import type { ReceiptStatement, Testimony } from './receipt-statement.ts';
 import { RECEIPT_TYP, receiptStatement } from './receipt-statement.ts';
 import type { ReceiptText } from './receipt-text.ts';
-import { parseReceipt, renderReceipt } from './receipt-text.ts';
+import { parseReceipt, renderReceipt, restDigest } from './receipt-text.ts';
 import type { KeyLookup } from './statement.ts';
 import { readStatement, signStatement } from './statement.ts';
 import { parseText } from './text.ts';
 
-export type { ReceiptStatement } from './receipt-statement.ts';
+export type { ReceiptStatement, Testimony } from './receipt-statement.ts';
 
 export interface ReceiptParts {
   readonly proof: { readonly index: number; readonly hashes: readonly Uint8Array[] };
@@ -39,8 +39,8 @@ export interface ReceiptParts {
   readonly checkpoint: string;
   /** Leaf text of the entry (feed/entry.ts). */
   readonly entry: string;
-  readonly statement: ReceiptStatement;
-  /** The coordinator. */
+  readonly statement: Testimony;
+  /** The coordinator, and the log key: a replica's own calls nothing enforced. */
   readonly signer: { readonly incarnation: string; readonly key: SigningKey };
   /** Of exactly the replicas that the statement lists as acknowledged, in any order. */
   readonly acknowledgements: readonly string[];
@@ -72,16 +72,15 @@ export interface ReceiptFacts extends ReceiptStatement {
 
 /** Signs the statement and renders the receipt. INTERNAL when the statement is of no known shape. */
 export function buildReceipt(parts: ReceiptParts): string {
-  const { proof, checkpoint, entry, statement, signer, acknowledgements, certificates } = parts;
+  const { checkpoint, entry, signer, acknowledgements, certificates } = parts;
+  const rest = { proof: { ...parts.proof, checkpoint }, entry, acknowledgements, certificates };
+  const statement = { ...parts.statement, rest: restDigest(rest) };
   if (!receiptStatement.safeParse(statement).success) {
     throw new WritError('INTERNAL', 'receipt statement is of no known shape');
   }
   return renderReceipt({
-    proof: { ...proof, checkpoint },
-    entry,
+    ...rest,
     statement: signStatement(RECEIPT_TYP, signer.incarnation, statement, signer.key),
-    acknowledgements,
-    certificates,
   });
 }
 
@@ -113,8 +112,9 @@ export function* verifyingReceipt(receipt: string | Uint8Array, keyring: Keyring
   const entry = verifyEntry(logged.sealed, keyOf);
   yield;
   const { by, id, kind, targets } = entry;
-  const { kid, statement } = verifyStatement(parts.statement, keyOf);
+  const { kid, statement } = verifyStatement(parts.statement, (one) => keyOf(one) && checkpoint.log.key);
   demand(logName(statement.fleet) === checkpoint.log.name, 'statement is about another fleet');
+  demand(statement.rest === restDigest(parts), 'statement is about another receipt');
   const acknowledgements = parts.acknowledgements.map((one) => verifyAcknowledged(one, keyOf));
   const cosignedBy = judgeCosignatures(acknowledgements, checkpoint);
   const subject = { id, position: logged.position, leaf: logged.leaf };

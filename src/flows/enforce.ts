@@ -5,7 +5,7 @@
  */
 import type { AcknowledgedOutcome, CountedOnce } from '../evidence/acknowledgement.ts';
 import { countOnce, isOpen, onceOver } from '../evidence/acknowledgement.ts';
-import type { ReceiptStatement } from '../evidence/receipt.ts';
+import type { ReceiptStatement, Testimony } from '../evidence/receipt.ts';
 import { keyringOf } from '../evidence/keyring.ts';
 import { buildReceipt, receiptDigest, verifyingReceipt } from '../evidence/receipt.ts';
 import type { Cursor } from '../feed/cursor.ts';
@@ -579,7 +579,7 @@ export class Enforcing {
       checkpoint: tree.checkpoint(),
       entry: leafText(this.#appended),
       statement: this.#statement(known, rule),
-      signer: { incarnation: identity.incarnation, key: identity.key },
+      signer: { incarnation: identity.incarnation, key: identity.logKey },
       acknowledgements,
       certificates,
     });
@@ -608,10 +608,10 @@ export class Enforcing {
     return [...gone, ...absent].some((one) => !this.#isSpokenFor(one, standings));
   }
 
-  #statement(known: Enforcement, rule: 'acknowledged' | 'wait'): ReceiptStatement {
+  #statement(known: Enforcement, rule: 'acknowledged' | 'wait'): Testimony {
     const { matched, killed, unconfirmed } = known.sessions;
     return {
-      v: 1,
+      v: 2,
       fleet: this.#ports.identity.fleet,
       revocation: this.id,
       position: renderPosition(this.#appended.position),

@@ -15,12 +15,12 @@ export interface Asked<T> {
 }
 
 /** Decided before the first of them is answered, at most. */
-const TOGETHER = 64;
+const TOGETHER = 16;
 /** And no longer than this and one decision more: an answer that waits grows old, and its lease with it. */
 const TOGETHER_MS = 1;
 
 /** All of them, and one decision more: then a renewal of the lease comes first. */
-const TURN_MS = 20;
+const TURN_MS = 1;
 
 export class Turn<T> {
   #asked: Asked<T>[] = [];

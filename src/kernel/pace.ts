@@ -18,20 +18,25 @@ export interface PacePorts {
 
 /** What else happens in the same turn of the loop comes to several of these. */
 const SLICE_MS = 0.25;
+/** What is urgent goes on for as long as it was kept waiting, within these: it has its half of a loop that is full. */
+const URGENT_MS_FIRST = 1;
+const URGENT_MS_MAX = 2;
 
 export class Pace {
   readonly #clock: Clock;
   readonly #timer: Timer;
-  readonly #sliceMs: number;
   readonly #isUrgent: boolean;
+  readonly #isAdapting: boolean;
+  #sliceMs: number;
   #beganMs: number;
 
   /** Counts from here. Make one for each piece of work: time that passed between two is nobody's. */
-  constructor({ clock, timer, sliceMs = SLICE_MS, isUrgent = false }: PacePorts) {
+  constructor({ clock, timer, sliceMs, isUrgent = false }: PacePorts) {
     this.#clock = clock;
     this.#timer = timer;
-    this.#sliceMs = sliceMs;
     this.#isUrgent = isUrgent;
+    this.#isAdapting = isUrgent && sliceMs === undefined;
+    this.#sliceMs = this.#isAdapting ? URGENT_MS_FIRST : (sliceMs ?? SLICE_MS);
     this.#beganMs = clock.now().monoMs;
   }
 
@@ -51,8 +56,11 @@ export class Pace {
 
   /** Lets the loop turn: what comes next is long and cannot be cut. */
   async rest(): Promise<void> {
+    const restedMs = this.#clock.now().monoMs;
     await this.#timer.yield(this.#isUrgent);
     this.#beganMs = this.#clock.now().monoMs;
+    if (this.#isAdapting)
+      this.#sliceMs = Math.min(Math.max(this.#beganMs - restedMs, SLICE_MS), URGENT_MS_MAX);
   }
 
   #isDue(): boolean {

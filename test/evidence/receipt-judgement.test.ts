@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Acknowledgement, AcknowledgedOutcome } from '../../src/evidence/acknowledgement.ts';
-import type { ReceiptFacts, ReceiptStatement } from '../../src/evidence/receipt.ts';
+import type { ReceiptFacts, Testimony } from '../../src/evidence/receipt.ts';
 import { buildReceipt, verifyReceipt } from '../../src/evidence/receipt.ts';
 import { FleetFixture, killedTwo } from '../support/fleet-fixture.ts';
 
@@ -17,10 +17,10 @@ const euSaid = fleet.acknowledgement(eu, line, [killed]);
 const usSaid = fleet.acknowledgement(us, line);
 const honest = fleet.statement(line, [euSaid, usSaid]);
 const [euListed, usListed] = honest.replicas as [Listed, Listed];
-type Listed = ReceiptStatement['replicas'][number];
+type Listed = Testimony['replicas'][number];
 
 function judge(
-  changed: Partial<ReceiptStatement>,
+  changed: Partial<Testimony>,
   acknowledged: readonly Acknowledgement[] = [euSaid, usSaid],
 ): ReceiptFacts {
   const { enforcedAt, ...rest } = { ...honest, ...changed };
@@ -30,7 +30,7 @@ function judge(
 
 function judgeOutcome(
   changed: Partial<AcknowledgedOutcome>,
-  statement: Partial<ReceiptStatement> = {},
+  statement: Partial<Testimony> = {},
 ): ReceiptFacts {
   const said = fleet.acknowledgement(eu, line, [{ ...killed, ...changed }]);
   return judge({ ...fleet.statement(line, [said, usSaid]), ...statement }, [said, usSaid]);
@@ -84,7 +84,7 @@ describe('a statement', () => {
     ['hides its window', { revocationWindowMs: 0 }, /window is not/],
     ['has late accepts that nobody acknowledged', { lateAccepts: 1 }, /late accepts are not/],
     ['denies an accept', { seen: false }, /is denied/],
-  ] as [string, Partial<ReceiptStatement>, RegExp][])('is refused when it %s', (_, changed, sentence) => {
+  ] as [string, Partial<Testimony>, RegExp][])('is refused when it %s', (_, changed, sentence) => {
     expect(() => judge(changed)).toThrow(expect.objectContaining({ code: 'PROOF_INVALID' }));
     expect(() => judge(changed)).toThrow(sentence);
   });

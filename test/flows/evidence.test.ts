@@ -30,13 +30,13 @@ async function partialReceiptOf(replica: TestReplica, id: string): Promise<strin
   const { enforcedAt: _at, ...statement } = readStatement(
     parts.statement,
     RECEIPT_TYP,
-    () => identity.key.public,
+    () => identity.logKey.public,
   ).payload as unknown as ReceiptStatement;
   const signed = signStatement(
     RECEIPT_TYP,
     identity.incarnation,
     { ...statement, state: 'partial', closure: 'PARTIAL' },
-    identity.key,
+    identity.logKey,
   );
   return renderReceipt({ ...parts, statement: signed });
 }

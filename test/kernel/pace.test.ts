@@ -7,10 +7,18 @@ import { FakeClock } from '../support/fake-time.ts';
 /** A clock whose turns are counted, and work of which each piece takes `pieceMs`. */
 class CountingClock extends FakeClock {
   turns = 0;
+  readonly #waitMs: number;
+
+  /** Whoever yields waits for `waitMs`. */
+  constructor(waitMs = 0) {
+    super();
+    this.#waitMs = waitMs;
+  }
 
   override async yield(): Promise<void> {
     this.turns += 1;
     await super.yield();
+    this.advance(this.#waitMs);
   }
 }
 
@@ -31,6 +39,20 @@ describe('long work', () => {
     expect(clock.turns).toBe(4);
     await new Pace({ clock, timer: clock }).run(work(clock, 10, 0.01));
     expect(clock.turns).toBe(4);
+  });
+
+  it('goes on for as long as it was kept waiting where it is urgent, within a quarter and two milliseconds', async () => {
+    const slices = async (waitMs: number, sliceMs?: number): Promise<number> => {
+      const clock = new CountingClock(waitMs);
+      const slice = sliceMs === undefined ? {} : { sliceMs };
+      await new Pace({ clock, timer: clock, isUrgent: true, ...slice }).run(work(clock, 200, 0.05));
+      return clock.turns;
+    };
+    // Ten milliseconds of work: the first of them at once, what is left in pieces.
+    expect(await slices(0)).toBe(36);
+    expect(await slices(0.9)).toBe(10);
+    expect(await slices(20)).toBe(5);
+    expect(await slices(20, 0)).toBe(201);
   });
 
   it('is told the time as it goes on, and returns what it found', async () => {

@@ -664,6 +664,20 @@ const BATCH: readonly Removal[] = [
     test: waits('is cut off with its connection'),
   },
   {
+    name: 'a replica calls an order enforced by its own key',
+    file: 'src/evidence/receipt.ts',
+    find: '(one) => keyOf(one) && checkpoint.log.key',
+    replace: 'keyOf',
+    test: test('regression/forged-receipt', 'no receipt that was made without the fleet key verifies'),
+  },
+  {
+    name: 'parts of a receipt are changed for others that are signed as well',
+    file: 'src/evidence/receipt.ts',
+    find: 'statement.rest === restDigest(parts)',
+    replace: "statement.rest !== ''",
+    test: test('regression/swapped-parts', 'a receipt that was led to a later checkpoint does not verify'),
+  },
+  {
     name: 'what is urgent keeps all other long work from its turn',
     file: 'src/kernel/turns.ts',
     find: ' && !(this.#wasUrgent && this.#waiting.length > 0)',

@@ -10,7 +10,7 @@ import type { Keyring } from '../../src/evidence/keyring.ts';
 import { keyringOf, logName } from '../../src/evidence/keyring.ts';
 import { renderCheckpointLine } from '../../src/evidence/ledger-export.ts';
 import { MerkleTree, leafHash } from '../../src/evidence/merkle.ts';
-import type { ReceiptParts, ReceiptStatement } from '../../src/evidence/receipt.ts';
+import type { ReceiptParts, Testimony } from '../../src/evidence/receipt.ts';
 import { buildReceipt } from '../../src/evidence/receipt.ts';
 import type { EpochEntry, FeedLine, RevocationEntry, UnsignedEntry } from '../../src/feed/entry.ts';
 import {
@@ -174,7 +174,7 @@ export class FleetFixture {
   }
 
   /** A statement of `enforced` by acknowledgement; `acknowledged` are listed, the first one of the fleet signs. */
-  statement(line: FeedLine, acknowledged: readonly Acknowledgement[]): ReceiptStatement {
+  statement(line: FeedLine, acknowledged: readonly Acknowledgement[]): Testimony {
     const revocation = line.sealed.entry.id;
     const outcomes = acknowledged.flatMap((one) =>
       one.outcomes.filter((outcome) => outcome.revocation === revocation),
@@ -186,7 +186,7 @@ export class FleetFixture {
       lastAcceptAt === undefined ? [] : [Date.parse(lastAcceptAt)],
     );
     return {
-      v: 1,
+      v: 2,
       fleet: this.fleet,
       revocation,
       position: renderPosition(line.position),
@@ -222,12 +222,8 @@ export class FleetFixture {
   }
 
   /** Parts from a statement and the acknowledgements that go with it, each signed by its replica. */
-  partsOf(
-    line: FeedLine,
-    statement: ReceiptStatement,
-    acknowledged: readonly Acknowledgement[],
-  ): ReceiptParts {
-    const signer = this.replica(0);
+  partsOf(line: FeedLine, statement: Testimony, acknowledged: readonly Acknowledgement[]): ReceiptParts {
+    const signer = { ...this.replica(0), key: this.logKey };
     const size = this.tree.size;
     const index = line.position.sequence - 1;
     const signers = new Set([
