@@ -22,10 +22,11 @@ export async function* splitLines(
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   let rest = '';
   for await (const chunk of chunks) {
-    rest += demandReadable(() => decoder.decode(chunk, { stream: true }), NOT_UTF8);
-    const end = rest.lastIndexOf('\n');
-    if (end >= 0) yield* rest.slice(0, end).split('\n');
-    rest = rest.slice(end + 1);
+    const more = demandReadable(() => decoder.decode(chunk, { stream: true }), NOT_UTF8);
+    // Not in `rest`: a line that comes in very many chunks would be searched at each.
+    const end = more.lastIndexOf('\n');
+    if (end >= 0) yield* (rest + more.slice(0, end)).split('\n');
+    rest = end >= 0 ? more.slice(end + 1) : rest + more;
     demand(rest.length <= LINE_CHARS_MAX, 'export has a line that is too long');
   }
   rest += demandReadable(() => decoder.decode(), NOT_UTF8);

@@ -179,9 +179,10 @@ export class Cursor {
 
   /**
    * Moves over `line`, which it checks unless that was just done. `isGenuine`: whoever may has signed it, so it binds.
+   * `facts`: by name, all that this history holds before it, asked for where it opens an epoch that goes on from nothing.
    * Returns true when it opened an epoch.
    */
-  advance(line: FeedLine, isGenuine: boolean): boolean {
+  advance(line: FeedLine, isGenuine: boolean, facts: () => readonly string[] = none): boolean {
     if (!this.#checked.delete(line)) {
       runAtOnce(this.checking([line]));
       this.#checked.delete(line);
@@ -192,7 +193,7 @@ export class Cursor {
     if (entry.kind === 'epoch') {
       this.#epochIds.add(entry.epochId);
       this.#left.delete(entry.epochId);
-      this.#tails = [...this.#tails, ...tailsOf(entry, before, this.#recent)];
+      this.#tails = [...this.#tails, ...tailsOf(entry, before, this.#recent, facts)];
       if (before.opening !== undefined) this.#ends = [...this.#ends, before];
       this.#recent.clear();
     }
@@ -213,6 +214,10 @@ export class Cursor {
 export interface OwnLine {
   readonly line: FeedLine;
   readonly isGenuine: boolean;
+}
+
+function none(): readonly string[] {
+  return [];
 }
 
 interface RecentLine {
@@ -286,9 +291,14 @@ function mayOpen({ epochId, base }: EpochEntry, at: Place, { epochIds, chainAt }
 /** None, or one: what the epoch before has after the place from which `base` goes on. */
 function tailsOf(
   { base }: EpochEntry,
-  { position }: Place,
+  { position, opening }: Place,
   recent: ReadonlyMap<number, RecentLine>,
+  facts: () => readonly string[],
 ): readonly OpenTail[] {
+  if (opening !== undefined && base === undefined) {
+    const missing = new Set(facts());
+    return missing.size === 0 ? [] : [{ after: ORIGIN, upTo: position, missing, isGivenUp: true }];
+  }
   if (base === undefined || base.head === renderPosition(position)) return [];
   const after = parsePosition(base.head);
   const lines = [...recent].filter(([sequence]) => sequence > after.sequence);
@@ -302,6 +312,8 @@ function recentOf({ line: { chain, sealed }, isGenuine }: OwnLine): RecentLine {
 
 function placeOf({ position, chain, sealed: { entry } }: FeedLine, before: Place): Place {
   if (entry.kind !== 'epoch') return { ...before, position, chain };
-  const amnesia = entry.rule === 'accept-amnesia' ? entry : before.amnesia;
+  const isGivenUp =
+    entry.rule === 'accept-amnesia' || (entry.base === undefined && before.opening !== undefined);
+  const amnesia = isGivenUp ? entry : before.amnesia;
   return { opening: entry, amnesia, position, chain };
 }

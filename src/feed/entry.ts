@@ -348,7 +348,7 @@ function unsignedText({ text, entry: { sig, ...unsigned } }: SealedEntry): strin
 }
 
 /** True for the kinds that only the log key may sign: a replica's own key, which may be on a disk long out of service, only takes away. */
-export function isLogSigned({ kind }: Entry): boolean {
+export function isLogSigned({ kind }: Pick<Entry, 'kind'>): boolean {
   return LOG_SIGNED.has(kind);
 }
 

@@ -41,10 +41,19 @@ export async function lineAt(ledger: Readable, { epoch, sequence }: Position): P
 /** The lines after `begin`, up to `upTo`, one that is there. */
 export async function linesBetween(ledger: Readable, begin: Position, upTo: Position): Promise<FeedLine[]> {
   const lines: FeedLine[] = [];
+  for await (const page of pagesBetween(ledger, begin, upTo)) lines.push(...page);
+  return lines;
+}
+
+/** The same, where they may be all that there are. */
+export async function* pagesBetween(
+  ledger: Readable,
+  begin: Position,
+  upTo: Position,
+): AsyncGenerator<readonly FeedLine[]> {
   for (let after = begin; comparePositions(after, upTo) < 0;) {
     const page = await ledger.read(after, LIMITS.pageEntriesMax);
-    lines.push(...page.filter(({ position }) => comparePositions(position, upTo) <= 0));
+    yield page.filter(({ position }) => comparePositions(position, upTo) <= 0);
     after = (page.at(-1) as FeedLine).position;
   }
-  return lines;
 }

@@ -1,12 +1,13 @@
 /** Seals an entry as this incarnation and appends it to the open epoch. The one way out of this process into the feed. */
 import type { Cursor } from '../feed/cursor.ts';
-import type { SealedEntry, UnsignedEntry } from '../feed/entry.ts';
-import { isLogSigned, sealing } from '../feed/entry.ts';
+import type { Entry, SealedEntry, UnsignedEntry } from '../feed/entry.ts';
+import { isLogSigned, sealEntry, sealing } from '../feed/entry.ts';
 import type { AppendReply, FeedStore } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
 import type { Clock, Instant } from '../kernel/clock.ts';
 import { renderInstant } from '../kernel/clock.ts';
 import { WritError } from '../kernel/error.ts';
+import type { SigningKey } from '../kernel/key.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { runAtOnce } from '../kernel/pace.ts';
 import type { Identity } from './identity.ts';
@@ -38,6 +39,13 @@ export class Appender {
     return runAtOnce(this.sealing(facts));
   }
 
+  /** A fact that somebody else has signed, as this incarnation says it. */
+  sealAgain({ sig: _sig, ...facts }: Entry): SealedEntry {
+    const { identity } = this.#ports;
+    const entry: UnsignedEntry = { ...facts, by: identity.incarnation };
+    return sealEntry(entry, this.#keyFor(entry));
+  }
+
   /** In pieces: for what may have a thousand targets. */
   *sealing(facts: Facts<UnsignedEntry>): Steps<SealedEntry> {
     const { identity, clock } = this.#ports;
@@ -47,7 +55,12 @@ export class Appender {
       at: renderInstant(clock.now().wallMs),
       by: identity.incarnation,
     } as UnsignedEntry;
-    return yield* sealing(entry, isLogSigned(entry as SealedEntry['entry']) ? identity.logKey : identity.key);
+    return yield* sealing(entry, this.#keyFor(entry));
+  }
+
+  #keyFor(entry: UnsignedEntry): SigningKey {
+    const { logKey, key } = this.#ports.identity;
+    return isLogSigned(entry) ? logKey : key;
   }
 
   /** EPOCH_CLOSED before an epoch is open, FENCED without a lease; otherwise as the store says. */

@@ -7,10 +7,12 @@
 import type { Cursor } from '../feed/cursor.ts';
 import type { FeedLine } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
-import { linesBetween } from '../feed/ledger.ts';
+import { linesBetween, pagesBetween } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
+import type { Position } from '../feed/position.ts';
+import { ORIGIN, renderPosition } from '../feed/position.ts';
 import type { Tail } from '../feed/tail.ts';
-import { nameOf } from '../feed/tail.ts';
+import { factOf, nameOf } from '../feed/tail.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Appender } from './append.ts';
 import type { Identity } from './identity.ts';
@@ -59,19 +61,55 @@ export class Carrier {
     return count;
   }
 
+  /**
+   * Every fact in the ledger up to `upTo` that `isMissing` there, under this incarnation: where the fleet began anew, nobody
+   * knows who signed it. Orders are proven anew. Returns how many; rejects as the store does.
+   */
+  async carryGivenUp(
+    upTo: Position,
+    epochId: string,
+    isMissing: (name: string) => boolean = () => true,
+  ): Promise<number> {
+    const { identity, members, ledger, appender, log } = this.#ports;
+    if (ledger.base !== undefined)
+      log.error(
+        'what came with a snapshot is in force here alone and cannot be appended again: order it anew',
+        {
+          position: renderPosition(ledger.base.position),
+        },
+      );
+    let count = 0;
+    for await (const page of pagesBetween(ledger, ORIGIN, upTo)) {
+      for (const { sealed } of page) {
+        const name = factOf(sealed.entry);
+        if (name === undefined || !isMissing(name) || !members.haveSigned(sealed, identity.logKey.public))
+          continue;
+        await appender.appendUnfenced(epochId, appender.sealAgain(sealed.entry));
+        count += 1;
+      }
+    }
+    return count;
+  }
+
   async #carry(epochId: string): Promise<void> {
     if (this.#carried.epochId !== epochId) this.#carried = { epochId, tails: new Set() };
     const { cursor, log } = this.#ports;
     const tails = cursor.tails.filter((tail) => !this.#carried.tails.has(tail));
     if (tails.length === 0) return;
-    const missing = await Promise.all(tails.map((tail) => this.#missingOf(tail)));
-    const count = await this.carryAgain(missing.flat(), epochId);
-    for (const tail of tails) this.#carried.tails.add(tail);
+    let count = 0;
+    for (const tail of tails) {
+      count += await this.#carryTail(tail, epochId);
+      this.#carried.tails.add(tail);
+    }
     log.warn('what the store had lost was appended again', { count });
   }
 
-  async #missingOf({ after, upTo, missing, beside }: Tail): Promise<readonly FeedLine[]> {
+  async #carryTail({ after, upTo, missing, beside, isGivenUp }: Tail, epochId: string): Promise<number> {
+    if (isGivenUp) return this.carryGivenUp(upTo, epochId, (name) => missing.has(name));
     const lines = beside ?? (await linesBetween(this.#ports.ledger, after, upTo));
-    return lines.filter(({ sealed }) => missing.has(nameOf(sealed.entry) ?? ''));
+    return this.carryAgain(
+      lines.filter(({ sealed }) => missing.has(nameOf(sealed.entry) ?? '')),
+      epochId,
+    );
   }
 }

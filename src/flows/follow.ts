@@ -167,7 +167,10 @@ export class Follower {
     if (!isGenuine && !isOwnDisk) this.#forged.push(line);
     const applied = isGenuine ? yield* view.applying(line) : undefined;
     // Only now, and in one step: a decision that names this position has all of its handles.
-    tree.append(line, cursor.advance(line, isGenuine));
+    tree.append(
+      line,
+      cursor.advance(line, isGenuine, () => this.#facts()),
+    );
     if (!isGenuine) return [];
     members.apply(line);
     effects.noteOutcome(line.sealed.entry, (id) => this.#placeSince(id));
@@ -177,6 +180,13 @@ export class Follower {
     if (applied !== undefined) yield* effects.beginning(applied);
     yield* snapshots.noting(line, { position, chain }, isOwnDisk);
     return applied === undefined ? [] : [applied];
+  }
+
+  /** By name, all that is held here: where an operator has begun anew, nobody else may have it. */
+  #facts(): readonly string[] {
+    const { view, grants } = this.#ports;
+    const folded = [...view.locks.folded(), ...grants.folded()].map(({ entry }) => entry.id);
+    return [...view.records({ limit: Number.POSITIVE_INFINITY }).map(({ id }) => id), ...folded];
   }
 
   /** Of an order, where it matters: what was enforced is in every epoch, unless an operator has given up what is missing. */

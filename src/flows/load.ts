@@ -90,7 +90,9 @@ export class Loader {
       const alone = await this.#alone(header.base.opening);
       if (epochId !== undefined) {
         await carrier.carry(epochId);
-        await carrier.carryAgain(alone, epochId);
+        if (header.base.opening.base === undefined && alone.length > 0)
+          await carrier.carryGivenUp(cursor.position, epochId);
+        else await carrier.carryAgain(alone, epochId);
       } else if (cursor.tails.length + alone.length > 0) return false;
       await follower.load(snapshot, header, ledger);
     } catch (error) {

@@ -80,6 +80,7 @@ describe('a turn', () => {
         answer: (given) => void steps.push(`answer ${given}`),
       });
     await nextTurn();
+    await nextTurn();
     expect(steps).toEqual(['decide a', 'answer a', 'decide b', 'answer b']);
   });
 });

@@ -451,9 +451,15 @@ const APPLYING: readonly Removal[] = [
     file: 'src/flows/follow.ts',
     find: `    const applied = isGenuine ? yield* view.applying(line) : undefined;
     // Only now, and in one step: a decision that names this position has all of its handles.
-    tree.append(line, cursor.advance(line, isGenuine));
+    tree.append(
+      line,
+      cursor.advance(line, isGenuine, () => this.#facts()),
+    );
 `,
-    replace: `    tree.append(line, cursor.advance(line, isGenuine));
+    replace: `    tree.append(
+      line,
+      cursor.advance(line, isGenuine, () => this.#facts()),
+    );
     const applied = isGenuine ? yield* view.applying(line) : undefined;
 `,
     test: follow('is in the index whole before the cursor says its position'),
@@ -662,6 +668,13 @@ const BATCH: readonly Removal[] = [
     find: 'if (waiting > LIMITS.pipelinedMax) socket.destroy();',
     replace: '',
     test: waits('is cut off with its connection'),
+  },
+  {
+    name: 'who comes back to a fleet that began anew keeps its facts for itself',
+    file: 'src/feed/cursor.ts',
+    find: 'if (opening !== undefined && base === undefined) {',
+    replace: 'if (opening === undefined && base === undefined) {',
+    test: test('flows/given-up', 'puts all its facts back (new-fleet)'),
   },
   {
     name: 'a replica calls an order enforced by its own key',
@@ -1224,7 +1237,7 @@ const EVIDENCE: readonly Removal[] = [
   {
     name: 'a receipt is believed because it was made here',
     file: 'src/flows/enforce.ts',
-    find: '    this.#assertProves(text);\n',
+    find: '    await this.#assertProves(text);\n',
     replace: '',
     test: test('flows/evidence', 'that would not verify is never written'),
   },
