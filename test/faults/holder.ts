@@ -74,7 +74,13 @@ export class Holder {
     if (this.#hasEnded()) return;
     this.#isOver = true;
     this.#ports.effect('a session was told to end');
-    this.#ask(({ live }) => {
+    this.#confirm(id);
+  }
+
+  /** Doors open once the ledger is replayed: until then nobody answers, and it is said again. */
+  #confirm(id: string): void {
+    this.#ask(({ live, isServing }) => {
+      if (!isServing) return () => this.#confirm(id);
       live.keeper.closed(id);
       return () => undefined;
     });

@@ -131,6 +131,7 @@ export class SimProcess {
   /** Who goes on with its disk. */
   successor: SimProcess | undefined;
   #isAlive = true;
+  #isServing = false;
   #isPaused = false;
   #isSuspended = false;
   /** When its newest lease is over; undefined once it has heard that this one is. */
@@ -228,8 +229,17 @@ export class SimProcess {
     return this.#backlog.length;
   }
 
+  /** Has replayed what is on its disk, and tried to join. */
+  get isServing(): boolean {
+    return this.#isServing;
+  }
+
   start(): void {
-    this.deliver(() => void this.live.start().catch(() => this.#die()));
+    const start = async (): Promise<void> => {
+      await this.live.start();
+      this.#isServing = true;
+    };
+    this.deliver(() => void start().catch(() => this.#die()));
   }
 
   /** Runs `step` in this process, now or when it wakes; never once it is dead. */
