@@ -123,8 +123,8 @@ function askedRow(id: string, what: string, period: Period<unknown>, q: number):
   return {
     id,
     what: `a check while ${what} stream into the fleet: p${q * 100} / that of a fleet beside it`,
-    measured: `${digits(is)} ms of ${tookMs.length}`,
-    baseline: `${digits(beside)} ms of ${bystanderMs.length}`,
+    measured: `${digits(is)} ms of ${tookMs.length} checks`,
+    baseline: `${digits(beside)} ms of ${bystanderMs.length} checks`,
     value: is / beside,
     unit: 'x',
     goal: { atMost: FLAT },

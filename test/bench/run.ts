@@ -78,12 +78,15 @@ const ofFleet: readonly Phase[] = [
   { ids: ['F3'], measure: async () => [await measureSingles(plan.fleetSingles)] },
 ];
 
-const phases = phasesOf(positionals);
+const all = phasesOf(positionals);
+const phases = all.filter(isWanted);
+if (phases.length === 0)
+  throw new Error(`--only is one of ${all.flatMap(({ ids }) => ids).join(', ')}, and not ${options.only}`);
 
 try {
   announce(machine);
   const outcomes: Outcome[] = [];
-  for (const phase of phases.filter(isWanted)) outcomes.push(...(await attempt(phase)));
+  for (const phase of phases) outcomes.push(...(await attempt(phase)));
   report(outcomes);
   if (options.json !== undefined)
     await writeFile(options.json, `${JSON.stringify({ machine, plan, servers, outcomes }, null, 2)}\n`);
