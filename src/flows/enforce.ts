@@ -284,6 +284,7 @@ export class Enforcing {
     if (answer.rule === undefined || this.#now.sessions.pending > 0) return;
     if (this.#hasOwnToSay(answer.standings, now)) return;
     if (this.#isTakersTurn(answer.standings, now)) return;
+    if (this.#isToldTwice(answer.standings)) return;
     if (this.#now.hasReceipt && this.#isWrittenDown(this.#now.owing)) {
       this.#now = { ...this.#now, state: 'partial' };
       return;
@@ -303,6 +304,20 @@ export class Enforcing {
     const own = standings.find(({ incarnation }) => incarnation === identity.incarnation);
     if (own?.acknowledgement !== undefined) return false;
     return effects.outcomes(now).some(({ revocation, matched }) => revocation === this.id && matched > 0);
+  }
+
+  /**
+   * Whether open sessions stand in two words: of who is not surely over yet, and of whoever goes on with its data and tells
+   * them again. A receipt made now would count them twice for good; by the first one's word alone it would miss what only the
+   * second one reached.
+   */
+  #isToldTwice(standings: readonly ReplicaStanding[]): boolean {
+    return standings.some((one) => {
+      const [said] = this.#outcomesOf(one);
+      return (
+        said !== undefined && isOpen(said) && !one.isQuiet && this.#isSpokenFor(one, standings, said.matched)
+      );
+    });
   }
 
   /**

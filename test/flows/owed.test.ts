@@ -16,9 +16,11 @@ const openSession = (by: TestReplica) =>
 async function restart(
   { clock, server, identity, ledger, records }: TestReplica,
   backMs = 0,
+  leaseMs?: number,
 ): Promise<TestReplica> {
   const common = { clock: clockBehind(clock, backMs), server, name: identity.replica, ledger, ...FLEET };
-  const next = makeReplica({ ...common, seed: Number(identity.incarnation.slice(5)) + 10 });
+  const term = leaseMs === undefined ? {} : { leaseMs };
+  const next = makeReplica({ ...common, ...term, seed: Number(identity.incarnation.slice(5)) + 10 });
   next.records.push(...records);
   for (const record of records) next.sessions.restore(record, clock.now().monoMs, clock.now());
   return next.start();
@@ -106,6 +108,23 @@ describe('what is owed', () => {
       expect(await pending).toMatchObject({ state: 'partial', owing: [{ replica: 'b', incarnation }] });
     },
   );
+
+  it('is counted once by every receipt, though the run before the one that owes is not surely over', async () => {
+    const { clock, server, a, b } = await startPair({ leaseMs: 20_000 });
+    await openSession(b);
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 3_000 }));
+    await pass(clock, 4_000);
+    const { id } = await pending;
+    cut(b, true);
+    const next = await restart(b, 0, 20_000);
+    for (let i = 0; i < 4; i++) {
+      await a.revoker.status(id);
+      await pass(clock, 8_000);
+    }
+    const outcomes = server.lines.map(({ sealed }) => sealed.entry).filter(({ kind }) => kind === 'outcome');
+    const owing = [next.identity.incarnation];
+    expect(outcomes).toMatchObject([{ state: 'partial', matched: 1, unconfirmed: 1, owing }]);
+  });
 
   it('is what is judged, though whoever owed is heard of while the receipt is written', async () => {
     const { clock, server, b, id } = await startOwed();
