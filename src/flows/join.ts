@@ -116,6 +116,7 @@ export class Joiner {
       epochId = await this.#reopen(roster, witnessed);
     if (epochId === undefined) return undefined;
     this.#found = { epochId, closedEpochId: undefined };
+    this.#ports.reopener.opened();
     if (this.#joined?.epochId !== epochId) this.#joined = { epochId, at: await this.#announce(epochId) };
     return this.#joined;
   }

@@ -47,9 +47,10 @@ export interface Reopening {
 
 /** What a replica that may not open waits for. */
 export interface Missing {
-  /** Names of replicas that have not reported; where this one has left, of all that had not. */
+  /** Names of replicas that have not reported; where this one reports nothing, of all that may open it. */
   readonly replicas: readonly string[];
-  readonly isForThem?: boolean;
+  /** Why it reports nothing: it has gone, or its data directory was never in the fleet. */
+  readonly isForThem?: 'left' | 'forgotten' | 'new';
   /** Who reports what cannot be compared with what is here, and why. */
   readonly unjudged: readonly string[];
   /** Nobody is on the roster: what was enforced after the last of them left, if anything, is known to nobody here. */
@@ -58,15 +59,20 @@ export interface Missing {
 
 export class Reopener {
   readonly #ports: ReopenPorts;
-  #missing: Missing = { replicas: [], unjudged: [], hasEveryoneLeft: false };
+  #missing: Missing | undefined;
 
   constructor(ports: ReopenPorts) {
     this.#ports = ports;
   }
 
-  /** Whom the fleet waits for, as of the last attempt. */
-  get missing(): Missing {
+  /** Whom the fleet waits for, as of the last attempt; undefined while that is not known here. */
+  get missing(): Missing | undefined {
     return this.#missing;
+  }
+
+  /** An epoch is open: what this one waited for is nothing that the next closing waits for. */
+  opened(): void {
+    this.#missing = undefined;
   }
 
   /**
@@ -179,12 +185,12 @@ export class Reopener {
     const joined = members.list().filter(({ state }) => state === 'joined');
     if (incarnation === undefined) {
       // Nobody reports with this data directory: it is for the others to open.
-      this.#missing = {
+      this.#note({
         replicas: joined.map(({ replica }) => replica),
         unjudged: [],
-        isForThem: true,
+        isForThem: this.#goneAs ?? 'new',
         hasEveryoneLeft: joined.length === 0,
-      };
+      });
       return false;
     }
     const { position, chain, epochId = NO_EPOCH } = cursor;
@@ -203,21 +209,29 @@ export class Reopener {
     const awaited = joined.filter((one) => !heard.some((report) => this.#covers(report, one.incarnation)));
     const isHolder = cursor.opening !== undefined && vouching.isHolder(cursor.opening);
     const held = await Promise.all(heard.map(({ report }) => this.#holdsAllOf(report)));
-    this.#missing = {
+    this.#note({
       replicas: awaited.map(({ replica }) => replica),
       unjudged: heard.filter((_, i) => held[i] === false).map((one) => this.#whyNot(one)),
       // Whose goodbye was written down here and heard by nobody opens nothing either.
       hasEveryoneLeft: !isHolder && joined.every(({ key }) => key.x === identity.key.public.x),
-    };
+    });
     return isHolder && awaited.length === 0 && held.every(Boolean);
+  }
+
+  /** Where nothing is here that names anybody, it is not known who was in the epoch, nor that they have left. */
+  #note(missing: Missing): void {
+    this.#missing = this.#ports.members.list().length === 0 ? undefined : missing;
   }
 
   /** As whom this directory reports: by what it joined; nothing where the last of them has gone. */
   #shown(): readonly Joining[] {
+    return this.#goneAs === undefined ? this.#ports.lineage.shown : [];
+  }
+
+  get #goneAs(): 'left' | 'forgotten' | undefined {
     const { members, lineage } = this.#ports;
-    const { shown } = lineage;
-    const state = members.lookup(shown.at(-1)?.entry.incarnation ?? '')?.state;
-    return state === 'left' || state === 'forgotten' ? [] : shown;
+    const state = members.lookup(lineage.last?.entry.incarnation ?? '')?.state;
+    return state === 'left' || state === 'forgotten' ? state : undefined;
   }
 
   /** Whether `incarnation` was a process on the data directory that reports. */

@@ -19,7 +19,7 @@ import type { Mender } from './mend.ts';
 import { News } from './news.ts';
 import type { Renewer, RenewState } from './renew.ts';
 import { soonMs } from './renew.ts';
-import type { Reopener } from './reopen.ts';
+import type { Missing, Reopener } from './reopen.ts';
 import type { Vouching } from './vouch.ts';
 
 export interface ReplicaPorts {
@@ -205,30 +205,8 @@ export class Replica {
   /** What a closed fleet waits for; what an operator has to do about it only once nobody comes who would spare it. */
   #nextStep(): string {
     const { reopener, clock } = this.#ports;
-    const { replicas, unjudged, isForThem = false, hasEveryoneLeft } = reopener.missing;
-    const { monoMs } = clock.now();
-    const [said, advice, patienceMs] = hasEveryoneLeft
-      ? ['everyone had left it', `; if nothing else was ever decided in this fleet: ${AMNESIA}`, REPORTING_MS]
-      : replicas.length > 0
-        ? [
-            isForThem
-              ? `this replica had left it; it is opened again by who had not: ${replicas.join(', ')}`
-              : `it waits for ${replicas.join(', ')}`,
-            GONE,
-            RESTART_MS,
-          ]
-        : unjudged.length > 0
-          ? [
-              unjudged.join('; '),
-              `: if nothing was decided there that is not here, ${AMNESIA}, here`,
-              RESTART_MS,
-            ]
-          : [
-              'of the replicas that had a lease then and were not stopped first, the one that holds most opens the next epoch by itself',
-              `; if there is none, because all were stopped before the store was: ${AMNESIA}`,
-              RESTART_MS,
-            ];
-    return monoMs - this.#closedSinceMs < patienceMs ? said : `${said}${advice}`;
+    const [said, advice, patienceMs = RESTART_MS] = stepOf(reopener.missing);
+    return clock.now().monoMs - this.#closedSinceMs < patienceMs ? said : `${said}${advice}`;
   }
 
   async #run(): Promise<void> {
@@ -294,10 +272,43 @@ const SAID_OF: Partial<Record<RenewState, string>> = {
 const NEVER_MS = Number.POSITIVE_INFINITY;
 
 const GONE = `; if they are gone for good: ${AMNESIA}`;
+/** Whoever is there has more than who reports nothing. */
+const ALL_GONE = `; if some of them are gone for good, /readyz of another says what to do; if all are: ${AMNESIA}`;
+const BY_ITSELF =
+  'of the replicas that had a lease then and were not stopped first, the one that holds most opens the next epoch by itself';
+const NOBODY = `; if there is none, because all were stopped before the store was: ${AMNESIA}`;
 /** So long somebody who is missing may be a process that is being restarted: nobody is told to give it up before. */
 const RESTART_MS = 60_000;
 /** So long who is there may take to be heard. */
 const REPORTING_MS = 5_000;
+
+type Step = readonly [said: string, advice: string, patienceMs?: number];
+
+/** What there is to say of what a closed epoch waits for, what to do about it, and for how long that is not said. */
+function stepOf(missing: Missing | undefined): Step {
+  if (missing === undefined) return [`whom it waits for is not known here yet: ${BY_ITSELF}`, NOBODY];
+  const { replicas, unjudged, isForThem, hasEveryoneLeft } = missing;
+  const names = replicas.join(', ');
+  if (hasEveryoneLeft)
+    return [
+      'everyone had left it',
+      `; if nothing else was ever decided in this fleet: ${AMNESIA}`,
+      REPORTING_MS,
+    ];
+  if (isForThem !== undefined) return [OF_THEM[isForThem](names), ALL_GONE];
+  if (names !== '') return [`it waits for ${names}`, GONE];
+  if (unjudged.length > 0)
+    return [unjudged.join('; '), `: if nothing was decided there that is not here, ${AMNESIA}, here`];
+  return [BY_ITSELF, NOBODY];
+}
+
+/** Who opens it where this replica reports nothing. */
+const OF_THEM: Record<NonNullable<Missing['isForThem']>, (names: string) => string> = {
+  left: (names) => `this replica had left it; it is opened again by who had not: ${names}`,
+  forgotten: (names) => `this replica was forgotten in it; it is opened again by who was not: ${names}`,
+  // A name may be this one's own: then another data directory is meant, which it had before.
+  new: (names) => `this data directory was not in it; it is opened again with those that were, of ${names}`,
+};
 
 function recordingCheck(isRecording: boolean | undefined): readonly Readiness[] {
   if (isRecording === undefined) return [];

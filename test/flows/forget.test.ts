@@ -159,6 +159,24 @@ describe('a replica that is silent for rosterForget', () => {
     expect(codes.map(({ code }) => code)).toEqual(['INTERNAL', 'APPEND_UNCERTAIN']);
   });
 
+  it('says so when it comes back to a closed epoch, and not that it had left', async () => {
+    const fleet = await start('a', 'b');
+    const [a, b] = fleet.replicas as [TestReplica, TestReplica];
+    await kill(b);
+    await pass(fleet.clock, ROSTER_FORGET_MS + 2 * OVER_MS);
+    expect(eventsOf(fleet)).toEqual(['forgotten inc_b2']);
+    cut(a, true);
+    await pass(fleet.clock, OVER_MS);
+    fleet.server.restart();
+    const again = await join(fleet, 'b', 8, { ledger: b.ledger, bootstrap: false });
+    expect(readinessOf(again, 'epoch')).toMatch(
+      /is closed; this replica was forgotten in it; it is opened again by who was not: a$/,
+    );
+    cut(a, false);
+    await pass(fleet.clock, OVER_MS);
+    expect([a, again].map(isFresh)).toEqual([true, true]);
+  });
+
   it('is not forgotten in a closed epoch, though it alone holds what was enforced (THREATS 10.7)', async () => {
     const fleet = await start('a', 'b');
     const [a, b] = fleet.replicas as [TestReplica, TestReplica];

@@ -1,7 +1,8 @@
 /** What a replica does, and says, that comes to a fleet with nothing: under the fleet's key and under another, open and closed. */
 import { describe, expect, it } from 'vitest';
 import { signingKeyOf } from '../../src/kernel/key.ts';
-import { settle } from '../support/fake-time.ts';
+import { FakeClock, settle } from '../support/fake-time.ts';
+import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import { OVER_MS, cut, enforce, epochOf, isFresh, jti, startPair } from '../support/memory-fleet.ts';
 import { readinessOf } from '../support/readiness.ts';
 import { orderOf } from '../support/replica-harness.ts';
@@ -75,7 +76,7 @@ describe('a newcomer', () => {
     await pass(clock, OVER_MS);
     server.restart();
     const c = await startSettled({ clock, server, name: 'c', seed: 3, exclusive: false, bootstrap: false });
-    const closed = `${String(a.cursor.epochId)} is closed; of the replicas that had a lease then and were not stopped first, the one that holds most opens the next epoch by itself`;
+    const closed = `${String(a.cursor.epochId)} is closed; whom it waits for is not known here yet: of the replicas that had a lease then and were not stopped first, the one that holds most opens the next epoch by itself`;
     expect(epochOf(c)).toBe(closed);
     clock.advance(59_000);
     expect(epochOf(c)).toBe(closed);
@@ -92,5 +93,48 @@ describe('a newcomer', () => {
     server.restart();
     await settle();
     expect(epochOf(c)).not.toContain('amnesia');
+  });
+
+  it('says of a closed fleet whose data directories it waits for, and that it has none of them', async () => {
+    const { clock, server, a, b } = await startPair();
+    for (const one of [a, b]) cut(one, true);
+    await pass(clock, OVER_MS);
+    server.restart();
+    cut(a, false);
+    const c = makeReplica({ clock, server, name: 'c', seed: 3, exclusive: false, bootstrap: false });
+    c.ledger.held.isNew = true;
+    await c.start();
+    await pass(clock, 2_000);
+    const closed = `${String(a.cursor.epochId)} is closed; this data directory was not in it; it is opened again with those that were, of a, b`;
+    expect(epochOf(c)).toBe(closed);
+    await pass(clock, 60_000);
+    expect(epochOf(c)).toBe(
+      `${closed}; if some of them are gone for good, /readyz of another says what to do; if all are: writ epoch open --accept-amnesia --reason '…'`,
+    );
+    expect(epochOf(a)).toContain('it waits for b; if they are gone for good');
+  });
+
+  it('says of nobody that he had left before it has read who was there', async () => {
+    const clock = new FakeClock();
+    const server = new MemoryFeedServer();
+    const common = { clock, server, exclusive: false, bootstrap: false };
+    const a = makeReplica({ ...common, name: 'a' });
+    a.ledger.held.isNew = true;
+    await a.start();
+    await pass(clock, 6_000);
+    expect(epochOf(a)).toBe('none is open: writ epoch open --new-fleet, once');
+    await a.replica.openEpoch('new-fleet');
+    const b = await startSettled({ ...common, name: 'b', seed: 2 });
+    await pass(clock, OVER_MS);
+    expect([a, b].map(isFresh)).toEqual([true, true]);
+    server.flush();
+    const said = new Set<string | undefined>();
+    for (let waitedMs = 0; waitedMs < 2_000; waitedMs += 10) {
+      clock.advance(10);
+      await settle();
+      said.add(epochOf(a));
+    }
+    expect([...said].filter((one) => one?.includes('had left'))).toEqual([]);
+    expect([...said].filter((one) => one?.includes('is not known here yet'))).toHaveLength(1);
   });
 });
