@@ -7,7 +7,8 @@
 import type { Cursor } from '../feed/cursor.ts';
 import type { Lease } from '../feed/lease.ts';
 import { renderPosition } from '../feed/position.ts';
-import type { Clock, Timer } from '../kernel/clock.ts';
+import type { Clock, Instant, Timer } from '../kernel/clock.ts';
+import type { Log } from '../kernel/log.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { Pace } from '../kernel/pace.ts';
 import type { SessionRegistry } from '../session/registry.ts';
@@ -20,6 +21,7 @@ export interface ExpirePorts {
   readonly cursor: Cursor;
   readonly clock: Clock;
   readonly timer: Timer;
+  readonly log: Log;
 }
 
 /** No sleep is longer: the machine may be suspended, the wall clock set, or a session opened with an earlier end. */
@@ -27,6 +29,9 @@ const LOOK_AGAIN_MS = 250;
 
 export class Expirer {
   readonly #ports: ExpirePorts;
+  #hasLease = false;
+  /** Since when there is none any more, as found here. Monotonic; undefined before there ever was one, too. */
+  #overSinceMs: number | undefined;
 
   constructor(ports: ExpirePorts) {
     this.#ports = ports;
@@ -47,10 +52,22 @@ export class Expirer {
 
   /** All sessions: nothing can be said for any of them. */
   #endWhenFenced(): void {
-    const { sessions, lease, cursor, clock } = this.#ports;
+    const { sessions, lease, cursor, clock, log } = this.#ports;
     const now = clock.now();
-    if (lease.isFresh(now)) return;
-    sessions.killWhere(() => true, { reason: 'fenced', position: renderPosition(cursor.position) }, now);
+    if (lease.isFresh(now)) return this.#noteLease(now);
+    const event = { reason: 'fenced', position: renderPosition(cursor.position) } as const;
+    const count = sessions.killWhere(() => true, event, now);
+    if (!this.#hasLease) return;
+    this.#hasLease = false;
+    this.#overSinceMs = now.monoMs;
+    log.warn('the lease is over: every answer is fenced, and live sessions were told to end', { count });
+  }
+
+  #noteLease({ monoMs }: Instant): void {
+    if (this.#overSinceMs !== undefined)
+      this.#ports.log.info('there is a lease again', { durationMs: Math.round(monoMs - this.#overSinceMs) });
+    this.#hasLease = true;
+    this.#overSinceMs = undefined;
   }
 
   /** Decides all that is due now again, in slices. */

@@ -2,9 +2,10 @@ import { describe, expect, it } from 'vitest';
 import type { Session } from '../../src/session/session.ts';
 import { sessionRefOf } from '../../src/session/session.ts';
 import { settle } from '../support/fake-time.ts';
+import { cut, isFresh } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { ISSUER, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
-import { startSettled as start } from '../support/replicas.ts';
+import { makeReplica, startSettled as start } from '../support/replicas.ts';
 
 const NOW_S = 1_800_000_000;
 /** The plain verifier's tokens live an hour; the skew is 5 s. */
@@ -398,5 +399,34 @@ describe('a session under a policy that reads the time', () => {
     expect(killOf(replica, id)).toBeUndefined();
     await advance(replica, 31_000);
     expect(killOf(replica, id)).toMatchObject({ reason: 'policy_denied' });
+  });
+});
+
+describe('a lease that is over', () => {
+  it('is said once, with how many sessions were told to end, and so is the next one; not at the start', async () => {
+    const replica = makeReplica();
+    const linesOf = () => replica.log.filter(({ sentence }) => /lease (is over|again)/.test(sentence));
+    replica.store.fate = (command) => (command === 'roster' ? 'lose-request' : 'deliver');
+    await replica.start();
+    await advance(replica, 1_000);
+    expect(linesOf()).toEqual([]);
+    cut(replica, false);
+    await advance(replica, 2_000);
+    expect(isFresh(replica)).toBe(true);
+    for (const jti of ['j1', 'j2']) await open(replica, endingIn(3_000, jti));
+    cut(replica, true);
+    await advance(replica, 10_000);
+    const over = {
+      level: 'warn',
+      sentence: 'the lease is over: every answer is fenced, and live sessions were told to end',
+      count: 2,
+    };
+    expect(linesOf()).toEqual([over]);
+    cut(replica, false);
+    await advance(replica, 5_000);
+    expect(linesOf()).toMatchObject([
+      over,
+      { level: 'info', sentence: 'there is a lease again', durationMs: expect.any(Number) as number },
+    ]);
   });
 });

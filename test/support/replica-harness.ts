@@ -531,7 +531,7 @@ export class TestReplica {
       log,
     });
     const { reviewer } = this;
-    this.expirer = new Expirer({ ...feed, reviewer, sessions, timer: clock });
+    this.expirer = new Expirer({ ...feed, reviewer, sessions, timer: clock, log });
     this.reevaluator = new Reevaluator({ reviewer, sessions, clock, timer: clock, log });
     const { reevaluator } = this;
     this.keeper = new SessionKeeper({ checker, reviewer, reevaluator, sessions, clock, random });
