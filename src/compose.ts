@@ -323,7 +323,7 @@ async function open(
   const { weakened: storeWeakens = [] } = facts;
   for (const detail of storeWeakens) log.warn('the store weakens a promise', { detail });
   const weakened = [
-    ...(config.bootstrap ? ['an empty store opens by itself (bootstrap)'] : []),
+    ...(config.bootstrap ? ['bootstrap is on: an erased store may be taken for a new one'] : []),
     ...storeWeakens,
   ];
   const revoker = new Revoker({
@@ -572,6 +572,7 @@ async function open(
       revoker,
       factRoutes,
       openEpoch: (...said) => replica.openEpoch(...said),
+      whyClosed: () => replica.whyClosed,
       inspection,
       forgetter,
       reloader,

@@ -59,19 +59,18 @@ export class Probing {
   /** Once more, by requests that begin after the answer. */
   async after(): Promise<readonly Probe[]> {
     const { control } = this.#canary;
-    const probes: Probe[] = [];
-    await this.#each(async (url, target) => {
+    return this.#each(async (url, target) => {
       const after = await ask(url, target, this.#question);
       const sibling = control === undefined ? 'none was given' : await ask(url, control, this.#question);
       const { before = '', lastAcceptedMs, refusedMs } = this.#seen.get(url) ?? {};
-      probes.push({ url, before, after, control: sibling, lastAcceptedMs, refusedMs });
+      return { url, before, after, control: sibling, lastAcceptedMs, refusedMs };
     });
-    return probes;
   }
 
-  async #each(work: (url: string, target: string) => Promise<void>): Promise<void> {
+  /** At all of them at once; what came of it in the order in which they were named. */
+  async #each<T>(work: (url: string, target: string) => Promise<T>): Promise<readonly T[]> {
     const { target } = this.#canary;
-    if (target !== undefined) await Promise.all(this.#urls.map((url) => work(url, target)));
+    return target === undefined ? [] : Promise.all(this.#urls.map((url) => work(url, target)));
   }
 }
 

@@ -153,6 +153,10 @@ function addEpoch(program: Command, ports: CliPorts): void {
         ports.terminal.problem('one of --new-fleet and --accept-amnesia');
         return EXIT.usage;
       }
+      if (options.acceptAmnesia === true && (options.reason ?? '') === '') {
+        ports.terminal.problem('--accept-amnesia needs --reason <text>: it stands in every receipt since');
+        return EXIT.usage;
+      }
       const rule = options.newFleet === true ? 'new-fleet' : 'accept-amnesia';
       const body = options.reason === undefined ? { rule } : { rule, reason: options.reason };
       return show(await controlEndpoint(options, ports.around), '/v1/epoch', body, options, ports);

@@ -40,9 +40,14 @@ async function list(options: ServerOptions, ports: CliPorts): Promise<ExitCode> 
   return EXIT.done;
 }
 
+/** What a busy machine makes of it looks like a clock that is behind. */
+const CLOCK_NOTE =
+  'clock ahead: by so much at least and at most, unless an acknowledgement was on its way for longer, as at a busy start';
+
 function tableOf(replicas: unknown): string {
   const rows = Array.isArray(replicas) ? replicas.filter(isJsonObject) : [];
-  return table(
+  const isAnyClockKnown = rows.some(({ clock }) => isJsonObject(clock));
+  const lines = table(
     ['replica', 'state', 'position', 'lag', 'lease', 'clock ahead', 'unconfirmed', 'joined', 'incarnation'],
     rows.map((row) => [
       row['self'] === true ? `${cell(row['replica'])} (asked)` : row['replica'],
@@ -56,6 +61,7 @@ function tableOf(replicas: unknown): string {
       row['incarnation'],
     ]),
   );
+  return isAnyClockKnown ? `${lines}\n${CLOCK_NOTE}` : lines;
 }
 
 function leaseOf({ freshForMs, mayAllowForMs, fencedSince }: JsonObject): string {

@@ -54,7 +54,10 @@ export class Expirer {
   #endWhenFenced(): void {
     const { sessions, lease, cursor, clock, log } = this.#ports;
     const now = clock.now();
-    if (lease.isFresh(now)) return this.#noteLease(now);
+    if (lease.isFresh(now)) {
+      this.#noteLease(now);
+      return;
+    }
     const event = { reason: 'fenced', position: renderPosition(cursor.position) } as const;
     const count = sessions.killWhere(() => true, event, now);
     if (!this.#hasLease) return;

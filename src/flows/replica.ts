@@ -178,10 +178,16 @@ export class Replica {
       {
         name: 'view',
         ok: true,
-        detail: `${renderPosition(cursor.position)}, ${targets} revoked targets${clockNote}`,
+        detail: `${renderPosition(cursor.position)}, ${targets} revoked ${targets === 1 ? 'target' : 'targets'}${clockNote}`,
       },
       ...recordingCheck(isRecording),
     ];
+  }
+
+  /** In the words of `/readyz`; undefined while an epoch is open. */
+  get whyClosed(): string | undefined {
+    const { ok, detail } = this.#epochCheck();
+    return ok ? undefined : detail;
   }
 
   #epochCheck(): Readiness {

@@ -94,18 +94,24 @@ export const revocationStatus = z.object({
   position,
   state: z.enum(['accepted', 'durable', 'partial', 'enforced']),
   closure: z.enum(['CLOSED', 'PARTIAL', 'UNKNOWN']),
-  appendedAt: instant,
-  enforcedAt: instant.optional(),
-  boundMs: count.describe('After appendedAt, whatever happens: nobody accepts it any more.'),
-  replicas: z.array(
-    z.object({
-      replica: z.string(),
-      incarnation: z.string(),
-      state: z.enum(['acknowledged', 'fenced', 'left', 'outstanding']),
-      at: instant.optional(),
-      notLaterThan: instant.optional(),
-    }),
+  appendedAt: instant.describe(
+    'When the append replied, by the clock of the replica that took the order. Where neither that nor a receipt is here: when the order was sealed.',
   ),
+  enforcedAt: instant
+    .optional()
+    .describe('As the receipt says; of a replica without it, when the outcome was sealed, a moment later.'),
+  boundMs: count.describe('After appendedAt, whatever happens: nobody accepts it any more.'),
+  replicas: z
+    .array(
+      z.object({
+        replica: z.string(),
+        incarnation: z.string(),
+        state: z.enum(['acknowledged', 'fenced', 'left', 'outstanding']),
+        at: instant.optional(),
+        notLaterThan: instant.optional(),
+      }),
+    )
+    .describe('Empty where a proven one is asked for on a replica without its receipt, which names them.'),
   sessions: z.object({
     matched: count,
     killed: count,

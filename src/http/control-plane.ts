@@ -34,6 +34,8 @@ export interface ControlPlanePorts {
   readonly revoker: Revoker;
   readonly factRoutes: FactRoutes;
   readonly openEpoch: (rule: OpenRule, reason: string | undefined, caller: string) => Promise<string>;
+  /** Why no epoch is open, in the words of `/readyz`; undefined while one is. */
+  readonly whyClosed: () => string | undefined;
   readonly inspection: Inspection;
   readonly forgetter: Forgetter;
   readonly reloader: Reloader;
@@ -71,7 +73,7 @@ export function controlPlane(ports: ControlPlanePorts): RequestListener {
     throw new WritError('NOT_FOUND', 'no such route on the control plane');
   });
   app.use((thrown: unknown, req: Request, res: Response, _next: NextFunction) => {
-    fail(thrown, req, res, ports.log);
+    fail(thrown, req, res, ports);
   });
   // Express judges a target only after it could parse it, and answers the others itself, in HTML.
   return (req, res) => {
@@ -226,9 +228,12 @@ async function mintFrom(req: Request, mint: (body: JsonObject) => Promise<Answer
   return { status: 201, body: await mint(await bodyOf(req)) };
 }
 
-function fail(thrown: unknown, req: Request, res: Response, log: Log): void {
+function fail(thrown: unknown, req: Request, res: Response, ports: ControlPlanePorts): void {
+  const { log, whyClosed } = ports;
   const error =
-    thrown instanceof URIError ? new WritError('BAD_REQUEST', 'the path is malformed') : asWritError(thrown);
+    thrown instanceof URIError
+      ? new WritError('BAD_REQUEST', 'the path is malformed')
+      : withWhy(asWritError(thrown), whyClosed);
   if (error.code === 'INTERNAL') {
     log.error('a request failed unforeseen', {
       code: error.code,
@@ -238,4 +243,11 @@ function fail(thrown: unknown, req: Request, res: Response, log: Log): void {
   const answer = problemAnswer(error);
   const isCut = error.code === 'BODY_TOO_LARGE';
   send(req, res, isCut ? { ...answer, headers: { ...answer.headers, connection: 'close' } } : answer);
+}
+
+/** What is refused for want of a lease or an epoch says what `/readyz` says of a closed one: whom it waits for. */
+function withWhy(error: WritError, whyClosed: () => string | undefined): WritError {
+  if (error.code !== 'FENCED' && error.code !== 'EPOCH_CLOSED') return error;
+  const why = whyClosed();
+  return why === undefined ? error : new WritError(error.code, `${error.message} (${why})`, { cause: error });
 }

@@ -88,5 +88,5 @@ export async function targetsOf(writ: Running): Promise<number> {
   const reply = await call(`${writ.urls.diagnostics}/readyz`);
   const checks = reply.body['checks'] as readonly { readonly name: string; readonly detail?: string }[];
   const view = checks.find(({ name }) => name === 'view');
-  return Number(/(\d+) revoked targets/.exec(view?.detail ?? '')?.[1] ?? Number.NaN);
+  return Number(/(\d+) revoked targets?/.exec(view?.detail ?? '')?.[1] ?? Number.NaN);
 }

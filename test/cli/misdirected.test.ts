@@ -121,6 +121,56 @@ describe('what stands in the wrong place', () => {
   });
 });
 
+describe('writ replicas', () => {
+  it.each([
+    [
+      'says what a clock ahead may also be',
+      { aheadMs: -809, withinMs: 514 },
+      /-809 to -295 ms(.|\n)*unless an/,
+    ],
+    ['says nothing of clocks that it does not know', undefined, /^(?!(.|\n)*unless)/],
+  ])('%s', async (_, clock, expected) => {
+    const body = { replicas: [{ replica: 'r2', state: 'live', clock }] };
+    const other = await serve(200, JSON.stringify(body));
+    try {
+      const env = { WRIT_URL: other.url, WRIT_TOKEN_FILE: join(writ.dataDir, 'admin-token') };
+      const { out } = await runCliInProcess(['replicas'], { cwd: writ.dataDir, env, isTerminal: true });
+      expect(out).toContain('r2');
+      expect(out).toMatch(expected);
+    } finally {
+      other.server.close();
+    }
+  });
+});
+
+describe('writ epoch open --accept-amnesia', () => {
+  it('names the option that it lacks, and asks nobody', async () => {
+    for (const reason of [[], ['--reason', '']])
+      expect(await run(['epoch', 'open', '--accept-amnesia', ...reason], 'http://127.0.0.1:9')).toEqual({
+        code: 2,
+        out: '',
+        problems: '--accept-amnesia needs --reason <text>: it stands in every receipt since\n',
+      });
+  });
+});
+
+describe('an order to a replica for which no epoch is open', () => {
+  it('is told why, as /readyz has it', async () => {
+    const closed = await InProcessWrit.open({ sets: ['bootstrap=false'] });
+    try {
+      const env = {
+        WRIT_URL: closed.writ.urls.control,
+        WRIT_TOKEN_FILE: join(closed.dataDir, 'admin-token'),
+      };
+      expect((await runCliInProcess(REVOKE, { cwd: closed.dataDir, env })).problems).toBe(
+        '503: EPOCH_CLOSED: the feed has no open epoch: /readyz says what it waits for (none is open: writ epoch open --new-fleet, once)\nnothing was recorded\n',
+      );
+    } finally {
+      await closed.remove();
+    }
+  });
+});
+
 describe('writ epoch open --help', () => {
   it('does not say that there must be none', async () => {
     const help = await runCliInProcess(['epoch', 'open', '--help']);

@@ -37,7 +37,9 @@ describe('joining', () => {
       targets: 3,
     });
     expect(bad.filter(({ ok }) => !ok).map(({ name }) => name)).toEqual(['keys', 'store', 'epoch', 'lease']);
-    expect(bad.at(-1)?.detail).toContain('the clock is 2 s behind');
+    expect(bad.at(-1)?.detail).toMatch(/, 3 revoked targets; the clock is 2 s behind/);
+    const one = closed.replica.readiness({ ...outside, targets: 1 });
+    expect(one.at(-1)?.detail).toMatch(/, 1 revoked target$/);
   });
 
   it('goes on at once when an operator opens an epoch, and only one can be opened', async () => {

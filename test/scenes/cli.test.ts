@@ -672,11 +672,13 @@ describe('a production start', () => {
         const early = await run(['revoke', 'subject', 'u', '--issuer', 'https://idp.example']);
         expect(early.code).toBe(1);
         expect(early.problems).toBe(
-          '503: EPOCH_CLOSED: the feed has no open epoch: /readyz says what it waits for\nnothing was recorded\n',
+          '503: EPOCH_CLOSED: the feed has no open epoch: /readyz says what it waits for (none is open: writ epoch open --new-fleet, once)\nnothing was recorded\n',
         );
         expect((await run(['token', '--sub', 'u'])).code).toBe(1);
         expect((await run(['epoch', 'open'])).code).toBe(2);
-        expect((await run(['epoch', 'open', '--accept-amnesia'])).code).toBe(1);
+        const unreasoned = await run(['epoch', 'open', '--accept-amnesia']);
+        expect(unreasoned.code).toBe(2);
+        expect(unreasoned.problems).toContain('--accept-amnesia needs --reason <text>');
 
         const opened = await run(['epoch', 'open', '--new-fleet']);
         expect(opened.code).toBe(0);

@@ -95,7 +95,7 @@ describe('a fleet on the Redis of deploy/redis', () => {
       for (const writ of [first, second]) expect(reasonOf(await evaluate(writ, token.token))).toBe('revoked');
       // Strict enough: nothing that the store could be blamed for is in the receipt.
       expect(statementOf((await control(first, String(body['receipt']))).text)).toMatchObject({
-        weakened: ['an empty store opens by itself (bootstrap)'],
+        weakened: ['bootstrap is on: an erased store may be taken for a new one'],
       });
       expect(first.log.join('\n')).not.toContain('the store weakens a promise');
 

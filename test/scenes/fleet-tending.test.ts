@@ -193,6 +193,8 @@ describe('a replica that is gone for good', () => {
         ok: false,
         detail: expect.stringMatching(/it waits for r2$/) as string,
       });
+      const refused = await cli(first, ['revoke', 'jti', 'x', '--issuer', 'https://idp.example']);
+      expect(refused.problems).toMatch(/^503: FENCED: .* \(ep_\S+ is closed; it waits for r2\)\n/);
       expect(waiting['looseEnds']).toContainEqual(
         expect.stringMatching(/^r2 .* is unknown: no reading of it here is recent enough to tell$/),
       );

@@ -17,14 +17,19 @@ http.globalAgent = new http.Agent({ keepAlive: false });
 
 export async function runCliInProcess(
   args: readonly string[],
-  { input = '', cwd = ROOT, env = {} }: Omit<CliRunOptions, 'command'> = {},
+  {
+    input = '',
+    cwd = ROOT,
+    env = {},
+    isTerminal = false,
+  }: Omit<CliRunOptions, 'command'> & { readonly isTerminal?: boolean } = {},
 ): Promise<CliRun> {
   let out = '';
   let problems = '';
   const code = await runCommand(args, {
     version: VERSION,
     terminal: {
-      isTerminal: false,
+      isTerminal,
       out: (line) => void (out += `${line}\n`),
       problem: (line) => void (problems += `${line}\n`),
       read: async () => input,
