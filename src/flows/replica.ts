@@ -292,7 +292,7 @@ type Step = readonly [said: string, advice: string, patienceMs?: number];
 
 /** What there is to say of what a closed epoch waits for, what to do about it, and for how long that is not said. */
 function stepOf(missing: Missing | undefined): Step {
-  if (missing === undefined) return [`whom it waits for is not known here yet: ${BY_ITSELF}`, NOBODY];
+  if (missing === undefined) return [`who is missing is not known here yet: ${BY_ITSELF}`, NOBODY];
   const { replicas, unjudged, isForThem, hasEveryoneLeft } = missing;
   const names = replicas.join(', ');
   if (hasEveryoneLeft)

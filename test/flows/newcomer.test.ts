@@ -76,7 +76,7 @@ describe('a newcomer', () => {
     await pass(clock, OVER_MS);
     server.restart();
     const c = await startSettled({ clock, server, name: 'c', seed: 3, exclusive: false, bootstrap: false });
-    const closed = `${String(a.cursor.epochId)} is closed; whom it waits for is not known here yet: of the replicas that had a lease then and were not stopped first, the one that holds most opens the next epoch by itself`;
+    const closed = `${String(a.cursor.epochId)} is closed; who is missing is not known here yet: of the replicas that had a lease then and were not stopped first, the one that holds most opens the next epoch by itself`;
     expect(epochOf(c)).toBe(closed);
     clock.advance(59_000);
     expect(epochOf(c)).toBe(closed);

@@ -112,7 +112,7 @@ describe('a replica whose store is closed', () => {
     fleet.server.flush();
     await pass(fleet.clock, 700);
     expect(epochOf(a)).toBe(
-      `${before} is closed; whom it waits for is not known here yet: of the replicas that had a lease then and were not stopped first, the one that holds most opens the next epoch by itself`,
+      `${before} is closed; who is missing is not known here yet: of the replicas that had a lease then and were not stopped first, the one that holds most opens the next epoch by itself`,
     );
     await pass(fleet.clock, 1_500);
     expect(epochOf(a)).toMatch(/^ep_[\w-]+$/);

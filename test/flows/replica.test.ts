@@ -44,8 +44,10 @@ describe('joining', () => {
 
   it('goes on at once when an operator opens an epoch, and only one can be opened', async () => {
     const replica = await make({ bootstrap: false }).start();
+    expect(replica.replica.whyClosed).toBe('none is open: writ epoch open --new-fleet, once');
     const epochId = await replica.replica.openEpoch('new-fleet');
     await settle();
+    expect(replica.replica.whyClosed).toBeUndefined();
     expect(replica.cursor.epochId).toBe(epochId);
     expect(replica.lease.isFresh(replica.clock.now())).toBe(true);
     await expect(replica.replica.openEpoch('new-fleet')).rejects.toMatchObject({ code: 'ALREADY_OPEN' });
