@@ -182,6 +182,8 @@ function addToken(program: Command, ports: CliPorts): void {
       const { sub, scope, ttl = '3600' } = options;
       const body = { sub, ttlS: Number(ttl), ...(scope === undefined ? {} : { scope }) };
       const reply = await call(await controlEndpoint(options, ports.around), 'POST', '/v1/dev/tokens', body);
+      if (reply.status === 404)
+        ports.terminal.problem('only a server that was started with --dev mints tokens');
       if (reply.status !== 201) return explain(ports, reply);
       const minted = objectOf(reply);
       ports.terminal.out(options.json === true ? JSON.stringify(minted) : cell(minted['token']));

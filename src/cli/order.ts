@@ -42,7 +42,7 @@ export async function order(
   const again = `--idempotency-key ${quoted(idempotencyKey)}${ended}`;
   const sayHowToRepeat = (): void =>
     ports.terminal.problem(
-      `whether it was done is unknown: writ ${path.slice('/v1/'.length)} lists what was; repeat it with ${again}`,
+      `whether it was done is unknown: writ ${path.slice('/v1/'.length)} lists what was, on a replica that is ready; repeat it with ${again}`,
     );
   const endpoint = await controlEndpoint(options, ports.around);
   let sayWhatBecame = options.dryRun === true ? () => undefined : sayHowToRepeat;

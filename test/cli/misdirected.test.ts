@@ -143,6 +143,22 @@ describe('writ replicas', () => {
   });
 });
 
+describe('writ token', () => {
+  it('says that only a server with --dev mints where there is no such route', async () => {
+    const other = await serve(404, JSON.stringify({ code: 'NOT_FOUND' }));
+    try {
+      expect(await run(['token', '--sub', 'u'], other.url)).toMatchObject({
+        code: 1,
+        problems: expect.stringMatching(
+          /^only a server that was started with --dev mints tokens\n404: /,
+        ) as string,
+      });
+    } finally {
+      other.server.close();
+    }
+  });
+});
+
 describe('writ epoch open --accept-amnesia', () => {
   it('names the option that it lacks, and asks nobody', async () => {
     for (const reason of [[], ['--reason', '']])

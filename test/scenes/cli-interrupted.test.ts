@@ -64,7 +64,7 @@ describe('an order that is interrupted', { timeout: SCENE_MS }, () => {
       expect(run).toMatchObject({ code: null, signal, out: '' });
       expect(run.problems).toMatch(
         new RegExp(
-          `^whether it was done is unknown: writ ${list} lists what was; repeat it with --idempotency-key [0-9a-f-]{36}${ended}\n$`,
+          `^whether it was done is unknown: writ ${list} lists what was, on a replica that is ready; repeat it with --idempotency-key [0-9a-f-]{36}${ended}\n$`,
         ),
       );
     },
