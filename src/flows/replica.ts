@@ -203,7 +203,7 @@ export class Replica {
         : found === undefined
           ? 'not known yet: the store has not answered'
           : found.epochId === undefined
-            ? 'none is open: writ epoch open --new-fleet, once'
+            ? 'none is open: in a new fleet, once, writ epoch open --new-fleet; in one that has decided anything, start a replica that has its data first'
             : `${found.epochId} is open, and nothing of it is here yet`;
     return { name: 'epoch', ok: false, detail };
   }

@@ -56,7 +56,9 @@ async function read(path: string): Promise<void> {
     stamps = [];
   }, EVERY_MS);
   let reading = Promise.resolve();
-  news.on('message', () => (reading = reading.then(readOn)));
+  news.on('message', () => {
+    reading = reading.then(readOn);
+  });
   await news.subscribe('{writ:test}:news');
   await readOn();
 }

@@ -179,7 +179,7 @@ describe('an order to a replica for which no epoch is open', () => {
         WRIT_TOKEN_FILE: join(closed.dataDir, 'admin-token'),
       };
       expect((await runCliInProcess(REVOKE, { cwd: closed.dataDir, env })).problems).toBe(
-        '503: EPOCH_CLOSED: the feed has no open epoch: /readyz says what it waits for (none is open: writ epoch open --new-fleet, once)\nnothing was recorded\n',
+        '503: EPOCH_CLOSED: the feed has no open epoch: /readyz says what it waits for (none is open: in a new fleet, once, writ epoch open --new-fleet; in one that has decided anything, start a replica that has its data first)\nnothing was recorded\n',
       );
     } finally {
       await closed.remove();

@@ -65,7 +65,9 @@ describe('a newcomer', () => {
     expect(epochOf(replica)).toBe('not known yet: the store has not answered');
     replica.store.fate = () => 'deliver';
     await pass(replica.clock, 1_000);
-    expect(epochOf(replica)).toBe('none is open: writ epoch open --new-fleet, once');
+    expect(epochOf(replica)).toBe(
+      'none is open: in a new fleet, once, writ epoch open --new-fleet; in one that has decided anything, start a replica that has its data first',
+    );
   });
 
   it('says of a closed fleet that others open it, and what to do only when for a minute nobody has', async () => {
@@ -122,7 +124,9 @@ describe('a newcomer', () => {
     a.ledger.held.isNew = true;
     await a.start();
     await pass(clock, 6_000);
-    expect(epochOf(a)).toBe('none is open: writ epoch open --new-fleet, once');
+    expect(epochOf(a)).toBe(
+      'none is open: in a new fleet, once, writ epoch open --new-fleet; in one that has decided anything, start a replica that has its data first',
+    );
     await a.replica.openEpoch('new-fleet');
     const b = await startSettled({ ...common, name: 'b', seed: 2 });
     await pass(clock, OVER_MS);

@@ -44,7 +44,9 @@ describe('joining', () => {
 
   it('goes on at once when an operator opens an epoch, and only one can be opened', async () => {
     const replica = await make({ bootstrap: false }).start();
-    expect(replica.replica.whyClosed).toBe('none is open: writ epoch open --new-fleet, once');
+    expect(replica.replica.whyClosed).toBe(
+      'none is open: in a new fleet, once, writ epoch open --new-fleet; in one that has decided anything, start a replica that has its data first',
+    );
     const epochId = await replica.replica.openEpoch('new-fleet');
     await settle();
     expect(replica.replica.whyClosed).toBeUndefined();

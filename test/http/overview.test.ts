@@ -134,7 +134,8 @@ describe('the status', () => {
       expect(checks).toContainEqual({
         name: 'epoch',
         ok: false,
-        detail: 'none is open: writ epoch open --new-fleet, once',
+        detail:
+          'none is open: in a new fleet, once, writ epoch open --new-fleet; in one that has decided anything, start a replica that has its data first',
       });
     } finally {
       await writ.remove();

@@ -672,7 +672,7 @@ describe('a production start', () => {
         const early = await run(['revoke', 'subject', 'u', '--issuer', 'https://idp.example']);
         expect(early.code).toBe(1);
         expect(early.problems).toBe(
-          '503: EPOCH_CLOSED: the feed has no open epoch: /readyz says what it waits for (none is open: writ epoch open --new-fleet, once)\nnothing was recorded\n',
+          '503: EPOCH_CLOSED: the feed has no open epoch: /readyz says what it waits for (none is open: in a new fleet, once, writ epoch open --new-fleet; in one that has decided anything, start a replica that has its data first)\nnothing was recorded\n',
         );
         expect((await run(['token', '--sub', 'u'])).code).toBe(1);
         expect((await run(['epoch', 'open'])).code).toBe(2);

@@ -113,7 +113,7 @@ export class FleetFixture {
   append(facts: EntryFacts, by: string, key = seededKey(`replica ${by.slice('inc_'.length)}`)): FeedLine {
     const at = renderInstant(FIXTURE_START_MS + this.lines.length);
     const entry = { ...facts, v: 1, at, by } as UnsignedEntry;
-    const isLogs = isLogSigned(entry as FeedLine['sealed']['entry']);
+    const isLogs = isLogSigned(entry);
     const sealed = sealEntry(entry, isLogs ? this.logKey : key);
     const chain = nextChain(this.lines.at(-1)?.chain ?? CHAIN_START, sealed.text);
     const line = { position: { epoch: this.epoch, sequence: this.lines.length + 1 }, chain, sealed };
