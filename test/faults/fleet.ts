@@ -187,6 +187,9 @@ export class Fleet implements World, HolderPorts {
     if (isCopy) this.copies.add(process);
     this.hasHadCopies ||= isCopy;
     this.say(`${name} starts as ${process.live.identity.incarnation}, with a lease of ${leaseMs} ms`);
+    // The sessions on that disk are told anew, also by a copy, and those that end by themselves are over a lease after that (SECURITY.md).
+    if (disk.sessions.length > 0)
+      for (const one of this.revoked.values()) one.isUndisturbed &&= one.enforcedMs !== undefined;
     process.start();
     return process;
   }
@@ -214,9 +217,6 @@ export class Fleet implements World, HolderPorts {
     if (process.isAlive) this.kill(process);
     this.processes = this.processes.filter((one) => one !== process);
     this.effect('restart');
-    // Its sessions are told anew, and those that end by themselves are over a lease after that (SECURITY.md).
-    if (process.disk.sessions.length > 0)
-      for (const one of this.revoked.values()) one.isUndisturbed &&= one.enforcedMs !== undefined;
     process.successor = this.start(process.name, process.disk);
     return process.successor;
   }
