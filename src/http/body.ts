@@ -2,11 +2,10 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { WritError } from '../kernel/error.ts';
-import type { JsonObject } from '../kernel/json.ts';
-import { isJsonObject, parsingJson } from '../kernel/json.ts';
+import type { Json, JsonObject } from '../kernel/json.ts';
+import { isJsonObject, parseJson, parsingJson } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import type { Steps } from '../kernel/pace.ts';
-import { runAtOnce } from '../kernel/pace.ts';
 
 /** The whole body as text. BODY_TOO_LARGE beyond `bytesMax`; BAD_REQUEST when it is cut off or not UTF-8. */
 export function readBody(req: IncomingMessage, bytesMax: number): Promise<string> {
@@ -72,11 +71,15 @@ export function headerOf(rawHeaders: readonly string[], name: string): string | 
 
 /** A JSON object; BAD_REQUEST for anything else. `strict`: a member twice is refused too (control plane). */
 export function parseObject(text: string, strict: boolean): JsonObject {
-  return runAtOnce(parsingObject(text, strict));
+  return objectIn(parseJson(text, { depthMax: LIMITS.jsonDepthMax, strictMembers: strict }));
 }
 
+/** `parseObject`, in pieces. */
 export function* parsingObject(text: string, strict: boolean): Steps<JsonObject> {
-  const value = yield* parsingJson(text, { depthMax: LIMITS.jsonDepthMax, strictMembers: strict });
+  return objectIn(yield* parsingJson(text, { depthMax: LIMITS.jsonDepthMax, strictMembers: strict }));
+}
+
+function objectIn(value: Json): JsonObject {
   if (!isJsonObject(value)) throw new WritError('BAD_REQUEST', 'body must be a JSON object');
   return value;
 }
