@@ -157,7 +157,7 @@ async function open(
   const random = systemRandom;
   const timer = systemTimer;
   await makeDataDir(dataDir);
-  const { store, ledger, facts } = await openFeed({ config, random, log, crashPoint }, lifetime);
+  const { store, ledger, facts, onKey } = await openFeed({ config, random, log, crashPoint }, lifetime);
   if (facts.cutTail !== undefined)
     log.warn('a torn tail of the journal was cut', { count: facts.cutTail.bytes });
 
@@ -206,7 +206,7 @@ async function open(
   const { splitMs = 0 } = facts;
   const term = { leaseMs, epsMs: EPS_MS, splitMs };
   const cursor = new Cursor();
-  const members = new Members();
+  const members = new Members(onKey);
   const lease = new Lease(term);
   const news = new News();
   const owing = new News();
@@ -711,6 +711,8 @@ interface Feed {
   /** What is on this replica's own disk. */
   readonly ledger: Ledger;
   readonly facts: StoreFacts;
+  /** To be told with which key each incarnation signs. */
+  readonly onKey?: (incarnation: string, key: string) => void;
 }
 
 async function openFeed(
@@ -724,16 +726,26 @@ async function openFeed(
     lifetime.own('journal', () => journal.close());
     return { store: journal, ledger: journal, facts };
   }
-  const { RedisFeedStore } = await import('./edges/redis/redis-feed-store.ts');
+  const { RedisLink } = await import('./edges/redis/link.ts');
   const { serverOf } = await import('./edges/redis/server-address.ts');
   const { ledger, cutTail } = await LocalLedger.open(join(dataDir, 'ledger'), crashPoint);
   lifetime.own('ledger', () => ledger.close());
   const { failover } = config.store;
-  const nameKey = deriveKey(await loadFleetKey({ file: config.fleetKeyFile, dataDir }), 'writ entry names');
+  const fleetKey = await loadFleetKey({ file: config.fleetKeyFile, dataDir });
   const server = await serverOf(config.store);
   const { leaseMs } = config;
-  const store = new RedisFeedStore({ server, failover, fleet, replica, nameKey, leaseMs, log });
+  const keys = {
+    nameKey: deriveKey(fleetKey, 'writ entry names'),
+    fingerprintKey: fingerprintKeyOf(fleetKey),
+    logKey: logKeyOf(fleetKey).public.x,
+  };
+  const store = new RedisLink({ server, failover, fleet, replica, leaseMs, ...keys }, log);
   lifetime.own('feed store', () => store.close());
   const facts = await store.open();
-  return { store, ledger, facts: cutTail === undefined ? facts : { ...facts, cutTail } };
+  return {
+    store,
+    ledger,
+    facts: cutTail === undefined ? facts : { ...facts, cutTail },
+    onKey: store.knows,
+  };
 }

@@ -263,7 +263,8 @@ export function assertOpenedByUs(
     );
 }
 
-function assertFollows({ position, sealed, chain }: FeedLine, at: Place, known: Known): void {
+function assertFollows(line: FeedLine, at: Place, known: Known): void {
+  const { position, sealed } = line;
   const opened = sealed.entry.kind === 'epoch' ? sealed.entry : undefined;
   const follows =
     opened === undefined
@@ -271,8 +272,12 @@ function assertFollows({ position, sealed, chain }: FeedLine, at: Place, known: 
         position.epoch === at.position.epoch &&
         position.sequence === at.position.sequence + 1
       : position.epoch > at.position.epoch && position.sequence === 1 && mayOpen(opened, at, known);
-  if (!follows || nextChain(opened === undefined ? at.chain : CHAIN_START, sealed.text) !== chain)
+  if (!follows || !isChained(line, opened === undefined ? at.chain : CHAIN_START))
     throw new WritError('PROOF_INVALID', `feed diverges after ${renderPosition(at.position)}`);
+}
+
+function isChained({ chain, sealed, reading }: FeedLine, after: string): boolean {
+  return reading?.bulk?.after === after || nextChain(after, sealed.text) === chain;
 }
 
 /**

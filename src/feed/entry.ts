@@ -284,6 +284,26 @@ export interface FeedLine {
   readonly position: Position;
   readonly chain: string;
   readonly sealed: SealedEntry;
+  /** What the thread of this process that has read it found out; absent where none has. Never what a store says. */
+  readonly reading?: Reading;
+}
+
+/** What costs most of a line, done by whoever reads it, so that who applies it need not. */
+export interface Reading {
+  /** The public key (base64url) that has signed the entry; undefined where the reader does not know whose it must be. */
+  readonly signedBy: string | undefined;
+  /** Of a revocation of many targets. */
+  readonly bulk?: BulkReading;
+}
+
+export interface BulkReading {
+  /** `chain` of the line is the running SHA-1 after this one. */
+  readonly after: string;
+  /** SHA-256 of its leaf in the ledger's tree. */
+  readonly leaf: Uint8Array;
+  readonly targetsCount: number;
+  /** The handles that it makes dead (revocation/ending.ts). */
+  readonly ending: Uint32Array;
 }
 
 /**
@@ -340,11 +360,13 @@ export function isSignedBy(sealed: SealedEntry, key: PublicKey): boolean {
  * The canonical text without its signature. Cut out of the text: a comma before a quote is only ever between members,
  * so what is found is a member, and where it is the only one of that name it is the entry's own.
  */
-function unsignedText({ text, entry: { sig, ...unsigned } }: SealedEntry): string {
-  const member = `,"sig":"${sig}"`;
+function unsignedText({ text, entry }: SealedEntry): string {
+  const member = `,"sig":"${entry.sig}"`;
   const at = text.indexOf(',"sig":');
   const isOnly = at >= 0 && text.startsWith(member, at) && !text.includes('"sig":', at + member.length);
-  return isOnly ? text.slice(0, at) + text.slice(at + member.length) : canonicalJson(unsigned);
+  if (isOnly) return text.slice(0, at) + text.slice(at + member.length);
+  const { sig: _sig, ...unsigned } = entry;
+  return canonicalJson(unsigned);
 }
 
 /** True for the kinds that only the log key may sign: a replica's own key, which may be on a disk long out of service, only takes away. */

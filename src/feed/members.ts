@@ -40,6 +40,12 @@ export class Members {
   readonly #earlierKeys = new Set<string>();
   /** When this epoch was opened, by its opener's clock. */
   #openedAt = '';
+  readonly #onKey: (incarnation: string, key: string) => void;
+
+  /** `onKey` hears with which key (base64url) each incarnation signs. */
+  constructor(onKey: (incarnation: string, key: string) => void = () => undefined) {
+    this.#onKey = onKey;
+  }
 
   /** Folds one `replica` entry whose signature has been checked; other kinds change nothing. */
   apply(line: FeedLine): void {
@@ -193,11 +199,14 @@ export class Members {
     return state !== 'left' && this.#successors.has(incarnation) ? 'succeeded' : state;
   }
 
-  /** Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it. */
-  haveSigned(sealed: SealedEntry, log: PublicKey): boolean {
+  /**
+   * Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it.
+   * `signedBy`: the key under which its signature was found good already.
+   */
+  haveSigned(sealed: SealedEntry, log: PublicKey, signedBy?: string): boolean {
     const { entry } = sealed;
     const key = isLogSigned(entry) ? log : this.keyOf(entry.by);
-    return key !== undefined && isSignedBy(sealed, key);
+    return key !== undefined && (key.x === signedBy || isSignedBy(sealed, key));
   }
 
   /**
@@ -231,6 +240,7 @@ export class Members {
       this.#successors.set(succeeds, (this.#successors.get(succeeds) ?? new Set()).add(incarnation));
     this.#byIncarnation.set(member.incarnation, member);
     this.#isAnyoneLost = undefined;
+    this.#onKey(incarnation, member.key.x);
   }
 }
 

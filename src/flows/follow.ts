@@ -206,7 +206,7 @@ export class Follower {
   /** An entry that nobody with a key has signed has a place in the history and no effect, and it is said. */
   #isGenuine(line: FeedLine): boolean {
     const { identity, members, log } = this.#ports;
-    if (members.haveSigned(line.sealed, identity.logKey.public)) return true;
+    if (members.haveSigned(line.sealed, identity.logKey.public, line.reading?.signedBy)) return true;
     log.error('an entry without a valid signature was ignored', {
       position: renderPosition(line.position),
       kind: line.sealed.entry.kind,

@@ -30,7 +30,7 @@ export class Tree {
       this.#epoch = line.position.epoch;
       this.#sizeMin = 0;
     }
-    this.#lastLeaf = leafHash(leafText(line));
+    this.#lastLeaf = line.reading?.bulk?.leaf ?? leafHash(leafText(line));
     this.#merkle.append(this.#lastLeaf);
   }
 

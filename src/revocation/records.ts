@@ -40,6 +40,13 @@ export interface KeptRecord {
   readonly endS: number;
 }
 
+interface KeptAs {
+  readonly position: Position;
+  readonly targetsCount: number;
+  /** Epoch seconds, of the last of its targets; Infinity: never. */
+  readonly targetsEndS: number;
+}
+
 /** Records looked at between two looks at the clock. */
 const PRUNED = 256;
 
@@ -69,9 +76,14 @@ export class RevocationRecords {
   }
 
   /** Remembers an entry (again), with the latest end of its targets. Returns the number that refers to it. */
-  keep(entry: RevocationEntry, position: Position, targetsEndS: number): number {
+  keep(entry: Omit<RevocationEntry, 'targets'>, { position, targetsCount, targetsEndS }: KeptAs): number {
     const endS = Math.max(targetsEndS, (Date.parse(entry.at) + LIMITS.idempotencyMs) / 1000);
-    return this.restore(recordOf(entry, position), endS);
+    const { id, at, caller, body, reason, ticket } = entry;
+    const said = { id, position, at, caller, body, targetsCount };
+    return this.restore(
+      { ...said, ...(reason === undefined ? {} : { reason }), ...(ticket === undefined ? {} : { ticket }) },
+      endS,
+    );
   }
 
   /** As `keep`, of a record that was made elsewhere. */
@@ -188,20 +200,6 @@ export class RevocationRecords {
     this.#order.sort((left, right) => comparePositions(left.record.position, right.record.position));
     this.#isOrdered = true;
   }
-}
-
-function recordOf(entry: RevocationEntry, position: Position): RevocationRecord {
-  const { id, at, caller, body, targets, reason, ticket } = entry;
-  return {
-    id,
-    position,
-    at,
-    caller,
-    body,
-    targetsCount: targets.length,
-    ...(reason === undefined ? {} : { reason }),
-    ...(ticket === undefined ? {} : { ticket }),
-  };
 }
 
 /** Index of the first one whose position is after `position`. */

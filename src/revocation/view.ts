@@ -7,7 +7,6 @@
  * record is kept for each entry and 16 or 20 bytes for each handle, never an object for each target.
  */
 import type { Fingerprinter, HandleSet } from '../credential/handle.ts';
-import { handlesOfTarget } from '../credential/handle.ts';
 import type { FeedLine, LockEntry, RevocationEntry, Target } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
 import { renderPosition } from '../feed/position.ts';
@@ -17,11 +16,12 @@ import type { Steps } from '../kernel/pace.ts';
 import { runAtOnce } from '../kernel/pace.ts';
 import type { DeadHandle } from './cutoff.ts';
 import { isDeadUnder } from './cutoff.ts';
+import type { EndingHandle } from './ending.ts';
+import { endingHandles, unpackEnding } from './ending.ts';
 import type { FoldedLock } from './locks.ts';
 import { Locks } from './locks.ts';
 import type { KeptRecord, ListOptions, RevocationRecord } from './records.ts';
 import { RevocationRecords } from './records.ts';
-import { endOfHandleS } from './retention.ts';
 import type { TableLayout, TableRecord } from './table.ts';
 import { FingerprintTable, NEVER_S, SHARDS } from './table.ts';
 import type { RevocationRef, RevocationVerdict } from './verdict.ts';
@@ -48,10 +48,6 @@ export interface PackedView {
   /** One for each shard. */
   readonly plain: Uint8Array[];
   readonly cutoff: Uint8Array[];
-}
-
-interface EndingHandle extends DeadHandle {
-  readonly untilS: number;
 }
 
 /** Of the strictest of what is dead. */
@@ -97,7 +93,7 @@ export class RevocationView {
     const { entry } = line.sealed;
     switch (entry.kind) {
       case 'revocation':
-        return yield* this.#applyRevocation(entry, line.position);
+        return yield* this.#applyRevocation(entry, line);
       case 'lock':
         return yield* this.#applyLock(entry, line.position);
       case 'lift':
@@ -108,10 +104,15 @@ export class RevocationView {
     }
   }
 
-  *#applyRevocation(entry: RevocationEntry, position: Position): Steps<AppliedRevocation> {
-    const dead = yield* this.#endingHandles(entry.targets);
+  *#applyRevocation(entry: RevocationEntry, { position, reading }: FeedLine): Steps<AppliedRevocation> {
+    const bulk = reading?.bulk;
+    const dead = bulk === undefined ? yield* this.#endingHandles(entry.targets) : unpackEnding(bulk.ending);
     const endS = dead.reduce((latest, { untilS }) => Math.max(latest, untilS), 0);
-    const ref = this.#records.keep(entry, position, endS === NEVER_S ? Number.POSITIVE_INFINITY : endS);
+    const ref = this.#records.keep(entry, {
+      position,
+      targetsCount: bulk?.targetsCount ?? entry.targets.length,
+      targetsEndS: endS === NEVER_S ? Number.POSITIVE_INFINITY : endS,
+    });
     for (const [i, { hi, lo, cutoffS, untilS }] of dead.entries()) {
       if (i % LIMITS.piecesMax === 0) yield;
       const table = cutoffS === undefined ? this.#plain : this.#cutoffs;
@@ -278,23 +279,7 @@ export class RevocationView {
     return { state: 'revoked', by: { id, reason: 'locked', position: renderPosition(position) } };
   }
 
-  *#endingHandles(targets: readonly Target[]): Steps<readonly EndingHandle[]> {
-    const dead: EndingHandle[] = [];
-    for (const [i, target] of targets.entries()) {
-      if (i % LIMITS.piecesMax === 0) yield;
-      dead.push(...this.#endingHandlesOf(target));
-    }
-    return dead;
-  }
-
-  #endingHandlesOf(target: Target): EndingHandle[] {
-    const { handles, prints, cutoffFrom } = this.#fingerprinter.print(handlesOfTarget(target));
-    return handles.map(({ kind }, i) => ({
-      hi: word(prints, 2 * i),
-      lo: word(prints, 2 * i + 1),
-      // A cutoff that is missing where there should be one leaves nothing alive.
-      cutoffS: i < cutoffFrom ? undefined : (target.cutoffS ?? NEVER_S),
-      untilS: endOfHandleS(kind, target.untilS),
-    }));
+  #endingHandles(targets: readonly Target[]): Steps<readonly EndingHandle[]> {
+    return endingHandles(targets, this.#fingerprinter);
   }
 }

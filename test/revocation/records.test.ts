@@ -18,7 +18,7 @@ const LATER_S = AT_S + 1e8;
 function keep(id: string, sequence: number, { epoch = 1, endS = 0 } = {}): number {
   const position: Position = { epoch, sequence };
   const entry = revocationLine({ id, targets: [{ kind: 'all' }] }).sealed.entry as RevocationEntry;
-  return records.keep(entry, position, endS);
+  return records.keep(entry, { position, targetsCount: 1, targetsEndS: endS });
 }
 
 function ids(options: Partial<ListOptions> = {}): string[] {

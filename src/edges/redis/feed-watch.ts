@@ -8,6 +8,7 @@ import type { Connection } from './connection.ts';
 export class FeedWatch {
   readonly #connection: Connection;
   readonly #growth = new Growth();
+  #onGrown: (() => void) | undefined;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -15,7 +16,16 @@ export class FeedWatch {
 
   /** Hears from now on, after a lost connection again. Never rejects: without it news come later. */
   async open(channel: string): Promise<void> {
-    await this.#connection.listen(channel, () => this.#growth.tell()).catch(() => undefined);
+    const tell = (): void => {
+      this.#growth.tell();
+      this.#onGrown?.();
+    };
+    await this.#connection.listen(channel, tell).catch(() => undefined);
+  }
+
+  /** `onGrown` at each of the news. */
+  onGrown(onGrown: () => void): void {
+    this.#onGrown = onGrown;
   }
 
   /** Resolves at the next news, or when `signal` aborts. */

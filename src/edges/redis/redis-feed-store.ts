@@ -214,6 +214,16 @@ export class RedisFeedStore implements FeedStore {
     });
   }
 
+  /** The furthest place of the epoch that was seen last. A hint. */
+  get head(): Position {
+    return this.#head;
+  }
+
+  /** `onGrown` at each of the news. */
+  onGrown(onGrown: () => void): void {
+    this.#watch.onGrown(onGrown);
+  }
+
   async wake(after: Position, signal: AbortSignal): Promise<void> {
     if (signal.aborted || comparePositions(this.#head, after) > 0) return;
     await this.#watch.wait(signal);

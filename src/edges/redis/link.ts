@@ -1,0 +1,187 @@
+/**
+ * The feed in Redis, by a thread of its own that has the connections (link-thread.ts): what arrives there is parsed, verified
+ * and fingerprinted while this thread answers requests. What this thread does with it, and when, is the same as without.
+ */
+import { Worker } from 'node:worker_threads';
+import type { SealedEntry } from '../../feed/entry.ts';
+import type {
+  AppendReply,
+  EpochReport,
+  FeedStore,
+  ForgetReply,
+  ForgetRequest,
+  OpenEpochReply,
+  OpenEpochRequest,
+  RenewReply,
+  RenewRequest,
+  RestoreReply,
+  RestoreRequest,
+  Roster,
+  Snapshot,
+  StoreFacts,
+} from '../../feed/feed-store.ts';
+import type { Position } from '../../feed/position.ts';
+import { ORIGIN, comparePositions } from '../../feed/position.ts';
+import { WritError } from '../../kernel/error.ts';
+import { Growth } from '../../kernel/growth.ts';
+import type { Log } from '../../kernel/log.ts';
+import { turns } from '../../kernel/turns.ts';
+import type { FromLink, LinkCalls, LinkOptions, SentError, ToLink } from './link-messages.ts';
+import { receiveLine, sendEntry, sendRestore } from './link-messages.ts';
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: WritError) => void;
+}
+
+export class RedisLink implements FeedStore {
+  readonly #worker: Worker;
+  readonly #log: Log;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #growth = new Growth();
+  #head: Position = ORIGIN;
+  #calls = 0;
+  #isOver = false;
+
+  constructor(options: LinkOptions, log: Log) {
+    this.#log = log;
+    this.#worker = new Worker(threadFile(), { workerData: options });
+    this.#worker.on('message', (message: FromLink) => this.#take(message));
+    this.#worker.on('error', (error) => {
+      const detail = error instanceof Error ? error.name : typeof error;
+      log.error('the thread that has the link to the store has failed', { detail });
+    });
+    // Whatever it was: nothing is known of the store until this process restarts, and so nothing is allowed.
+    this.#worker.on('exit', () => this.#end());
+  }
+
+  /** The thread may verify what `incarnation` signs, with `key` (base64url). */
+  readonly knows = (incarnation: string, key: string): void => this.#post({ signs: [incarnation, key] });
+
+  open(): Promise<StoreFacts> {
+    return this.#call('open');
+  }
+
+  async renew(request: RenewRequest): Promise<RenewReply> {
+    const reply = await this.#call('renew', request);
+    return 'lines' in reply ? { ...reply, lines: reply.lines.map(receiveLine) } : reply;
+  }
+
+  append(epochId: string, sealed: SealedEntry): Promise<AppendReply> {
+    return this.#call('append', epochId, sendEntry(sealed));
+  }
+
+  forget(request: ForgetRequest): Promise<ForgetReply> {
+    return this.#call('forget', request);
+  }
+
+  async wake(after: Position, signal: AbortSignal): Promise<void> {
+    if (signal.aborted || comparePositions(this.#head, after) > 0) return;
+    await this.#growth.wait(signal);
+  }
+
+  roster(at?: Position): Promise<Roster> {
+    return this.#call('roster', at);
+  }
+
+  report(report: EpochReport): Promise<readonly EpochReport[]> {
+    return this.#call('report', report);
+  }
+
+  async restore(request: RestoreRequest): Promise<RestoreReply> {
+    const reply = await this.#call('restore', sendRestore(request));
+    return 'newer' in reply ? { ...reply, newer: reply.newer.map(receiveLine) } : reply;
+  }
+
+  openEpoch(request: OpenEpochRequest): Promise<OpenEpochReply> {
+    return this.#call('openEpoch', request);
+  }
+
+  async readSnapshot(): Promise<Snapshot | undefined> {
+    const snapshot = await this.#call('readSnapshot');
+    return snapshot && { ...snapshot, chunks: snapshot.chunks.map(({ buffer }) => Buffer.from(buffer)) };
+  }
+
+  /** Its chunks are copied one in each turn, and then handed over: they may be hundreds of megabytes. */
+  async writeSnapshot(snapshot: Snapshot): Promise<void> {
+    const chunks: Uint8Array<ArrayBuffer>[] = [];
+    for (const chunk of snapshot.chunks) {
+      await turns.next(false);
+      chunks.push(Uint8Array.from(chunk));
+    }
+    const buffers = chunks.map(({ buffer }) => buffer);
+    return this.#handOver('writeSnapshot', [{ ...snapshot, chunks }], buffers);
+  }
+
+  trim(...args: Parameters<FeedStore['trim']>): Promise<void> {
+    return this.#call('trim', ...args);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isOver) return;
+    await this.#call('close').catch(() => undefined);
+    await this.#worker.terminate();
+  }
+
+  #call<Name extends keyof LinkCalls>(
+    name: Name,
+    ...args: Parameters<LinkCalls[Name]>
+  ): ReturnType<LinkCalls[Name]> {
+    return this.#handOver(name, args, []);
+  }
+
+  /** Each call has its deadline there. */
+  #handOver<Name extends keyof LinkCalls>(
+    name: Name,
+    args: Parameters<LinkCalls[Name]>,
+    buffers: ArrayBuffer[],
+  ): ReturnType<LinkCalls[Name]> {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    if (this.#isOver) reject(over());
+    else {
+      const call = ++this.#calls;
+      this.#waiting.set(call, { resolve, reject });
+      this.#post({ call, name, args }, buffers);
+    }
+    return promise as ReturnType<LinkCalls[Name]>;
+  }
+
+  #post(message: ToLink, buffers: ArrayBuffer[] = []): void {
+    this.#worker.postMessage(message, buffers);
+  }
+
+  #take(message: FromLink): void {
+    if ('isGrown' in message) this.#growth.tell();
+    else if ('level' in message) this.#log[message.level](message.sentence, message.fields);
+    else {
+      this.#head = message.head;
+      const waiting = this.#waiting.get(message.call);
+      this.#waiting.delete(message.call);
+      if ('error' in message) waiting?.reject(errorOf(message.error));
+      else waiting?.resolve(message.value);
+    }
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    for (const { reject } of this.#waiting.values()) reject(over());
+    this.#waiting.clear();
+    this.#growth.tell();
+  }
+}
+
+function over(): WritError {
+  return new WritError(
+    'STORE_BROKEN',
+    'the thread that has the link to the store has ended: restart this replica',
+  );
+}
+
+function errorOf({ code, message, field }: SentError): WritError {
+  return new WritError(code, message, field === undefined ? {} : { field });
+}
+
+/** Beside this file, as source or as built. */
+function threadFile(): URL {
+  return new URL(import.meta.url.endsWith('.ts') ? './link-thread.ts' : './link-thread.js', import.meta.url);
+}
