@@ -104,7 +104,7 @@ export class Follower {
   async apply(lines: readonly FeedLine[]): Promise<void> {
     this.assertWhole();
     const { cursor, ledger, crashPoint } = this.#ports;
-    const pace = new Pace({ ...this.#ports, isUrgent: true });
+    const pace = new Pace({ ...this.#ports, haste: 'urgent' });
     await pace.run(cursor.checking(lines));
     const { public: log } = this.#ports.identity.logKey;
     const nowS = epochS(this.#ports.clock.now());

@@ -2,12 +2,29 @@
  * What one turn of the event loop does, and in which order: what has arrived is answered, then one piece of what is long goes
  * on. Each with a callback of its own, a request that arrives in a piece would wait for the next one as well.
  */
+
+/**
+ * `urgent`: what a lease depends on. `patient`: what nobody waits for who asks whether he may; it leaves most of the loop to
+ * those who do, while there are any.
+ */
+export type Haste = 'urgent' | 'patient';
+
+/** Between two pieces of what is patient, of a quarter of a millisecond each: so all of it has a fifth of the loop. */
+const PATIENCE_MS = 1;
+/** Since the last answer: whoever asks now and then is not kept waiting either. */
+const SERVING_MS = 20;
+
 export class Turns {
   readonly #answers: (() => void)[] = [];
   readonly #urgent: (() => void)[] = [];
   readonly #waiting: (() => void)[] = [];
+  readonly #patient: (() => void)[] = [];
   #isSet = false;
   #wasUrgent = false;
+  #answered = 0;
+  /** Something was answered just now. */
+  #isServing = false;
+  #isPatient = false;
 
   /** Calls `answer` in the next turn, before anything long goes on. It must not throw. */
   answer(answer: () => void): void {
@@ -17,13 +34,40 @@ export class Turns {
 
   /**
    * Resolves in a later turn. However many have long work, each turn has one piece of it, or those that are urgent: they
-   * have every other one, and all while nobody else waits.
+   * have every other one, and all while nobody else waits. While something is answered, one that is patient has one in a
+   * millisecond.
    */
-  next(isUrgent: boolean): Promise<void> {
+  next(haste?: Haste): Promise<void> {
     const turn = Promise.withResolvers<void>();
-    (isUrgent ? this.#urgent : this.#waiting).push(turn.resolve);
-    this.#set();
+    if (haste === 'patient' && this.#isServing) {
+      this.#patient.push(turn.resolve);
+      if (!this.#isPatient) void this.#letOn();
+    } else {
+      (haste === 'urgent' ? this.#urgent : this.#waiting).push(turn.resolve);
+      this.#set();
+    }
     return turn.promise;
+  }
+
+  /** What is patient waits with all others from then on, one after the other. */
+  async #letOn(): Promise<void> {
+    this.#isPatient = true;
+    for (let wake; (wake = this.#patient.shift()) !== undefined;) {
+      await delay(PATIENCE_MS);
+      this.#waiting.push(wake);
+      this.#set();
+    }
+    this.#isPatient = false;
+  }
+
+  /** For as long as answers go on, and a little longer. */
+  async #serve(): Promise<void> {
+    this.#isServing = true;
+    for (let answered = 0; answered !== this.#answered;) {
+      answered = this.#answered;
+      await delay(SERVING_MS);
+    }
+    this.#isServing = false;
   }
 
   #set(): void {
@@ -34,12 +78,19 @@ export class Turns {
 
   #turn(): void {
     this.#isSet = false;
+    this.#answered += this.#answers.length;
+    if (this.#answers.length > 0 && !this.#isServing) void this.#serve();
     for (const answer of this.#answers.splice(0)) answer();
     this.#wasUrgent = this.#urgent.length > 0 && !(this.#wasUrgent && this.#waiting.length > 0);
     const woken = this.#wasUrgent ? this.#urgent.splice(0) : this.#waiting.splice(0, 1);
     if (this.#urgent.length + this.#waiting.length > 0) this.#set();
     for (const wake of woken) wake();
   }
+}
+
+/** Keeps no process alive. */
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms).unref());
 }
 
 /** Of this thread. */

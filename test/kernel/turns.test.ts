@@ -18,11 +18,11 @@ describe('a turn of the loop', () => {
   it('has one piece of what is long, or what is urgent: every other turn while both wait', async () => {
     const turns = new Turns();
     const steps: string[] = [];
-    for (const name of ['a', 'b', 'c']) void turns.next(false).then(() => steps.push(name));
+    for (const name of ['a', 'b', 'c']) void turns.next().then(() => steps.push(name));
     for (const name of ['x', 'y'])
-      void turns.next(true).then(() => {
+      void turns.next('urgent').then(() => {
         steps.push(name);
-        void turns.next(true).then(() => steps.push(name.toUpperCase()));
+        void turns.next('urgent').then(() => steps.push(name.toUpperCase()));
       });
     const expected = ['xy', 'xya', 'xyaXY', 'xyaXYb', 'xyaXYbc'];
     expect(await turnsOf(steps, 5)).toEqual(expected);
@@ -33,7 +33,7 @@ describe('a turn of the loop', () => {
     const steps: string[] = [];
     const again = async (): Promise<void> => {
       for (const name of ['x', 'y', 'z']) {
-        await turns.next(true);
+        await turns.next('urgent');
         steps.push(name);
       }
     };
@@ -44,8 +44,8 @@ describe('a turn of the loop', () => {
   it('answers what has arrived before anything long goes on, though that has waited for longer', async () => {
     const turns = new Turns();
     const steps: string[] = [];
-    void turns.next(true).then(() => steps.push('x'));
-    void turns.next(false).then(() => steps.push('a'));
+    void turns.next('urgent').then(() => steps.push('x'));
+    void turns.next().then(() => steps.push('a'));
     turns.answer(() => steps.push('1'));
     turns.answer(() => {
       steps.push('2');

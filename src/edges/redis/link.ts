@@ -106,7 +106,7 @@ export class RedisLink implements FeedStore {
   async writeSnapshot(snapshot: Snapshot): Promise<void> {
     const chunks: Uint8Array<ArrayBuffer>[] = [];
     for (const chunk of snapshot.chunks) {
-      await turns.next(false);
+      await turns.next();
       chunks.push(Uint8Array.from(chunk));
     }
     const buffers = chunks.map(({ buffer }) => buffer);
