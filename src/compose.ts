@@ -289,7 +289,7 @@ async function open(
     follower,
     vouching,
     carrier,
-    retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
+    retracer: new Retracer({ ...feed, members, ledger, tree, carrier, log }),
     members,
     leaseMs,
     credentialLifeMaxMs,
@@ -472,7 +472,8 @@ async function open(
     ledger,
     revoker,
   });
-  const inPieces = <T>(steps: Steps<T>): Promise<T> => new Pace({ clock, timer, haste: 'patient' }).run(steps);
+  const inPieces = <T>(steps: Steps<T>): Promise<T> =>
+    new Pace({ clock, timer, haste: 'patient' }).run(steps);
   const parseTargets = (what: { selector?: unknown; selectors?: unknown }) =>
     inPieces(
       parsingSelectors(what, {

@@ -4,11 +4,11 @@
  */
 import type { PublicKey } from '../kernel/key.ts';
 import { parsePublicKey } from '../kernel/key.ts';
-import type { Entry, FeedLine, SealedEntry } from './entry.ts';
+import type { Entry, EpochEntry, FeedLine, SealedEntry } from './entry.ts';
 import { isLogSigned, isSignedBy, lookupEntry } from './entry.ts';
 import type { LeaseTerm } from './lease.ts';
 import type { Position } from './position.ts';
-import { byId, comparePositions } from './position.ts';
+import { ORIGIN, byId, comparePositions, parsePosition } from './position.ts';
 
 export interface Member {
   readonly replica: string;
@@ -40,6 +40,10 @@ export class Members {
   readonly #earlierKeys = new Set<string>();
   /** When this epoch was opened, by its opener's clock. */
   #openedAt = '';
+  /** Where it was said that somebody joined: the first place in each history that was. */
+  readonly #places = new Map<string, readonly Position[]>();
+  /** What lies between the line from which an epoch goes on and its first one is of no history but this replica's. */
+  #cuts: readonly Cut[] = [];
   readonly #onKey: (incarnation: string, key: string) => void;
 
   /** `onKey` hears with which key (base64url) each incarnation signs. */
@@ -51,6 +55,7 @@ export class Members {
   apply(line: FeedLine): void {
     const { entry, text } = line.sealed;
     if (entry.kind === 'epoch') {
+      this.#cut({ after: headOf(entry), before: line.position });
       this.#openedAt = entry.at;
       for (const { key } of this.#byIncarnation.values()) this.#earlierKeys.add(key.x);
     }
@@ -61,6 +66,8 @@ export class Members {
     }
     const key = parsePublicKey(entry.key);
     if (key === undefined) return;
+    if (!this.isShared(entry.incarnation))
+      this.#places.set(entry.incarnation, [...(this.#places.get(entry.incarnation) ?? []), line.position]);
     // Of one that was forgotten meanwhile nobody goes on.
     if (entry.succeeds !== undefined && this.lookup(entry.succeeds)?.state === 'joined')
       this.#mark(entry.succeeds, 'succeeded');
@@ -80,12 +87,38 @@ export class Members {
 
   /** One as a snapshot names it, whose signature has been checked: news is who joined later, and of the same that it is over. */
   restore(member: Member): void {
+    this.#places.set(member.incarnation, [member.place]);
     this.#earlierKeys.add(member.key.x);
     const known = this.#byIncarnation.get(member.incarnation);
     if (known === undefined || known.joinedAt < member.joinedAt)
       this.#set({ ...member, place: known?.place ?? member.place });
     else if (known.joinedAt === member.joinedAt && known.state === 'joined')
       this.#mark(member.incarnation, member.state);
+  }
+
+  /** A snapshot takes the place of the history: of who is in it. */
+  begin(): void {
+    this.#places.clear();
+    this.#cuts = [];
+  }
+
+  /** What comes after `end` is of this history no more. */
+  goBackTo(end: Position): void {
+    this.#cuts = this.#cuts.filter(({ before }) => comparePositions(before, end) <= 0);
+    for (const [incarnation, places] of this.#places)
+      this.#places.set(
+        incarnation,
+        places.filter((place) => comparePositions(place, end) <= 0),
+      );
+  }
+
+  /**
+   * Whether the history that all share says that it joined. What only this replica has of it says so too, and by that an entry
+   * would bind here and nowhere else: there it has no effect, and is acknowledged all the same.
+   */
+  isShared(incarnation: string): boolean {
+    const places = this.#places.get(incarnation) ?? [];
+    return places.some((place) => this.#cuts.every((cut) => !isCutOut(place, cut)));
   }
 
   /** Whoever may hold a lease, for all that has been said, or may have held one after the line at `at`. */
@@ -191,7 +224,9 @@ export class Members {
    * they came. That such a one was forgotten may have been lost with an epoch, and is said of nobody again.
    */
   folded(): readonly Member[] {
-    return byId(this.#byIncarnation).map(([, member]) => ({ ...member, state: this.settledState(member) }));
+    return byId(this.#byIncarnation)
+      .filter(([incarnation]) => this.isShared(incarnation))
+      .map(([, member]) => ({ ...member, state: this.settledState(member) }));
   }
 
   /** As `folded` has it: a row that was retired, too, is of one with whose data another goes on. */
@@ -200,12 +235,12 @@ export class Members {
   }
 
   /**
-   * Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it.
-   * `signedBy`: the key under which its signature was found good already.
+   * Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it, if it is
+   * known to all. `signedBy`: the key under which its signature was found good already.
    */
   haveSigned(sealed: SealedEntry, log: PublicKey, signedBy?: string): boolean {
     const { entry } = sealed;
-    const key = isLogSigned(entry) ? log : this.keyOf(entry.by);
+    const key = isLogSigned(entry) ? log : this.isShared(entry.by) ? this.keyOf(entry.by) : undefined;
     return key !== undefined && (key.x === signedBy || isSignedBy(sealed, key));
   }
 
@@ -229,6 +264,12 @@ export class Members {
     );
   }
 
+  /** One that cuts nobody out never will: who joins later does so after it. */
+  #cut(cut: Cut): void {
+    const places = [...this.#places.values()].flat();
+    if (places.some((place) => isCutOut(place, cut))) this.#cuts = [...this.#cuts, cut];
+  }
+
   #mark(incarnation: string, state: Member['state'], at?: Position): void {
     const member = this.#byIncarnation.get(incarnation);
     if (member !== undefined) this.#set({ ...member, state, ...(at === undefined ? {} : { goneAt: at }) });
@@ -242,6 +283,21 @@ export class Members {
     this.#isAnyoneLost = undefined;
     this.#onKey(incarnation, member.key.x);
   }
+}
+
+interface Cut {
+  readonly after: Position;
+  /** Of the line that opened the epoch. */
+  readonly before: Position;
+}
+
+/** From where an epoch goes on; of one without a base, from before all there is. */
+function headOf({ base }: EpochEntry): Position {
+  return base === undefined ? ORIGIN : parsePosition(base.head);
+}
+
+function isCutOut(place: Position, { after, before }: Cut): boolean {
+  return comparePositions(place, after) > 0 && comparePositions(place, before) < 0;
 }
 
 function isAt({ place }: Member, other: Member): boolean {

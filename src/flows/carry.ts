@@ -50,11 +50,11 @@ export class Carrier {
    * before what it signed. Returns how much that is; rejects as the store does.
    */
   async carryAgain(lines: readonly FeedLine[], epochId: string): Promise<number> {
-    const { identity, members, appender } = this.#ports;
-    const log = identity.logKey.public;
+    const { ledger, appender } = this.#ports;
     let count = 0;
-    for (const { sealed } of lines) {
-      if (nameOf(sealed.entry) === undefined || !members.haveSigned(sealed, log)) continue;
+    for (const line of lines) {
+      const { sealed } = line;
+      if (nameOf(sealed.entry) === undefined || ledger.isForged(line)) continue;
       await appender.appendUnfenced(epochId, sealed);
       count += 1;
     }
@@ -70,7 +70,7 @@ export class Carrier {
     epochId: string,
     isMissing: (name: string) => boolean = () => true,
   ): Promise<number> {
-    const { identity, members, ledger, appender, log } = this.#ports;
+    const { ledger, appender, log } = this.#ports;
     if (ledger.base !== undefined)
       log.error(
         'what came with a snapshot is in force here alone and cannot be appended again: order it anew',
@@ -80,10 +80,10 @@ export class Carrier {
       );
     let count = 0;
     for await (const page of pagesBetween(ledger, ORIGIN, upTo)) {
-      for (const { sealed } of page) {
+      for (const line of page) {
+        const { sealed } = line;
         const name = factOf(sealed.entry);
-        if (name === undefined || !isMissing(name) || !members.haveSigned(sealed, identity.logKey.public))
-          continue;
+        if (name === undefined || !isMissing(name) || ledger.isForged(line)) continue;
         await appender.appendUnfenced(epochId, appender.sealAgain(sealed.entry));
         count += 1;
       }

@@ -128,6 +128,7 @@ export class Fold {
         throw refused('it has a chunk of no known kind');
       }
     }
+    this.#ports.members.begin();
     for (const [i, one] of others.entries()) {
       if (i % PIECE === 0) yield;
       one();

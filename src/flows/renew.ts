@@ -169,7 +169,7 @@ export class Renewer {
       prepared = undefined;
       if (isOwing) continue;
       const isSoon = this.#state === 'awaiting' || retracer.isUnderWay;
-      prepared = await this.#prepare();
+      if (store.prepare !== undefined) prepared = await this.#prepare(store.prepare.bind(store));
       await firstOf(signal, (over) => [
         timer.sleep(isSoon ? soonMs(leaseMs) : leaseMs / 6, over),
         // A hint that fails must not become a loop that never sleeps.
@@ -191,7 +191,8 @@ export class Renewer {
     try {
       // Before anything is sent: a torn view falls silent, so that the others see it as over and not as done.
       follower.assertWhole();
-      const { reply, sent } = (await prepared?.take()) ?? (await this.#send());
+      const renewed = prepared === undefined ? undefined : await prepared.take();
+      const { reply, sent } = renewed ?? (await this.#send());
       // The answered one stays: the store finds the nonce it took last among those a request names.
       this.#nonces = this.#nonces.slice(-1);
       this.#problem = undefined;
@@ -221,13 +222,13 @@ export class Renewer {
   }
 
   /** The next one, for whoever hears the news first. Its number is that of now: what was appended meanwhile comes after it. */
-  async #prepare(): Promise<Prepared | undefined> {
-    const { clock, store, table, retracer } = this.#ports;
-    if (store.prepare === undefined || this.#state !== 'lease' || retracer.isUnderWay) return undefined;
+  async #prepare(prepare: NonNullable<FeedStore['prepare']>): Promise<Prepared | undefined> {
+    const { clock, table, retracer } = this.#ports;
+    if (this.#state !== 'lease' || retracer.isUnderWay) return undefined;
     await this.#keepSessions();
     const request = this.#request();
     const [from, number] = [clock.now(), table.send()];
-    const prepared = store.prepare(request);
+    const prepared = prepare(request);
     return {
       take: async () => {
         const renewed = await prepared.take();

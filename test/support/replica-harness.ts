@@ -488,7 +488,7 @@ export class TestReplica {
       follower,
       vouching,
       carrier,
-      retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
+      retracer: new Retracer({ ...feed, members, ledger, tree, carrier, log }),
       members,
       leaseMs,
       credentialLifeMaxMs,
