@@ -4,10 +4,10 @@
  */
 
 /**
- * `urgent`: what a lease depends on. `patient`: what nobody waits for who asks whether he may; it leaves most of the loop to
- * those who do, while there are any.
+ * `urgent`: what a lease depends on. `asked`: a long question of whoever asks whether he may, of whom there may be any number.
+ * `patient`: what is done for nobody who asks that; it leaves most of the loop to those who do, while there are any.
  */
-export type Haste = 'urgent' | 'patient';
+export type Haste = 'urgent' | 'asked' | 'patient';
 
 /** Between two pieces of what is patient, of a quarter of a millisecond each: so all of it has a fifth of the loop. */
 const PATIENCE_MS = 1;
@@ -17,10 +17,12 @@ const SERVING_MS = 20;
 export class Turns {
   readonly #answers: (() => void)[] = [];
   readonly #urgent: (() => void)[] = [];
-  readonly #waiting: (() => void)[] = [];
+  readonly #own: (() => void)[] = [];
+  readonly #asked: (() => void)[] = [];
   readonly #patient: (() => void)[] = [];
   #isSet = false;
   #wasUrgent = false;
+  #wasOwn = false;
   #answered = 0;
   /** Something was answered just now. */
   #isServing = false;
@@ -34,8 +36,8 @@ export class Turns {
 
   /**
    * Resolves in a later turn. However many have long work, each turn has one piece of it, or those that are urgent: they
-   * have every other one, and all while nobody else waits. While something is answered, one that is patient has one in a
-   * millisecond.
+   * have every other one, and all while nobody else waits. Of the rest every other one is not for those who ask, however many
+   * they are. While something is answered, one that is patient has one in a millisecond.
    */
   next(haste?: Haste): Promise<void> {
     const turn = Promise.withResolvers<void>();
@@ -43,10 +45,14 @@ export class Turns {
       this.#patient.push(turn.resolve);
       if (!this.#isPatient) void this.#letOn();
     } else {
-      (haste === 'urgent' ? this.#urgent : this.#waiting).push(turn.resolve);
+      this.#laneOf(haste).push(turn.resolve);
       this.#set();
     }
     return turn.promise;
+  }
+
+  #laneOf(haste: Haste | undefined): (() => void)[] {
+    return haste === 'urgent' ? this.#urgent : haste === 'asked' ? this.#asked : this.#own;
   }
 
   /** What is patient waits with all others from then on, one after the other. */
@@ -54,7 +60,7 @@ export class Turns {
     this.#isPatient = true;
     for (let wake; (wake = this.#patient.shift()) !== undefined;) {
       await delay(PATIENCE_MS);
-      this.#waiting.push(wake);
+      this.#own.push(wake);
       this.#set();
     }
     this.#isPatient = false;
@@ -81,10 +87,17 @@ export class Turns {
     this.#answered += this.#answers.length;
     if (this.#answers.length > 0 && !this.#isServing) void this.#serve();
     for (const answer of this.#answers.splice(0)) answer();
-    this.#wasUrgent = this.#urgent.length > 0 && !(this.#wasUrgent && this.#waiting.length > 0);
-    const woken = this.#wasUrgent ? this.#urgent.splice(0) : this.#waiting.splice(0, 1);
-    if (this.#urgent.length + this.#waiting.length > 0) this.#set();
+    const woken = this.#nextWoken();
+    if (this.#urgent.length + this.#own.length + this.#asked.length > 0) this.#set();
     for (const wake of woken) wake();
+  }
+
+  #nextWoken(): (() => void)[] {
+    const isAnyOther = this.#own.length + this.#asked.length > 0;
+    this.#wasUrgent = this.#urgent.length > 0 && !(this.#wasUrgent && isAnyOther);
+    if (this.#wasUrgent) return this.#urgent.splice(0);
+    this.#wasOwn = this.#own.length > 0 && !(this.#wasOwn && this.#asked.length > 0);
+    return (this.#wasOwn ? this.#own : this.#asked).splice(0, 1);
   }
 }
 

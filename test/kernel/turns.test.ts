@@ -54,3 +54,43 @@ describe('a turn of the loop', () => {
     expect(await turnsOf(steps, 2)).toEqual(['12x', '12x3a']);
   });
 });
+
+describe('what is long and for nobody who asks', () => {
+  it('has every other piece, however many ask at length', async () => {
+    const turns = new Turns();
+    const steps: string[] = [];
+    for (const name of ['1', '2', '3', '4']) void turns.next('asked').then(() => steps.push(name));
+    for (const name of ['a', 'b']) void turns.next().then(() => steps.push(name));
+    expect(await turnsOf(steps, 6)).toEqual(['a', 'a1', 'a1b', 'a1b2', 'a1b23', 'a1b234']);
+  });
+
+  it('waits for a millisecond before each piece, if it is patient, for as long as something is answered', async () => {
+    const turns = new Turns();
+    const untilFirst = async (): Promise<number> => {
+      let passed = 0;
+      void Promise.all([turns.next('patient'), turns.next('patient')]).then(() => (passed = -passed));
+      while (passed >= 0) {
+        passed += 1;
+        await nextTurn();
+      }
+      return -passed;
+    };
+    expect(await untilFirst()).toBeLessThan(4);
+    let isOver = false;
+    const answering = (async () => {
+      while (!isOver) {
+        turns.answer(() => undefined);
+        await nextTurn();
+      }
+    })();
+    await nextTurn();
+    const beganMs = performance.now();
+    await untilFirst();
+    expect(performance.now() - beganMs).toBeGreaterThan(1.5);
+    isOver = true;
+    await answering;
+    // It was not answered for longer than that is remembered.
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(await untilFirst()).toBeLessThan(4);
+  });
+});
