@@ -62,6 +62,11 @@ export class Cursor {
     return this.#at.amnesia;
   }
 
+  /** Whether `name` is held here, of a history that was given up, and has not come again in this one. */
+  isGivenUp(name: string): boolean {
+    return this.#tails.some(({ isGivenUp, missing }) => isGivenUp === true && missing.has(name));
+  }
+
   /** The entry that opened it. */
   get opening(): EpochEntry | undefined {
     return this.#at.opening;
@@ -139,14 +144,17 @@ export class Cursor {
     return this.#settled;
   }
 
-  /** Goes on from a snapshot, whose fold has all that came up to there. What nobody else has must have been appended again. */
-  jump({ opening, amnesia, position, chain }: SnapshotBase): void {
+  /**
+   * Goes on from a snapshot, whose fold has all that came up to there but what is `missing` by name. That must have been
+   * appended again: its lines leave the ledger, and until it has come back nobody else may have it.
+   */
+  jump({ opening, amnesia, position, chain }: SnapshotBase, missing: ReadonlySet<string> = new Set()): void {
     this.#at = { opening, amnesia: amnesia ?? this.amnesia, position, chain };
     this.#epochIds.add(opening.epochId);
     this.#ends = [];
     this.#recent.clear();
     this.#recent.set(position.sequence, { chain, name: undefined });
-    this.#tails = [];
+    this.#tails = givenUp(missing, ORIGIN);
     this.#checked = new Set();
   }
 
@@ -179,10 +187,10 @@ export class Cursor {
 
   /**
    * Moves over `line`, which it checks unless that was just done. `isGenuine`: whoever may has signed it, so it binds.
-   * `facts`: by name, all that this history holds before it, asked for where it opens an epoch that goes on from nothing.
+   * `giveUp`: by name, all that this history holds before it, asked for where it opens an epoch that goes on from nothing.
    * Returns true when it opened an epoch.
    */
-  advance(line: FeedLine, isGenuine: boolean, facts: () => readonly string[] = none): boolean {
+  advance(line: FeedLine, isGenuine: boolean, giveUp: () => Iterable<string> = none): boolean {
     if (!this.#checked.delete(line)) {
       runAtOnce(this.checking([line]));
       this.#checked.delete(line);
@@ -193,7 +201,7 @@ export class Cursor {
     if (entry.kind === 'epoch') {
       this.#epochIds.add(entry.epochId);
       this.#left.delete(entry.epochId);
-      this.#tails = [...this.#tails, ...tailsOf(entry, before, this.#recent, facts)];
+      this.#tails = [...this.#tails, ...tailsOf(entry, before, this.#recent, giveUp)];
       if (before.opening !== undefined) this.#ends = [...this.#ends, before];
       this.#recent.clear();
     }
@@ -216,7 +224,7 @@ export interface OwnLine {
   readonly isGenuine: boolean;
 }
 
-function none(): readonly string[] {
+function none(): Iterable<string> {
   return [];
 }
 
@@ -298,17 +306,19 @@ function tailsOf(
   { base }: EpochEntry,
   { position, opening }: Place,
   recent: ReadonlyMap<number, RecentLine>,
-  facts: () => readonly string[],
+  giveUp: () => Iterable<string>,
 ): readonly OpenTail[] {
-  if (opening !== undefined && base === undefined) {
-    const missing = new Set(facts());
-    return missing.size === 0 ? [] : [{ after: ORIGIN, upTo: position, missing, isGivenUp: true }];
-  }
+  if (opening !== undefined && base === undefined) return givenUp(giveUp(), position);
   if (base === undefined || base.head === renderPosition(position)) return [];
   const after = parsePosition(base.head);
   const lines = [...recent].filter(([sequence]) => sequence > after.sequence);
   const missing = lines.flatMap(([, { name }]) => name ?? []);
   return [{ after, upTo: position, missing: new Set(missing) }];
+}
+
+function givenUp(names: Iterable<string>, upTo: Position): readonly OpenTail[] {
+  const missing = new Set(names);
+  return missing.size === 0 ? [] : [{ after: ORIGIN, upTo, missing, isGivenUp: true }];
 }
 
 function recentOf({ line: { chain, sealed }, isGenuine }: OwnLine): RecentLine {

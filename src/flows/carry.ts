@@ -1,19 +1,24 @@
 /**
  * Appends again what a store had lost and nobody else had: lines of this replica's own ledger that the epoch after them does
- * not continue (feed/tail.ts), or that are not the fleet's (flows/retrace.ts, mend.ts). They are in force here all along; from
- * then on everywhere, and once they have come back by the feed the folds are the same again. Called by renew.ts whenever
- * there is a lease, and before they leave the ledger; what was not appended is tried again then.
+ * not continue (feed/tail.ts), or that are not the fleet's (flows/retrace.ts, mend.ts, load.ts). They are in force here all
+ * along; from then on everywhere, and once they have come back by the feed the folds are the same again. Called by renew.ts
+ * whenever there is a lease, and before they leave the ledger; what was not appended is tried again then.
+ *
+ * What is over is said to be over first: between the two, or if this process dies there, others would allow by a grant that was
+ * taken away, or kill under a lock that was lifted.
  */
+import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
-import type { FeedLine } from '../feed/entry.ts';
+import type { Entry, FeedLine } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { linesBetween, pagesBetween } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
-import { ORIGIN, renderPosition } from '../feed/position.ts';
+import { ORIGIN } from '../feed/position.ts';
 import type { Tail } from '../feed/tail.ts';
-import { factOf, nameOf } from '../feed/tail.ts';
+import { nameOf } from '../feed/tail.ts';
 import type { Log } from '../kernel/log.ts';
+import type { RevocationView } from '../revocation/view.ts';
 import type { Appender } from './append.ts';
 import type { Identity } from './identity.ts';
 
@@ -22,9 +27,20 @@ export interface CarryPorts {
   readonly cursor: Cursor;
   readonly members: Members;
   readonly ledger: Ledger;
+  readonly view: RevocationView;
+  readonly grants: GrantTable;
   readonly appender: Appender;
   readonly log: Log;
 }
+
+/** How many were appended, and by name those that cannot be: revocations that came with a snapshot, which names no targets. */
+export interface Carried {
+  readonly count: number;
+  readonly left: ReadonlySet<string>;
+}
+
+/** What allows more comes last. */
+const ORDER = ['lift', 'ungrant', 'lock', 'grant'] as const;
 
 export class Carrier {
   readonly #ports: CarryPorts;
@@ -55,6 +71,7 @@ export class Carrier {
     let count = 0;
     for (const { sealed } of lines) {
       if (nameOf(sealed.entry) === undefined || !members.haveSigned(sealed, log)) continue;
+      await this.#endFirst(sealed.entry, epochId);
       await appender.appendUnfenced(epochId, sealed);
       count += 1;
     }
@@ -62,33 +79,44 @@ export class Carrier {
   }
 
   /**
-   * Every fact in the ledger up to `upTo` that `isMissing` there, under this incarnation: where the fleet began anew, nobody
-   * knows who signed it. Orders are proven anew. Returns how many; rejects as the store does.
+   * Every fact that is held here and `missing` there, by name, under this incarnation: where the fleet began anew nobody knows
+   * who signed it. Orders are proven anew. Revocations are those of the ledger up to `upTo`, all else is in the fold, from
+   * whatever it came. Rejects as the store does.
    */
-  async carryGivenUp(
-    upTo: Position,
-    epochId: string,
-    isMissing: (name: string) => boolean = () => true,
-  ): Promise<number> {
-    const { identity, members, ledger, appender, log } = this.#ports;
-    if (ledger.base !== undefined)
-      log.error(
-        'what came with a snapshot is in force here alone and cannot be appended again: order it anew',
-        {
-          position: renderPosition(ledger.base.position),
-        },
-      );
-    let count = 0;
+  async carryGivenUp(missing: ReadonlySet<string>, upTo: Position, epochId: string): Promise<Carried> {
+    const { view, grants, appender } = this.#ports;
+    const folded = [...view.locks.folded(), ...grants.folded()].filter(({ entry }) => missing.has(entry.id));
+    const left = new Set([...missing].filter((name) => view.record(name) !== undefined));
+    const known = left.size;
+    for (const kind of ORDER) {
+      // They take away as a lock does, and go before what gives.
+      if (kind === 'grant') await this.#carryRevocations(left, upTo, epochId);
+      for (const { entry } of folded)
+        if (entry.kind === kind) await appender.appendUnfenced(epochId, appender.sealAgain(entry));
+    }
+    return { count: folded.length + known - left.size, left };
+  }
+
+  /** Those in `wanted` whose lines are in the ledger up to `upTo`; takes them out of it. */
+  async #carryRevocations(wanted: Set<string>, upTo: Position, epochId: string): Promise<void> {
+    if (wanted.size === 0) return;
+    const { identity, members, ledger, appender } = this.#ports;
+    const log = identity.logKey.public;
     for await (const page of pagesBetween(ledger, ORIGIN, upTo)) {
       for (const { sealed } of page) {
-        const name = factOf(sealed.entry);
-        if (name === undefined || !isMissing(name) || !members.haveSigned(sealed, identity.logKey.public))
-          continue;
+        if (!wanted.has(sealed.entry.id) || !members.haveSigned(sealed, log)) continue;
         await appender.appendUnfenced(epochId, appender.sealAgain(sealed.entry));
-        count += 1;
+        wanted.delete(sealed.entry.id);
       }
     }
-    return count;
+  }
+
+  /** What has ended that lock or grant, if it is known here; where it is there already that is one line more, or none. */
+  async #endFirst(entry: Entry, epochId: string): Promise<void> {
+    const { view, grants, appender } = this.#ports;
+    const table = entry.kind === 'lock' ? view.locks : entry.kind === 'grant' ? grants : undefined;
+    const tombstone = table?.tombstoneOf(entry.id);
+    if (tombstone !== undefined) await appender.appendUnfenced(epochId, appender.sealAgain(tombstone));
   }
 
   async #carry(epochId: string): Promise<void> {
@@ -105,8 +133,17 @@ export class Carrier {
   }
 
   async #carryTail({ after, upTo, missing, beside, isGivenUp }: Tail, epochId: string): Promise<number> {
-    if (isGivenUp) return this.carryGivenUp(upTo, epochId, (name) => missing.has(name));
-    const lines = beside ?? (await linesBetween(this.#ports.ledger, after, upTo));
+    const { ledger, log } = this.#ports;
+    if (isGivenUp) {
+      const { count, left } = await this.carryGivenUp(missing, upTo, epochId);
+      if (left.size > 0)
+        log.error(
+          'revocations that came with a snapshot are in force here alone and cannot be appended again: order them anew',
+          { count: left.size },
+        );
+      return count;
+    }
+    const lines = beside ?? (await linesBetween(ledger, after, upTo));
     return this.carryAgain(
       lines.filter(({ sealed }) => missing.has(nameOf(sealed.entry) ?? '')),
       epochId,

@@ -451,8 +451,8 @@ export class TestReplica {
     const isOnlyOne = options.server === undefined;
     this.vouching = new Vouching({ ...feed, members, ledger, held, exclusive: isOnlyOne });
     const { vouching } = this;
-    const carrier = new Carrier({ ...feed, members, ledger, appender, log });
-    this.loader = new Loader({ ...feed, ledger, follower, carrier, timer: clock, log });
+    const carrier = new Carrier({ ...feed, members, ledger, view, grants, appender, log });
+    this.loader = new Loader({ ...feed, ledger, follower, fold, carrier, timer: clock, log });
     const { loader } = this;
     const lineage = new Lineage(identity, members, ledger.lastJoined);
     this.reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, lineage, log });
