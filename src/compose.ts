@@ -257,7 +257,7 @@ async function open(
     crashPoint,
   });
   const vouching = new Vouching({ ...feed, members, ledger, held, exclusive: facts.exclusive });
-  const carrier = new Carrier({ ...feed, members, ledger, view, grants, appender, log });
+  const carrier = new Carrier({ ...feed, ledger, view, grants, appender, log });
   const loader = new Loader({ ...feed, ledger, follower, fold, carrier, timer, log });
   const lineage = new Lineage(identity, members, lastJoined);
   const reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, lineage, log });
@@ -289,7 +289,7 @@ async function open(
     follower,
     vouching,
     carrier,
-    retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
+    retracer: new Retracer({ ...feed, members, ledger, tree, carrier, log }),
     members,
     leaseMs,
     credentialLifeMaxMs,

@@ -154,7 +154,7 @@ export class Cursor {
     this.#ends = [];
     this.#recent.clear();
     this.#recent.set(position.sequence, { chain, name: undefined });
-    this.#tails = givenUp(missing, ORIGIN);
+    this.#tails = givenUp(missing, ORIGIN, []);
     this.#checked = new Set();
   }
 
@@ -201,7 +201,10 @@ export class Cursor {
     if (entry.kind === 'epoch') {
       this.#epochIds.add(entry.epochId);
       this.#left.delete(entry.epochId);
-      this.#tails = [...this.#tails, ...tailsOf(entry, before, this.#recent, giveUp)];
+      this.#tails =
+        entry.base === undefined && before.opening !== undefined
+          ? givenUp(giveUp(), before.position, this.#tails)
+          : [...this.#tails, ...tailsOf(entry, before, this.#recent)];
       if (before.opening !== undefined) this.#ends = [...this.#ends, before];
       this.#recent.clear();
     }
@@ -304,11 +307,9 @@ function mayOpen({ epochId, base }: EpochEntry, at: Place, { epochIds, chainAt }
 /** None, or one: what the epoch before has after the place from which `base` goes on. */
 function tailsOf(
   { base }: EpochEntry,
-  { position, opening }: Place,
+  { position }: Place,
   recent: ReadonlyMap<number, RecentLine>,
-  giveUp: () => Iterable<string>,
 ): readonly OpenTail[] {
-  if (opening !== undefined && base === undefined) return givenUp(giveUp(), position);
   if (base === undefined || base.head === renderPosition(position)) return [];
   const after = parsePosition(base.head);
   const lines = [...recent].filter(([sequence]) => sequence > after.sequence);
@@ -316,9 +317,17 @@ function tailsOf(
   return [{ after, upTo: position, missing: new Set(missing) }];
 }
 
-function givenUp(names: Iterable<string>, upTo: Position): readonly OpenTail[] {
+/** None, or one: all that is held, that of the tails `before` as well. */
+function givenUp(names: Iterable<string>, upTo: Position, before: readonly Tail[]): readonly OpenTail[] {
   const missing = new Set(names);
-  return missing.size === 0 ? [] : [{ after: ORIGIN, upTo, missing, isGivenUp: true }];
+  return missing.size === 0
+    ? []
+    : [{ after: ORIGIN, upTo, missing, beside: besideOf(before), isGivenUp: true }];
+}
+
+/** Lines of `tails` that have left the ledger. */
+export function besideOf(tails: readonly Tail[]): readonly FeedLine[] {
+  return tails.flatMap(({ beside = [] }) => beside);
 }
 
 function recentOf({ line: { chain, sealed }, isGenuine }: OwnLine): RecentLine {

@@ -8,7 +8,7 @@ import type { Entry, FeedLine, SealedEntry } from './entry.ts';
 import { isLogSigned, isSignedBy, lookupEntry } from './entry.ts';
 import type { LeaseTerm } from './lease.ts';
 import type { Position } from './position.ts';
-import { byId, comparePositions } from './position.ts';
+import { ORIGIN, byId, comparePositions, parsePosition } from './position.ts';
 
 export interface Member {
   readonly replica: string;
@@ -34,6 +34,11 @@ export class Members {
   readonly #byIncarnation = new Map<string, Member>();
   /** By whom they say to go on with. */
   readonly #successors = new Map<string, Set<string>>();
+  /**
+   * Who has joined in what the present epoch does not go on from, and not since: whoever lacks that ignores what they sign. If it
+   * bound here, this replica would take for said what the others do not have.
+   */
+  readonly #unheard = new Set<string>();
   /** Undefined: to be found out again. */
   #isAnyoneLost: boolean | undefined;
   /** Keys that somebody had joined with before this epoch, or a snapshot, or that another run has joined with. */
@@ -52,6 +57,7 @@ export class Members {
     const { entry, text } = line.sealed;
     if (entry.kind === 'epoch') {
       this.#openedAt = entry.at;
+      this.leave(entry.base === undefined ? ORIGIN : parsePosition(entry.base.head));
       for (const { key } of this.#byIncarnation.values()) this.#earlierKeys.add(key.x);
     }
     if (entry.kind !== 'replica') return;
@@ -65,12 +71,16 @@ export class Members {
     if (entry.succeeds !== undefined && this.lookup(entry.succeeds)?.state === 'joined')
       this.#mark(entry.succeeds, 'succeeded');
     const { replica, incarnation, at: joinedAt, term } = entry;
+    const isHeardAgain = this.#unheard.delete(incarnation);
     const by = entry.succeeds === undefined ? {} : { succeeds: entry.succeeds };
     const known = this.lookup(incarnation);
-    const place = known?.place ?? line.position;
+    const place = known === undefined || isHeardAgain ? line.position : known.place;
     // What was said earlier and came later (flows/carry.ts) has been said anew since. And the same once more, whoever appended
     // it, is no news: it brings nobody back who has left.
-    if (known !== undefined && known.joinedAt >= joinedAt) return;
+    if (known !== undefined && known.joinedAt >= joinedAt) {
+      if (isHeardAgain) this.#set({ ...known, place });
+      return;
+    }
     if (this.#byIncarnation.values().some((one) => one.key.x === key.x && one.incarnation !== incarnation))
       this.#earlierKeys.add(key.x);
     // Also where it is heard of, or again, only after who goes on with it.
@@ -80,12 +90,19 @@ export class Members {
 
   /** One as a snapshot names it, whose signature has been checked: news is who joined later, and of the same that it is over. */
   restore(member: Member): void {
+    this.#unheard.delete(member.incarnation);
     this.#earlierKeys.add(member.key.x);
     const known = this.#byIncarnation.get(member.incarnation);
     if (known === undefined || known.joinedAt < member.joinedAt)
       this.#set({ ...member, place: known?.place ?? member.place });
     else if (known.joinedAt === member.joinedAt && known.state === 'joined')
       this.#mark(member.incarnation, member.state);
+  }
+
+  /** The history goes on after `after` with other lines than are known here; from `ORIGIN` on with none of them. */
+  leave(after: Position): void {
+    for (const { incarnation, place } of this.#byIncarnation.values())
+      if (comparePositions(place, after) > 0) this.#unheard.add(incarnation);
   }
 
   /** Whoever may hold a lease, for all that has been said, or may have held one after the line at `at`. */
@@ -200,13 +217,17 @@ export class Members {
   }
 
   /**
-   * Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it.
+   * Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it, if all know it.
    * `signedBy`: the key under which its signature was found good already.
    */
   haveSigned(sealed: SealedEntry, log: PublicKey, signedBy?: string): boolean {
     const { entry } = sealed;
-    const key = isLogSigned(entry) ? log : this.keyOf(entry.by);
+    const key = isLogSigned(entry) ? log : this.#heardKeyOf(entry.by);
     return key !== undefined && (key.x === signedBy || isSignedBy(sealed, key));
+  }
+
+  #heardKeyOf(incarnation: string): PublicKey | undefined {
+    return this.#unheard.has(incarnation) ? undefined : this.keyOf(incarnation);
   }
 
   /**

@@ -12,20 +12,15 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { Entry, FeedLine } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { linesBetween, pagesBetween } from '../feed/ledger.ts';
-import type { Members } from '../feed/members.ts';
-import type { Position } from '../feed/position.ts';
 import { ORIGIN } from '../feed/position.ts';
 import type { Tail } from '../feed/tail.ts';
 import { nameOf } from '../feed/tail.ts';
 import type { Log } from '../kernel/log.ts';
 import type { RevocationView } from '../revocation/view.ts';
 import type { Appender } from './append.ts';
-import type { Identity } from './identity.ts';
 
 export interface CarryPorts {
-  readonly identity: Identity;
   readonly cursor: Cursor;
-  readonly members: Members;
   readonly ledger: Ledger;
   readonly view: RevocationView;
   readonly grants: GrantTable;
@@ -38,6 +33,9 @@ export interface Carried {
   readonly count: number;
   readonly left: ReadonlySet<string>;
 }
+
+/** As in a tail (feed/tail.ts). */
+export type GivenUp = Pick<Tail, 'missing' | 'upTo' | 'beside'>;
 
 /** What allows more comes last. */
 const ORDER = ['lift', 'ungrant', 'lock', 'grant'] as const;
@@ -66,11 +64,11 @@ export class Carrier {
    * before what it signed. Returns how much that is; rejects as the store does.
    */
   async carryAgain(lines: readonly FeedLine[], epochId: string): Promise<number> {
-    const { identity, members, appender } = this.#ports;
-    const log = identity.logKey.public;
+    const { ledger, appender } = this.#ports;
     let count = 0;
-    for (const { sealed } of lines) {
-      if (nameOf(sealed.entry) === undefined || !members.haveSigned(sealed, log)) continue;
+    for (const line of lines) {
+      const { sealed } = line;
+      if (nameOf(sealed.entry) === undefined || ledger.isForged(line)) continue;
       await this.#endFirst(sealed.entry, epochId);
       await appender.appendUnfenced(epochId, sealed);
       count += 1;
@@ -80,35 +78,41 @@ export class Carrier {
 
   /**
    * Every fact that is held here and `missing` there, by name, under this incarnation: where the fleet began anew nobody knows
-   * who signed it. Orders are proven anew. Revocations are those of the ledger up to `upTo`, all else is in the fold, from
-   * whatever it came. Rejects as the store does.
+   * who signed it. Orders are proven anew. Revocations are those `beside` and in the ledger up to `upTo`, all else is in the
+   * fold, from whatever it came. Rejects as the store does.
    */
-  async carryGivenUp(missing: ReadonlySet<string>, upTo: Position, epochId: string): Promise<Carried> {
+  async carryGivenUp(given: GivenUp, epochId: string): Promise<Carried> {
+    const { missing } = given;
     const { view, grants, appender } = this.#ports;
     const folded = [...view.locks.folded(), ...grants.folded()].filter(({ entry }) => missing.has(entry.id));
     const left = new Set([...missing].filter((name) => view.record(name) !== undefined));
     const known = left.size;
     for (const kind of ORDER) {
       // They take away as a lock does, and go before what gives.
-      if (kind === 'grant') await this.#carryRevocations(left, upTo, epochId);
+      if (kind === 'grant') await this.#carryRevocations(left, given, epochId);
       for (const { entry } of folded)
         if (entry.kind === kind) await appender.appendUnfenced(epochId, appender.sealAgain(entry));
     }
     return { count: folded.length + known - left.size, left };
   }
 
-  /** Those in `wanted` whose lines are in the ledger up to `upTo`; takes them out of it. */
-  async #carryRevocations(wanted: Set<string>, upTo: Position, epochId: string): Promise<void> {
+  /** Those in `wanted` whose lines are here; takes them out of it. */
+  async #carryRevocations(wanted: Set<string>, given: GivenUp, epochId: string): Promise<void> {
     if (wanted.size === 0) return;
-    const { identity, members, ledger, appender } = this.#ports;
-    const log = identity.logKey.public;
-    for await (const page of pagesBetween(ledger, ORIGIN, upTo)) {
-      for (const { sealed } of page) {
-        if (!wanted.has(sealed.entry.id) || !members.haveSigned(sealed, log)) continue;
-        await appender.appendUnfenced(epochId, appender.sealAgain(sealed.entry));
-        wanted.delete(sealed.entry.id);
+    const { ledger, appender } = this.#ports;
+    for await (const page of this.#pagesOf(given)) {
+      for (const line of page) {
+        const { entry } = line.sealed;
+        if (!wanted.has(entry.id) || ledger.isForged(line)) continue;
+        await appender.appendUnfenced(epochId, appender.sealAgain(entry));
+        wanted.delete(entry.id);
       }
     }
+  }
+
+  async *#pagesOf({ beside = [], upTo }: GivenUp): AsyncGenerator<readonly FeedLine[]> {
+    yield beside;
+    yield* pagesBetween(this.#ports.ledger, ORIGIN, upTo);
   }
 
   /** What has ended that lock or grant, if it is known here; where it is there already that is one line more, or none. */
@@ -132,10 +136,11 @@ export class Carrier {
     log.warn('what the store had lost was appended again', { count });
   }
 
-  async #carryTail({ after, upTo, missing, beside, isGivenUp }: Tail, epochId: string): Promise<number> {
+  async #carryTail(tail: Tail, epochId: string): Promise<number> {
     const { ledger, log } = this.#ports;
-    if (isGivenUp) {
-      const { count, left } = await this.carryGivenUp(missing, upTo, epochId);
+    const { after, upTo, missing, beside } = tail;
+    if (tail.isGivenUp) {
+      const { count, left } = await this.carryGivenUp(tail, epochId);
       if (left.size > 0)
         log.error(
           'revocations that came with a snapshot are in force here alone and cannot be appended again: order them anew',

@@ -139,7 +139,9 @@ export class Follower {
     this.assertWhole();
     const { cursor, tree, fold, snapshots, sessions, ledger, clock } = this.#ports;
     if (before?.isShared === false) fold.giveUp();
-    await new Pace(this.#ports).run(fold.loading(snapshot.chunks.slice(1), base.position));
+    await new Pace(this.#ports).run(
+      fold.loading(snapshot.chunks.slice(1), base.position, before !== undefined),
+    );
     this.#begin();
     snapshots.begin(endedBeforeS);
     if (before !== undefined) await ledger.begin(snapshot);

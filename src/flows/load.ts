@@ -4,6 +4,7 @@
  * the log key has signed that. What is here already stays.
  */
 import type { Cursor } from '../feed/cursor.ts';
+import { besideOf } from '../feed/cursor.ts';
 import type { EpochEntry, FeedLine } from '../feed/entry.ts';
 import { isSignedBy, parseEntry } from '../feed/entry.ts';
 import type { FeedStore, Snapshot } from '../feed/feed-store.ts';
@@ -154,18 +155,21 @@ export class Loader {
   }
 
   /**
-   * What only this replica has, into the open epoch: lines of the same fleet as they are, and every fact that the snapshot does
-   * not have. PROOF_INVALID while there are any that cannot be appended: the ledger here is the last that has them.
+   * What only this replica has, into the open epoch: of the same history lines as they are, of any other every fact that the
+   * snapshot does not have. PROOF_INVALID while there are any that cannot be appended: the ledger here is the last that has them.
    */
-  async #carry({ alone = [], missing }: Alone, epochId: string): Promise<void> {
+  async #carry({ alone, missing }: Alone, epochId: string): Promise<void> {
     const { carrier, cursor } = this.#ports;
     const { left: before } = this.#stuck.epochId === epochId ? this.#stuck : NONE;
     const still = before.intersection(missing);
     // The rest is there already: to say all of it again every ten seconds helps nobody.
     if (still.size > 0) throw refused(lacks(still.size));
-    await carrier.carry(epochId);
-    await carrier.carryAgain(alone, epochId);
-    const { left } = await carrier.carryGivenUp(missing, cursor.position, epochId);
+    if (alone !== undefined) {
+      await carrier.carry(epochId);
+      await carrier.carryAgain(alone, epochId);
+    }
+    const beside = besideOf(cursor.tails);
+    const { left } = await carrier.carryGivenUp({ missing, upTo: cursor.position, beside }, epochId);
     this.#stuck = { epochId, left };
     if (left.size > 0) throw refused(lacks(left.size));
   }

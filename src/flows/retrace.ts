@@ -15,6 +15,7 @@ import type { EpochEntry, FeedLine } from '../feed/entry.ts';
 import type { RenewReply } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { linesBetween } from '../feed/ledger.ts';
+import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Clock } from '../kernel/clock.ts';
@@ -27,6 +28,7 @@ import type { Tree } from './tree.ts';
 export interface RetracePorts {
   readonly identity: Identity;
   readonly cursor: Cursor;
+  readonly members: Members;
   readonly ledger: Ledger;
   readonly tree: Tree;
   readonly carrier: Carrier;
@@ -100,7 +102,7 @@ export class Retracer {
   }
 
   async #goBackTo(end: Place, epochId: string): Promise<void> {
-    const { cursor, ledger, tree, carrier, log } = this.#ports;
+    const { cursor, members, ledger, tree, carrier, log } = this.#ports;
     const { position } = end;
     const beside = await this.#lines(position, cursor.position);
     // First of all: what leaves the ledger must be somewhere else.
@@ -112,6 +114,7 @@ export class Retracer {
     const earlier = cursor.at(end, leading.slice(-TAIL_MAX));
     await ledger.cut(end);
     cursor.goBackTo(earlier, beside);
+    members.leave(position);
     tree.beginAgain(
       leading.map(({ line }) => line),
       ledger.base,

@@ -451,7 +451,7 @@ export class TestReplica {
     const isOnlyOne = options.server === undefined;
     this.vouching = new Vouching({ ...feed, members, ledger, held, exclusive: isOnlyOne });
     const { vouching } = this;
-    const carrier = new Carrier({ ...feed, members, ledger, view, grants, appender, log });
+    const carrier = new Carrier({ ...feed, ledger, view, grants, appender, log });
     this.loader = new Loader({ ...feed, ledger, follower, fold, carrier, timer: clock, log });
     const { loader } = this;
     const lineage = new Lineage(identity, members, ledger.lastJoined);
@@ -488,7 +488,7 @@ export class TestReplica {
       follower,
       vouching,
       carrier,
-      retracer: new Retracer({ ...feed, ledger, tree, carrier, log }),
+      retracer: new Retracer({ ...feed, members, ledger, tree, carrier, log }),
       members,
       leaseMs,
       credentialLifeMaxMs,
