@@ -29,7 +29,7 @@ export interface Appended extends AppendReply {
 }
 
 /** An entry, or what a fold goes on to hold of one: there its signature is gone. */
-type Said = Entry | ((FoldedLock | FoldedGrant)['entry'] & { readonly sig?: never });
+export type Said = Entry | ((FoldedLock | FoldedGrant)['entry'] & { readonly sig?: never });
 
 type Facts<T> = T extends unknown ? Omit<T, 'v' | 'at' | 'by'> : never;
 

@@ -17,7 +17,7 @@ import type { Tail } from '../feed/tail.ts';
 import { nameOf } from '../feed/tail.ts';
 import type { Log } from '../kernel/log.ts';
 import type { RevocationView } from '../revocation/view.ts';
-import type { Appender } from './append.ts';
+import type { Appender, Said } from './append.ts';
 
 export interface CarryPorts {
   readonly cursor: Cursor;
@@ -34,6 +34,13 @@ export interface Carried {
   readonly left: ReadonlySet<string>;
 }
 
+/** By name, what was said in an epoch of what was given up, and what cannot be. */
+interface SaidIn {
+  readonly epochId: string;
+  readonly names: Set<string>;
+  readonly left: Set<string>;
+}
+
 /** As in a tail (feed/tail.ts). */
 export type GivenUp = Pick<Tail, 'missing' | 'upTo' | 'beside'>;
 
@@ -45,6 +52,8 @@ export class Carrier {
   #running: { readonly epochId: string; readonly run: Promise<void> } | undefined;
   /** What was appended again already, and in which epoch: that may have been lost as well. */
   #carried = { epochId: '', tails: new Set<Tail>() };
+
+  #said: SaidIn = { epochId: '', names: new Set(), left: new Set() };
 
   constructor(ports: CarryPorts) {
     this.#ports = ports;
@@ -82,29 +91,39 @@ export class Carrier {
    * fold, from whatever it came. Rejects as the store does.
    */
   async carryGivenUp(given: GivenUp, epochId: string): Promise<Carried> {
-    const { missing } = given;
-    const { view, grants, appender } = this.#ports;
+    const { view, grants } = this.#ports;
+    if (this.#said.epochId !== epochId) this.#said = { epochId, names: new Set(), left: new Set() };
+    const said = this.#said;
+    const { names, left } = said;
+    const before = names.size;
+    // What was said in this epoch comes back by the feed, or with its next snapshot.
+    const missing = given.missing.difference(names).difference(left);
     const folded = [...view.locks.folded(), ...grants.folded()].filter(({ entry }) => missing.has(entry.id));
-    const left = new Set([...missing].filter((name) => view.record(name) !== undefined));
-    const known = left.size;
+    const revocations = new Set([...missing].filter((name) => view.record(name) !== undefined));
     for (const kind of ORDER) {
       // They take away as a lock does, and go before what gives.
-      if (kind === 'grant') await this.#carryRevocations(left, given, epochId);
-      for (const { entry } of folded)
-        if (entry.kind === kind) await appender.appendUnfenced(epochId, appender.sealAgain(entry));
+      if (kind === 'grant') await this.#carryRevocations(revocations, given, said);
+      for (const { entry } of folded) if (entry.kind === kind) await this.#sayAgain(entry, said);
     }
-    return { count: folded.length + known - left.size, left };
+    for (const name of revocations) left.add(name);
+    return { count: names.size - before, left: left.intersection(given.missing) };
+  }
+
+  async #sayAgain(entry: Said, { epochId, names }: SaidIn): Promise<void> {
+    const { appender } = this.#ports;
+    await appender.appendUnfenced(epochId, appender.sealAgain(entry));
+    names.add(entry.id);
   }
 
   /** Those in `wanted` whose lines are here; takes them out of it. */
-  async #carryRevocations(wanted: Set<string>, given: GivenUp, epochId: string): Promise<void> {
+  async #carryRevocations(wanted: Set<string>, given: GivenUp, said: SaidIn): Promise<void> {
     if (wanted.size === 0) return;
-    const { ledger, appender } = this.#ports;
+    const { ledger } = this.#ports;
     for await (const page of this.#pagesOf(given)) {
       for (const line of page) {
         const { entry } = line.sealed;
         if (!wanted.has(entry.id) || ledger.isForged(line)) continue;
-        await appender.appendUnfenced(epochId, appender.sealAgain(entry));
+        await this.#sayAgain(entry, said);
         wanted.delete(entry.id);
       }
     }

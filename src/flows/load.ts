@@ -47,13 +47,6 @@ interface Refusal {
   readonly atMs: number;
 }
 
-interface Stuck {
-  readonly epochId: string;
-  readonly left: ReadonlySet<string>;
-}
-
-const NONE: Stuck = { epochId: '', left: new Set() };
-
 interface Alone {
   readonly alone: readonly FeedLine[] | undefined;
   readonly missing: ReadonlySet<string>;
@@ -63,8 +56,6 @@ export class Loader {
   readonly #ports: LoadPorts;
   #refused: Refusal | undefined;
   #againMs = AGAIN_MS;
-  /** What could not be appended to that epoch. */
-  #stuck: Stuck = NONE;
 
   constructor(ports: LoadPorts) {
     this.#ports = ports;
@@ -160,17 +151,12 @@ export class Loader {
    */
   async #carry({ alone, missing }: Alone, epochId: string): Promise<void> {
     const { carrier, cursor } = this.#ports;
-    const { left: before } = this.#stuck.epochId === epochId ? this.#stuck : NONE;
-    const still = before.intersection(missing);
-    // The rest is there already: to say all of it again every ten seconds helps nobody.
-    if (still.size > 0) throw refused(lacks(still.size));
     if (alone !== undefined) {
       await carrier.carry(epochId);
       await carrier.carryAgain(alone, epochId);
     }
     const beside = besideOf(cursor.tails);
     const { left } = await carrier.carryGivenUp({ missing, upTo: cursor.position, beside }, epochId);
-    this.#stuck = { epochId, left };
     if (left.size > 0) throw refused(lacks(left.size));
   }
 

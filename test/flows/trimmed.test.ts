@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { TAIL_MAX } from '../../src/feed/cursor.ts';
 import type { FakeClock } from '../support/fake-time.ts';
 import type { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import { OVER_MS, cut, epochOf, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
+import { NOW_S, OVER_MS, cut, epochOf, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled } from '../support/replicas.ts';
@@ -101,6 +101,40 @@ describe('a replica that comes back once what it lacks was trimmed', () => {
     }
     expect([a, again].map(({ snapshots }) => snapshots.agrees)).toEqual([true, true]);
     expect(a.snapshots.statement).toEqual(again.snapshots.statement);
+  });
+
+  it('appends nothing of what the fleet has, or has let go of since, though it missed two epochs', async () => {
+    const { clock, server, a, b } = await startPair(common);
+    const targets = [
+      { ...jti('j1'), untilS: NOW_S + 1_000_000 },
+      { ...jti('j2'), untilS: NOW_S + 60 },
+    ];
+    const ids: string[] = [];
+    for (const target of targets) {
+      ids.push((await a.revoker.revoke(orderOf({ targets: [target], wait: 'durable' }))).id);
+      await pass(clock, 600);
+    }
+    cut(b, true);
+    for (let i = 0; i < 2; i++) {
+      server.restart();
+      await pass(clock, 1_500);
+    }
+    clock.advance(90_000_000);
+    await pass(clock, OVER_MS);
+    await grow({ clock, server, a, b });
+    for (const [one, holds] of [
+      [a, [true, false]],
+      [b, [true, true]],
+    ] as const)
+      expect(ids.map((id) => one.view.record(id) !== undefined)).toEqual(holds);
+    const before = server.lines.length;
+    cut(b, false);
+    await pass(clock, 2 * OVER_MS);
+    expect([a, b].map(isFresh), b.renewer.state).toEqual([true, true]);
+    expect(await reasonOf(b, 'j1')).toBe('revoked');
+    const kinds = server.lines.slice(before).map(({ sealed }) => sealed.entry.kind);
+    expect(kinds).not.toContain('revocation');
+    expect(kinds).not.toContain('outcome');
   });
 
   it('shares it where the epoch that only it has had the higher number', async () => {
