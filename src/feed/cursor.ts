@@ -126,12 +126,16 @@ export class Cursor {
       const { entry } = sealed;
       if (entry.kind === 'epoch' && entry.base !== undefined) this.#left.add(entry.epochId);
     }
-    const before = this.#tails.filter(
-      (tail) => tail.beside !== undefined || comparePositions(tail.upTo, this.position) <= 0,
-    );
+    const before = this.#tails.filter((tail) => this.#isBehind(tail));
     const tail = { after: this.position, upTo, missing, beside: lines };
     this.#tails = missing.size === 0 ? before : [...before, tail];
     this.#checked = new Set();
+  }
+
+  /** Whether it stays one: what was given up is the fleet's history again before the epoch that gave it up. */
+  #isBehind({ isGivenUp, upTo, beside }: Tail): boolean {
+    const compared = comparePositions(upTo, this.position);
+    return isGivenUp === true ? compared < 0 : beside !== undefined || compared <= 0;
   }
 
   /** The chain at one of the newest places of this epoch; undefined where it is not known. */

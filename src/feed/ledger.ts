@@ -53,10 +53,7 @@ export async function* pagesBetween(
 ): AsyncGenerator<readonly FeedLine[]> {
   for (let after = begin; comparePositions(after, upTo) < 0;) {
     const page = await ledger.read(after, LIMITS.pageEntriesMax);
-    const last = page.at(-1);
-    // What was there has left meanwhile.
-    if (last === undefined) return;
     yield page.filter(({ position }) => comparePositions(position, upTo) <= 0);
-    after = last.position;
+    after = (page.at(-1) as FeedLine).position;
   }
 }

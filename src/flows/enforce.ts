@@ -391,13 +391,13 @@ export class Enforcing {
   /** The history the append named is gone: it is appended again in the new one, and its clock starts again. */
   async #repeat(): Promise<void> {
     const { cursor, appender, table, effects, log } = this.#ports;
+    this.#givenUp = effects.givenUp;
     this.#now = { ...this.#now, state: 'accepted', closure: 'UNKNOWN' };
     if (cursor.epochId === this.#appended.epochId) return;
     if (this.#appended.epochId === '')
       log.info('a revocation of an earlier epoch is appended again to be proven', { revocation: this.id });
     else
       log.error('the feed lost the history of a revocation: it is appended again', { revocation: this.id });
-    this.#givenUp = effects.givenUp;
     // By this incarnation: where a fleet began anew nobody knows who signed it, and it would be ignored there.
     const sealed = appender.sealAgain(this.#appended.sealed.entry);
     this.#appended = await this.#there(await appender.append(sealed));

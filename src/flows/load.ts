@@ -96,7 +96,7 @@ export class Loader {
       const missing = await this.#pace().run(fold.lacking(snapshot.chunks.slice(1), header.endedBeforeS));
       const alone = await this.#alone(header.base.opening);
       if (epochId !== undefined) await this.#carry({ alone, missing }, epochId);
-      else if (cursor.tails.length + missing.size + (alone?.length ?? 1) > 0) return false;
+      else if (alone === undefined || alone.length + missing.size + cursor.tails.length > 0) return false;
       await follower.load(snapshot, header, { missing, isShared: alone !== undefined });
     } catch (error) {
       if (!isWritError(error, 'PROOF_INVALID')) throw error;

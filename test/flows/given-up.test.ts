@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { TAIL_MAX } from '../../src/feed/cursor.ts';
+import { renderPosition } from '../../src/feed/position.ts';
 import {
   OVER_MS,
   beginAnew,
@@ -160,6 +161,39 @@ describe('an order that was enforced in what was given up', () => {
     expect(await a.revoker.status(id)).toMatchObject({ state: 'enforced', hasReceipt: true });
     expect(await a.revoker.receipt(id)).not.toBe(before);
     expect(await c.revoker.status(id)).toMatchObject({ state: 'enforced', receiptOn: 'a' });
+  });
+
+  it('is not enforced by what somebody says of its place of before', async () => {
+    const { clock, a, c, id } = await startLacking();
+    const { sealed } = a.ledger.lines.find(
+      ({ sealed: { entry } }) => entry.kind === 'outcome' && entry.revocation === id,
+    )!;
+    await c.appender.append(c.appender.sealAgain(sealed.entry));
+    await pass(clock, 1_000);
+    expect(await within(clock, a.revoker.status(id))).toMatchObject({ state: 'accepted', hasReceipt: false });
+  });
+
+  it('is not called so in the new epoch by who was about to', async () => {
+    const { clock, server, a, b } = await startPair();
+    const write = a.receipts.write.bind(a.receipts);
+    const held = Promise.withResolvers<void>();
+    a.receipts.write = (id, text) => held.promise.then(() => write(id, text));
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 5_000 }));
+    await pass(clock, 6_000);
+    const { id } = await pending;
+    await kill(b);
+    cut(a, true);
+    const c = await beginAnew({ clock, server });
+    cut(a, false);
+    await pass(clock, OVER_MS);
+    held.resolve();
+    await pass(clock, OVER_MS);
+    expect([a, c].map(isFresh)).toEqual([true, true]);
+    const { position } = await within(clock, a.revoker.status(id));
+    const said = server.lines.flatMap(({ sealed: { entry } }) =>
+      entry.kind === 'outcome' ? [entry.position] : [],
+    );
+    expect(said).toEqual([renderPosition(position)]);
   });
 
   it('is not proven by the receipt of before where another replica has proven it anew', async () => {

@@ -175,24 +175,27 @@ describe('a replica that comes back once what it lacks was trimmed', () => {
     for (const one of [b, c]) expect(await reasonOf(one, 'j1')).toBe('revoked');
   });
 
-  it('does not take the snapshot for what only it has where no epoch is open, and is named', async () => {
-    const fleet = await startAway();
-    const { clock, server, a, b } = fleet;
-    await grow(fleet);
-    server.isReachable = false;
-    await pass(clock, OVER_MS);
-    server.restart();
-    server.isReachable = true;
-    cut(b, false);
-    await pass(clock, OVER_MS);
-    expect([a, b].map(isFresh)).toEqual([false, false]);
-    expect(b.ledger.base).toBeUndefined();
-    expect(epochOf(a)).toMatch(/b reports \d+-\d+, /);
-    await a.replica.openEpoch('accept-amnesia', 'b is known');
-    await pass(clock, OVER_MS);
-    expect([a, b].map(isFresh)).toEqual([true, true]);
-    for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
-  });
+  it.each([1, 2])(
+    'does not take the snapshot for what only it has where no epoch is open, and is named (%s epochs)',
+    async (epochs) => {
+      const fleet = await startAway({ epochs });
+      const { clock, server, a, b } = fleet;
+      await grow(fleet);
+      server.isReachable = false;
+      await pass(clock, OVER_MS);
+      server.restart();
+      server.isReachable = true;
+      cut(b, false);
+      await pass(clock, OVER_MS);
+      expect([a, b].map(isFresh)).toEqual([false, false]);
+      expect(b.ledger.base).toBeUndefined();
+      expect(epochOf(a)).toMatch(/b reports \d+-\d+, /);
+      await a.replica.openEpoch('accept-amnesia', 'b is known');
+      await pass(clock, OVER_MS);
+      expect([a, b].map(isFresh)).toEqual([true, true]);
+      for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
+    },
+  );
 
   it('takes it at once, closed or not, where it has nothing that others lack', async () => {
     const { clock, server, a, b } = await startPair(common);

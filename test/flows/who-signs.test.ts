@@ -149,9 +149,15 @@ describe('who lives on while its fleet is begun anew', () => {
     const x = await startSettled({ clock, server, name: 'x', seed: 17, bootstrap: false, ...common });
     await pass(clock, OVER_MS);
     cut(x, true);
+    // At once, before it has noticed anything.
+    let asked: Promise<unknown> | undefined;
+    a.ledger.onKeep = () => {
+      if (a.cursor.amnesia !== undefined) asked ??= a.revoker.receipt(id).catch((error: unknown) => error);
+    };
     cut(a, false);
     await pass(clock, 1_000);
     expect([isFresh(a), isFresh(x), await reasonOf(x, 'j1')]).toEqual([true, true, 'permitted']);
+    expect(await asked).toMatchObject({ code: 'NOT_FOUND' });
     for (const one of [a, c])
       expect((await within(clock, one.revoker.status(id), 300)).state).toBe('durable');
     cut(x, false);
