@@ -257,8 +257,8 @@ async function open(
     crashPoint,
   });
   const vouching = new Vouching({ ...feed, members, ledger, held, exclusive: facts.exclusive });
-  const carrier = new Carrier({ ...feed, members, ledger, appender, log });
-  const loader = new Loader({ ...feed, ledger, follower, carrier, timer, log });
+  const carrier = new Carrier({ ...feed, ledger, view, grants, appender, log });
+  const loader = new Loader({ ...feed, ledger, follower, fold, carrier, timer, log });
   const lineage = new Lineage(identity, members, lastJoined);
   const reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, lineage, log });
   const mender = new Mender({ ...feed, ledger, carrier, loader, log });

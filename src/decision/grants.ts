@@ -130,6 +130,12 @@ export class GrantTable {
     return this.#byId.get(id)?.record;
   }
 
+  /** What has taken the grant `id` away, known or not; undefined where nothing has. */
+  tombstoneOf(id: string): Folded<UngrantEntry> | undefined {
+    const tombstone = this.#tombstones.get(id);
+    return tombstone && ungrantOf(id, tombstone);
+  }
+
   /** True while the grant `id` is known, not taken away and not over. */
   isInForce(id: string, nowS: number): boolean {
     const record = this.record(id);
@@ -164,11 +170,8 @@ export class GrantTable {
       const { position, ungrant: _ungrant, ...said } = record;
       yield { position, entry: { kind: 'grant', ...said } };
     }
-    for (const [grant, { ungrant, endS }] of byId(this.#tombstones)) {
-      const { position, ...said } = ungrant;
-      const untilS = endS === Number.POSITIVE_INFINITY ? {} : { untilS: endS };
-      yield { position, entry: { kind: 'ungrant', ...said, grant, ...untilS } };
-    }
+    for (const [grant, tombstone] of byId(this.#tombstones))
+      yield { position: tombstone.ungrant.position, entry: ungrantOf(grant, tombstone) };
   }
 
   #grant(entry: Folded<GrantEntry>, position: Position): string | undefined {
@@ -228,6 +231,12 @@ export class GrantTable {
   #ageTombstone(id: string, { endS }: Tombstone, forgetS: number): void {
     if (endS < forgetS && !this.#byId.has(id)) this.#tombstones.delete(id);
   }
+}
+
+function ungrantOf(grant: string, { ungrant, endS }: Tombstone): Folded<UngrantEntry> {
+  const { position: _position, ...said } = ungrant;
+  const untilS = endS === Number.POSITIVE_INFINITY ? {} : { untilS: endS };
+  return { kind: 'ungrant', ...said, grant, ...untilS };
 }
 
 function isHeld({ record }: Kept, issuer: string | undefined, nowS: number): boolean {

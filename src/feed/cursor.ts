@@ -62,6 +62,11 @@ export class Cursor {
     return this.#at.amnesia;
   }
 
+  /** Whether `name` is held here, of a history that was given up, and has not come again in this one. */
+  isGivenUp(name: string): boolean {
+    return this.#tails.some(({ isGivenUp, missing }) => isGivenUp === true && missing.has(name));
+  }
+
   /** The entry that opened it. */
   get opening(): EpochEntry | undefined {
     return this.#at.opening;
@@ -121,12 +126,16 @@ export class Cursor {
       const { entry } = sealed;
       if (entry.kind === 'epoch' && entry.base !== undefined) this.#left.add(entry.epochId);
     }
-    const before = this.#tails.filter(
-      (tail) => tail.beside !== undefined || comparePositions(tail.upTo, this.position) <= 0,
-    );
+    const before = this.#tails.filter((tail) => this.#isBehind(tail));
     const tail = { after: this.position, upTo, missing, beside: lines };
     this.#tails = missing.size === 0 ? before : [...before, tail];
     this.#checked = new Set();
+  }
+
+  /** Whether it stays one: what was given up is the fleet's history again before the epoch that gave it up. */
+  #isBehind({ isGivenUp, upTo, beside }: Tail): boolean {
+    const compared = comparePositions(upTo, this.position);
+    return isGivenUp === true ? compared < 0 : beside !== undefined || compared <= 0;
   }
 
   /** The chain at one of the newest places of this epoch; undefined where it is not known. */
@@ -139,14 +148,17 @@ export class Cursor {
     return this.#settled;
   }
 
-  /** Goes on from a snapshot, whose fold has all that came up to there. What nobody else has must have been appended again. */
-  jump({ opening, amnesia, position, chain }: SnapshotBase): void {
+  /**
+   * Goes on from a snapshot, whose fold has all that came up to there but what is `missing` by name. That must have been
+   * appended again: its lines leave the ledger, and until it has come back nobody else may have it.
+   */
+  jump({ opening, amnesia, position, chain }: SnapshotBase, missing: ReadonlySet<string> = new Set()): void {
     this.#at = { opening, amnesia: amnesia ?? this.amnesia, position, chain };
     this.#epochIds.add(opening.epochId);
     this.#ends = [];
     this.#recent.clear();
     this.#recent.set(position.sequence, { chain, name: undefined });
-    this.#tails = [];
+    this.#tails = givenUp(missing, ORIGIN, []);
     this.#checked = new Set();
   }
 
@@ -179,10 +191,10 @@ export class Cursor {
 
   /**
    * Moves over `line`, which it checks unless that was just done. `isGenuine`: whoever may has signed it, so it binds.
-   * `facts`: by name, all that this history holds before it, asked for where it opens an epoch that goes on from nothing.
+   * `giveUp`: by name, all that this history holds before it, asked for where it opens an epoch that goes on from nothing.
    * Returns true when it opened an epoch.
    */
-  advance(line: FeedLine, isGenuine: boolean, facts: () => readonly string[] = none): boolean {
+  advance(line: FeedLine, isGenuine: boolean, giveUp: () => Iterable<string> = none): boolean {
     if (!this.#checked.delete(line)) {
       runAtOnce(this.checking([line]));
       this.#checked.delete(line);
@@ -193,7 +205,10 @@ export class Cursor {
     if (entry.kind === 'epoch') {
       this.#epochIds.add(entry.epochId);
       this.#left.delete(entry.epochId);
-      this.#tails = [...this.#tails, ...tailsOf(entry, before, this.#recent, facts)];
+      this.#tails =
+        entry.base === undefined && before.opening !== undefined
+          ? givenUp(giveUp(), before.position, this.#tails)
+          : [...this.#tails, ...tailsOf(entry, before, this.#recent)];
       if (before.opening !== undefined) this.#ends = [...this.#ends, before];
       this.#recent.clear();
     }
@@ -216,7 +231,7 @@ export interface OwnLine {
   readonly isGenuine: boolean;
 }
 
-function none(): readonly string[] {
+function none(): Iterable<string> {
   return [];
 }
 
@@ -296,19 +311,27 @@ function mayOpen({ epochId, base }: EpochEntry, at: Place, { epochIds, chainAt }
 /** None, or one: what the epoch before has after the place from which `base` goes on. */
 function tailsOf(
   { base }: EpochEntry,
-  { position, opening }: Place,
+  { position }: Place,
   recent: ReadonlyMap<number, RecentLine>,
-  facts: () => readonly string[],
 ): readonly OpenTail[] {
-  if (opening !== undefined && base === undefined) {
-    const missing = new Set(facts());
-    return missing.size === 0 ? [] : [{ after: ORIGIN, upTo: position, missing, isGivenUp: true }];
-  }
   if (base === undefined || base.head === renderPosition(position)) return [];
   const after = parsePosition(base.head);
   const lines = [...recent].filter(([sequence]) => sequence > after.sequence);
   const missing = lines.flatMap(([, { name }]) => name ?? []);
   return [{ after, upTo: position, missing: new Set(missing) }];
+}
+
+/** None, or one: all that is held, that of the tails `before` as well. */
+function givenUp(names: Iterable<string>, upTo: Position, before: readonly Tail[]): readonly OpenTail[] {
+  const missing = new Set(names);
+  return missing.size === 0
+    ? []
+    : [{ after: ORIGIN, upTo, missing, beside: besideOf(before), isGivenUp: true }];
+}
+
+/** Lines of `tails` that have left the ledger. */
+export function besideOf(tails: readonly Tail[]): readonly FeedLine[] {
+  return tails.flatMap(({ beside = [] }) => beside);
 }
 
 function recentOf({ line: { chain, sealed }, isGenuine }: OwnLine): RecentLine {

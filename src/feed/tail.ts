@@ -15,15 +15,10 @@ export interface Tail {
   /** Its lines, where they are in the ledger no more (flows/retrace.ts). */
   readonly beside?: readonly FeedLine[];
   /**
-   * An operator has opened the next epoch on nothing at all: it is all that is here, enforced or not, and nobody there knows
-   * who signed it.
+   * The history that it is in was given up: an operator has opened the next epoch on nothing at all, or what the fleet's
+   * snapshot goes on from is not here. It is all that is held here, enforced or not, and nobody there knows who signed it.
    */
   readonly isGivenUp?: true;
-}
-
-/** The name of what is said of credentials and entitlements; none for what is said of replicas and orders. */
-export function factOf(entry: Entry): string | undefined {
-  return entry.kind === 'replica' || entry.kind === 'outcome' ? undefined : nameOf(entry);
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Seals an entry as this incarnation and appends it to the open epoch. The one way out of this process into the feed. */
+import type { FoldedGrant } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { Entry, SealedEntry, UnsignedEntry } from '../feed/entry.ts';
 import { isLogSigned, sealEntry, sealing } from '../feed/entry.ts';
@@ -10,6 +11,7 @@ import { WritError } from '../kernel/error.ts';
 import type { SigningKey } from '../kernel/key.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { runAtOnce } from '../kernel/pace.ts';
+import type { FoldedLock } from '../revocation/locks.ts';
 import type { Identity } from './identity.ts';
 
 export interface AppendPorts {
@@ -26,6 +28,9 @@ export interface Appended extends AppendReply {
   readonly at: Instant;
 }
 
+/** An entry, or what a fold goes on to hold of one: there its signature is gone. */
+export type Said = Entry | ((FoldedLock | FoldedGrant)['entry'] & { readonly sig?: never });
+
 type Facts<T> = T extends unknown ? Omit<T, 'v' | 'at' | 'by'> : never;
 
 export class Appender {
@@ -39,10 +44,9 @@ export class Appender {
     return runAtOnce(this.sealing(facts));
   }
 
-  /** A fact that somebody else has signed, as this incarnation says it. */
-  sealAgain({ sig: _sig, ...facts }: Entry): SealedEntry {
-    const { identity } = this.#ports;
-    const entry: UnsignedEntry = { ...facts, by: identity.incarnation };
+  /** A fact that somebody else has signed, or that a fold holds, as this incarnation says it. */
+  sealAgain({ sig: _sig, ...facts }: Said): SealedEntry {
+    const entry: UnsignedEntry = { ...facts, v: 1, by: this.#ports.identity.incarnation };
     return sealEntry(entry, this.#keyFor(entry));
   }
 

@@ -1,36 +1,59 @@
 /**
  * Appends again what a store had lost and nobody else had: lines of this replica's own ledger that the epoch after them does
- * not continue (feed/tail.ts), or that are not the fleet's (flows/retrace.ts, mend.ts). They are in force here all along; from
- * then on everywhere, and once they have come back by the feed the folds are the same again. Called by renew.ts whenever
- * there is a lease, and before they leave the ledger; what was not appended is tried again then.
+ * not continue (feed/tail.ts), or that are not the fleet's (flows/retrace.ts, mend.ts, load.ts). They are in force here all
+ * along; from then on everywhere, and once they have come back by the feed the folds are the same again. Called by renew.ts
+ * whenever there is a lease, and before they leave the ledger; what was not appended is tried again then.
+ *
+ * What is over is said to be over first: between the two, or if this process dies there, others would allow by a grant that was
+ * taken away, or kill under a lock that was lifted.
  */
+import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
-import type { FeedLine } from '../feed/entry.ts';
+import type { Entry, FeedLine } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { linesBetween, pagesBetween } from '../feed/ledger.ts';
-import type { Members } from '../feed/members.ts';
-import type { Position } from '../feed/position.ts';
-import { ORIGIN, renderPosition } from '../feed/position.ts';
+import { ORIGIN } from '../feed/position.ts';
 import type { Tail } from '../feed/tail.ts';
-import { factOf, nameOf } from '../feed/tail.ts';
+import { nameOf } from '../feed/tail.ts';
 import type { Log } from '../kernel/log.ts';
-import type { Appender } from './append.ts';
-import type { Identity } from './identity.ts';
+import type { RevocationView } from '../revocation/view.ts';
+import type { Appender, Said } from './append.ts';
 
 export interface CarryPorts {
-  readonly identity: Identity;
   readonly cursor: Cursor;
-  readonly members: Members;
   readonly ledger: Ledger;
+  readonly view: RevocationView;
+  readonly grants: GrantTable;
   readonly appender: Appender;
   readonly log: Log;
 }
+
+/** How many were appended, and by name those that cannot be: revocations that came with a snapshot, which names no targets. */
+export interface Carried {
+  readonly count: number;
+  readonly left: ReadonlySet<string>;
+}
+
+/** By name, what was said in an epoch of what was given up, and what cannot be. */
+interface SaidIn {
+  readonly epochId: string;
+  readonly names: Set<string>;
+  readonly left: Set<string>;
+}
+
+/** As in a tail (feed/tail.ts). */
+export type GivenUp = Pick<Tail, 'missing' | 'upTo' | 'beside'>;
+
+/** What allows more comes last. */
+const ORDER = ['lift', 'ungrant', 'lock', 'grant'] as const;
 
 export class Carrier {
   readonly #ports: CarryPorts;
   #running: { readonly epochId: string; readonly run: Promise<void> } | undefined;
   /** What was appended again already, and in which epoch: that may have been lost as well. */
   #carried = { epochId: '', tails: new Set<Tail>() };
+
+  #said: SaidIn = { epochId: '', names: new Set(), left: new Set() };
 
   constructor(ports: CarryPorts) {
     this.#ports = ports;
@@ -55,6 +78,7 @@ export class Carrier {
     for (const line of lines) {
       const { sealed } = line;
       if (nameOf(sealed.entry) === undefined || ledger.isForged(line)) continue;
+      await this.#endFirst(sealed.entry, epochId);
       await appender.appendUnfenced(epochId, sealed);
       count += 1;
     }
@@ -62,33 +86,60 @@ export class Carrier {
   }
 
   /**
-   * Every fact in the ledger up to `upTo` that `isMissing` there, under this incarnation: where the fleet began anew, nobody
-   * knows who signed it. Orders are proven anew. Returns how many; rejects as the store does.
+   * Every fact that is held here and `missing` there, by name, under this incarnation: where the fleet began anew nobody knows
+   * who signed it. Orders are proven anew. Revocations are those `beside` and in the ledger up to `upTo`, all else is in the
+   * fold, from whatever it came. Rejects as the store does.
    */
-  async carryGivenUp(
-    upTo: Position,
-    epochId: string,
-    isMissing: (name: string) => boolean = () => true,
-  ): Promise<number> {
-    const { ledger, appender, log } = this.#ports;
-    if (ledger.base !== undefined)
-      log.error(
-        'what came with a snapshot is in force here alone and cannot be appended again: order it anew',
-        {
-          position: renderPosition(ledger.base.position),
-        },
-      );
-    let count = 0;
-    for await (const page of pagesBetween(ledger, ORIGIN, upTo)) {
+  async carryGivenUp(given: GivenUp, epochId: string): Promise<Carried> {
+    const { view, grants } = this.#ports;
+    if (this.#said.epochId !== epochId) this.#said = { epochId, names: new Set(), left: new Set() };
+    const said = this.#said;
+    const { names, left } = said;
+    const before = names.size;
+    // What was said in this epoch comes back by the feed, or with its next snapshot.
+    const missing = given.missing.difference(names).difference(left);
+    const folded = [...view.locks.folded(), ...grants.folded()].filter(({ entry }) => missing.has(entry.id));
+    const revocations = new Set([...missing].filter((name) => view.record(name) !== undefined));
+    for (const kind of ORDER) {
+      // They take away as a lock does, and go before what gives.
+      if (kind === 'grant') await this.#carryRevocations(revocations, given, said);
+      for (const { entry } of folded) if (entry.kind === kind) await this.#sayAgain(entry, said);
+    }
+    for (const name of revocations) left.add(name);
+    return { count: names.size - before, left: left.intersection(given.missing) };
+  }
+
+  async #sayAgain(entry: Said, { epochId, names }: SaidIn): Promise<void> {
+    const { appender } = this.#ports;
+    await appender.appendUnfenced(epochId, appender.sealAgain(entry));
+    names.add(entry.id);
+  }
+
+  /** Those in `wanted` whose lines are here; takes them out of it. */
+  async #carryRevocations(wanted: Set<string>, given: GivenUp, said: SaidIn): Promise<void> {
+    if (wanted.size === 0) return;
+    const { ledger } = this.#ports;
+    for await (const page of this.#pagesOf(given)) {
       for (const line of page) {
-        const { sealed } = line;
-        const name = factOf(sealed.entry);
-        if (name === undefined || !isMissing(name) || ledger.isForged(line)) continue;
-        await appender.appendUnfenced(epochId, appender.sealAgain(sealed.entry));
-        count += 1;
+        const { entry } = line.sealed;
+        if (!wanted.has(entry.id) || ledger.isForged(line)) continue;
+        await this.#sayAgain(entry, said);
+        wanted.delete(entry.id);
       }
     }
-    return count;
+  }
+
+  async *#pagesOf({ beside = [], upTo }: GivenUp): AsyncGenerator<readonly FeedLine[]> {
+    yield beside;
+    yield* pagesBetween(this.#ports.ledger, ORIGIN, upTo);
+  }
+
+  /** What has ended that lock or grant, if it is known here; where it is there already that is one line more, or none. */
+  async #endFirst(entry: Entry, epochId: string): Promise<void> {
+    const { view, grants, appender } = this.#ports;
+    const table = entry.kind === 'lock' ? view.locks : entry.kind === 'grant' ? grants : undefined;
+    const tombstone = table?.tombstoneOf(entry.id);
+    if (tombstone !== undefined) await appender.appendUnfenced(epochId, appender.sealAgain(tombstone));
   }
 
   async #carry(epochId: string): Promise<void> {
@@ -104,9 +155,19 @@ export class Carrier {
     log.warn('what the store had lost was appended again', { count });
   }
 
-  async #carryTail({ after, upTo, missing, beside, isGivenUp }: Tail, epochId: string): Promise<number> {
-    if (isGivenUp) return this.carryGivenUp(upTo, epochId, (name) => missing.has(name));
-    const lines = beside ?? (await linesBetween(this.#ports.ledger, after, upTo));
+  async #carryTail(tail: Tail, epochId: string): Promise<number> {
+    const { ledger, log } = this.#ports;
+    const { after, upTo, missing, beside } = tail;
+    if (tail.isGivenUp) {
+      const { count, left } = await this.carryGivenUp(tail, epochId);
+      if (left.size > 0)
+        log.error(
+          'revocations that came with a snapshot are in force here alone and cannot be appended again: order them anew',
+          { count: left.size },
+        );
+      return count;
+    }
+    const lines = beside ?? (await linesBetween(ledger, after, upTo));
     return this.carryAgain(
       lines.filter(({ sealed }) => missing.has(nameOf(sealed.entry) ?? '')),
       epochId,

@@ -40,6 +40,9 @@ const OUTCOMES_MAX = 65_536;
 
 export const PACKED_WORDS = 3;
 
+/** Of a revocation of which it is not known here what it has made dead. */
+export const NOT_SAID: PackedHandles = new Uint32Array();
+
 /** Beyond any cutoff: whoever is dead under that is dead whatever its `iat`. */
 const NO_CUTOFF = NEVER_S;
 
@@ -59,6 +62,7 @@ export class Effects {
   readonly #unfinished = new Map<string, PackedHandles>();
   /** Over here, or enforced before their sessions were told, while one of those is not proven to have ended. */
   readonly #unproven = new Set<string>();
+  #givenUp = 0;
   /** Late accepts by revocation, as they were when `lateTotal` was this: they are summed again only when it moves. */
   #late = new Map<string, LateAccepts>();
   #lateTotal = 0;
@@ -73,6 +77,27 @@ export class Effects {
   comesAgain({ id, position }: AppliedRevocation): void {
     const outcome = this.#outcomes.get(id);
     if (outcome !== undefined && isOfAnother(outcome, position)) this.#outcomes.delete(id);
+  }
+
+  /** How often a history was given up: what was proven in it is proven no more. */
+  get givenUp(): number {
+    return this.#givenUp;
+  }
+
+  /**
+   * The history that `orders` were enforced in was given up: whoever holds a lease now may lack any of them. Who owes for one
+   * that is partial still owes.
+   */
+  giveUp(orders: Iterable<string>): void {
+    this.#givenUp += 1;
+    this.#outcomes.clear();
+    for (const id of orders) this.restore(id, NOT_SAID);
+  }
+
+  /** A revocation that came with a snapshot, where it has been enforced: whatever was known of it here. */
+  finish(id: string): void {
+    this.#unfinished.delete(id);
+    this.#partial.delete(id);
   }
 
   /** At its end, an accept of what `applied` names is late. Called once it is in the index. */

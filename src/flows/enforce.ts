@@ -154,6 +154,8 @@ export class Enforcing {
   #heardAtMs = new Map<string, number>();
   /** The store has let go of its line. */
   #isLineGone = false;
+  /** As Effects has it, when what is proven now was begun. */
+  #givenUp: number;
   /** Since when it could be said here, but for whose turn it is. Monotonic. */
   #readyAtMs: number | undefined;
 
@@ -165,6 +167,7 @@ export class Enforcing {
     this.#enforcedS = enforcedS;
     this.#now = { ...BEGUN, state: ports.durability, standings: [] };
     this.#sentBefore = ports.table.sent;
+    this.#givenUp = ports.effects.givenUp;
   }
 
   get id(): string {
@@ -205,6 +208,11 @@ export class Enforcing {
     const isProven = this.#ports.effects.outcome(this.id)?.state === 'enforced';
     const isSaid = this.#now.state === 'enforced' || this.#closing?.known.state === 'enforced';
     return isProven && this.#isOver && !isSaid;
+  }
+
+  /** The history in which it was proven was given up since. */
+  get isGivenUp(): boolean {
+    return this.#givenUp !== this.#ports.effects.givenUp;
   }
 
   /** There is nothing left to enforce: so it is of a lock, too, that was lifted, or ended by itself, before it was proven. */
@@ -382,27 +390,23 @@ export class Enforcing {
 
   /** The history the append named is gone: it is appended again in the new one, and its clock starts again. */
   async #repeat(): Promise<void> {
-    const { cursor, appender, table, log } = this.#ports;
+    const { cursor, appender, table, effects, log } = this.#ports;
+    this.#givenUp = effects.givenUp;
     this.#now = { ...this.#now, state: 'accepted', closure: 'UNKNOWN' };
     if (cursor.epochId === this.#appended.epochId) return;
     if (this.#appended.epochId === '')
       log.info('a revocation of an earlier epoch is appended again to be proven', { revocation: this.id });
     else
       log.error('the feed lost the history of a revocation: it is appended again', { revocation: this.id });
-    this.#appended = await this.#there(await appender.append(this.#sealedHere()));
+    // By this incarnation: where a fleet began anew nobody knows who signed it, and it would be ignored there.
+    const sealed = appender.sealAgain(this.#appended.sealed.entry);
+    this.#appended = await this.#there(await appender.append(sealed));
     this.#sentBefore = table.sent;
     this.#closing = this.#term = undefined;
     this.#isLineGone = this.#isOver = false;
     this.#readyAtMs = undefined;
     this.#heardAtMs = new Map();
     this.#now = { ...this.#now, state: this.#ports.durability };
-  }
-
-  /** As all can verify it: of who has taken it the others may not have heard. */
-  #sealedHere(): SealedEntry {
-    const { members, identity, appender } = this.#ports;
-    const { sealed } = this.#appended;
-    return members.haveSigned(sealed, identity.logKey.public) ? sealed : appender.sealAgain(sealed.entry);
   }
 
   /** With the text that stands there: another replica may have sealed the same order first. */
@@ -518,6 +522,8 @@ export class Enforcing {
     const owing = this.#now.owing.join();
     if (this.#closing?.known.owing.join() !== owing) this.#closing = await this.#prepare(rule, now);
     const { known, outcome } = this.#closing;
+    // While the receipt was made: in the next epoch it says nothing.
+    if (this.isGivenUp) return this.#repeat();
     this.#saidIn = (await this.#ports.appender.append(outcome)).epochId;
     this.#outcome = outcome.entry as OutcomeEntry;
     this.#now = known;

@@ -20,7 +20,7 @@ import type { FoldedLock } from '../revocation/locks.ts';
 import type { KeptRecord } from '../revocation/records.ts';
 import type { PackedView, RevocationView } from '../revocation/view.ts';
 import type { Effects, PackedHandles } from './effects.ts';
-import { PACKED_WORDS } from './effects.ts';
+import { NOT_SAID, PACKED_WORDS } from './effects.ts';
 import type { Identity } from './identity.ts';
 
 export interface FoldPorts {
@@ -71,8 +71,6 @@ const item = z.discriminatedUnion('is', [
 
 type Item = z.infer<typeof item>;
 
-const NOT_SAID: PackedHandles = new Uint32Array();
-
 /** Items handled between two looks at the clock. */
 const PIECE = 64;
 
@@ -89,6 +87,40 @@ export class Fold {
     yield* view.pruning(nowS);
     grants.prune(nowS);
     effects.prune((id) => view.placeOf(id) !== undefined);
+  }
+
+  /** By name, all facts that are held. */
+  names(): readonly string[] {
+    const { view, grants } = this.#ports;
+    const revocations = view.records({ limit: Number.POSITIVE_INFINITY });
+    const others = [...view.locks.folded(), ...grants.folded()].map(({ entry }) => entry.id);
+    return [...revocations.map(({ id: name }) => name), ...others];
+  }
+
+  /** The history that all this came from was given up: none of it is enforced any more. By name, all facts that are held. */
+  giveUp(): readonly string[] {
+    const { view, effects } = this.#ports;
+    const names = this.names();
+    effects.giveUp(names.filter((name) => view.placeOf(name) !== undefined));
+    return names;
+  }
+
+  /**
+   * By name, what is held here and not in a snapshot of `chunks`, header apart, in which nothing is that ended before `nowS`:
+   * here that is let go first.
+   */
+  *lacking(chunks: readonly Uint8Array[], nowS: number): Steps<ReadonlySet<string>> {
+    yield* this.pruning(nowS);
+    const missing = new Set(this.names());
+    let looked = 0;
+    for (const chunk of chunks.filter(([kind]) => kind === CHUNK.items)) {
+      for (const one of itemsOf(chunk.subarray(1))) {
+        if (looked++ % PIECE === 0) yield;
+        if (one.is === 'revocation') missing.delete(one.id);
+        if (one.is === 'fact') missing.delete(one.entry.id);
+      }
+    }
+    return missing;
   }
 
   /** Takes it down, in pieces. Nothing may be applied meanwhile. */
@@ -139,6 +171,7 @@ export class Fold {
     const { view, effects } = this.#ports;
     const { endS = Number.POSITIVE_INFINITY, isUnfinished, dead, ...record } = one;
     if (isUnfinished) effects.restore(record.id, dead === undefined ? NOT_SAID : deadIn(dead));
+    else effects.finish(record.id);
     return view.restoreRecord(record, endS);
   }
 

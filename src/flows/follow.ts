@@ -15,7 +15,7 @@ import type { Snapshot } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
-import { renderPosition } from '../feed/position.ts';
+import { ORIGIN, renderPosition } from '../feed/position.ts';
 import type { SnapshotHeader } from '../feed/snapshot.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
@@ -58,6 +58,14 @@ export interface FollowPorts {
   readonly sliceMs?: number;
   readonly log: Log;
   readonly crashPoint: CrashPoint;
+}
+
+/** What a snapshot takes the place of. */
+export interface Before {
+  /** By name, what is held here and not in it. */
+  readonly missing: ReadonlySet<string>;
+  /** Whether its epoch goes on from a place that is here. */
+  readonly isShared: boolean;
 }
 
 export class Follower {
@@ -122,22 +130,24 @@ export class Follower {
   }
 
   /**
-   * Merges a snapshot that was judged, and goes on after its base: its mark is the next line. With `ledger` that begins at it
-   * too, and whoever lives is ended: it is not known all that has changed, and without a lease it has to be anyway. Without,
-   * the ledger begins at it already. PROOF_INVALID for one that is not whole: then it has at most revoked more.
+   * Merges a snapshot that was judged, and goes on after its base: its mark is the next line. `before`: what it takes the place
+   * of. The ledger begins at it then, and whoever lives is ended: it is not known all that has changed, and without a lease it
+   * has to be anyway. Without, the ledger begins at it already. PROOF_INVALID for one that is not whole: then it has at most
+   * revoked more, and enforced less.
    */
-  async load(snapshot: Snapshot, { base, endedBeforeS }: SnapshotHeader, ledger?: Ledger): Promise<void> {
+  async load(snapshot: Snapshot, { base, endedBeforeS }: SnapshotHeader, before?: Before): Promise<void> {
     this.assertWhole();
-    const { cursor, tree, fold, snapshots, sessions, clock } = this.#ports;
+    const { cursor, tree, fold, snapshots, sessions, ledger, clock } = this.#ports;
+    if (before?.isShared === false) fold.giveUp();
     await new Pace(this.#ports).run(fold.loading(snapshot.chunks.slice(1), base.position));
     this.#begin();
     snapshots.begin(endedBeforeS);
-    await ledger?.begin(snapshot);
-    cursor.jump(base);
+    if (before !== undefined) await ledger.begin(snapshot);
+    cursor.jump(base, before?.missing);
     tree.begin(base.position.epoch, base.position.sequence, base.frontier);
-    await new Pace(this.#ports).run(this.#killLoaded(ledger === undefined));
+    await new Pace(this.#ports).run(this.#killLoaded(before === undefined));
     const position = renderPosition(base.position);
-    if (ledger !== undefined) sessions.killWhere(() => true, { reason: 'fenced', position }, clock.now());
+    if (before !== undefined) sessions.killWhere(() => true, { reason: 'fenced', position }, clock.now());
     this.#end();
   }
 
@@ -161,7 +171,7 @@ export class Follower {
   }
 
   *#index(line: FeedLine, isOwnDisk: boolean): Steps<AppliedRevocation[]> {
-    const { cursor, members, view, grants, tree, effects, snapshots, ledger } = this.#ports;
+    const { cursor, members, view, grants, tree, effects, fold, snapshots, ledger } = this.#ports;
     const { position, chain } = cursor;
     const isGenuine = isOwnDisk ? !ledger.isForged(line) : this.#isGenuine(line);
     if (!isGenuine && !isOwnDisk) this.#forged.push(line);
@@ -169,7 +179,7 @@ export class Follower {
     // Only now, and in one step: a decision that names this position has all of its handles.
     tree.append(
       line,
-      cursor.advance(line, isGenuine, () => this.#facts()),
+      cursor.advance(line, isGenuine, () => fold.giveUp()),
     );
     if (!isGenuine) return [];
     members.apply(line);
@@ -182,16 +192,13 @@ export class Follower {
     return applied === undefined ? [] : [applied];
   }
 
-  /** By name, all that is held here: where an operator has begun anew, nobody else may have it. */
-  #facts(): readonly string[] {
-    const { view, grants } = this.#ports;
-    const folded = [...view.locks.folded(), ...grants.folded()].map(({ entry }) => entry.id);
-    return [...view.records({ limit: Number.POSITIVE_INFINITY }).map(({ id }) => id), ...folded];
-  }
-
-  /** Of an order, where it matters: what was enforced is in every epoch, unless an operator has given up what is missing. */
+  /**
+   * Of an order, where it matters: what was enforced is in every epoch, unless an operator has given up what is missing. That is
+   * in no place of this history.
+   */
   #placeSince(id: string): Position | undefined {
     const { cursor, view } = this.#ports;
+    if (cursor.isGivenUp(id)) return ORIGIN;
     return cursor.amnesia === undefined ? undefined : view.placeOf(id)?.position;
   }
 

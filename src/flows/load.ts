@@ -4,13 +4,12 @@
  * the log key has signed that. What is here already stays.
  */
 import type { Cursor } from '../feed/cursor.ts';
-import { TAIL_MAX } from '../feed/cursor.ts';
+import { besideOf } from '../feed/cursor.ts';
 import type { EpochEntry, FeedLine } from '../feed/entry.ts';
 import { isSignedBy, parseEntry } from '../feed/entry.ts';
 import type { FeedStore, Snapshot } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { lineAt, linesBetween } from '../feed/ledger.ts';
-import type { Position } from '../feed/position.ts';
 import { ORIGIN, comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
 import type { SnapshotHeader } from '../feed/snapshot.ts';
 import { digesting, parseHeader, refused } from '../feed/snapshot.ts';
@@ -22,6 +21,7 @@ import type { Log } from '../kernel/log.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { Pace } from '../kernel/pace.ts';
 import type { Carrier } from './carry.ts';
+import type { Fold } from './fold.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
 
@@ -31,6 +31,7 @@ export interface LoadPorts {
   readonly ledger: Ledger;
   readonly cursor: Cursor;
   readonly follower: Follower;
+  readonly fold: Fold;
   readonly carrier: Carrier;
   readonly clock: Clock;
   readonly timer: Timer;
@@ -44,6 +45,11 @@ const AGAIN_MS_MAX = 10_000;
 interface Refusal {
   readonly why: string;
   readonly atMs: number;
+}
+
+interface Alone {
+  readonly alone: readonly FeedLine[] | undefined;
+  readonly missing: ReadonlySet<string>;
 }
 
 export class Loader {
@@ -77,7 +83,7 @@ export class Loader {
    * open that cannot be, so false then too.
    */
   async load(epochId?: string): Promise<boolean> {
-    const { store, ledger, cursor, follower, carrier, clock, log } = this.#ports;
+    const { store, cursor, follower, fold, clock, log } = this.#ports;
     if (this.#refused !== undefined && clock.now().monoMs - this.#refused.atMs < this.#againMs) return false;
     const snapshot = await store.readSnapshot();
     this.#refused = undefined;
@@ -87,14 +93,11 @@ export class Loader {
       header = await this.#pace().run(this.#judging(snapshot));
       if (!this.#leadsOn(header, epochId)) return false;
       await this.#assertOfThisRun(header, epochId);
+      const missing = await this.#pace().run(fold.lacking(snapshot.chunks.slice(1), header.endedBeforeS));
       const alone = await this.#alone(header.base.opening);
-      if (epochId !== undefined) {
-        await carrier.carry(epochId);
-        if (header.base.opening.base === undefined && alone.length > 0)
-          await carrier.carryGivenUp(cursor.position, epochId);
-        else await carrier.carryAgain(alone, epochId);
-      } else if (cursor.tails.length + alone.length > 0) return false;
-      await follower.load(snapshot, header, ledger);
+      if (epochId !== undefined) await this.#carry({ alone, missing }, epochId);
+      else if (alone === undefined || alone.length + missing.size + cursor.tails.length > 0) return false;
+      await follower.load(snapshot, header, { missing, isShared: alone !== undefined });
     } catch (error) {
       if (!isWritError(error, 'PROOF_INVALID')) throw error;
       this.#againMs = Math.min(2 * this.#againMs, AGAIN_MS_MAX);
@@ -128,9 +131,9 @@ export class Loader {
 
   /**
    * What comes after the place here from which `opening`, the snapshot's epoch, goes on: this replica was away when it was
-   * opened, so it is no tail yet. Where that place is not here, the newest of all lines: as many as may be a tail.
+   * opened, so it is no tail yet. Undefined where that place is not here: whose history it goes on from cannot be told then.
    */
-  async #alone({ epochId, base }: EpochEntry): Promise<readonly FeedLine[]> {
+  async #alone({ epochId, base }: EpochEntry): Promise<readonly FeedLine[] | undefined> {
     const { cursor, ledger } = this.#ports;
     const { position } = cursor;
     if (cursor.epochId === undefined || cursor.epochId === epochId) return [];
@@ -139,19 +142,22 @@ export class Loader {
     if (base?.epochId === cursor.epochId && comparePositions(head, position) > 0) return [];
     const line = await lineAt(ledger, head);
     const isShared = line !== undefined && line.chain === base?.chain;
-    return linesBetween(ledger, isShared ? head : this.#beforeNewest(), position);
+    return isShared ? linesBetween(ledger, head, position) : undefined;
   }
 
-  /** The place that the newest lines come after, as many as may be a tail. */
-  #beforeNewest(): Position {
-    const { cursor } = this.#ports;
-    let left = TAIL_MAX;
-    for (const { position } of [...cursor.ends, cursor].toReversed()) {
-      const { epoch, sequence } = position;
-      if (sequence >= left) return { epoch, sequence: sequence - left };
-      left -= sequence;
+  /**
+   * What only this replica has, into the open epoch: of the same history lines as they are, of any other every fact that the
+   * snapshot does not have. PROOF_INVALID while there are any that cannot be appended: the ledger here is the last that has them.
+   */
+  async #carry({ alone, missing }: Alone, epochId: string): Promise<void> {
+    const { carrier, cursor } = this.#ports;
+    if (alone !== undefined) {
+      await carrier.carry(epochId);
+      await carrier.carryAgain(alone, epochId);
     }
-    return ORIGIN;
+    const beside = besideOf(cursor.tails);
+    const { left } = await carrier.carryGivenUp({ missing, upTo: cursor.position, beside }, epochId);
+    if (left.size > 0) throw refused(lacks(left.size));
   }
 
   *#judging(snapshot: Snapshot): Steps<SnapshotHeader> {
@@ -183,3 +189,11 @@ export class Loader {
     return new Pace(this.#ports);
   }
 }
+
+function lacks(count: number): string {
+  return `it lacks ${count} revocations that came here with another snapshot and cannot be appended again: order them anew, then ${SET_ASIDE}`;
+}
+
+/** How a replica begins anew, with nothing of what it had. */
+export const SET_ASIDE =
+  'stop it, move `ledger`, `ledger-*` and `held-epoch` out of its dataDir, and start it again';

@@ -4,7 +4,6 @@
  * force here meanwhile, and it has no lease. Called by renew.ts. What it cannot do by itself it tells (`advice`).
  */
 import type { Cursor } from '../feed/cursor.ts';
-import { TAIL_MAX } from '../feed/cursor.ts';
 import type { EpochEntry } from '../feed/entry.ts';
 import type { FeedStore } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
@@ -15,6 +14,7 @@ import type { Clock } from '../kernel/clock.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Carrier } from './carry.ts';
 import type { Loader } from './load.ts';
+import { SET_ASIDE } from './load.ts';
 
 export interface MendPorts {
   readonly store: FeedStore;
@@ -30,7 +30,7 @@ export interface MendPorts {
 interface Finding {
   readonly epochId: string;
   readonly position: Position;
-  /** `none`: the store holds all that is here, so it is what comes after that is wrong. `lost`: it is too long ago; the newest lines go along. */
+  /** `none`: the store holds all that is here, so it is what comes after that is wrong. `lost`: it is too long ago; what the fleet lacks goes along. */
   readonly fork: { readonly after: Position; readonly count: number } | 'none' | 'lost';
 }
 
@@ -53,7 +53,7 @@ export class Mender {
     if (fork === 'none')
       return 'the store goes on with what nobody may have written there: find out who else has its credential, then restart it: the fleet goes on with what its replicas hold';
     if (fork === 'lost')
-      return `its history is another than the fleet's, and where they part is too long ago to be found; it begins again by itself at the next snapshot, with its newest ${TAIL_MAX} lines appended again, or at once: ${SET_ASIDE}, and keep them`;
+      return `its history is another than the fleet's, and where they part is too long ago to be found; it begins again by itself at the next snapshot, with what the fleet lacks appended again, or at once: ${SET_ASIDE}, and keep them`;
     const { after, count } = fork;
     return `its history is another than the fleet's after ${renderPosition(after)}; what only it had (${count} facts) was appended again; it begins again by itself at the next snapshot, or at once: ${SET_ASIDE}`;
   }
@@ -131,6 +131,3 @@ interface Place {
   readonly position: Position;
   readonly chain: string;
 }
-
-const SET_ASIDE =
-  'stop it, move `ledger`, `ledger-*` and `held-epoch` out of its dataDir, and start it again';

@@ -251,18 +251,31 @@ export class Revoker {
     const members = await pace.run(memberTexts(order.request));
     await pace.restIfDue();
     const body = sha256Hex(joinMembers(members));
-    const before = this.#recordOf(id)?.body ?? (await this.#append(id, body, order));
-    if (before !== body) {
-      throw new WritError('IDEMPOTENCY_CONFLICT', 'the Idempotency-Key was used with another body');
-    }
+    const known = this.#recordOf(id)?.body;
+    assertSame(known ?? body, body);
+    if (known === undefined || this.#isToBeAppended(id))
+      assertSame(await this.#append(id, body, order), body);
     const status = await this.#waitFor(id, order);
     this.#ports.crashPoint('answer.before');
     return status;
   }
 
+  /** It is in force here alone (feed/tail.ts), and nothing has begun to append it again. */
+  #isToBeAppended(id: string): boolean {
+    return this.#ports.cursor.isGivenUp(id) && this.#lookup(id) === undefined && !this.#isOverLock(id);
+  }
+
+  /** What follows it, unless that has proven it in a history that was given up: then it is to be followed anew. */
+  #lookup(id: string): Followed | undefined {
+    const followed = this.#followed.get(id);
+    if (followed === undefined || !isOfBefore(followed.enforcing)) return followed;
+    this.#followed.delete(id);
+    return undefined;
+  }
+
   /** One revocation as it stands; NOT_FOUND when this replica has not applied it. */
   async status(id: string, wait: WaitFor = 'enforced'): Promise<RevocationStatus> {
-    if (this.#followed.get(id)?.enforcing.isProvenElsewhere) this.#followed.delete(id);
+    if (this.#lookup(id)?.enforcing.isProvenElsewhere) this.#followed.delete(id);
     const isFollowed = this.#followed.has(id);
     const settled = isFollowed ? undefined : await this.#settled(id);
     if (settled !== undefined) return settled;
@@ -296,7 +309,7 @@ export class Revoker {
   async #receiptHere(id: string): Promise<Receipt | undefined> {
     const { effects, receipts, identity } = this.#ports;
     // Whoever was just told where the receipt is may ask for it before its outcome has come back.
-    const outcome = this.#followed.get(id)?.enforcing.outcome ?? effects.outcome(id);
+    const outcome = this.#lookup(id)?.enforcing.outcome ?? effects.outcome(id);
     if (outcome === undefined && effects.isUnfinished(id)) return undefined;
     const state = outcome?.state ?? 'enforced';
     const text = await receipts.read(receiptNameOf(id, state));
@@ -305,6 +318,8 @@ export class Revoker {
     const facts = verifyReceipt(text, keyringOf(identity.fleet, identity.logKey.public));
     if (facts.id !== id || facts.state !== state)
       throw new WritError('PROOF_INVALID', 'the receipt is about something else');
+    // It was proven anew where another replica has the receipt, after the history of this one was given up.
+    if (facts.position !== (outcome?.position ?? facts.position)) return undefined;
     return { text, facts };
   }
 
@@ -331,7 +346,7 @@ export class Revoker {
   }
 
   async #waitFor(id: string, order: RevocationOrder): Promise<RevocationStatus> {
-    const settled = this.#followed.has(id) ? undefined : await this.#settled(id);
+    const settled = this.#lookup(id) === undefined ? await this.#settled(id) : undefined;
     if (settled !== undefined) return settled;
     const followed = await this.#resume(id);
     let status = this.#render(followed, order.wait);
@@ -404,17 +419,18 @@ export class Revoker {
   async #letGo(enforcing: Enforcing): Promise<void> {
     const { effects, news, timer, closing } = this.#ports;
     const { id } = enforcing;
-    while (!closing.aborted && effects.outcome(id)?.state !== 'enforced') {
+    while (!closing.aborted && effects.outcome(id)?.state !== 'enforced' && !enforcing.isGivenUp) {
       // What cannot be said again now is tried again.
       await enforcing.sayAgain().catch(() => undefined);
       await Promise.race([news.next(), timer.sleep(RETRY_MS, closing)]);
     }
-    this.#followed.delete(id);
+    // By then it may be followed anew.
+    if (this.#followed.get(id)?.enforcing === enforcing) this.#followed.delete(id);
   }
 
   /** The enforcement of a revocation of an earlier run begins again: its clock restarts, its entry does not. */
   async #resume(id: string): Promise<Followed> {
-    const followed = this.#followed.get(id);
+    const followed = this.#lookup(id);
     if (followed !== undefined) return followed;
     const { store, clock } = this.#ports;
     const line = await this.#lineOf(id);
@@ -422,7 +438,7 @@ export class Revoker {
     // One of an earlier epoch is in no history that can be judged: naming none, it is appended again.
     const epochId = line.position.epoch === head.epoch ? openId : '';
     const appended = { ...line, epochId, runId, duplicate: true, at: clock.now() };
-    return this.#followed.get(id) ?? this.#follow(appended, false);
+    return this.#lookup(id) ?? this.#follow(appended, false);
   }
 
   /**
@@ -527,9 +543,16 @@ export class Revoker {
     const record = this.#recordOf(id);
     if (record === undefined) throw new WritError('NOT_FOUND', 'no such revocation');
     const line = await lineAt(this.#ports.ledger, record.position);
-    if (line === undefined)
-      throw new WritError('NOT_FOUND', 'its entry is not on the disk of this replica: ask another one');
+    // Where its place is one of another history, something else may stand there.
+    if (line?.sealed.entry.id !== id) throw new WritError('NOT_FOUND', this.#notHere(id));
     return line;
+  }
+
+  #notHere(id: string): string {
+    const isAlone = this.#ports.cursor.isGivenUp(id);
+    return isAlone
+      ? 'it is in force here alone, from a snapshot: order it again'
+      : 'its entry is not on the disk of this replica: ask another one';
   }
 
   /** Of an entry that was only indexed so far there is no line on this disk. */
@@ -552,6 +575,17 @@ function entryFacts(
   if (expiresAtMs !== undefined)
     return { ...said, kind: 'lock', targets: targets.map(withoutEnd), expiresAtS: lockEndS(expiresAtMs) };
   return { ...said, kind: 'revocation', targets: [...targets], ...(ticket === undefined ? {} : { ticket }) };
+}
+
+/** IDEMPOTENCY_CONFLICT unless what stands there is what is asked. */
+function assertSame(before: string, body: string): void {
+  if (before !== body)
+    throw new WritError('IDEMPOTENCY_CONFLICT', 'the Idempotency-Key was used with another body');
+}
+
+/** What it says is of a history that was given up; what is not proven begins again by itself. */
+function isOfBefore({ isGivenUp, current }: Enforcing): boolean {
+  return isGivenUp && current.state === 'enforced';
 }
 
 function withoutEnd({ cutoffS: _cutoffS, untilS: _untilS, ...named }: Target): LockTarget {

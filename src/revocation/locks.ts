@@ -128,6 +128,12 @@ export class Locks {
     return this.#byId.get(id)?.record;
   }
 
+  /** What has lifted the lock `id`, known or not; undefined where nothing has. */
+  tombstoneOf(id: string): Folded<LiftEntry> | undefined {
+    const tombstone = this.#tombstones.get(id);
+    return tombstone && liftOf(id, tombstone);
+  }
+
   /** True while the lock `id` is known, not lifted and not over. */
   isInForce(id: string, nowS: number): boolean {
     const record = this.record(id);
@@ -166,10 +172,8 @@ export class Locks {
       const { position, lift: _lift, ...said } = record;
       yield { position, entry: { kind: 'lock', ...said, targets: [...record.targets] } };
     }
-    for (const [lock, { lift, untilS }] of byId(this.#tombstones)) {
-      const { position, ...said } = lift;
-      yield { position, entry: { kind: 'lift', ...said, lock, untilS } };
-    }
+    for (const [lock, tombstone] of byId(this.#tombstones))
+      yield { position: tombstone.lift.position, entry: liftOf(lock, tombstone) };
   }
 
   /** Out of the index as soon as it is over; out of memory once no Idempotency-Key can ask for it any more. */
@@ -198,6 +202,11 @@ export function stateOf(record: LockRecord, nowS: number): LockState {
 /** Whole seconds: the second that it names is the first one after it. */
 function isRunning({ expiresAtS }: LockRecord, nowS: number): boolean {
   return nowS < expiresAtS;
+}
+
+function liftOf(lock: string, { lift, untilS }: Tombstone): Folded<LiftEntry> {
+  const { position: _position, ...said } = lift;
+  return { kind: 'lift', ...said, lock, untilS };
 }
 
 function endsLater(left: LockRecord, right: LockRecord): boolean {

@@ -156,12 +156,17 @@ describe('the cursor', () => {
       expect(cursor.tails).toEqual([]);
     });
 
-    it('knows nothing any more once it goes on from a snapshot, and is told of none that binds nobody', () => {
+    it('knows only what a snapshot lacks once it goes on from there, and is told of none that binds nobody', () => {
       const cursor = cursorAfter(opened, second);
       follow(cursor, epoch('ep_2', 'run_2', shorter));
       const opening = cursor.opening as EpochEntry;
       const { position } = cursor;
-      cursor.jump({ opening, amnesia: undefined, position, chain: cursor.chain, frontier: [] });
+      const snapshot = { opening, amnesia: undefined, position, chain: cursor.chain, frontier: [] };
+      cursor.jump(snapshot);
+      expect(cursor.tails).toEqual([]);
+      cursor.jump(snapshot, new Set(['rev_1']));
+      expect(cursor.tails).toMatchObject([{ upTo: ORIGIN, isGivenUp: true }]);
+      follow(cursor, revocation('rev_1'));
       expect(cursor.tails).toEqual([]);
       const other = cursorAfter(opened);
       follow(other, replica('forgotten', 'inc_d'));
@@ -296,6 +301,35 @@ describe('a cursor that goes back', () => {
     const taken = { after: third.position, upTo: forged.position, missing: ['rev_4'] };
     expect(missed(cursor)).toEqual([tailOfFirst, taken]);
     expect(cursor.tails[1]?.beside).toEqual([other, after, forged]);
+  });
+
+  it('has given nothing up any more where it stands before the epoch that did', () => {
+    const anew = lineOf(epoch('ep_9', 'run_9'), [101, 1]);
+    const next = lineOf(epoch('ep_10', 'run_10'), [102, 1]);
+    const giveUp = (): string[] => ['rev_1', 'rev_2'];
+    const begun = (): Cursor => {
+      const cursor = cursorAfter(opened, second, third);
+      cursor.advance(anew, true, giveUp);
+      cursor.advance(next, true, () => ['rev_1', 'rev_2', 'rev_3']);
+      return cursor;
+    };
+    expect(begun().tails).toMatchObject([{ after: ORIGIN, upTo: anew.position, isGivenUp: true }]);
+    for (const [index, before] of [
+      [0, own(opened, second, third)],
+      [1, own(anew)],
+    ] as const) {
+      const cursor = begun();
+      cursor.goBackTo(cursor.at(cursor.ends[index] as Place, before), own(next));
+      expect([cursor.tails, cursor.isGivenUp('rev_1')]).toEqual([[], false]);
+    }
+    const cursor = cursorAfter(opened, second, third);
+    cursor.advance(anew, true, giveUp);
+    const base = { epochId: 'ep_9', head: '101-1', chain: anew.chain, checkpoint: '' };
+    const later = epoch('ep_11', 'run_11');
+    const line = lineOf({ ...later, entry: { ...later.entry, base } as EpochEntry }, [102, 1]);
+    cursor.advance(line, true);
+    cursor.goBackTo(cursor.at(cursor.ends[1] as Place, own(anew)), own(line));
+    expect([cursor.epochId, cursor.isGivenUp('rev_1')]).toEqual(['ep_9', true]);
   });
 
   it('a second time keeps what was taken out at the first', () => {

@@ -19,9 +19,9 @@ async function startWithTail() {
 }
 
 const carrierOf = (one: TestReplica, appender: unknown = one.appender): Carrier => {
-  const { identity, cursor, members, ledger } = one;
+  const { identity, cursor, members, ledger, view, grants } = one;
   const log = { warn: () => undefined, error: () => undefined };
-  return new Carrier({ identity, cursor, members, ledger, appender, log } as never);
+  return new Carrier({ identity, cursor, members, ledger, view, grants, appender, log } as never);
 };
 
 describe('a tail', () => {

@@ -3,11 +3,24 @@
  * anew; who came after it with all that had been enforced denied it, alone and for ever, and nobody said so.
  */
 import { describe, expect, it } from 'vitest';
-import type { OpenRule } from '../../src/flows/join.ts';
-import { OVER_MS, cut, enforce, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
+import { TAIL_MAX } from '../../src/feed/cursor.ts';
+import { renderPosition } from '../../src/feed/position.ts';
+import {
+  OVER_MS,
+  beginAnew,
+  cut,
+  enforce,
+  grow,
+  isFresh,
+  jti,
+  kill,
+  reasonOf,
+  startPair,
+  within,
+} from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf } from '../support/replica-harness.ts';
-import { forget, makeReplica, pass, startSettled } from '../support/replicas.ts';
+import { makeReplica, pass, startSettled } from '../support/replicas.ts';
 
 /** a and b have enforced j1 and j2, lifted a lock of j3 and locked j4; then both are killed and the store is erased. */
 async function startErased(snapshotEvery?: number) {
@@ -26,24 +39,11 @@ async function startErased(snapshotEvery?: number) {
   await b.revoker.revoke(orderOf({ ...lock, targets: [jti('j4')] }));
   await pass(clock, OVER_MS);
   const kept = a.ledger.copy();
-  for (const one of [a, b]) {
-    cut(one, true);
-    forget(one);
-    await one.stop();
-  }
-  server.flush();
-  return { clock, server, ledger: kept, common };
+  for (const one of [a, b]) await kill(one);
+  return { clock, server, ledger: kept, receipts: a.receipts, common };
 }
 
 type Erased = Awaited<ReturnType<typeof startErased>>;
-
-async function beginAnew({ clock, server, common }: Erased, rule: OpenRule): Promise<TestReplica> {
-  const c = await startSettled({ clock, server, name: 'c', seed: 7, bootstrap: false, ...common });
-  await c.replica.openEpoch(rule, rule === 'accept-amnesia' ? 'all is gone' : undefined);
-  await pass(clock, OVER_MS);
-  expect([isFresh(c), await reasonOf(c, 'j1')]).toEqual([true, 'permitted']);
-  return c;
-}
 
 const comeBack = (
   { clock, server, common }: Erased,
@@ -60,7 +60,8 @@ const AS_IT_WAS = ['revoked', 'revoked', 'permitted', 'locked'];
 describe('who comes back to a fleet that began anew', () => {
   it.each(['new-fleet', 'accept-amnesia'] as const)('puts all its facts back (%s)', async (rule) => {
     const erased = await startErased();
-    const c = await beginAnew(erased, rule);
+    const c = await beginAnew(erased, erased.common, rule);
+    expect(await reasonOf(c, 'j1')).toBe('permitted');
     const a = await comeBack(erased, erased.ledger);
     await pass(erased.clock, OVER_MS);
     for (const one of [a, c]) {
@@ -78,7 +79,7 @@ describe('who comes back to a fleet that began anew', () => {
 
   it('puts them back though it is restarted before it could, and says so until then', async () => {
     const erased = await startErased();
-    const c = await beginAnew(erased, 'new-fleet');
+    const c = await beginAnew(erased);
     const { clock, server, ledger, common } = erased;
     const a = makeReplica({ clock, server, ledger, name: 'a', bootstrap: false, ...common });
     let appends = 0;
@@ -86,10 +87,8 @@ describe('who comes back to a fleet that began anew', () => {
     await a.start();
     await pass(erased.clock, OVER_MS);
     expect(a.cursor.tails.map(({ missing }) => missing.size)).toEqual([4]);
-    forget(a);
     const copy = a.ledger.copy();
-    cut(a, true);
-    await a.stop();
+    await kill(a);
     const again = makeReplica({
       clock,
       server,
@@ -112,10 +111,8 @@ describe('who comes back to a fleet that began anew', () => {
 
   it('puts them back though what it lacks there has been trimmed', async () => {
     const erased = await startErased(10);
-    const c = await beginAnew(erased, 'new-fleet');
-    const isTrimmed = (): boolean => (erased.server.lines[0]?.position.sequence ?? 0) > 1;
-    for (let i = 0; i < 60 && !isTrimmed(); i++) await enforce(c, `g${i}`, 600);
-    expect(isTrimmed()).toBe(true);
+    const c = await beginAnew(erased, erased.common);
+    await grow(c);
     const a = await comeBack(erased, erased.ledger);
     await pass(erased.clock, OVER_MS);
     expect([a, c].map(isFresh)).toEqual([true, true]);
@@ -123,47 +120,155 @@ describe('who comes back to a fleet that began anew', () => {
     for (const one of [a, c]) expect(await reasonsOf(one)).toEqual(AS_IT_WAS);
   });
 
-  it('says that it cannot put back what it has from a snapshot', async () => {
-    const erased = await startErased(10);
-    const { clock, server, common } = erased;
-    const c = await beginAnew(erased, 'new-fleet');
-    await enforce(c, 'j9');
-    const first = c.view.records({ limit: 1 })[0]!;
-    const isTrimmed = (): boolean => (server.lines[0]?.position.sequence ?? 0) > 1;
-    for (let i = 0; i < 60 && !isTrimmed(); i++) await enforce(c, `g${i}`, 600);
-    const d = await startSettled({ clock, server, name: 'd', seed: 8, bootstrap: false, ...common });
-    await pass(clock, OVER_MS);
-    expect(d.ledger.base).toBeDefined();
-    for (const one of [c, d]) {
-      cut(one, true);
-      forget(one);
-      await one.stop();
-    }
-    server.flush();
-    const e = await startSettled({ clock, server, name: 'e', seed: 9, bootstrap: false, ...common });
-    await e.replica.openEpoch('new-fleet');
-    const again = makeReplica({
-      clock,
-      server,
-      ledger: d.ledger,
-      name: 'd',
-      seed: 10,
-      bootstrap: false,
-      ...common,
-    });
-    await again.start();
-    await pass(clock, OVER_MS);
-    expect(again.cursor.tails.map(({ missing }) => missing.has(first.id))).toEqual([true]);
-    expect(again.log.map(({ sentence }) => sentence)).toContain(
-      'what came with a snapshot is in force here alone and cannot be appended again: order it anew',
-    );
-  });
-
   it('says in receipts what an operator has given up', async () => {
     const erased = await startErased();
-    await beginAnew(erased, 'new-fleet');
+    await beginAnew(erased);
     const a = await comeBack(erased, erased.ledger);
     await pass(erased.clock, OVER_MS);
     expect(a.cursor.amnesia?.rule).toBe('new-fleet');
+  });
+});
+
+describe('an order that was enforced in what was given up', () => {
+  /** a comes back and follows the new epoch, in which it can append nothing yet but who it is. */
+  async function startLacking() {
+    const erased = await startErased();
+    const { clock, server, ledger, receipts, common } = erased;
+    const c = await beginAnew(erased);
+    const a = makeReplica({ ...{ clock, server, ledger, receipts }, name: 'a', bootstrap: false, ...common });
+    let appends = 0;
+    a.store.fate = (command) => (command === 'append' && ++appends > 1 ? 'lose-request' : 'deliver');
+    await a.start();
+    await pass(clock, OVER_MS);
+    // Of j1: its receipt is on the disk of a.
+    const [id = ''] = receipts.texts.keys();
+    return { clock, a, c, id };
+  }
+
+  it('is called enforced again, and has a receipt, once it is proven in the new epoch', async () => {
+    const { clock, a, c, id } = await startLacking();
+    expect([isFresh(a), await reasonOf(a, 'j1'), await reasonOf(c, 'j1')]).toEqual([
+      true,
+      'revoked',
+      'permitted',
+    ]);
+    expect(await within(clock, a.revoker.status(id))).toMatchObject({ state: 'accepted', hasReceipt: false });
+    await expect(a.revoker.receipt(id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    const [before] = a.receipts.texts.values();
+    cut(a, false);
+    await pass(clock, OVER_MS);
+    expect(await reasonOf(c, 'j1')).toBe('revoked');
+    expect(await a.revoker.status(id)).toMatchObject({ state: 'enforced', hasReceipt: true });
+    expect(await a.revoker.receipt(id)).not.toBe(before);
+    expect(await c.revoker.status(id)).toMatchObject({ state: 'enforced', receiptOn: 'a' });
+  });
+
+  it('is not enforced by what somebody says of its place of before', async () => {
+    const { clock, a, c, id } = await startLacking();
+    const { sealed } = a.ledger.lines.find(
+      ({ sealed: { entry } }) => entry.kind === 'outcome' && entry.revocation === id,
+    )!;
+    await c.appender.append(c.appender.sealAgain(sealed.entry));
+    await pass(clock, 1_000);
+    expect(await within(clock, a.revoker.status(id))).toMatchObject({ state: 'accepted', hasReceipt: false });
+  });
+
+  it('is not called so in the new epoch by who was about to', async () => {
+    const { clock, server, a, b } = await startPair();
+    const write = a.receipts.write.bind(a.receipts);
+    const held = Promise.withResolvers<void>();
+    a.receipts.write = (id, text) => held.promise.then(() => write(id, text));
+    const pending = a.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: 5_000 }));
+    await pass(clock, 6_000);
+    const { id } = await pending;
+    await kill(b);
+    cut(a, true);
+    const c = await beginAnew({ clock, server });
+    cut(a, false);
+    await pass(clock, OVER_MS);
+    held.resolve();
+    await pass(clock, OVER_MS);
+    expect([a, c].map(isFresh)).toEqual([true, true]);
+    const { position } = await within(clock, a.revoker.status(id));
+    const said = server.lines.flatMap(({ sealed: { entry } }) =>
+      entry.kind === 'outcome' ? [entry.position] : [],
+    );
+    expect(said).toEqual([renderPosition(position)]);
+  });
+
+  it('is not proven by the receipt of before where another replica has proven it anew', async () => {
+    const { clock, a, c, id } = await startLacking();
+    cut(a, false);
+    await pass(clock, 1_000);
+    expect((await within(clock, c.revoker.status(id), OVER_MS)).state).not.toBe('enforced');
+    await pass(clock, OVER_MS);
+    expect(await a.revoker.status(id)).toMatchObject({ state: 'enforced', receiptOn: 'c' });
+    await expect(a.revoker.receipt(id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+});
+
+describe('a fleet that began anew, has gone on to another epoch, and has let go of the first', () => {
+  const growing = { exclusive: false, snapshotEvery: 10 } as const;
+
+  /** a and b have enforced j1 and revoked `count` others; c and x have begun anew, and what c opened is in no store any more. */
+  async function startGoneOn(count: number) {
+    const { clock, server, a, b } = await startPair();
+    await enforce(a, 'j1');
+    const [id = ''] = a.receipts.texts.keys();
+    const common = { kind: 'revocation', caller: 'admin', body: 'b' } as const;
+    for (let i = 0; i < count; i++) {
+      const targets = [jti(`m${i}`)];
+      await a.appender.append(a.appender.seal({ ...common, id: `rev_m${i}`, targets }));
+    }
+    await pass(clock, OVER_MS);
+    for (const one of [a, b]) await kill(one);
+    const c = await beginAnew({ clock, server }, growing);
+    const x = await startSettled({ clock, server, name: 'x', seed: 17, bootstrap: false, ...growing });
+    await pass(clock, OVER_MS);
+    server.restart();
+    await pass(clock, OVER_MS);
+    await grow(c);
+    const { ledger, receipts } = a;
+    const again = makeReplica({
+      ...{ clock, server, ledger, receipts },
+      name: 'a',
+      seed: 3,
+      bootstrap: false,
+      ...growing,
+    });
+    return { clock, c, x, a: again, id };
+  }
+
+  it('is given every fact, however many, in words that all of it can verify', async () => {
+    const { clock, c, x, a } = await startGoneOn(TAIL_MAX);
+    await a.start();
+    await pass(clock, 2 * OVER_MS);
+    expect([a, c, x].map(isFresh)).toEqual([true, true, true]);
+    const values = ['j1', 'm0', `m${TAIL_MAX - 1}`];
+    for (const one of [a, c, x])
+      expect(await Promise.all(values.map((value) => reasonOf(one, value)))).toEqual([
+        'revoked',
+        'revoked',
+        'revoked',
+      ]);
+    expect(c.log.filter(({ level }) => level === 'error')).toEqual([]);
+    expect(a.cursor.tails).toEqual([]);
+  });
+
+  it('is told nothing of what was proven before, nor of who was a member', async () => {
+    const { clock, c, x, a, id } = await startGoneOn(0);
+    cut(x, true);
+    await a.start();
+    await pass(clock, 1_000);
+    expect([isFresh(x), await reasonOf(x, 'j1'), await reasonOf(c, 'j1')]).toEqual([
+      true,
+      'permitted',
+      'revoked',
+    ]);
+    for (const one of [a, c]) expect((await one.revoker.status(id)).state).toBe('durable');
+    cut(x, false);
+    await pass(clock, OVER_MS);
+    expect(await a.revoker.status(id)).toMatchObject({ state: 'enforced' });
+    expect(c.members.list().map(({ replica }) => replica)).toEqual(['c', 'x', 'a']);
   });
 });

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { TAIL_MAX } from '../../src/feed/cursor.ts';
 import type { FakeClock } from '../support/fake-time.ts';
 import type { MemoryFeedServer } from '../support/memory-feed-store.ts';
-import { OVER_MS, cut, epochOf, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
+import { NOW_S, OVER_MS, cut, epochOf, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled } from '../support/replicas.ts';
@@ -103,6 +103,40 @@ describe('a replica that comes back once what it lacks was trimmed', () => {
     expect(a.snapshots.statement).toEqual(again.snapshots.statement);
   });
 
+  it('appends nothing of what the fleet has, or has let go of since, though it missed two epochs', async () => {
+    const { clock, server, a, b } = await startPair(common);
+    const targets = [
+      { ...jti('j1'), untilS: NOW_S + 1_000_000 },
+      { ...jti('j2'), untilS: NOW_S + 60 },
+    ];
+    const ids: string[] = [];
+    for (const target of targets) {
+      ids.push((await a.revoker.revoke(orderOf({ targets: [target], wait: 'durable' }))).id);
+      await pass(clock, 600);
+    }
+    cut(b, true);
+    for (let i = 0; i < 2; i++) {
+      server.restart();
+      await pass(clock, 1_500);
+    }
+    clock.advance(90_000_000);
+    await pass(clock, OVER_MS);
+    await grow({ clock, server, a, b });
+    for (const [one, holds] of [
+      [a, [true, false]],
+      [b, [true, true]],
+    ] as const)
+      expect(ids.map((id) => one.view.record(id) !== undefined)).toEqual(holds);
+    const before = server.lines.length;
+    cut(b, false);
+    await pass(clock, 2 * OVER_MS);
+    expect([a, b].map(isFresh), b.renewer.state).toEqual([true, true]);
+    expect(await reasonOf(b, 'j1')).toBe('revoked');
+    const kinds = server.lines.slice(before).map(({ sealed }) => sealed.entry.kind);
+    expect(kinds).not.toContain('revocation');
+    expect(kinds).not.toContain('outcome');
+  });
+
   it('shares it where the epoch that only it has had the higher number', async () => {
     const fleet = await startPair(common);
     const { clock, server, a, b } = fleet;
@@ -141,24 +175,27 @@ describe('a replica that comes back once what it lacks was trimmed', () => {
     for (const one of [b, c]) expect(await reasonOf(one, 'j1')).toBe('revoked');
   });
 
-  it('does not take the snapshot for what only it has where no epoch is open, and is named', async () => {
-    const fleet = await startAway();
-    const { clock, server, a, b } = fleet;
-    await grow(fleet);
-    server.isReachable = false;
-    await pass(clock, OVER_MS);
-    server.restart();
-    server.isReachable = true;
-    cut(b, false);
-    await pass(clock, OVER_MS);
-    expect([a, b].map(isFresh)).toEqual([false, false]);
-    expect(b.ledger.base).toBeUndefined();
-    expect(epochOf(a)).toMatch(/b reports \d+-\d+, /);
-    await a.replica.openEpoch('accept-amnesia', 'b is known');
-    await pass(clock, OVER_MS);
-    expect([a, b].map(isFresh)).toEqual([true, true]);
-    for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
-  });
+  it.each([1, 2])(
+    'does not take the snapshot for what only it has where no epoch is open, and is named (%s epochs)',
+    async (epochs) => {
+      const fleet = await startAway({ epochs });
+      const { clock, server, a, b } = fleet;
+      await grow(fleet);
+      server.isReachable = false;
+      await pass(clock, OVER_MS);
+      server.restart();
+      server.isReachable = true;
+      cut(b, false);
+      await pass(clock, OVER_MS);
+      expect([a, b].map(isFresh)).toEqual([false, false]);
+      expect(b.ledger.base).toBeUndefined();
+      expect(epochOf(a)).toMatch(/b reports \d+-\d+, /);
+      await a.replica.openEpoch('accept-amnesia', 'b is known');
+      await pass(clock, OVER_MS);
+      expect([a, b].map(isFresh)).toEqual([true, true]);
+      for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
+    },
+  );
 
   it('takes it at once, closed or not, where it has nothing that others lack', async () => {
     const { clock, server, a, b } = await startPair(common);

@@ -453,12 +453,12 @@ const APPLYING: readonly Removal[] = [
     // Only now, and in one step: a decision that names this position has all of its handles.
     tree.append(
       line,
-      cursor.advance(line, isGenuine, () => this.#facts()),
+      cursor.advance(line, isGenuine, () => fold.giveUp()),
     );
 `,
     replace: `    tree.append(
       line,
-      cursor.advance(line, isGenuine, () => this.#facts()),
+      cursor.advance(line, isGenuine, () => fold.giveUp()),
     );
     const applied = isGenuine ? yield* view.applying(line) : undefined;
 `,
@@ -668,13 +668,6 @@ const BATCH: readonly Removal[] = [
     find: 'if (waiting > LIMITS.pipelinedMax) socket.destroy();',
     replace: '',
     test: waits('is cut off with its connection'),
-  },
-  {
-    name: 'who comes back to a fleet that began anew keeps its facts for itself',
-    file: 'src/feed/cursor.ts',
-    find: 'if (opening !== undefined && base === undefined) {',
-    replace: 'if (opening === undefined && base === undefined) {',
-    test: test('flows/given-up', 'puts all its facts back (new-fleet)'),
   },
   {
     name: 'a replica calls an order enforced by its own key',
@@ -1354,7 +1347,7 @@ const GROWTH: readonly Removal[] = [
   {
     name: 'a restart on a snapshot ends every session',
     file: 'src/flows/follow.ts',
-    find: 'if (ledger !== undefined) sessions.killWhere(',
+    find: 'if (before !== undefined) sessions.killWhere(',
     replace: "if (position !== '') sessions.killWhere(",
     test: test('flows/snapshot-sessions', 'ends no session within a lease'),
   },
@@ -1462,7 +1455,7 @@ const SIGNERS: readonly Removal[] = [
     file: 'src/feed/members.ts',
     find: 'isLogSigned(entry) ? log : this.isShared(entry.by) ?',
     replace: 'isLogSigned(entry) ? log : this.lookup(entry.by) ?',
-    test: test('flows/signers', 'somebody else appends its order again'),
+    test: test('flows/who-signs', 'an order of that one is put back though a thief has said it before'),
   },
   {
     name: 'who goes back to where the histories parted forgets who had joined there',
@@ -1830,7 +1823,7 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'tries for ever to prove what another replica has proven',
     file: 'src/flows/revoke.ts',
-    find: 'if (this.#followed.get(id)?.enforcing.isProvenElsewhere) this.#followed.delete(id);',
+    find: 'if (this.#lookup(id)?.enforcing.isProvenElsewhere) this.#followed.delete(id);',
     replace: '',
     test: test('flows/two-coordinators', 'is partial on both'),
   },
@@ -1878,6 +1871,126 @@ const FORGETTING: readonly Removal[] = [
   },
 ];
 
+const givenUp = (name: string): Removal['test'] => test('flows/given-up', name);
+const fromSnapshot = (name: string): Removal['test'] => test('flows/given-up-snapshot', name);
+const overFirst = (name: string): Removal['test'] => test('flows/over-first', name);
+const whoSigns = (name: string): Removal['test'] => test('flows/who-signs', name);
+
+const GIVEN_UP: readonly Removal[] = [
+  {
+    name: 'who comes back to a fleet that began anew keeps its facts for itself',
+    file: 'src/feed/cursor.ts',
+    find: 'entry.base === undefined && before.opening !== undefined\n          ? givenUp',
+    replace: 'entry.base === undefined && before.opening === undefined\n          ? givenUp',
+    test: givenUp('puts all its facts back (new-fleet)'),
+  },
+  {
+    name: 'a grant is put back before what has taken it away',
+    file: 'src/flows/carry.ts',
+    find: "['lift', 'ungrant', 'lock', 'grant']",
+    replace: "['lock', 'grant', 'lift', 'ungrant']",
+    test: overFirst('is not there again in a fleet that began anew, whoever dies after 2 appends'),
+  },
+  {
+    name: 'a grant of a tail is appended again before what has taken it away',
+    file: 'src/flows/carry.ts',
+    find: '      await this.#endFirst(sealed.entry, epochId);\n',
+    replace: '',
+    test: overFirst('nor in an epoch that lacks what came last, whoever dies after 2 appends'),
+  },
+  {
+    name: 'locks and grants that came with a snapshot are not put back',
+    file: 'src/flows/carry.ts',
+    find: 'filter(({ entry }) => missing.has(entry.id));',
+    replace: "filter(({ entry }) => missing.has(entry.id) && entry.kind.startsWith('un'));",
+    test: fromSnapshot('is put back, and nothing of it that is over'),
+  },
+  {
+    name: 'what was enforced in a history that was given up is called enforced in the next one',
+    file: 'src/flows/effects.ts',
+    find: '    this.#outcomes.clear();\n',
+    replace: '',
+    test: givenUp('is called enforced again, and has a receipt, once it is proven in the new epoch'),
+  },
+  {
+    name: 'an outcome of a history that was given up counts in the next one',
+    file: 'src/flows/follow.ts',
+    find: '    if (cursor.isGivenUp(id)) return ORIGIN;\n',
+    replace: '',
+    test: givenUp('is not enforced by what somebody says of its place of before'),
+  },
+  {
+    name: 'a receipt that was being made when its history was given up is named in the next one',
+    file: 'src/flows/enforce.ts',
+    find: '    if (this.isGivenUp) return this.#repeat();\n',
+    replace: '',
+    test: givenUp('is not called so in the new epoch by who was about to'),
+  },
+  {
+    name: 'an outcome is said again in an epoch that has given up what it proves',
+    file: 'src/flows/revoke.ts',
+    find: ' && !enforcing.isGivenUp) {',
+    replace: ') {',
+    test: whoSigns('says nothing of what it had proven, and proves it anew'),
+  },
+  {
+    name: 'the receipt of a history that was given up is served where another one has proven the order anew',
+    file: 'src/flows/revoke.ts',
+    find: '    if (facts.position !== (outcome?.position ?? facts.position)) return undefined;\n',
+    replace: '',
+    test: givenUp('is not proven by the receipt of before'),
+  },
+  {
+    name: 'an order that is in force here alone is answered and not appended',
+    file: 'src/flows/revoke.ts',
+    find: ' || this.#isToBeAppended(id))',
+    replace: ')',
+    test: fromSnapshot('has no state in the new fleet, and is appended by who orders it again under its key'),
+  },
+  {
+    name: 'the newest lines of another history are appended as they are',
+    file: 'src/flows/load.ts',
+    find: 'return isShared ? linesBetween(ledger, head, position) : undefined;',
+    replace: 'return linesBetween(ledger, isShared ? head : ORIGIN, position);',
+    test: givenUp('is told nothing of what was proven before, nor of who was a member'),
+  },
+  {
+    name: 'the ledger that alone has a revocation is exchanged for a snapshot without it',
+    file: 'src/flows/load.ts',
+    find: '    if (left.size > 0) throw refused(lacks(left.size));\n',
+    replace: '',
+    test: fromSnapshot('is not let go for a snapshot that lacks it'),
+  },
+  {
+    name: 'what has ended is appended again by who was away',
+    file: 'src/flows/fold.ts',
+    find: '    yield* this.pruning(nowS);\n    const missing',
+    replace: '    const missing',
+    test: test('flows/trimmed', 'appends nothing of what the fleet has, or has let go of since'),
+  },
+  {
+    name: 'an order is appended again in the words of who is not known in the new epoch',
+    file: 'src/flows/enforce.ts',
+    find: 'appender.sealAgain(this.#appended.sealed.entry);',
+    replace: 'this.#appended.sealed;',
+    test: whoSigns('an order of before is proven under the name of who puts it back'),
+  },
+  {
+    name: 'who was given up signs for those that remember it',
+    file: 'src/feed/members.ts',
+    find: 'return base === undefined ? ORIGIN : parsePosition(base.head);',
+    replace: 'return parsePosition(base?.head ?? `${Number.MAX_SAFE_INTEGER}-0`);',
+    test: whoSigns('who was given up revokes nothing more, on any replica'),
+  },
+  {
+    name: 'who joined in what the store lost signs for those that remember it',
+    file: 'src/feed/members.ts',
+    find: 'this.#cut({ after: headOf(entry), before: line.position });',
+    replace: 'if (entry.base === undefined) this.#cut({ after: ORIGIN, before: line.position });',
+    test: whoSigns('an order of that one is put back though a thief has said it before'),
+  },
+];
+
 export const REMOVALS: readonly Removal[] = [
   ...SPELLING,
   ...HEADER,
@@ -1897,6 +2010,7 @@ export const REMOVALS: readonly Removal[] = [
   ...FORGETTING,
   ...SIGNERS,
   ...TURNS,
+  ...GIVEN_UP,
   {
     name: 'shows what the configuration file took from the environment',
     file: 'src/config/shown.ts',

@@ -1,12 +1,13 @@
 /** What tests of several replicas on one memory store do to them, and ask of them. */
 import { expect } from 'vitest';
 import type { Target } from '../../src/feed/entry.ts';
+import type { OpenRule } from '../../src/flows/join.ts';
 import { FakeClock } from './fake-time.ts';
 import { MemoryFeedServer } from './memory-feed-store.ts';
 import type { TestReplica, TestReplicaOptions } from './replica-harness.ts';
 import { ISSUER, orderOf, requestOf, tokenOf } from './replica-harness.ts';
 import { readinessOf } from './readiness.ts';
-import { pass, startSettled } from './replicas.ts';
+import { forget, pass, startSettled } from './replicas.ts';
 
 export const NOW_S = 1_800_000_000;
 /** Longer than any lease. */
@@ -29,6 +30,41 @@ export async function enforce(by: TestReplica, value: string, withinMs = 5_000):
 /** Cut off in both directions, or no longer. */
 export function cut(replica: TestReplica, isCut: boolean): void {
   replica.store.fate = () => (isCut ? 'lose-request' : 'deliver');
+}
+
+/** The process is gone without a word to the store. */
+export async function kill(replica: TestReplica): Promise<void> {
+  cut(replica, true);
+  forget(replica);
+  await replica.stop();
+}
+
+/** After the store was erased: a newcomer with an empty disk opens an epoch on an operator's word. */
+export async function beginAnew(
+  { clock, server }: { clock: FakeClock; server: MemoryFeedServer },
+  common: Partial<TestReplicaOptions> = {},
+  rule: OpenRule = 'new-fleet',
+): Promise<TestReplica> {
+  server.flush();
+  const both = { exclusive: false, ...common };
+  const c = await startSettled({ clock, server, name: 'c', seed: 7, bootstrap: false, ...both });
+  await c.replica.openEpoch(rule, rule === 'accept-amnesia' ? 'all is gone' : undefined);
+  await pass(clock, OVER_MS);
+  expect(isFresh(c)).toBe(true);
+  return c;
+}
+
+/** Revokes until the store has let go of what comes before its newest mark. */
+export async function grow(by: TestReplica): Promise<void> {
+  const isTrimmed = (): boolean => (by.server.lines[0]?.position.sequence ?? 0) > 1;
+  for (let i = 0; i < 60 && !isTrimmed(); i++) await enforce(by, `g${i}`, 600);
+  expect(isTrimmed()).toBe(true);
+}
+
+/** What comes of `work` within a second. */
+export async function within<T>(clock: FakeClock, work: Promise<T>, ms = 1_000): Promise<T> {
+  const [result] = await Promise.all([work, pass(clock, ms)]);
+  return result;
 }
 
 export const epochOf = (replica: TestReplica): string | undefined => readinessOf(replica, 'epoch');

@@ -341,6 +341,7 @@ export class TestReplica {
   readonly follower: Follower;
   readonly joiner: Joiner;
   readonly snapshots: Snapshotter;
+  readonly carrier: Carrier;
   readonly loader: Loader;
   readonly reopener: Reopener;
   readonly vouching: Vouching;
@@ -451,8 +452,9 @@ export class TestReplica {
     const isOnlyOne = options.server === undefined;
     this.vouching = new Vouching({ ...feed, members, ledger, held, exclusive: isOnlyOne });
     const { vouching } = this;
-    const carrier = new Carrier({ ...feed, members, ledger, appender, log });
-    this.loader = new Loader({ ...feed, ledger, follower, carrier, timer: clock, log });
+    this.carrier = new Carrier({ ...feed, ledger, view, grants, appender, log });
+    const { carrier } = this;
+    this.loader = new Loader({ ...feed, ledger, follower, fold, carrier, timer: clock, log });
     const { loader } = this;
     const lineage = new Lineage(identity, members, ledger.lastJoined);
     this.reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, lineage, log });
