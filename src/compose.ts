@@ -472,7 +472,8 @@ async function open(
     ledger,
     revoker,
   });
-  const inPieces = <T>(steps: Steps<T>): Promise<T> => new Pace({ clock, timer }).run(steps);
+  const inPieces = <T>(steps: Steps<T>): Promise<T> =>
+    new Pace({ clock, timer, haste: 'patient' }).run(steps);
   const parseTargets = (what: { selector?: unknown; selectors?: unknown }) =>
     inPieces(
       parsingSelectors(what, {

@@ -9,6 +9,7 @@
  * been), STORE_BROKEN (nothing was, and nothing will be until this process restarts: give the lease up at once).
  * Each call has a deadline of the adapter's own.
  */
+import type { Reading } from '../kernel/clock.ts';
 import type { FeedLine, LineParts, SealedEntry } from './entry.ts';
 import type { Position } from './position.ts';
 
@@ -87,6 +88,17 @@ export type RenewReply =
    * (no `joined` entry), `trimmed` (what follows the cursor is held no longer: the snapshot has it).
    */
   | { readonly kind: 'stale'; readonly reason: StaleReason };
+
+export interface PreparedRenewal {
+  /** What came of it; undefined: it was not sent, and never will be. Rejects as `renew` does. To be called once. */
+  take(): Promise<SentRenewal | undefined>;
+}
+
+export interface SentRenewal {
+  readonly reply: RenewReply;
+  /** Before the request was written, as this process's clocks said, or a little earlier. */
+  readonly sent: Reading;
+}
 
 export type StaleReason = 'cloned' | 'forgotten' | 'unknown' | 'trimmed';
 
@@ -194,6 +206,11 @@ export interface FeedStore {
   /** Opens once; everything else needs it. DATA_DIR_LOCKED, JOURNAL_CORRUPT or STORE_UNREACHABLE when it cannot be. */
   open(): Promise<StoreFacts>;
   renew(request: RenewRequest): Promise<RenewReply>;
+  /**
+   * Renews by itself once the feed has grown past the request's position, until it is taken: where another thread hears the
+   * news, it need not wait for a turn of this one. Absent where none does.
+   */
+  prepare?(request: RenewRequest): PreparedRenewal;
   /**
    * Idempotent by entry id within the open epoch: what a closed one holds and is appended again is written again,
    * so that the reply always names a place in the open one. EPOCH_CLOSED when `epochId` is not the open one. Never

@@ -4,7 +4,7 @@
  */
 import type { PublicKey } from '../kernel/key.ts';
 import { parsePublicKey } from '../kernel/key.ts';
-import type { Entry, FeedLine, SealedEntry } from './entry.ts';
+import type { Entry, EpochEntry, FeedLine, SealedEntry } from './entry.ts';
 import { isLogSigned, isSignedBy, lookupEntry } from './entry.ts';
 import type { LeaseTerm } from './lease.ts';
 import type { Position } from './position.ts';
@@ -34,17 +34,16 @@ export class Members {
   readonly #byIncarnation = new Map<string, Member>();
   /** By whom they say to go on with. */
   readonly #successors = new Map<string, Set<string>>();
-  /**
-   * Who has joined in what the present epoch does not go on from, and not since: whoever lacks that ignores what they sign. If it
-   * bound here, this replica would take for said what the others do not have.
-   */
-  readonly #unheard = new Set<string>();
   /** Undefined: to be found out again. */
   #isAnyoneLost: boolean | undefined;
   /** Keys that somebody had joined with before this epoch, or a snapshot, or that another run has joined with. */
   readonly #earlierKeys = new Set<string>();
   /** When this epoch was opened, by its opener's clock. */
   #openedAt = '';
+  /** Where it was said that somebody joined: the first place in each history that was. */
+  readonly #places = new Map<string, readonly Position[]>();
+  /** What lies between the line from which an epoch goes on and its first one is of no history but this replica's. */
+  #cuts: readonly Cut[] = [];
   readonly #onKey: (incarnation: string, key: string) => void;
 
   /** `onKey` hears with which key (base64url) each incarnation signs. */
@@ -56,8 +55,8 @@ export class Members {
   apply(line: FeedLine): void {
     const { entry, text } = line.sealed;
     if (entry.kind === 'epoch') {
+      this.#cut({ after: headOf(entry), before: line.position });
       this.#openedAt = entry.at;
-      this.leave(entry.base === undefined ? ORIGIN : parsePosition(entry.base.head));
       for (const { key } of this.#byIncarnation.values()) this.#earlierKeys.add(key.x);
     }
     if (entry.kind !== 'replica') return;
@@ -67,20 +66,18 @@ export class Members {
     }
     const key = parsePublicKey(entry.key);
     if (key === undefined) return;
+    if (!this.isShared(entry.incarnation))
+      this.#places.set(entry.incarnation, [...(this.#places.get(entry.incarnation) ?? []), line.position]);
     // Of one that was forgotten meanwhile nobody goes on.
     if (entry.succeeds !== undefined && this.lookup(entry.succeeds)?.state === 'joined')
       this.#mark(entry.succeeds, 'succeeded');
     const { replica, incarnation, at: joinedAt, term } = entry;
-    const isHeardAgain = this.#unheard.delete(incarnation);
     const by = entry.succeeds === undefined ? {} : { succeeds: entry.succeeds };
     const known = this.lookup(incarnation);
-    const place = known === undefined || isHeardAgain ? line.position : known.place;
+    const place = known?.place ?? line.position;
     // What was said earlier and came later (flows/carry.ts) has been said anew since. And the same once more, whoever appended
     // it, is no news: it brings nobody back who has left.
-    if (known !== undefined && known.joinedAt >= joinedAt) {
-      if (isHeardAgain) this.#set({ ...known, place });
-      return;
-    }
+    if (known !== undefined && known.joinedAt >= joinedAt) return;
     if (this.#byIncarnation.values().some((one) => one.key.x === key.x && one.incarnation !== incarnation))
       this.#earlierKeys.add(key.x);
     // Also where it is heard of, or again, only after who goes on with it.
@@ -90,7 +87,7 @@ export class Members {
 
   /** One as a snapshot names it, whose signature has been checked: news is who joined later, and of the same that it is over. */
   restore(member: Member): void {
-    this.#unheard.delete(member.incarnation);
+    this.#places.set(member.incarnation, [member.place]);
     this.#earlierKeys.add(member.key.x);
     const known = this.#byIncarnation.get(member.incarnation);
     if (known === undefined || known.joinedAt < member.joinedAt)
@@ -99,10 +96,29 @@ export class Members {
       this.#mark(member.incarnation, member.state);
   }
 
-  /** The history goes on after `after` with other lines than are known here; from `ORIGIN` on with none of them. */
-  leave(after: Position): void {
-    for (const { incarnation, place } of this.#byIncarnation.values())
-      if (comparePositions(place, after) > 0) this.#unheard.add(incarnation);
+  /** A snapshot takes the place of the history: of who is in it. */
+  begin(): void {
+    this.#places.clear();
+    this.#cuts = [];
+  }
+
+  /** What comes after `end` is of this history no more. */
+  goBackTo(end: Position): void {
+    this.#cuts = this.#cuts.filter(({ before }) => comparePositions(before, end) <= 0);
+    for (const [incarnation, places] of this.#places)
+      this.#places.set(
+        incarnation,
+        places.filter((place) => comparePositions(place, end) <= 0),
+      );
+  }
+
+  /**
+   * Whether the history that all share says that it joined. What only this replica has of it says so too, and by that an entry
+   * would bind here and nowhere else: there it has no effect, and is acknowledged all the same.
+   */
+  isShared(incarnation: string): boolean {
+    const places = this.#places.get(incarnation) ?? [];
+    return places.some((place) => this.#cuts.every((cut) => !isCutOut(place, cut)));
   }
 
   /** Whoever may hold a lease, for all that has been said, or may have held one after the line at `at`. */
@@ -208,7 +224,9 @@ export class Members {
    * they came. That such a one was forgotten may have been lost with an epoch, and is said of nobody again.
    */
   folded(): readonly Member[] {
-    return byId(this.#byIncarnation).map(([, member]) => ({ ...member, state: this.settledState(member) }));
+    return byId(this.#byIncarnation)
+      .filter(([incarnation]) => this.isShared(incarnation))
+      .map(([, member]) => ({ ...member, state: this.settledState(member) }));
   }
 
   /** As `folded` has it: a row that was retired, too, is of one with whose data another goes on. */
@@ -217,17 +235,13 @@ export class Members {
   }
 
   /**
-   * Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it, if all know it.
-   * `signedBy`: the key under which its signature was found good already.
+   * Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it, if it is
+   * known to all. `signedBy`: the key under which its signature was found good already.
    */
   haveSigned(sealed: SealedEntry, log: PublicKey, signedBy?: string): boolean {
     const { entry } = sealed;
-    const key = isLogSigned(entry) ? log : this.#heardKeyOf(entry.by);
+    const key = isLogSigned(entry) ? log : this.isShared(entry.by) ? this.keyOf(entry.by) : undefined;
     return key !== undefined && (key.x === signedBy || isSignedBy(sealed, key));
-  }
-
-  #heardKeyOf(incarnation: string): PublicKey | undefined {
-    return this.#unheard.has(incarnation) ? undefined : this.keyOf(incarnation);
   }
 
   /**
@@ -250,6 +264,12 @@ export class Members {
     );
   }
 
+  /** One that cuts nobody out never will: who joins later does so after it. */
+  #cut(cut: Cut): void {
+    const places = [...this.#places.values()].flat();
+    if (places.some((place) => isCutOut(place, cut))) this.#cuts = [...this.#cuts, cut];
+  }
+
   #mark(incarnation: string, state: Member['state'], at?: Position): void {
     const member = this.#byIncarnation.get(incarnation);
     if (member !== undefined) this.#set({ ...member, state, ...(at === undefined ? {} : { goneAt: at }) });
@@ -263,6 +283,21 @@ export class Members {
     this.#isAnyoneLost = undefined;
     this.#onKey(incarnation, member.key.x);
   }
+}
+
+interface Cut {
+  readonly after: Position;
+  /** Of the line that opened the epoch. */
+  readonly before: Position;
+}
+
+/** From where an epoch goes on; of one without a base, from before all there is. */
+function headOf({ base }: EpochEntry): Position {
+  return base === undefined ? ORIGIN : parsePosition(base.head);
+}
+
+function isCutOut(place: Position, { after, before }: Cut): boolean {
+  return comparePositions(place, after) > 0 && comparePositions(place, before) < 0;
 }
 
 function isAt({ place }: Member, other: Member): boolean {

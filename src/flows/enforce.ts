@@ -398,15 +398,20 @@ export class Enforcing {
       log.info('a revocation of an earlier epoch is appended again to be proven', { revocation: this.id });
     else
       log.error('the feed lost the history of a revocation: it is appended again', { revocation: this.id });
-    // By this incarnation: where a fleet began anew nobody knows who signed it, and it would be ignored there.
-    const sealed = appender.sealAgain(this.#appended.sealed.entry);
-    this.#appended = await this.#there(await appender.append(sealed));
+    this.#appended = await this.#there(await appender.append(this.#sealedHere()));
     this.#sentBefore = table.sent;
     this.#closing = this.#term = undefined;
     this.#isLineGone = this.#isOver = false;
     this.#readyAtMs = undefined;
     this.#heardAtMs = new Map();
     this.#now = { ...this.#now, state: this.#ports.durability };
+  }
+
+  /** As all can verify it: of who has taken it the others may not have heard. */
+  #sealedHere(): SealedEntry {
+    const { members, identity, appender } = this.#ports;
+    const { sealed } = this.#appended;
+    return members.haveSigned(sealed, identity.logKey.public) ? sealed : appender.sealAgain(sealed.entry);
   }
 
   /** With the text that stands there: another replica may have sealed the same order first. */

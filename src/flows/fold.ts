@@ -10,7 +10,7 @@ import type { Folded, OutcomeEntry } from '../feed/entry.ts';
 import { FOLDED } from '../feed/entry.ts';
 import type { Member, Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
-import { ORIGIN, parsePosition, renderPosition } from '../feed/position.ts';
+import { parsePosition, renderPosition } from '../feed/position.ts';
 import type { SnapshotHeader } from '../feed/snapshot.ts';
 import { CHUNK, ChunkWriter, refused, renderHeader } from '../feed/snapshot.ts';
 import { parseBase64Url, toBase64Url } from '../kernel/digest.ts';
@@ -140,10 +140,9 @@ export class Fold {
 
   /**
    * Merges the chunks of a snapshot that begins after `place`, header apart. PROOF_INVALID half-way leaves a part of its revocations merged, and nothing
-   * of what allows more where another part is missing: that comes last, when all of it was read. `isReplacing`: it takes the
-   * place of a history, and whom it does not name is known here alone until it has joined again.
+   * of what allows more where another part is missing: that comes last, when all of it was read.
    */
-  *loading(chunks: readonly Uint8Array[], place: Position, isReplacing: boolean): Steps<void> {
+  *loading(chunks: readonly Uint8Array[], place: Position): Steps<void> {
     const refs: number[] = [];
     const others: (() => void)[] = [];
     let looked = 0;
@@ -161,7 +160,7 @@ export class Fold {
         throw refused('it has a chunk of no known kind');
       }
     }
-    if (isReplacing) this.#ports.members.leave(ORIGIN);
+    this.#ports.members.begin();
     for (const [i, one] of others.entries()) {
       if (i % PIECE === 0) yield;
       one();

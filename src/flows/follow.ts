@@ -112,7 +112,7 @@ export class Follower {
   async apply(lines: readonly FeedLine[]): Promise<void> {
     this.assertWhole();
     const { cursor, ledger, crashPoint } = this.#ports;
-    const pace = new Pace({ ...this.#ports, isUrgent: true });
+    const pace = new Pace({ ...this.#ports, haste: 'urgent' });
     await pace.run(cursor.checking(lines));
     const { public: log } = this.#ports.identity.logKey;
     const nowS = epochS(this.#ports.clock.now());
@@ -139,9 +139,7 @@ export class Follower {
     this.assertWhole();
     const { cursor, tree, fold, snapshots, sessions, ledger, clock } = this.#ports;
     if (before?.isShared === false) fold.giveUp();
-    await new Pace(this.#ports).run(
-      fold.loading(snapshot.chunks.slice(1), base.position, before !== undefined),
-    );
+    await new Pace(this.#ports).run(fold.loading(snapshot.chunks.slice(1), base.position));
     this.#begin();
     snapshots.begin(endedBeforeS);
     if (before !== undefined) await ledger.begin(snapshot);

@@ -13,7 +13,7 @@ import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, comparePositions, renderPosition } from '../feed/position.ts';
 import type { Clock, Instant, Timer } from '../kernel/clock.ts';
-import { ageMs, epochS, renderInstant } from '../kernel/clock.ts';
+import { ageMs, epochS, instantOf, renderInstant } from '../kernel/clock.ts';
 import { toBase64Url } from '../kernel/digest.ts';
 import { WritError, codeOf, explanationOf, isWritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
@@ -162,11 +162,14 @@ export class Renewer {
    */
   async run(signal: AbortSignal): Promise<void> {
     const { timer, leaseMs, store, cursor, owing, retracer } = this.#ports;
+    let prepared: Prepared | undefined;
     while (!signal.aborted && this.#state !== 'closed') {
       const changed = owing.next();
-      const isOwing = await this.renewOnce();
+      const isOwing = await this.renewOnce(prepared);
+      prepared = undefined;
       if (isOwing) continue;
       const isSoon = this.#state === 'awaiting' || retracer.isUnderWay;
+      if (store.prepare !== undefined) prepared = await this.#prepare(store.prepare.bind(store));
       await firstOf(signal, (over) => [
         timer.sleep(isSoon ? soonMs(leaseMs) : leaseMs / 6, over),
         // A hint that fails must not become a loop that never sleeps.
@@ -174,22 +177,22 @@ export class Renewer {
         changed,
       ]);
     }
+    // Nothing is sent for who has said goodbye.
+    await prepared?.take().catch(() => undefined);
   }
 
   /**
-   * One renewal. True when another is owed at once: a page is missing, or what was applied is not yet acknowledged.
-   * Never rejects: what goes wrong shows in `state`, in the log, and in a lease that runs out.
+   * One renewal: the one that was prepared, if that was sent. True when another is owed at once: a page is missing, or what was
+   * applied is not yet acknowledged. Never rejects: what goes wrong shows in `state`, in the log, and in a lease that runs out.
    */
-  async renewOnce(): Promise<boolean> {
-    const { clock, store, lease, table, follower } = this.#ports;
+  async renewOnce(prepared?: Prepared): Promise<boolean> {
+    const { lease, follower } = this.#ports;
     const before = this.#state;
     try {
       // Before anything is sent: a torn view falls silent, so that the others see it as over and not as done.
       follower.assertWhole();
-      await this.#keepSessions();
-      const request = this.#request();
-      const sent = { at: clock.now(), number: table.send() };
-      const reply = await store.renew(request);
+      const renewed = prepared === undefined ? undefined : await prepared.take();
+      const { reply, sent } = renewed ?? (await this.#send());
       // The answered one stays: the store finds the nonce it took last among those a request names.
       this.#nonces = this.#nonces.slice(-1);
       this.#problem = undefined;
@@ -208,6 +211,30 @@ export class Renewer {
     if (this.#state === 'diverged' && !this.#ports.retracer.isUnderWay) await this.#mend();
     if (before !== this.#state) this.#changed();
     return this.#state === 'more' || (this.#state === 'lease' && this.#isOwing());
+  }
+
+  async #send(): Promise<Renewed> {
+    const { clock, store, table } = this.#ports;
+    await this.#keepSessions();
+    const request = this.#request();
+    const sent = { at: clock.now(), number: table.send() };
+    return { reply: await store.renew(request), sent };
+  }
+
+  /** The next one, for whoever hears the news first. Its number is that of now: what was appended meanwhile comes after it. */
+  async #prepare(prepare: NonNullable<FeedStore['prepare']>): Promise<Prepared | undefined> {
+    const { clock, table, retracer } = this.#ports;
+    if (this.#state !== 'lease' || retracer.isUnderWay) return undefined;
+    await this.#keepSessions();
+    const request = this.#request();
+    const [from, number] = [clock.now(), table.send()];
+    const prepared = prepare(request);
+    return {
+      take: async () => {
+        const renewed = await prepared.take();
+        return renewed && { reply: renewed.reply, sent: { at: instantOf(renewed.sent, from), number } };
+      },
+    };
   }
 
   /** Redis is away, then it loads what it has: each is said, and how often it is tried is not. */
@@ -423,6 +450,15 @@ interface HeardClosing {
 interface Sent {
   readonly at: Instant;
   readonly number: number;
+}
+
+interface Renewed {
+  readonly reply: RenewReply;
+  readonly sent: Sent;
+}
+
+interface Prepared {
+  take(): Promise<Renewed | undefined>;
 }
 
 type GrantedLease = Extract<RenewReply, { kind: 'lease' }>;

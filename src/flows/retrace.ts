@@ -114,7 +114,7 @@ export class Retracer {
     const earlier = cursor.at(end, leading.slice(-TAIL_MAX));
     await ledger.cut(end);
     cursor.goBackTo(earlier, beside);
-    members.leave(position);
+    members.goBackTo(position);
     tree.beginAgain(
       leading.map(({ line }) => line),
       ledger.base,

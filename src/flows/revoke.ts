@@ -155,7 +155,7 @@ export class Revoker {
       reading: new TableReading(ports),
       looks: new Gate(LOOKS_MAX),
       making: new Gate(1),
-      pace: new Pace({ ...ports, sliceMs: RECEIPTS_SLICE_MS }),
+      pace: new Pace({ ...ports, sliceMs: RECEIPTS_SLICE_MS, haste: 'patient' }),
       underWay: () => this.#running,
     };
   }
@@ -216,10 +216,15 @@ export class Revoker {
     return locks.record(id) !== undefined && !locks.isInForce(id, epochS(this.#ports.clock.now()));
   }
 
+  /** What is long of an order leaves the loop to those who ask whether they may. */
+  #pace(): Pace {
+    return new Pace({ ...this.#ports, haste: 'patient' });
+  }
+
   /** What `targets` would reach on this replica, now. */
   async dryRun(targets: readonly Target[]): Promise<DryRun> {
     const { view, sessions, lastAccepts } = this.#ports;
-    const pace = new Pace(this.#ports);
+    const pace = this.#pace();
     const dead = await pace.run(view.deadHandles(targets));
     const matched = await pace.run(sessions.matching(dead));
     const lastAcceptMs = dead.reduce(
@@ -242,7 +247,7 @@ export class Revoker {
     const isLock = order.expiresAtMs !== undefined;
     if (!isLock) this.#received += 1;
     const id = orderIdOf(isLock ? 'lck' : 'rev', order, this.#ports);
-    const pace = new Pace(this.#ports);
+    const pace = this.#pace();
     const members = await pace.run(memberTexts(order.request));
     await pace.restIfDue();
     const body = sha256Hex(joinMembers(members));
@@ -326,7 +331,7 @@ export class Revoker {
       if (view.locks.size >= LIMITS.lockedHandlesMax) throw new WritError('OVERLOADED', 'too much is locked');
     }
     const { seen } = await this.dryRun(order.targets);
-    const sealed = await new Pace(this.#ports).run(appender.sealing(entryFacts(id, body, order)));
+    const sealed = await this.#pace().run(appender.sealing(entryFacts(id, body, order)));
     const facts = { 'writ.revocation.id': sealed.entry.id };
     const appended = await tracer.span('append', { facts }, () => appender.append(sealed));
     if (!appended.duplicate) {
@@ -500,7 +505,7 @@ export class Revoker {
     const { facts } = receipt;
     if (facts.kind === 'lock')
       return statusOfReceipt(facts, Math.max(facts.lateAccepts, lastAccepts.locks.late(id)?.count ?? 0));
-    const dead = await new Pace(this.#ports).run(view.deadHandles(facts.targets));
+    const dead = await this.#pace().run(view.deadHandles(facts.targets));
     const late = dead.map(({ hi, lo }) => lastAccepts.late(hi, lo).count);
     return statusOfReceipt(facts, Math.max(facts.lateAccepts, ...late));
   }

@@ -97,7 +97,7 @@ class Batch {
       if (this.#isEndedBy(this.#lookAt(item))) return;
       // A thousand of them must not keep everyone else waiting.
       if (performance.now() < untilMs) continue;
-      await turns.next(false);
+      await turns.next('asked');
       untilMs = performance.now() + SLICE_MS;
     }
   }

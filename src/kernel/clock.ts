@@ -2,6 +2,7 @@
  * Time as pure code sees it: an argument. The only real clock is in edges/system; tests move one by hand.
  * Durations are taken from both clocks, because a suspend, snapshot restore or step shows on one of them only.
  */
+import type { Haste } from './turns.ts';
 
 export interface Instant {
   /** Milliseconds of a clock that never goes back and is not set; its zero means nothing. */
@@ -12,8 +13,20 @@ export interface Instant {
   readonly uncountedMs?: number;
 }
 
+/** What both clocks of the machine said at one moment. */
+export type Reading = Pick<Instant, 'monoMs' | 'wallMs'>;
+
 export interface Clock {
   now(): Instant;
+}
+
+/** When `reading` was made, which was not before `earlier`; never later than it was: a suspend in between counts. */
+export function instantOf({ monoMs, wallMs }: Reading, earlier: Instant): Instant {
+  return {
+    ...earlier,
+    monoMs: Math.max(earlier.monoMs, monoMs),
+    wallMs: Math.max(earlier.wallMs, wallMs),
+  };
 }
 
 /**
@@ -52,8 +65,8 @@ export interface Timer {
   /** Resolves after `ms`, or at once when `signal` aborts. Never rejects. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
   /**
-   * Resolves in a later turn of the loop: what has arrived meanwhile is answered first, and whoever yielded before.
-   * What is urgent waits for nobody: what a lease depends on. Never rejects.
+   * Resolves in a later turn of the loop: what has arrived meanwhile is answered first, and whoever yielded before, as
+   * `haste` says (kernel/turns.ts). Never rejects.
    */
-  yield(isUrgent?: boolean): Promise<void>;
+  yield(haste?: Haste): Promise<void>;
 }

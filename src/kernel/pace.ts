@@ -3,6 +3,7 @@
  * Whoever calls must be right between any two pieces: requests are answered there.
  */
 import type { Clock, Instant, Timer } from './clock.ts';
+import type { Haste } from './turns.ts';
 
 /** Work that can stop after each piece. It is told the time as it goes on; what it returns is its result. */
 export type Steps<T> = Generator<void, T, Instant>;
@@ -12,8 +13,7 @@ export interface PacePorts {
   readonly timer: Timer;
   /** How long the loop may be held in one go. */
   readonly sliceMs?: number;
-  /** A lease depends on it: it does not wait for its turn among other long work. */
-  readonly isUrgent?: boolean;
+  readonly haste?: Haste;
 }
 
 /** What else happens in the same turn of the loop comes to several of these. */
@@ -25,17 +25,17 @@ const URGENT_MS_MAX = 2;
 export class Pace {
   readonly #clock: Clock;
   readonly #timer: Timer;
-  readonly #isUrgent: boolean;
+  readonly #haste: Haste | undefined;
   readonly #isAdapting: boolean;
   #sliceMs: number;
   #beganMs: number;
 
   /** Counts from here. Make one for each piece of work: time that passed between two is nobody's. */
-  constructor({ clock, timer, sliceMs, isUrgent = false }: PacePorts) {
+  constructor({ clock, timer, sliceMs, haste }: PacePorts) {
     this.#clock = clock;
     this.#timer = timer;
-    this.#isUrgent = isUrgent;
-    this.#isAdapting = isUrgent && sliceMs === undefined;
+    this.#haste = haste;
+    this.#isAdapting = haste === 'urgent' && sliceMs === undefined;
     this.#sliceMs = this.#isAdapting ? URGENT_MS_FIRST : (sliceMs ?? SLICE_MS);
     this.#beganMs = clock.now().monoMs;
   }
@@ -57,7 +57,7 @@ export class Pace {
   /** Lets the loop turn: what comes next is long and cannot be cut. */
   async rest(): Promise<void> {
     const restedMs = this.#clock.now().monoMs;
-    await this.#timer.yield(this.#isUrgent);
+    await this.#timer.yield(this.#haste);
     this.#beganMs = this.#clock.now().monoMs;
     if (this.#isAdapting)
       this.#sliceMs = Math.min(Math.max(this.#beganMs - restedMs, SLICE_MS), URGENT_MS_MAX);

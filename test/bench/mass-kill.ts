@@ -1,6 +1,7 @@
 /** `node test/bench/mass-kill.ts`: 100,000 live sessions under one revocation: how many a second are told, and the longest slice (G10). */
 import { systemTimer } from '../../src/edges/system/timer.ts';
 import { Pace } from '../../src/kernel/pace.ts';
+import type { Haste } from '../../src/kernel/turns.ts';
 import { SessionRegistry } from '../../src/session/registry.ts';
 import { NOT_KEPT, dead, printsOf, recordOf } from '../session/sessions.ts';
 
@@ -25,9 +26,9 @@ for (let round = 0; round < 5; round++) {
   let sliceMs = performance.now();
   const timer = {
     ...systemTimer,
-    yield: async (isUrgent?: boolean) => {
+    yield: async (haste?: Haste) => {
       worstMs = Math.max(worstMs, performance.now() - sliceMs);
-      await systemTimer.yield(isUrgent);
+      await systemTimer.yield(haste);
       sliceMs = performance.now();
     },
   };

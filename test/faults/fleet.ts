@@ -63,6 +63,8 @@ export class Fleet implements World, HolderPorts {
   readonly server = new MemoryFeedServer();
   readonly pageMax: number;
   readonly snapshotEvery: number | undefined;
+  /** Renewals are prepared, and sent with the news: in every third run. */
+  readonly isPreparing: boolean;
   readonly credentials: readonly string[];
   readonly effects = new Map<string, number>();
   readonly asked: Asked[] = [];
@@ -115,6 +117,7 @@ export class Fleet implements World, HolderPorts {
     this.facts = facts.is(0.3) ? new Facts(this, facts) : undefined;
     this.victim = this.chances.is(0.5) ? this.chances.below(3) : undefined;
     this.pageMax = this.chances.is(0.5) ? 1_000 : 1 + this.chances.below(3);
+    this.isPreparing = seed % 3 === 0;
     this.snapshotEvery = this.chances.is(0.5) ? 3 + this.chances.below(6) : undefined;
     this.credentials = Array.from({ length: 3 + this.chances.below(5) }, (_, i) => `c${i + 1}`);
   }

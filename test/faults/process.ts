@@ -25,6 +25,7 @@ import type { SessionRecord } from '../../src/session/session.ts';
 import { FakeClock } from '../support/fake-time.ts';
 import type { Command, MemoryFeedServer } from '../support/memory-feed-store.ts';
 import { MemoryFeedStore, lostError } from '../support/memory-feed-store.ts';
+import { makePrepare } from '../support/preparing.ts';
 import { MemoryLedger, MemoryReceipts, TestReplica } from '../support/replica-harness.ts';
 import type { Agenda } from './agenda.ts';
 import type { Chances } from './random.ts';
@@ -38,6 +39,8 @@ export interface World {
   readonly pageMax: number;
   /** Entries from mark to mark; none: no snapshots. */
   readonly snapshotEvery: number | undefined;
+  /** Renewals are prepared, and sent with the news. */
+  readonly isPreparing: boolean;
   /** That a fault had an effect. */
   readonly effect: (fault: string) => void;
   /** A receipt that says `enforced` is on disk. */
@@ -149,11 +152,13 @@ export class SimProcess {
     this.disk = disk;
     this.clock = new SimClock(this, world);
     const ledger = new SimLedger(this, world);
+    const store = new SimStore(this, world);
+    if (world.isPreparing) makePrepare(store, this.clock);
     this.live = new TestReplica({
       ...{
         clock: this.clock,
         server: world.server,
-        store: new SimStore(this, world),
+        store,
         ledger,
         name,
         bootstrap,

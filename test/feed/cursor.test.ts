@@ -41,6 +41,17 @@ describe('the cursor', () => {
     expect(cursor.advance(line, true)).toBe(false);
   });
 
+  it('takes the word of who has read a line for the chain that it continues, and for no other', () => {
+    const wrong = { ...third, chain: 'f'.repeat(40) };
+    const bulk = { leaf: new Uint8Array(), targetsCount: 0, ending: new Uint32Array() };
+    const readAfter = (after: string): FeedLine => ({
+      ...wrong,
+      reading: { signedBy: undefined, bulk: { ...bulk, after } },
+    });
+    expect(cursorAfter(opened, second).advance(readAfter(second.chain), true)).toBe(false);
+    expect(() => cursorAfter(opened, second).advance(readAfter(opened.chain), true)).toThrow('feed diverges');
+  });
+
   it('goes on after a base that it was given', () => {
     const cursor = new Cursor();
     const opening = opened.sealed.entry as EpochEntry;

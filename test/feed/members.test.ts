@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { ReplicaEntry, SealedEntry } from '../../src/feed/entry.ts';
+import type { EpochEntry, ReplicaEntry, SealedEntry } from '../../src/feed/entry.ts';
 import { CHAIN_START, sealEntry } from '../../src/feed/entry.ts';
+import type { Member } from '../../src/feed/members.ts';
 import { Members } from '../../src/feed/members.ts';
 import { signingKeyOf } from '../../src/kernel/key.ts';
-import { LOG_KEY, replica, REPLICA_KEY, revocation } from '../support/feed-entries.ts';
+import { LOG_KEY, epoch, replica, REPLICA_KEY, revocation } from '../support/feed-entries.ts';
 
 const OTHER_KEY = signingKeyOf(new Uint8Array(32).fill(3));
 
@@ -24,6 +25,74 @@ function joinedWith(key: string, incarnation: string): SealedEntry {
 function statesOf(members: Members): string[] {
   return members.list().map(({ incarnation, state }) => `${incarnation} ${state}`);
 }
+
+describe('whom all know', () => {
+  const by = revocation('rev_1');
+  const mayHaveSigned = (members: Members): boolean => members.haveSigned(by, LOG_KEY.public);
+  const joined = joinedWith(REPLICA_KEY.public.x, 'inc_a');
+  const lineAt = (sealed: SealedEntry, number: number, sequence: number) =>
+    ({ sealed, chain: CHAIN_START, position: { epoch: number, sequence } }) as const;
+  const goingOnFrom = (head: string | undefined): SealedEntry => {
+    const { sig: _sig, ...facts } = epoch('ep_2', 'run_2').entry as EpochEntry;
+    const base = { epochId: 'ep_1', head: head ?? '', chain: CHAIN_START, checkpoint: '' };
+    return sealEntry({ ...facts, ...(head === undefined ? {} : { base }) }, LOG_KEY);
+  };
+
+  it.each([
+    ['up to the line from which the next epoch goes on', '1-3', true],
+    ['not in what it does not continue', '1-2', false],
+    ['not before one that begins anew', undefined, false],
+  ])('is who has joined %s', (_name, head, isKnown) => {
+    const members = membersOf(replica('joined', 'inc_x'), replica('joined', 'inc_y'), joined);
+    expect(mayHaveSigned(members)).toBe(true);
+    members.apply(lineAt(goingOnFrom(head), 2, 1));
+    expect([mayHaveSigned(members), members.isShared('inc_a')]).toEqual([isKnown, isKnown]);
+    expect(members.folded().some(({ incarnation }) => incarnation === 'inc_a')).toBe(isKnown);
+    // Its key is known all the same: its acknowledgements can be read.
+    expect(members.keyOf('inc_a')).toBeDefined();
+  });
+
+  it('is who joins again after that, though it is the same line', () => {
+    const members = membersOf(replica('joined', 'inc_x'), replica('joined', 'inc_y'), joined);
+    members.apply(lineAt(goingOnFrom('1-2'), 2, 1));
+    members.apply(lineAt(joined, 2, 2));
+    expect(mayHaveSigned(members)).toBe(true);
+    members.apply(lineAt(goingOnFrom('2-1'), 3, 1));
+    expect(mayHaveSigned(members)).toBe(false);
+  });
+
+  it('is as it was where a replica goes back to, and nobody who has joined after that', () => {
+    const members = membersOf(replica('joined', 'inc_x'), replica('joined', 'inc_y'), joined);
+    members.apply(lineAt(goingOnFrom('1-2'), 2, 1));
+    members.apply(lineAt(replica('joined', 'inc_z'), 2, 2));
+    members.goBackTo({ epoch: 1, sequence: 3 });
+    const known = ['inc_x', 'inc_a', 'inc_z', 'inc_nobody'].map((one) => members.isShared(one));
+    expect(known).toEqual([true, true, false, false]);
+  });
+
+  it('is who is in the snapshot that took the place of the history, and nobody else', () => {
+    const members = membersOf(joined);
+    const [member] = members.list();
+    members.begin();
+    expect(mayHaveSigned(members)).toBe(false);
+    members.restore({ ...(member as Member), place: { epoch: 5, sequence: 1 } });
+    expect(mayHaveSigned(members)).toBe(true);
+  });
+
+  it('takes the word of who has verified a signature for the key that it was, and for no other', () => {
+    const forged = { ...by, text: by.text.replace('"admin"', '"nobody"') };
+    const members = membersOf(joined);
+    const said = [REPLICA_KEY.public.x, OTHER_KEY.public.x, undefined];
+    expect(said.map((x) => members.haveSigned(forged, LOG_KEY.public, x))).toEqual([true, false, false]);
+  });
+
+  it('is told with their keys', () => {
+    const heard: string[] = [];
+    const members = new Members((incarnation, key) => heard.push(`${incarnation} ${key}`));
+    members.apply(lineAt(joined, 1, 1));
+    expect(heard).toEqual([`inc_a ${REPLICA_KEY.public.x}`]);
+  });
+});
 
 describe('who may sign', () => {
   it('is nobody before anyone has joined', () => {

@@ -27,7 +27,7 @@ describe('a turn', () => {
 
   it('is answered before anything long goes on, though that has waited for longer', async () => {
     const steps: string[] = [];
-    const long = turns.next(true).then(() => steps.push('long'));
+    const long = turns.next('urgent').then(() => steps.push('long'));
     new Turn<string>().add({ decide: () => 'a', answer: (given) => void steps.push(given) });
     await long;
     expect(steps).toEqual(['a', 'long']);

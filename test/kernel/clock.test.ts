@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ageMs, epochS, parseInstant, renderInstant } from '../../src/kernel/clock.ts';
+import { ageMs, epochS, instantOf, parseInstant, renderInstant } from '../../src/kernel/clock.ts';
 
 describe('ageMs', () => {
   it('is the larger of what the two clocks say: a suspend or a step shows on one of them only', () => {
@@ -8,6 +8,24 @@ describe('ageMs', () => {
     expect(ageMs(from, { monoMs: 350, wallMs: 1_000_250 })).toBe(250);
     expect(ageMs(from, { monoMs: 101, wallMs: 1_060_000 })).toBe(60_000);
     expect(ageMs(from, { monoMs: 5_100, wallMs: 1_000_000 })).toBe(5_000);
+  });
+});
+
+describe('instantOf', () => {
+  const earlier = { monoMs: 100, wallMs: 1_000_000, uncountedMs: 7 };
+
+  it('is when a reading was made, by both clocks', () => {
+    const reading = { monoMs: 150, wallMs: 1_000_050 };
+    expect(instantOf(reading, earlier)).toEqual({ ...reading, uncountedMs: 7 });
+  });
+
+  it('is never before what it came after, whatever a clock that was set back says', () => {
+    expect(instantOf({ monoMs: 99, wallMs: 400_000 }, earlier)).toEqual(earlier);
+  });
+
+  it('is early rather than late: what a suspend before it was counts as after it', () => {
+    const now = { monoMs: 150, wallMs: 1_060_050, uncountedMs: 60_007 };
+    expect(ageMs(instantOf({ monoMs: 150, wallMs: 1_060_050 }, earlier), now)).toBe(60_000);
   });
 });
 

@@ -45,7 +45,7 @@ describe('long work', () => {
     const slices = async (waitMs: number, sliceMs?: number): Promise<number> => {
       const clock = new CountingClock(waitMs);
       const slice = sliceMs === undefined ? {} : { sliceMs };
-      await new Pace({ clock, timer: clock, isUrgent: true, ...slice }).run(work(clock, 200, 0.05));
+      await new Pace({ clock, timer: clock, haste: 'urgent', ...slice }).run(work(clock, 200, 0.05));
       return clock.turns;
     };
     // Ten milliseconds of work: the first of them at once, what is left in pieces.

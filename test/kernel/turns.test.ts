@@ -18,11 +18,11 @@ describe('a turn of the loop', () => {
   it('has one piece of what is long, or what is urgent: every other turn while both wait', async () => {
     const turns = new Turns();
     const steps: string[] = [];
-    for (const name of ['a', 'b', 'c']) void turns.next(false).then(() => steps.push(name));
+    for (const name of ['a', 'b', 'c']) void turns.next().then(() => steps.push(name));
     for (const name of ['x', 'y'])
-      void turns.next(true).then(() => {
+      void turns.next('urgent').then(() => {
         steps.push(name);
-        void turns.next(true).then(() => steps.push(name.toUpperCase()));
+        void turns.next('urgent').then(() => steps.push(name.toUpperCase()));
       });
     const expected = ['xy', 'xya', 'xyaXY', 'xyaXYb', 'xyaXYbc'];
     expect(await turnsOf(steps, 5)).toEqual(expected);
@@ -33,7 +33,7 @@ describe('a turn of the loop', () => {
     const steps: string[] = [];
     const again = async (): Promise<void> => {
       for (const name of ['x', 'y', 'z']) {
-        await turns.next(true);
+        await turns.next('urgent');
         steps.push(name);
       }
     };
@@ -44,13 +44,53 @@ describe('a turn of the loop', () => {
   it('answers what has arrived before anything long goes on, though that has waited for longer', async () => {
     const turns = new Turns();
     const steps: string[] = [];
-    void turns.next(true).then(() => steps.push('x'));
-    void turns.next(false).then(() => steps.push('a'));
+    void turns.next('urgent').then(() => steps.push('x'));
+    void turns.next().then(() => steps.push('a'));
     turns.answer(() => steps.push('1'));
     turns.answer(() => {
       steps.push('2');
       turns.answer(() => steps.push('3'));
     });
     expect(await turnsOf(steps, 2)).toEqual(['12x', '12x3a']);
+  });
+});
+
+describe('what is long and for nobody who asks', () => {
+  it('has every other piece, however many ask at length', async () => {
+    const turns = new Turns();
+    const steps: string[] = [];
+    for (const name of ['1', '2', '3', '4']) void turns.next('asked').then(() => steps.push(name));
+    for (const name of ['a', 'b']) void turns.next().then(() => steps.push(name));
+    expect(await turnsOf(steps, 6)).toEqual(['a', 'a1', 'a1b', 'a1b2', 'a1b23', 'a1b234']);
+  });
+
+  it('waits for a millisecond before each piece, if it is patient, for as long as something is answered', async () => {
+    const turns = new Turns();
+    const untilFirst = async (): Promise<number> => {
+      let passed = 0;
+      void Promise.all([turns.next('patient'), turns.next('patient')]).then(() => (passed = -passed));
+      while (passed >= 0) {
+        passed += 1;
+        await nextTurn();
+      }
+      return -passed;
+    };
+    expect(await untilFirst()).toBeLessThan(4);
+    let isOver = false;
+    const answering = (async () => {
+      while (!isOver) {
+        turns.answer(() => undefined);
+        await nextTurn();
+      }
+    })();
+    await nextTurn();
+    const beganMs = performance.now();
+    await untilFirst();
+    expect(performance.now() - beganMs).toBeGreaterThan(1.5);
+    isOver = true;
+    await answering;
+    // It was not answered for longer than that is remembered.
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(await untilFirst()).toBeLessThan(4);
   });
 });

@@ -686,7 +686,7 @@ const BATCH: readonly Removal[] = [
   {
     name: 'what is urgent keeps all other long work from its turn',
     file: 'src/kernel/turns.ts',
-    find: ' && !(this.#wasUrgent && this.#waiting.length > 0)',
+    find: ' && !(this.#wasUrgent && isAnyOther)',
     replace: '',
     test: test('kernel/turns', 'every other turn while both wait'),
   },
@@ -1405,6 +1405,96 @@ const FAILOVER: readonly Removal[] = [
     replace: "=== text ? 'equal' : 'equal'",
     test: test('edges/redis/server-facts', 'with the functions of another build'),
   },
+  {
+    name: 'a lease counts from when its renewal was taken, however long ago that was sent',
+    file: 'src/flows/renew.ts',
+    find: 'at: instantOf(renewed.sent, from), number',
+    replace: 'at: clock.now(), number',
+    test: test('flows/prepared', 'from when it was sent'),
+  },
+  {
+    name: 'a renewal is sent for who has said goodbye',
+    file: 'src/flows/renew.ts',
+    find: '    await prepared?.take().catch(() => undefined);\n',
+    replace: '',
+    test: test('flows/prepared', 'said goodbye'),
+  },
+  {
+    name: 'a suspend between the preparing and the sending is not counted',
+    file: 'src/kernel/clock.ts',
+    find: '    ...earlier,\n',
+    replace: '    uncountedMs: Number.MAX_SAFE_INTEGER,\n',
+    test: test('kernel/clock', 'early rather than late'),
+  },
+  {
+    name: 'what was prepared is sent though it was taken',
+    file: 'src/edges/redis/link-thread.ts',
+    find: '    if (prepared?.call !== message.taken) return;\n    prepared = undefined;\n',
+    replace: '    if (prepared?.call !== message.taken) return;\n',
+    test: test('edges/redis/link', 'once it was taken'),
+  },
+  {
+    name: 'the word of the thread is taken for whatever key it must be',
+    file: 'src/feed/members.ts',
+    find: 'key.x === signedBy',
+    replace: 'signedBy !== undefined',
+    test: test('feed/members', 'for the key that it was'),
+  },
+  {
+    name: 'a line that was read follows whatever is here',
+    file: 'src/feed/cursor.ts',
+    find: 'reading?.bulk?.after === after',
+    replace: 'reading?.bulk !== undefined',
+    test: test('feed/cursor', 'who has read a line'),
+  },
+];
+
+const SIGNERS: readonly Removal[] = [
+  {
+    name: 'who joined in lines that the fleet did not go on with signs for those who have them',
+    file: 'src/feed/members.ts',
+    find: 'isLogSigned(entry) ? log : this.isShared(entry.by) ?',
+    replace: 'isLogSigned(entry) ? log : this.lookup(entry.by) ?',
+    test: test('flows/signers', 'somebody else appends its order again'),
+  },
+  {
+    name: 'who goes back to where the histories parted forgets who had joined there',
+    file: 'src/feed/members.ts',
+    find: '    this.#cuts = this.#cuts.filter(({ before }) => comparePositions(before, end) <= 0);\n',
+    replace: '',
+    test: test('feed/members', 'a replica goes back to'),
+  },
+  {
+    name: 'a snapshot adds to those who are known, and takes nobody out',
+    file: 'src/feed/members.ts',
+    find: '    this.#places.clear();\n',
+    replace: '',
+    test: test('feed/members', 'in the snapshot that took the place'),
+  },
+  {
+    name: 'a snapshot says who joined where nobody else knows of it',
+    file: 'src/feed/members.ts',
+    find: '      .filter(([incarnation]) => this.isShared(incarnation))\n',
+    replace: '',
+    test: test('feed/members', 'not in what it does not continue'),
+  },
+];
+
+const TURNS: readonly Removal[] = [
+  {
+    name: 'what a responder has ordered waits for all who ask at length',
+    file: 'src/kernel/turns.ts',
+    find: 'this.#own.length > 0 && !(this.#wasOwn && this.#asked.length > 0)',
+    replace: 'this.#asked.length === 0',
+    test: test('kernel/turns', 'every other piece'),
+  },
+  {
+    name: 'what is patient is not',
+    file: 'src/kernel/turns.ts',
+    find: "haste === 'patient' && this.#isServing",
+    replace: "haste === 'patient' && this.#isPatient",
+    test: test('kernel/turns', 'waits for a millisecond'),
+  },
 ];
 
 const FORGETTING: readonly Removal[] = [
@@ -1425,8 +1515,8 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'acknowledges sessions that a machine which dies has forgotten',
     file: 'src/flows/renew.ts',
-    find: '      await this.#keepSessions();\n',
-    replace: '',
+    find: 'store, table } = this.#ports;\n    await this.#keepSessions();\n',
+    replace: 'store, table } = this.#ports;\n',
     test: test('flows/silent', 'is acknowledged only once it is on disk'),
   },
   {
@@ -1878,27 +1968,6 @@ const GIVEN_UP: readonly Removal[] = [
     replace: '    const missing',
     test: test('flows/trimmed', 'appends nothing of what the fleet has, or has let go of since'),
   },
-  {
-    name: 'an order is appended again in the words of who is not known in the new epoch',
-    file: 'src/flows/enforce.ts',
-    find: 'appender.sealAgain(this.#appended.sealed.entry);',
-    replace: 'this.#appended.sealed;',
-    test: whoSigns('an order of before is proven under the name of who puts it back'),
-  },
-  {
-    name: 'who was given up signs for those that remember it',
-    file: 'src/feed/members.ts',
-    find: 'this.leave(entry.base === undefined ? ORIGIN : parsePosition(entry.base.head));',
-    replace: 'if (entry.base !== undefined) this.leave(parsePosition(entry.base.head));',
-    test: whoSigns('who was given up revokes nothing more, on any replica'),
-  },
-  {
-    name: 'who joined in what the store lost signs for those that remember it',
-    file: 'src/feed/members.ts',
-    find: 'this.leave(entry.base === undefined ? ORIGIN : parsePosition(entry.base.head));',
-    replace: 'if (entry.base === undefined) this.leave(ORIGIN);',
-    test: whoSigns('an order of that one is put back though a thief has said it before'),
-  },
 ];
 
 export const REMOVALS: readonly Removal[] = [
@@ -1919,6 +1988,8 @@ export const REMOVALS: readonly Removal[] = [
   ...GROWTH,
   ...FORGETTING,
   ...GIVEN_UP,
+  ...SIGNERS,
+  ...TURNS,
   {
     name: 'shows what the configuration file took from the environment',
     file: 'src/config/shown.ts',

@@ -2,9 +2,10 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Handle } from '../../src/credential/handle.ts';
 import { Fingerprinter, handlesOfTarget, hasCutoff, renderHandle } from '../../src/credential/handle.ts';
-import type { Target } from '../../src/feed/entry.ts';
+import type { RevocationEntry, Target } from '../../src/feed/entry.ts';
 import { LIMITS } from '../../src/kernel/limits.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
+import { endingHandles, packEnding } from '../../src/revocation/ending.ts';
 import { NEVER_S, SHARDS } from '../../src/revocation/table.ts';
 import type { RevocationVerdict } from '../../src/revocation/verdict.ts';
 import { RevocationView } from '../../src/revocation/view.ts';
@@ -35,6 +36,30 @@ const sub = (value: string): Handle => ({ kind: 'sub', parts: [issuer, value] })
 const bare = (value: string): Handle => ({ kind: 'sub-bare', parts: [value] });
 const ALL: Handle = { kind: 'all', parts: [] };
 const CLEAR = { state: 'clear' };
+
+describe('a revocation that another thread has read', () => {
+  it('makes the same dead, in the same way, without its targets being looked at', () => {
+    const targets: Target[] = [
+      { kind: 'jti', issuer, value: 'a', untilS: AT_S + 60 },
+      { kind: 'subject', issuer, value: 'u', cutoffS: 90 },
+      { kind: 'subject', issuer, value: 'w' },
+      { kind: 'all' },
+    ];
+    const line = revocationLine({ id: 'rev_a', targets });
+    const ending = packEnding(runAtOnce(endingHandles(targets, fingerprinter)));
+    const bulk = { after: '', leaf: new Uint8Array(), targetsCount: targets.length, ending };
+    const unseen = { ...line.sealed.entry } as RevocationEntry;
+    Object.defineProperty(unseen, 'targets', { get: () => expect.fail('its targets were looked at') });
+    const sealed = { ...line.sealed, entry: unseen };
+    const read = { ...line, sealed, reading: { signedBy: undefined, bulk } };
+    const other = new RevocationView(fingerprinter);
+    expect(applyNow(other, read)).toEqual(applyNow(view, line));
+    expect(other.record('rev_a')).toEqual(view.record('rev_a'));
+    for (const handle of [jti('a'), sub('u'), bare('u'), sub('w'), ALL, jti('b')])
+      for (const issuedAtS of [80, 100, undefined])
+        expect(ask([handle], issuedAtS, other)).toEqual(ask([handle], issuedAtS));
+  });
+});
 
 describe('the verdict', () => {
   it('is clear while nothing is revoked', () => {

@@ -401,6 +401,8 @@ export class MemoryFeedServer {
 export class MemoryFeedStore implements FeedStore {
   readonly #server: MemoryFeedServer;
   readonly #fates: { readonly command: Command; readonly fate: Fate }[] = [];
+  /** Only where a test makes it so (preparing.ts). */
+  prepare?: NonNullable<FeedStore['prepare']>;
   /** Consulted when nothing was set with `next`. */
   fate: (command: Command) => Fate = () => 'deliver';
 

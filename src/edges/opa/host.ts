@@ -53,7 +53,7 @@ export class PolicyHost {
     const { bytes } = parts.image;
     for (let at = 0; at < bytes.length; at += COPY_BYTES) {
       host.#bytes.set(bytes.subarray(at, at + COPY_BYTES), at);
-      await turns.next(false);
+      await turns.next();
     }
     return host;
   }

@@ -56,8 +56,22 @@ export interface SentCall<Name extends keyof LinkCalls = keyof LinkCalls> {
   readonly args: Parameters<LinkCalls[Name]>;
 }
 
-/** To the thread. `signs`: an incarnation, and the key with which it signs. */
-export type ToLink = SentCall | { readonly signs: readonly [incarnation: string, key: string] };
+/** To the thread. */
+export type ToLink =
+  | SentCall
+  /** To be sent with the next news, and answered then. */
+  | { readonly call: number; readonly prepared: RenewRequest }
+  /** That call is to be answered with nothing, if it was not sent. */
+  | { readonly taken: number }
+  /** An incarnation, and the key with which it signs. */
+  | { readonly signs: readonly [incarnation: string, key: string] };
+
+/** Of a renewal that was prepared: its reply, and when it was sent by the clocks of this host. */
+export interface SentPrepared {
+  readonly reply: WithLines<RenewReply>;
+  readonly hostMs: number;
+  readonly wallMs: number;
+}
 
 export interface SentError {
   readonly code: ErrorCode;
@@ -132,4 +146,9 @@ export function receiveRestore(request: SentRestoreRequest): RestoreRequest {
     sealed: parseEntry(text),
   }));
   return { ...request, lines };
+}
+
+/** Milliseconds by the clock that all threads of this host share and nobody sets. */
+export function hostMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
 }

@@ -2,10 +2,12 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Fingerprinter } from '../../credential/handle.ts';
 import type { FeedLine } from '../../feed/entry.ts';
+import type { RenewRequest } from '../../feed/feed-store.ts';
+import { comparePositions } from '../../feed/position.ts';
 import { isWritError } from '../../kernel/error.ts';
 import type { Log, LogFields } from '../../kernel/log.ts';
-import type { FromLink, LinkCalls, LinkOptions, SentCall, SentError, ToLink } from './link-messages.ts';
-import { receiveEntry, receiveRestore, sendLine } from './link-messages.ts';
+import type { FromLink, LinkCalls, LinkOptions, SentError, SentPrepared, ToLink } from './link-messages.ts';
+import { hostMs, receiveEntry, receiveRestore, sendLine } from './link-messages.ts';
 import { Reader } from './reader.ts';
 import { RedisFeedStore } from './redis-feed-store.ts';
 
@@ -23,17 +25,32 @@ const log: Log = { info: logging('info'), warn: logging('warn'), error: logging(
 
 const store = new RedisFeedStore({ ...options, log });
 const reader = new Reader(new Fingerprinter(fingerprintKey), logKey);
-store.onGrown(() => tell({ isGrown: true }));
+store.onGrown(() => {
+  sendPrepared();
+  tell({ isGrown: true });
+});
 
 const sent = (lines: readonly FeedLine[]) => lines.map(sendLine);
 
+async function renew(request: RenewRequest): ReturnType<LinkCalls['renew']> {
+  const reply = await store.renew(request);
+  if (!('lines' in reply)) return reply;
+  return { ...reply, lines: sent(await reader.read(reply.lines, request.chain)) };
+}
+
+let prepared: { readonly call: number; readonly request: RenewRequest } | undefined;
+
+function sendPrepared(): void {
+  if (prepared === undefined) return;
+  const { call, request } = prepared;
+  prepared = undefined;
+  const at = { hostMs: hostMs(), wallMs: Date.now() };
+  void answer(call, async (): Promise<SentPrepared> => ({ reply: await renew(request), ...at }));
+}
+
 const calls: LinkCalls = {
   open: () => store.open(),
-  renew: async (request) => {
-    const reply = await store.renew(request);
-    if (!('lines' in reply)) return reply;
-    return { ...reply, lines: sent(await reader.read(reply.lines, request.chain)) };
-  },
+  renew,
   append: (epochId, sealed) => store.append(epochId, receiveEntry(sealed)),
   forget: (request) => store.forget(request),
   roster: (at) => store.roster(at),
@@ -53,9 +70,9 @@ const calls: LinkCalls = {
   close: () => store.close(),
 };
 
-async function answer({ call, name, args }: SentCall): Promise<void> {
+async function answer(call: number, work: () => Promise<unknown>): Promise<void> {
   try {
-    const value: unknown = await (calls[name] as (...given: unknown[]) => Promise<unknown>)(...args);
+    const value = await work();
     tell({ call, value, head: store.head }, buffersOf(value));
   } catch (error) {
     tell({ call, error: errorOf(error), head: store.head });
@@ -77,5 +94,15 @@ function buffersOf(value: unknown): ArrayBuffer[] {
 
 parentPort?.on('message', (message: ToLink) => {
   if ('signs' in message) reader.knows(...message.signs);
-  else void answer(message);
+  else if ('prepared' in message) {
+    prepared = { call: message.call, request: message.prepared };
+    if (comparePositions(store.head, message.prepared.position) > 0) sendPrepared();
+  } else if ('taken' in message) {
+    if (prepared?.call !== message.taken) return;
+    prepared = undefined;
+    tell({ call: message.taken, value: undefined, head: store.head });
+  } else {
+    const { call, name, args } = message;
+    void answer(call, () => (calls[name] as (...given: unknown[]) => Promise<unknown>)(...args));
+  }
 });

@@ -12,6 +12,7 @@ import type {
   ForgetRequest,
   OpenEpochReply,
   OpenEpochRequest,
+  PreparedRenewal,
   RenewReply,
   RenewRequest,
   RestoreReply,
@@ -26,8 +27,8 @@ import { WritError } from '../../kernel/error.ts';
 import { Growth } from '../../kernel/growth.ts';
 import type { Log } from '../../kernel/log.ts';
 import { turns } from '../../kernel/turns.ts';
-import type { FromLink, LinkCalls, LinkOptions, SentError, ToLink } from './link-messages.ts';
-import { receiveLine, sendEntry, sendRestore } from './link-messages.ts';
+import type { FromLink, LinkCalls, LinkOptions, SentError, SentPrepared, ToLink } from './link-messages.ts';
+import { hostMs, receiveLine, sendEntry, sendRestore } from './link-messages.ts';
 
 interface Waiting {
   readonly resolve: (value: unknown) => void;
@@ -41,6 +42,8 @@ export class RedisLink implements FeedStore {
   readonly #growth = new Growth();
   #head: Position = ORIGIN;
   #calls = 0;
+  /** By how much the clock that all threads share is ahead of this one's, or a little more. */
+  readonly #aheadMs = aheadMs();
   #isOver = false;
 
   constructor(options: LinkOptions, log: Log) {
@@ -63,8 +66,23 @@ export class RedisLink implements FeedStore {
   }
 
   async renew(request: RenewRequest): Promise<RenewReply> {
-    const reply = await this.#call('renew', request);
-    return 'lines' in reply ? { ...reply, lines: reply.lines.map(receiveLine) } : reply;
+    return receiveRenewed(await this.#call('renew', request));
+  }
+
+  prepare(request: RenewRequest): PreparedRenewal {
+    const { call, promise } = this.#expect<SentPrepared | undefined>();
+    this.#post({ call, prepared: request });
+    // It may fail before anybody takes it.
+    promise.catch(() => undefined);
+    return {
+      take: async () => {
+        this.#post({ taken: call });
+        const said = await promise;
+        if (said === undefined) return undefined;
+        const { reply, hostMs, wallMs } = said;
+        return { reply: receiveRenewed(reply), sent: { monoMs: hostMs - this.#aheadMs, wallMs } };
+      },
+    };
   }
 
   append(epochId: string, sealed: SealedEntry): Promise<AppendReply> {
@@ -106,7 +124,7 @@ export class RedisLink implements FeedStore {
   async writeSnapshot(snapshot: Snapshot): Promise<void> {
     const chunks: Uint8Array<ArrayBuffer>[] = [];
     for (const chunk of snapshot.chunks) {
-      await turns.next(false);
+      await turns.next();
       chunks.push(Uint8Array.from(chunk));
     }
     const buffers = chunks.map(({ buffer }) => buffer);
@@ -136,14 +154,17 @@ export class RedisLink implements FeedStore {
     args: Parameters<LinkCalls[Name]>,
     buffers: ArrayBuffer[],
   ): ReturnType<LinkCalls[Name]> {
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    if (this.#isOver) reject(over());
-    else {
-      const call = ++this.#calls;
-      this.#waiting.set(call, { resolve, reject });
-      this.#post({ call, name, args }, buffers);
-    }
+    const { call, promise } = this.#expect<unknown>();
+    this.#post({ call, name, args }, buffers);
     return promise as ReturnType<LinkCalls[Name]>;
+  }
+
+  #expect<T>(): { readonly call: number; readonly promise: Promise<T> } {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const call = ++this.#calls;
+    if (this.#isOver) reject(over());
+    else this.#waiting.set(call, { resolve: resolve as Waiting['resolve'], reject });
+    return { call, promise };
   }
 
   #post(message: ToLink, buffers: ArrayBuffer[] = []): void {
@@ -168,6 +189,16 @@ export class RedisLink implements FeedStore {
     this.#waiting.clear();
     this.#growth.tell();
   }
+}
+
+function receiveRenewed(reply: SentPrepared['reply']): RenewReply {
+  return 'lines' in reply ? { ...reply, lines: reply.lines.map(receiveLine) } : reply;
+}
+
+/** Read in this order it is never less than it is, so that nothing seems later than it was. */
+function aheadMs(): number {
+  const ownMs = performance.now();
+  return hostMs() - ownMs;
 }
 
 function over(): WritError {

@@ -41,7 +41,7 @@ export class Reader {
       }
       const bulk = this.#readBulk(line, read.at(-1)?.chain ?? chain);
       read.push({ ...line, reading: { signedBy, ...(bulk === undefined ? {} : { bulk }) } });
-      await turns.next(true);
+      await turns.next('urgent');
     }
     return read;
   }

@@ -75,7 +75,7 @@ export async function linesOf(reply: Reply | undefined): Promise<readonly FeedLi
     lines.push({ position: positionOf(flat[i]), chain: chainOf(flat[i + 1]), sealed });
     parsedBytes += text.length;
     if (parsedBytes > PARSED_BYTES) {
-      await turns.next(true);
+      await turns.next('urgent');
       parsedBytes = 0;
     }
   }

@@ -14,5 +14,5 @@ export const systemTimer: Timer = {
       const timer = setTimeout(end, signal.aborted ? 0 : ms);
       signal.addEventListener('abort', end);
     }),
-  yield: (isUrgent = false) => turns.next(isUrgent),
+  yield: (haste) => turns.next(haste),
 };
