@@ -5,7 +5,7 @@
 import type { AcknowledgedOutcome } from '../evidence/acknowledgement.ts';
 import type { Entry, Folded, OutcomeEntry } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { renderPosition } from '../feed/position.ts';
+import { comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
 import type { Instant } from '../kernel/clock.ts';
 import { renderInstant } from '../kernel/clock.ts';
 import type { Steps } from '../kernel/pace.ts';
@@ -92,6 +92,19 @@ export class Effects {
     this.#givenUp += 1;
     this.#outcomes.clear();
     for (const id of orders) this.restore(id, NOT_SAID);
+  }
+
+  /**
+   * What stands after `after` is in the history of this replica alone: what was proven of an order that stands there is proven no
+   * more. `isGivenUp`: an operator has said that something may be missing, so it may be what is just being proven.
+   */
+  lose(after: Position, isGivenUp = false): void {
+    const lost = [...this.#outcomes].filter(([, outcome]) => isAbout(outcome, after)).map(([id]) => id);
+    for (const id of lost) {
+      this.#outcomes.delete(id);
+      this.restore(id, NOT_SAID);
+    }
+    if (isGivenUp || lost.length > 0) this.#givenUp += 1;
   }
 
   /** A revocation that came with a snapshot, where it has been enforced: whatever was known of it here. */
@@ -279,9 +292,14 @@ export class Effects {
   }
 }
 
-/** Whether it proves the order at another place than `place`, and so in a history that was lost. */
+/** Whether it proves the order at another place than `place`, where it stands, and so in a history that was lost. */
 function isOfAnother({ position }: Folded<OutcomeEntry>, place: Position | undefined): boolean {
-  return position !== undefined && place !== undefined && position !== renderPosition(place);
+  return position !== undefined && (place === undefined || position !== renderPosition(place));
+}
+
+/** Whether the order that it is about stands after `after`. */
+function isAbout({ position }: Folded<OutcomeEntry>, after: Position): boolean {
+  return position !== undefined && comparePositions(parsePosition(position), after) > 0;
 }
 
 function hasNews(outcome: AcknowledgedOutcome): boolean {

@@ -9,13 +9,13 @@ import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import { assertOpenedByUs } from '../feed/cursor.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
-import type { FeedLine, SealedEntry } from '../feed/entry.ts';
+import type { Entry, FeedLine, SealedEntry } from '../feed/entry.ts';
 import { isSignedBy } from '../feed/entry.ts';
 import type { Snapshot } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
-import { ORIGIN, renderPosition } from '../feed/position.ts';
+import { parsePosition, renderPosition } from '../feed/position.ts';
 import type { SnapshotHeader } from '../feed/snapshot.ts';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
@@ -183,7 +183,8 @@ export class Follower {
     );
     if (!isGenuine) return [];
     members.apply(line);
-    effects.noteOutcome(line.sealed.entry, (id) => this.#placeSince(id));
+    this.#noteLost(line.sealed.entry);
+    effects.noteOutcome(line.sealed.entry, (id) => this.#placeOf(id));
     if (applied !== undefined && cursor.amnesia !== undefined) effects.comesAgain(applied);
     const subjectId = grants.apply(line);
     if (subjectId !== undefined) this.#changedSubjects.add(subjectId);
@@ -192,14 +193,16 @@ export class Follower {
     return applied === undefined ? [] : [applied];
   }
 
-  /**
-   * Of an order, where it matters: what was enforced is in every epoch, unless an operator has given up what is missing. That is
-   * in no place of this history.
-   */
-  #placeSince(id: string): Position | undefined {
+  /** What was enforced is in every epoch, unless an operator has given up what is missing. */
+  #noteLost(entry: Entry): void {
+    if (entry.kind !== 'epoch' || entry.base === undefined) return;
+    this.#ports.effects.lose(parsePosition(entry.base.head), entry.rule === 'accept-amnesia');
+  }
+
+  /** Where an order stands in this history; what was given up stands nowhere in it. */
+  #placeOf(id: string): Position | undefined {
     const { cursor, view } = this.#ports;
-    if (cursor.isGivenUp(id)) return ORIGIN;
-    return cursor.amnesia === undefined ? undefined : view.placeOf(id)?.position;
+    return cursor.isGivenUp(id) ? undefined : view.placeOf(id)?.position;
   }
 
   #assertSameKey(sealed: SealedEntry): void {

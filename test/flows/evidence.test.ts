@@ -8,6 +8,7 @@ import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import { readStatement, signStatement } from '../../src/evidence/statement.ts';
 import type { OutcomeEntry } from '../../src/feed/entry.ts';
 import { WritError } from '../../src/kernel/error.ts';
+import { parsePosition } from '../../src/feed/position.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
 import { FakeClock, settle } from '../support/fake-time.ts';
 import { NOW_S, OVER_MS, cut, jti, startPair } from '../support/memory-fleet.ts';
@@ -105,8 +106,9 @@ describe('a receipt', () => {
     await pass(replica.clock, 1_000);
     const partial = await partialReceiptOf(replica, one.id);
     const outcome = replica.effects.outcome(one.id) as OutcomeEntry;
+    const place = parsePosition(outcome.position as string);
     for (let i = 0; i < 65_536; i++)
-      replica.effects.noteOutcome({ ...outcome, revocation: `rev_${i}` }, () => undefined);
+      replica.effects.noteOutcome({ ...outcome, revocation: `rev_${i}` }, () => place);
     expect(replica.effects.outcome(one.id)).toBeUndefined();
     expect(await replica.revoker.status(one.id)).toMatchObject({ state: 'enforced', id: one.id });
     const { texts } = replica.receipts;

@@ -171,6 +171,41 @@ describe('an order that was enforced in what was given up', () => {
     await c.appender.append(c.appender.sealAgain(sealed.entry));
     await pass(clock, 1_000);
     expect(await within(clock, a.revoker.status(id))).toMatchObject({ state: 'accepted', hasReceipt: false });
+    // Nor where the order is not, nor once it has come there.
+    expect(c.effects.outcome(id)).toBeUndefined();
+    cut(a, false);
+    await pass(clock, OVER_MS);
+    const { position } = c.view.record(id)!;
+    expect(c.effects.outcome(id)).toMatchObject({ state: 'enforced', position: renderPosition(position) });
+  });
+
+  it('is proven anew where the next epoch goes on from less than it by the word of an operator', async () => {
+    const { clock, server, a, b } = await startPair();
+    const c = await startSettled({ clock, server, name: 'c', seed: 7, bootstrap: false, exclusive: false });
+    await pass(clock, OVER_MS);
+    cut(c, true);
+    await pass(clock, 2 * OVER_MS);
+    await enforce(a, 'j1', 9_000);
+    const [id = ''] = a.receipts.texts.keys();
+    cut(a, true);
+    await kill(b);
+    server.flush();
+    cut(c, false);
+    await pass(clock, OVER_MS);
+    await c.replica.openEpoch('accept-amnesia', 'all is gone');
+    await pass(clock, OVER_MS);
+    expect([isFresh(c), await reasonOf(c, 'j1')]).toEqual([true, 'permitted']);
+    let appends = 0;
+    a.store.fate = (command) => (command === 'append' && ++appends > 1 ? 'lose-request' : 'deliver');
+    await pass(clock, OVER_MS);
+    expect(isFresh(a)).toBe(true);
+    expect((await within(clock, a.revoker.status(id))).state).not.toBe('enforced');
+    await expect(a.revoker.receipt(id)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    cut(a, false);
+    await pass(clock, 2 * OVER_MS);
+    expect(await reasonOf(c, 'j1')).toBe('revoked');
+    const { weakened } = await within(clock, a.revoker.status(id), OVER_MS);
+    expect(weakened.join()).toContain('accept');
   });
 
   it('is not called so in the new epoch by who was about to', async () => {

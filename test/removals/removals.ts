@@ -1915,8 +1915,8 @@ const GIVEN_UP: readonly Removal[] = [
   {
     name: 'an outcome of a history that was given up counts in the next one',
     file: 'src/flows/follow.ts',
-    find: '    if (cursor.isGivenUp(id)) return ORIGIN;\n',
-    replace: '',
+    find: 'return cursor.isGivenUp(id) ? undefined : view',
+    replace: 'return view',
     test: givenUp('is not enforced by what somebody says of its place of before'),
   },
   {
