@@ -1434,6 +1434,27 @@ const FAILOVER: readonly Removal[] = [
     test: test('edges/redis/link', 'once it was taken'),
   },
   {
+    name: 'news that come while nobody waits for them are missed',
+    file: 'src/edges/redis/feed-watch.ts',
+    find: '    this.#at = at ?? this.#at;\n',
+    replace: '',
+    test: test('edges/redis/link', 'wake who waits for them next (in this one)'),
+  },
+  {
+    name: 'an outcome of an order that is not here binds as soon as it comes',
+    file: 'src/flows/effects.ts',
+    find: 'position !== undefined && (place === undefined || position !== renderPosition(place))',
+    replace: 'position !== undefined && place !== undefined && position !== renderPosition(place)',
+    test: test('flows/given-up', 'is not enforced by what somebody says of its place of before'),
+  },
+  {
+    name: 'what was enforced after the base of an epoch by the word of an operator stays so',
+    file: 'src/flows/follow.ts',
+    find: '    this.#noteLost(line.sealed.entry);\n',
+    replace: '',
+    test: test('flows/given-up', 'goes on from less than it'),
+  },
+  {
     name: 'the word of the thread is taken for whatever key it must be',
     file: 'src/feed/members.ts',
     find: 'key.x === signedBy',

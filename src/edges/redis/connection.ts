@@ -156,8 +156,8 @@ export class Connection {
   }
 
   /** `onMessage` for each message on `channel`, also after the connection was lost. */
-  async listen(channel: string, onMessage: () => void): Promise<void> {
-    this.#redis.on('message', onMessage);
+  async listen(channel: string, onMessage: (said: string) => void): Promise<void> {
+    this.#redis.on('message', (_channel, said) => onMessage(said));
     this.#redis.on('ready', () => void this.#redis.subscribe(channel).catch(() => undefined));
     await this.connect();
   }

@@ -83,7 +83,7 @@ export interface SentError {
 export type FromLink =
   | { readonly call: number; readonly value: unknown; readonly head: Position }
   | { readonly call: number; readonly error: SentError; readonly head: Position }
-  | { readonly isGrown: true }
+  | { readonly grownTo: Position | undefined }
   | { readonly level: 'info' | 'warn' | 'error'; readonly sentence: string; readonly fields: LogFields };
 
 export type SentRestoreRequest = Omit<RestoreRequest, 'lines'> & { readonly lines: readonly LineParts[] };

@@ -3,7 +3,6 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Fingerprinter } from '../../credential/handle.ts';
 import type { FeedLine } from '../../feed/entry.ts';
 import type { RenewRequest } from '../../feed/feed-store.ts';
-import { comparePositions } from '../../feed/position.ts';
 import { isWritError } from '../../kernel/error.ts';
 import type { Log, LogFields } from '../../kernel/log.ts';
 import type { FromLink, LinkCalls, LinkOptions, SentError, SentPrepared, ToLink } from './link-messages.ts';
@@ -25,9 +24,9 @@ const log: Log = { info: logging('info'), warn: logging('warn'), error: logging(
 
 const store = new RedisFeedStore({ ...options, log });
 const reader = new Reader(new Fingerprinter(fingerprintKey), logKey);
-store.onGrown(() => {
+store.onGrown((grownTo) => {
   sendPrepared();
-  tell({ isGrown: true });
+  tell({ grownTo });
 });
 
 const sent = (lines: readonly FeedLine[]) => lines.map(sendLine);
@@ -96,7 +95,11 @@ parentPort?.on('message', (message: ToLink) => {
   if ('signs' in message) reader.knows(...message.signs);
   else if ('prepared' in message) {
     prepared = { call: message.call, request: message.prepared };
-    if (comparePositions(store.head, message.prepared.position) > 0) sendPrepared();
+    if (store.hasGrown(message.prepared.position)) {
+      sendPrepared();
+      // Whoever has prepared it is to take it.
+      tell({ grownTo: undefined });
+    }
   } else if ('taken' in message) {
     if (prepared?.call !== message.taken) return;
     prepared = undefined;

@@ -27,6 +27,7 @@ import { WritError } from '../../kernel/error.ts';
 import { Growth } from '../../kernel/growth.ts';
 import type { Log } from '../../kernel/log.ts';
 import { turns } from '../../kernel/turns.ts';
+import { Heard } from './feed-watch.ts';
 import type { FromLink, LinkCalls, LinkOptions, SentError, SentPrepared, ToLink } from './link-messages.ts';
 import { hostMs, receiveLine, sendEntry, sendRestore } from './link-messages.ts';
 
@@ -40,6 +41,7 @@ export class RedisLink implements FeedStore {
   readonly #log: Log;
   readonly #waiting = new Map<number, Waiting>();
   readonly #growth = new Growth();
+  readonly #heard = new Heard();
   #head: Position = ORIGIN;
   #calls = 0;
   /** By how much the clock that all threads share is ahead of this one's, or a little more. */
@@ -66,6 +68,7 @@ export class RedisLink implements FeedStore {
   }
 
   async renew(request: RenewRequest): Promise<RenewReply> {
+    this.#heard.forget();
     return receiveRenewed(await this.#call('renew', request));
   }
 
@@ -79,6 +82,7 @@ export class RedisLink implements FeedStore {
         this.#post({ taken: call });
         const said = await promise;
         if (said === undefined) return undefined;
+        this.#heard.forget();
         const { reply, hostMs, wallMs } = said;
         return { reply: receiveRenewed(reply), sent: { monoMs: hostMs - this.#aheadMs, wallMs } };
       },
@@ -94,7 +98,7 @@ export class RedisLink implements FeedStore {
   }
 
   async wake(after: Position, signal: AbortSignal): Promise<void> {
-    if (signal.aborted || comparePositions(this.#head, after) > 0) return;
+    if (signal.aborted || this.#heard.isAfter(after) || comparePositions(this.#head, after) > 0) return;
     await this.#growth.wait(signal);
   }
 
@@ -172,8 +176,10 @@ export class RedisLink implements FeedStore {
   }
 
   #take(message: FromLink): void {
-    if ('isGrown' in message) this.#growth.tell();
-    else if ('level' in message) this.#log[message.level](message.sentence, message.fields);
+    if ('grownTo' in message) {
+      this.#heard.note(message.grownTo);
+      this.#growth.tell();
+    } else if ('level' in message) this.#log[message.level](message.sentence, message.fields);
     else {
       this.#head = message.head;
       const waiting = this.#waiting.get(message.call);

@@ -118,6 +118,7 @@ export class RedisFeedStore implements FeedStore {
     const { incarnation, epochId, position, chain, nonces, acknowledgement = '', limit } = request;
     const { cursorEpochId = '' } = request;
     const at = [renderPosition(position), chain];
+    this.#watch.heard.forget();
     const args = [
       incarnation,
       epochId,
@@ -219,13 +220,18 @@ export class RedisFeedStore implements FeedStore {
     return this.#head;
   }
 
-  /** `onGrown` at each of the news. */
-  onGrown(onGrown: () => void): void {
+  /** Whether the feed may have grown past `after`. A hint. */
+  hasGrown(after: Position): boolean {
+    return this.#watch.heard.isAfter(after) || comparePositions(this.#head, after) > 0;
+  }
+
+  /** `onGrown` at each of the news, with the place that it is about. */
+  onGrown(onGrown: (at: Position | undefined) => void): void {
     this.#watch.onGrown(onGrown);
   }
 
   async wake(after: Position, signal: AbortSignal): Promise<void> {
-    if (signal.aborted || comparePositions(this.#head, after) > 0) return;
+    if (signal.aborted || this.hasGrown(after)) return;
     await this.#watch.wait(signal);
   }
 

@@ -1,4 +1,5 @@
 /** The thread that has the link: what it finds out about lines, and when it sends what was prepared. A real server, a real thread. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Fingerprinter } from '../../../src/credential/handle.ts';
 import { RedisLink } from '../../../src/edges/redis/link.ts';
@@ -155,6 +156,16 @@ describe('a renewal that is prepared', () => {
     expect(linesOf((await prepared.take())!.reply)).toHaveLength(1);
   });
 
+  it('is sent at once where the news came before it, while nobody waited for them', async () => {
+    const { position, chain } = await readAll();
+    await other.append('ep_1', revocation('rev_1'));
+    await sleep(100);
+    const before = await renewalsOf();
+    const prepared = link.prepare(requestAfter(position, chain));
+    await eventually(renewalsOf, (renewals) => renewals !== before, 5_000);
+    expect(linesOf((await prepared.take())!.reply)).toHaveLength(1);
+  });
+
   it('is never sent once it was taken', async () => {
     const { position, chain } = await readAll();
     const before = await renewalsOf();
@@ -163,6 +174,26 @@ describe('a renewal that is prepared', () => {
     await append(revocation('rev_1'));
     await woken;
     expect(await renewalsOf()).toBe(before);
+  });
+});
+
+describe('news that come while nobody waits for them', () => {
+  it.each(['on a thread of its own', 'in this one'])('wake who waits for them next (%s)', async (where) => {
+    const store = where === 'in this one' ? other : link;
+    const { position } = linesOf(await store.renew(requestAfter())).at(-1) as FeedLine;
+    const third = new RedisFeedStore(options());
+    await third.open();
+    await third.append('ep_1', revocation('rev_1'));
+    await third.close();
+    await sleep(100);
+    const over = new AbortController();
+    const woken = store.wake(position, over.signal).then(() => 'woken');
+    expect(await Promise.race([woken, sleep(1_000).then(() => 'asleep')])).toBe('woken');
+    // Not again, once a renewal was sent that brings them.
+    const { position: next } = linesOf(await store.renew(requestAfter())).at(-1) as FeedLine;
+    const again = store.wake(next, over.signal).then(() => 'woken');
+    expect(await Promise.race([again, sleep(200).then(() => 'asleep')])).toBe('asleep');
+    over.abort();
   });
 });
 
