@@ -101,6 +101,7 @@ import type { OpenServer } from './http/server.ts';
 import { openServer } from './http/server.ts';
 import type { Clock, Timer } from './kernel/clock.ts';
 import { deriveKey } from './kernel/digest.ts';
+import type { WritError } from './kernel/error.ts';
 import { Lifetime } from './kernel/lifetime.ts';
 import type { Log } from './kernel/log.ts';
 import type { Steps } from './kernel/pace.ts';
@@ -740,7 +741,9 @@ async function openFeed(
     fingerprintKey: fingerprintKeyOf(fleetKey),
     logKey: logKeyOf(fleetKey).public.x,
   };
-  const store = new RedisLink({ server, failover, fleet, replica, leaseMs, ...keys }, log);
+  // As with any error that nobody foresaw, the process ends: whoever watches over it starts another one.
+  const onFailed = (error: WritError): void => void Promise.reject(error);
+  const store = new RedisLink({ server, failover, fleet, replica, leaseMs, ...keys }, log, onFailed);
   lifetime.own('feed store', () => store.close());
   const facts = await store.open();
   return {

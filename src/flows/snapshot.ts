@@ -133,9 +133,11 @@ export class Snapshotter {
     const captured = yield* fold.capturing();
     // No mark is followed where no epoch is.
     const opening = cursor.opening as EpochEntry;
+    const { amnesia } = cursor;
     const base = {
       opening,
-      amnesia: cursor.amnesia,
+      // That a fleet began anew over something else is known to those alone who had that.
+      amnesia: amnesia?.rule === 'accept-amnesia' ? amnesia : undefined,
       ...before,
       frontier: tree.frontier(before.position.sequence),
     };

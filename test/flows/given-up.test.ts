@@ -120,6 +120,19 @@ describe('who comes back to a fleet that began anew', () => {
     for (const one of [a, c]) expect(await reasonsOf(one)).toEqual(AS_IT_WAS);
   });
 
+  it('holds the same as those who began anew: their snapshots are confirmed by all, and the feed is trimmed', async () => {
+    const erased = await startErased(10);
+    const c = await beginAnew(erased, erased.common);
+    const a = await comeBack(erased, erased.ledger);
+    await pass(erased.clock, OVER_MS);
+    const before = erased.server.lines[0];
+    await grow(c);
+    await pass(erased.clock, 2 * OVER_MS);
+    const said = [a, c].flatMap(({ log }) => log.map(({ sentence }) => sentence));
+    expect(said.filter((sentence) => sentence.includes('nothing will be trimmed'))).toEqual([]);
+    expect(erased.server.lines[0]).not.toBe(before);
+  });
+
   it('says in receipts what an operator has given up', async () => {
     const erased = await startErased();
     await beginAnew(erased);

@@ -1455,6 +1455,13 @@ const FAILOVER: readonly Removal[] = [
     test: test('flows/given-up', 'goes on from less than it'),
   },
   {
+    name: 'who comes back to a fleet that began anew says so in its snapshots, which the others cannot',
+    file: 'src/flows/snapshot.ts',
+    find: "amnesia?.rule === 'accept-amnesia' ? amnesia : undefined",
+    replace: 'amnesia',
+    test: test('flows/given-up', 'confirmed by all'),
+  },
+  {
     name: 'the word of the thread is taken for whatever key it must be',
     file: 'src/feed/members.ts',
     find: 'key.x === signedBy',

@@ -48,16 +48,21 @@ export class RedisLink implements FeedStore {
   readonly #aheadMs = aheadMs();
   #isOver = false;
 
-  constructor(options: LinkOptions, log: Log) {
+  /** `onFailed` hears when the thread has ended by itself: what is called then, and from then on, is STORE_BROKEN. */
+  constructor(options: LinkOptions, log: Log, onFailed: (error: WritError) => void) {
     this.#log = log;
     this.#worker = new Worker(threadFile(), { workerData: options });
     this.#worker.on('message', (message: FromLink) => this.#take(message));
     this.#worker.on('error', (error) => {
-      const detail = error instanceof Error ? error.name : typeof error;
+      const detail = error instanceof Error && 'code' in error ? String(error.code) : 'unforeseen';
       log.error('the thread that has the link to the store has failed', { detail });
     });
     // Whatever it was: nothing is known of the store until this process restarts, and so nothing is allowed.
-    this.#worker.on('exit', () => this.#end());
+    this.#worker.on('exit', () => {
+      const isUnforeseen = !this.#isOver;
+      this.#end();
+      if (isUnforeseen) onFailed(over());
+    });
   }
 
   /** The thread may verify what `incarnation` signs, with `key` (base64url). */
@@ -142,6 +147,7 @@ export class RedisLink implements FeedStore {
   async close(): Promise<void> {
     if (this.#isOver) return;
     await this.#call('close').catch(() => undefined);
+    this.#end();
     await this.#worker.terminate();
   }
 

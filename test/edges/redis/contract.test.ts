@@ -22,7 +22,7 @@ const SILENT: Log = { info: () => undefined, warn: () => undefined, error: () =>
 const ADAPTERS: Record<string, (options: RedisFeedOptions) => FeedStore> = {
   Redis: (options) => new RedisFeedStore(options),
   'Redis on a thread of its own': (options) =>
-    new RedisLink({ ...options, fingerprintKey: new Uint8Array(32), logKey: '' }, SILENT),
+    new RedisLink({ ...options, fingerprintKey: new Uint8Array(32), logKey: '' }, SILENT, () => undefined),
 };
 
 for (const [name, create] of Object.entries(ADAPTERS)) {

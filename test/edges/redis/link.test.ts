@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Fingerprinter } from '../../../src/credential/handle.ts';
+import type { LinkOptions } from '../../../src/edges/redis/link-messages.ts';
 import { RedisLink } from '../../../src/edges/redis/link.ts';
 import { RedisFeedStore } from '../../../src/edges/redis/redis-feed-store.ts';
 import { leafHash } from '../../../src/evidence/merkle.ts';
@@ -42,8 +43,13 @@ const options = () => ({
   nameKey: NAME_KEY,
 });
 
-const openLink = (fingerprintKey = FINGERPRINT_KEY): RedisLink =>
-  new RedisLink({ ...options(), fingerprintKey, logKey: LOG_KEY.public.x }, log);
+const failures: string[] = [];
+const openLink = (given: Partial<LinkOptions> = {}): RedisLink =>
+  new RedisLink(
+    { ...options(), fingerprintKey: FINGERPRINT_KEY, logKey: LOG_KEY.public.x, ...given },
+    log,
+    ({ code }) => failures.push(code),
+  );
 
 beforeAll(async () => {
   server = await RedisServer.start();
@@ -201,7 +207,7 @@ describe('a thread that has failed', () => {
   it('breaks the store, for whatever is under way and for all that comes', async () => {
     const broken = { code: 'STORE_BROKEN' };
     // No key has no bytes: it ends as it begins.
-    const failing = new RedisLink({ ...options(), fingerprintKey: undefined as never, logKey: '' }, log);
+    const failing = openLink({ fingerprintKey: undefined as never });
     const opening = failing.open();
     const prepared = failing.prepare(requestAfter());
     const woken = failing.wake(ORIGIN, new AbortController().signal);
@@ -213,5 +219,14 @@ describe('a thread that has failed', () => {
       logged.some((line) => line.startsWith('the thread that has the link to the store has failed')),
     ).toBe(true);
     await failing.close();
+    expect(failures).toEqual(['STORE_BROKEN']);
+  });
+
+  it('is told of to nobody where it was closed', async () => {
+    failures.length = 0;
+    await link.close();
+    await link.close();
+    expect(failures).toEqual([]);
+    await expect(link.roster()).rejects.toMatchObject({ code: 'STORE_BROKEN' });
   });
 });
