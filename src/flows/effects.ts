@@ -91,7 +91,7 @@ export class Effects {
   giveUp(orders: Iterable<string>): void {
     this.#givenUp += 1;
     this.#outcomes.clear();
-    for (const id of orders) this.restore(id, NOT_SAID);
+    for (const id of orders) this.#begin(id);
   }
 
   /**
@@ -102,7 +102,7 @@ export class Effects {
     const lost = [...this.#outcomes].filter(([, outcome]) => isAbout(outcome, after)).map(([id]) => id);
     for (const id of lost) {
       this.#outcomes.delete(id);
-      this.restore(id, NOT_SAID);
+      this.#begin(id);
     }
     if (isGivenUp || lost.length > 0) this.#givenUp += 1;
   }
@@ -144,7 +144,12 @@ export class Effects {
 
   /** An unfinished revocation or lock that came with a snapshot, and what it has made dead; its outcomes come after it. */
   restore(id: string, dead: PackedHandles): void {
-    if (!this.#unfinished.has(id)) this.#unfinished.set(id, dead);
+    if ((this.#unfinished.get(id) ?? NOT_SAID).length === 0) this.#unfinished.set(id, dead);
+  }
+
+  /** It is to be proven, by what is known of it here. */
+  #begin(id: string): void {
+    this.restore(id, this.#effects.get(id)?.dead ?? NOT_SAID);
   }
 
   /** An outcome that came with a snapshot. */

@@ -86,6 +86,17 @@ const heldBy = (one: TestReplica): Promise<unknown[]> =>
 const ALONE =
   'revocations that came with a snapshot are in force here alone and cannot be appended again: order them anew';
 
+describe('an order that was given up', () => {
+  it('reaches the sessions that it is known to reach, or that a snapshot says', async () => {
+    const { effects } = await startSettled();
+    const dead = Uint32Array.of(1, 2, 3);
+    effects.giveUp(['rev_1']);
+    effects.restore('rev_1', dead);
+    effects.giveUp(['rev_1']);
+    expect(effects.unfinishedDead().get('rev_1')).toEqual(dead);
+  });
+});
+
 describe('what came with a snapshot', () => {
   it('is put back, and nothing of it that is over, but revocations: those are said to be in force there alone', async () => {
     const erased = await startErased();
