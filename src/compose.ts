@@ -262,7 +262,7 @@ async function open(
   const loader = new Loader({ ...feed, ledger, follower, fold, carrier, timer, log });
   const lineage = new Lineage(identity, members, lastJoined);
   const reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, lineage, log });
-  const mender = new Mender({ ...feed, ledger, carrier, loader, log });
+  const mender = new Mender({ ...feed, ledger, carrier, fold, loader, log });
   const joiner = new Joiner({
     ...feed,
     loader,

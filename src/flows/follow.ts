@@ -60,14 +60,6 @@ export interface FollowPorts {
   readonly crashPoint: CrashPoint;
 }
 
-/** What a snapshot takes the place of. */
-export interface Before {
-  /** By name, what is held here and not in it. */
-  readonly missing: ReadonlySet<string>;
-  /** Whether its epoch goes on from a place that is here. */
-  readonly isShared: boolean;
-}
-
 export class Follower {
   /** From the sealing of a revocation, by its own replica's clock, until it was in force here, sessions told. */
   readonly propagationS = new Histogram(FEED_BOUNDS_S);
@@ -130,24 +122,27 @@ export class Follower {
   }
 
   /**
-   * Merges a snapshot that was judged, and goes on after its base: its mark is the next line. `before`: what it takes the place
-   * of. The ledger begins at it then, and whoever lives is ended: it is not known all that has changed, and without a lease it
-   * has to be anyway. Without, the ledger begins at it already. PROOF_INVALID for one that is not whole: then it has at most
-   * revoked more, and enforced less.
+   * Merges a snapshot that was judged, and goes on after its base: its mark is the next line. With what is held here and
+   * `missing` in it, by name, it takes the place of the ledger, and whoever lives is ended: it is not known all that has changed,
+   * and without a lease it has to be anyway. Without, the ledger begins at it already. PROOF_INVALID for one that is not whole:
+   * then it has at most revoked more.
    */
-  async load(snapshot: Snapshot, { base, endedBeforeS }: SnapshotHeader, before?: Before): Promise<void> {
+  async load(
+    snapshot: Snapshot,
+    { base, endedBeforeS }: SnapshotHeader,
+    missing?: ReadonlySet<string>,
+  ): Promise<void> {
     this.assertWhole();
     const { cursor, tree, fold, snapshots, sessions, ledger, clock } = this.#ports;
-    if (before?.isShared === false) fold.giveUp();
     await new Pace(this.#ports).run(fold.loading(snapshot.chunks.slice(1), base.position));
     this.#begin();
     snapshots.begin(endedBeforeS);
-    if (before !== undefined) await ledger.begin(snapshot);
-    cursor.jump(base, before?.missing);
+    if (missing !== undefined) await ledger.begin(snapshot);
+    cursor.jump(base, missing);
     tree.begin(base.position.epoch, base.position.sequence, base.frontier);
-    await new Pace(this.#ports).run(this.#killLoaded(before === undefined));
+    await new Pace(this.#ports).run(this.#killLoaded(missing === undefined));
     const position = renderPosition(base.position);
-    if (before !== undefined) sessions.killWhere(() => true, { reason: 'fenced', position }, clock.now());
+    if (missing !== undefined) sessions.killWhere(() => true, { reason: 'fenced', position }, clock.now());
     this.#end();
   }
 

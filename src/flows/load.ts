@@ -54,6 +54,8 @@ interface Alone {
 
 export class Loader {
   readonly #ports: LoadPorts;
+  /** The epoch of the fleet for which it was given up last what is here. */
+  #givenUpFor: string | undefined;
   #refused: Refusal | undefined;
   #againMs = AGAIN_MS;
 
@@ -95,9 +97,10 @@ export class Loader {
       await this.#assertOfThisRun(header, epochId);
       const missing = await this.#pace().run(fold.lacking(snapshot.chunks.slice(1), header.endedBeforeS));
       const alone = await this.#alone(header.base.opening);
+      if (alone === undefined) this.#giveUp(header.base.opening);
       if (epochId !== undefined) await this.#carry({ alone, missing }, epochId);
       else if (alone === undefined || alone.length + missing.size + cursor.tails.length > 0) return false;
-      await follower.load(snapshot, header, { missing, isShared: alone !== undefined });
+      await follower.load(snapshot, header, missing);
     } catch (error) {
       if (!isWritError(error, 'PROOF_INVALID')) throw error;
       this.#againMs = Math.min(2 * this.#againMs, AGAIN_MS_MAX);
@@ -109,6 +112,13 @@ export class Loader {
     await follower.apply([header.mark]);
     log.info('a snapshot was loaded', { position: renderPosition(header.mark.position) });
     return true;
+  }
+
+  /** Whatever becomes of the snapshot: what was proven in another history than the fleet's is proven no more. */
+  #giveUp({ epochId }: EpochEntry): void {
+    if (this.#givenUpFor === epochId) return;
+    this.#givenUpFor = epochId;
+    this.#ports.fold.giveUp();
   }
 
   /**

@@ -13,6 +13,7 @@ import { comparePositions, parsePosition, renderPosition } from '../feed/positio
 import type { Clock } from '../kernel/clock.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Carrier } from './carry.ts';
+import type { Fold } from './fold.ts';
 import type { Loader } from './load.ts';
 import { SET_ASIDE } from './load.ts';
 
@@ -21,6 +22,7 @@ export interface MendPorts {
   readonly cursor: Cursor;
   readonly ledger: Ledger;
   readonly carrier: Carrier;
+  readonly fold: Fold;
   readonly loader: Loader;
   readonly clock: Clock;
   readonly log: Log;
@@ -76,7 +78,7 @@ export class Mender {
   }
 
   async #find(epochId: string): Promise<Finding> {
-    const { cursor, ledger, carrier, log } = this.#ports;
+    const { cursor, ledger, carrier, fold, log } = this.#ports;
     const { position, opening } = cursor;
     // Who has nothing has no history that could be another.
     const after = opening === undefined ? position : await this.#lastShared(opening);
@@ -87,6 +89,8 @@ export class Mender {
           ? 'none'
           : { after, count: await carrier.carryAgain(await linesBetween(ledger, after, position), epochId) };
     this.#found = { epochId, position, fork };
+    // What was proven where nothing is shared with the fleet is proven no more.
+    if (fork === 'lost') fold.giveUp();
     log.error('the history here is another than the fleet holds', {
       position: renderPosition(position),
       detail: this.advice as string,

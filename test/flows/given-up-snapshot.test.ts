@@ -133,6 +133,8 @@ describe('what came with a snapshot', () => {
     await grow(c);
     const d = await comeBack(erased);
     expect([isFresh(c), isFresh(d), d.renewer.state]).toEqual([true, false, 'trimmed']);
+    // Nor is it called enforced meanwhile, of which the fleet knows nothing.
+    expect(d.effects.outcome(erased.id)).toBeUndefined();
     expect(d.loader.refusal).toMatch(/it lacks \d+ revocations that came here with another snapshot/);
     expect([await reasonOf(c, 'j2'), await isGranted(c, 'had')]).toEqual(['locked', false]);
     await kill(d);

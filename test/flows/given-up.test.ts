@@ -221,6 +221,45 @@ describe('an order that was enforced in what was given up', () => {
     expect(weakened.join()).toContain('accept');
   });
 
+  it('is not called so by who finds that the fleet went on with another history', async () => {
+    const common = { exclusive: false };
+    const { clock, server, a, b } = await startPair(common);
+    await enforce(a, 'j1');
+    await pass(clock, OVER_MS);
+    const before = [a, b].map(({ ledger }) => ledger.copy());
+    for (const one of [a, b]) await kill(one);
+    const c = await beginAnew({ clock, server });
+    await enforce(c, 'n1');
+    const [id = ''] = c.receipts.texts.keys();
+    const { receipts } = c;
+    const ledger = c.ledger.copy();
+    await kill(c);
+    server.flush();
+    const seeds = [3, 4];
+    for (const [i, name] of ['a', 'b'].entries())
+      await startSettled({
+        clock,
+        server,
+        ledger: before[i]!,
+        name,
+        seed: seeds[i]!,
+        bootstrap: false,
+        ...common,
+      });
+    await pass(clock, 3 * OVER_MS);
+    const again = await startSettled({
+      ...{ clock, server, ledger, receipts, name: 'c', seed: 8 },
+      bootstrap: false,
+      ...common,
+    });
+    await pass(clock, OVER_MS);
+    expect([isFresh(again), again.renewer.state, again.effects.outcome(id)]).toEqual([
+      false,
+      'diverged',
+      undefined,
+    ]);
+  });
+
   it('is not called so in the new epoch by who was about to', async () => {
     const { clock, server, a, b } = await startPair();
     const write = a.receipts.write.bind(a.receipts);

@@ -1462,6 +1462,20 @@ const FAILOVER: readonly Removal[] = [
     test: test('flows/given-up', 'confirmed by all'),
   },
   {
+    name: 'who has parted from the fleet goes on to call enforced what was so where it was',
+    file: 'src/flows/mend.ts',
+    find: "    if (fork === 'lost') fold.giveUp();\n",
+    replace: '',
+    test: test('flows/given-up', 'who finds that the fleet went on with another history'),
+  },
+  {
+    name: 'who cannot begin at the snapshot of another history goes on to call enforced what was so in its own',
+    file: 'src/flows/load.ts',
+    find: '      if (alone === undefined) this.#giveUp(header.base.opening);\n',
+    replace: '',
+    test: test('flows/given-up-snapshot', 'is not let go for a snapshot'),
+  },
+  {
     name: 'the word of the thread is taken for whatever key it must be',
     file: 'src/feed/members.ts',
     find: 'key.x === signedBy',

@@ -459,7 +459,7 @@ export class TestReplica {
     const lineage = new Lineage(identity, members, ledger.lastJoined);
     this.reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, lineage, log });
     const { reopener } = this;
-    const mender = new Mender({ ...feed, ledger, carrier, loader, log });
+    const mender = new Mender({ ...feed, ledger, carrier, fold, loader, log });
     this.joiner = new Joiner({
       ...feed,
       ...{
