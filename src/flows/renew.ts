@@ -169,7 +169,9 @@ export class Renewer {
       prepared = undefined;
       if (isOwing) continue;
       const isSoon = this.#state === 'awaiting' || retracer.isUnderWay;
-      if (store.prepare !== undefined) prepared = await this.#prepare(store.prepare.bind(store));
+      // What cannot be prepared is sent by hand, and fails there.
+      if (store.prepare !== undefined)
+        prepared = await this.#prepare(store.prepare.bind(store)).catch(() => undefined);
       await firstOf(signal, (over) => [
         timer.sleep(isSoon ? soonMs(leaseMs) : leaseMs / 6, over),
         // A hint that fails must not become a loop that never sleeps.

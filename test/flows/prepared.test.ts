@@ -57,6 +57,15 @@ describe('a renewal that is prepared', () => {
     expect([isFresh(b), await reasonOf(b, 'j1')]).toEqual([true, 'revoked']);
   });
 
+  it('is sent by hand where it could not be prepared', async () => {
+    const { a, b } = await startPreparing();
+    b.store.prepare = () => {
+      throw new Error('no');
+    };
+    await enforce(a, 'j1');
+    expect([isFresh(b), await reasonOf(b, 'j1')]).toEqual([true, 'revoked']);
+  });
+
   it('is not sent for who has said goodbye', async () => {
     const { clock, a, b } = await startPreparing();
     forget(b);

@@ -13,6 +13,9 @@ import { turns } from '../../kernel/turns.ts';
 import { endingHandles, packEnding } from '../../revocation/ending.ts';
 import { isBulk } from './link-messages.ts';
 
+/** Lines that are verified in one go: some milliseconds. */
+const TOGETHER = 32;
+
 export class Reader {
   readonly #fingerprinter: Fingerprinter;
   readonly #log: PublicKey | undefined;
@@ -35,13 +38,9 @@ export class Reader {
     const read: FeedLine[] = [];
     for (const line of lines) {
       const signedBy = this.#signerOf(line.sealed);
-      if (!isBulk(line.sealed)) {
-        read.push({ ...line, reading: { signedBy } });
-        continue;
-      }
-      const bulk = this.#readBulk(line, read.at(-1)?.chain ?? chain);
+      const bulk = isBulk(line.sealed) ? this.#readBulk(line, read.at(-1)?.chain ?? chain) : undefined;
       read.push({ ...line, reading: { signedBy, ...(bulk === undefined ? {} : { bulk }) } });
-      await turns.next('urgent');
+      if (isBulk(line.sealed) || read.length % TOGETHER === 0) await turns.next('urgent');
     }
     return read;
   }

@@ -128,10 +128,11 @@ export class RedisFeedStore implements FeedStore {
       String(limit),
       cursorEpochId,
     ];
-    return this.#call('renew', args, 'STORE_UNREACHABLE', (reply) => this.#renewed(reply), this.#renewing);
+    const parse = (reply: Reply): Promise<RenewReply> => this.#renewed(reply, limit);
+    return this.#call('renew', args, 'STORE_UNREACHABLE', parse, this.#renewing);
   }
 
-  async #renewed(reply: Reply): Promise<RenewReply> {
+  async #renewed(reply: Reply, limit: number): Promise<RenewReply> {
     const [kind, ...rest] = listOf(reply, 'a renewal');
     switch (kind) {
       case 'closed': {
@@ -143,7 +144,7 @@ export class RedisFeedStore implements FeedStore {
       case 'more':
       case 'lease': {
         const head = this.#note(positionOf(rest[0]));
-        const lines = await linesOf(rest[1]);
+        const lines = await linesOf(rest[1], limit);
         if (kind === 'more') return { kind, head, lines };
         return { kind, head, lines, rows: rowsOf(rest[2]), runId: textOf(rest[3], 'a run') };
       }
@@ -211,7 +212,7 @@ export class RedisFeedStore implements FeedStore {
         position: positionOf(at),
         chain: chainOf(chain),
       };
-      return { kind: 'restored', head, newer: await linesOf(newer) };
+      return { kind: 'restored', head, newer: await linesOf(newer, limit) };
     });
   }
 

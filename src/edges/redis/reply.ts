@@ -61,12 +61,12 @@ export function chainOf(reply: Reply | undefined): string {
 const PARSED_BYTES = 32 * 1024;
 
 /**
- * Position, chain and text, one after the other. PROOF_INVALID for a text that is no entry. The loop turns meanwhile: a page
+ * Position, chain and text, one after the other, of `limit` lines at most. PROOF_INVALID for a text that is no entry. The loop turns meanwhile: a page
  * of bulk entries would hold it for a tenth of a second.
  */
-export async function linesOf(reply: Reply | undefined): Promise<readonly FeedLine[]> {
+export async function linesOf(reply: Reply | undefined, limit: number): Promise<readonly FeedLine[]> {
   const flat = listOf(reply, 'lines');
-  if (flat.length % 3 !== 0) throw broken('lines');
+  if (flat.length % 3 !== 0 || flat.length > 3 * limit) throw broken('lines');
   const lines: FeedLine[] = [];
   let parsedBytes = 0;
   for (let i = 0; i < flat.length; i += 3) {
