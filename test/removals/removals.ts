@@ -1347,7 +1347,7 @@ const GROWTH: readonly Removal[] = [
   {
     name: 'a restart on a snapshot ends every session',
     file: 'src/flows/follow.ts',
-    find: 'if (before !== undefined) sessions.killWhere(',
+    find: 'if (missing !== undefined) sessions.killWhere(',
     replace: "if (position !== '') sessions.killWhere(",
     test: test('flows/snapshot-sessions', 'ends no session within a lease'),
   },
