@@ -73,12 +73,6 @@ export class Effects {
     this.#outcomesMax = outcomesMax;
   }
 
-  /** It was lost, and has come again: whoever may hold a lease without it is to be waited for again. */
-  comesAgain({ id, position }: AppliedRevocation): void {
-    const outcome = this.#outcomes.get(id);
-    if (outcome !== undefined && isOfAnother(outcome, position)) this.#outcomes.delete(id);
-  }
-
   /** How often a history was given up: what was proven in it is proven no more. */
   get givenUp(): number {
     return this.#givenUp;

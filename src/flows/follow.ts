@@ -180,7 +180,6 @@ export class Follower {
     members.apply(line);
     this.#noteLost(line.sealed.entry);
     effects.noteOutcome(line.sealed.entry, (id) => this.#placeOf(id));
-    if (applied !== undefined && cursor.amnesia !== undefined) effects.comesAgain(applied);
     const subjectId = grants.apply(line);
     if (subjectId !== undefined) this.#changedSubjects.add(subjectId);
     if (applied !== undefined) yield* effects.beginning(applied);
