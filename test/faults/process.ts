@@ -19,7 +19,7 @@ import { EPS_MS } from '../../src/feed/lease.ts';
 import type { Position } from '../../src/feed/position.ts';
 import type { SnapshotBase } from '../../src/feed/snapshot.ts';
 import { parseHeader } from '../../src/feed/snapshot.ts';
-import type { Instant } from '../../src/kernel/clock.ts';
+import type { Clock, Instant } from '../../src/kernel/clock.ts';
 import { WritError } from '../../src/kernel/error.ts';
 import type { SessionRecord } from '../../src/session/session.ts';
 import { FakeClock } from '../support/fake-time.ts';
@@ -153,7 +153,7 @@ export class SimProcess {
     this.clock = new SimClock(this, world);
     const ledger = new SimLedger(this, world);
     const store = new SimStore(this, world);
-    if (world.isPreparing) makePrepare(store, this.clock);
+    if (world.isPreparing) store.makePrepare(this.clock);
     this.live = new TestReplica({
       ...{
         clock: this.clock,
@@ -452,12 +452,29 @@ class SimStore extends MemoryFeedStore {
     this.#world = world;
   }
 
+  /** What was prepared is sent here, and heard of by the replica when it takes the answer. */
+  makePrepare(clock: Clock): void {
+    const sentMs = new Map<RenewReply, number>();
+    const send = async (request: RenewRequest): Promise<RenewReply> => {
+      const { nowMs } = this.#world.agenda;
+      const reply = await this.#renew(request);
+      sentMs.set(reply, nowMs);
+      return reply;
+    };
+    makePrepare(this, clock, send, ({ reply }) => this.#process.heard(reply.kind, sentMs.get(reply) ?? 0));
+  }
+
   override async renew(request: RenewRequest): Promise<RenewReply> {
-    const { agenda, pageMax, effect } = this.#world;
-    const sentMs = agenda.nowMs;
+    const sentMs = this.#world.agenda.nowMs;
+    const reply = await this.#renew(request);
+    this.#process.heard(reply.kind, sentMs);
+    return reply;
+  }
+
+  async #renew(request: RenewRequest): Promise<RenewReply> {
+    const { pageMax, effect } = this.#world;
     const reply = await super.renew({ ...request, limit: Math.min(request.limit, pageMax) });
     if (reply.kind === 'more') effect('page boundary');
-    this.#process.heard(reply.kind, sentMs);
     return reply;
   }
 
