@@ -8,6 +8,7 @@ import { WritError } from '../kernel/error.ts';
 import type { Json } from '../kernel/json.ts';
 import { canonicalJson, isCanonical, isJsonObject, joinMembers, memberTexts } from '../kernel/json.ts';
 import type { PublicKey, SigningKey } from '../kernel/key.ts';
+import { LIMITS } from '../kernel/limits.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { runAtOnce } from '../kernel/pace.ts';
 import type { Position } from './position.ts';
@@ -277,6 +278,11 @@ export type UnsignedEntry = WithoutSignature<Entry>;
 export interface SealedEntry {
   readonly text: string;
   readonly entry: Entry;
+}
+
+/** Of so many targets that whatever is done with each of them takes the better part of a millisecond. */
+export function isBulk({ entry }: SealedEntry): boolean {
+  return 'targets' in entry && entry.targets.length > LIMITS.piecesMax;
 }
 
 /** One line of the feed, the journal and an export. `chain` is the running SHA-1 up to and with this entry. */

@@ -10,7 +10,7 @@ import { keyringOf } from '../evidence/keyring.ts';
 import { buildReceipt, receiptDigest, verifyingReceipt } from '../evidence/receipt.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { Entry, OutcomeEntry, SealedEntry } from '../feed/entry.ts';
-import { leafText, parseEntry } from '../feed/entry.ts';
+import { isBulk, leafText, parseEntry } from '../feed/entry.ts';
 import type { FeedStore, Roster, StoreFacts } from '../feed/feed-store.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
 import { enforcedByWaitMs, leaseOverMs } from '../feed/lease.ts';
@@ -22,7 +22,6 @@ import { epochS, renderInstant } from '../kernel/clock.ts';
 import { sha256Hex } from '../kernel/digest.ts';
 import type { Histogram } from '../kernel/histogram.ts';
 import { WritError } from '../kernel/error.ts';
-import { LIMITS } from '../kernel/limits.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Pace } from '../kernel/pace.ts';
 import type { Random } from '../kernel/random.ts';
@@ -253,10 +252,9 @@ export class Enforcing {
     return look.finally(() => (this.#looking = undefined));
   }
 
-  /** Of so many targets that each reading and each receipt takes the better part of a millisecond. */
+  /** Each reading and each receipt of it takes the better part of a millisecond. */
   get #isLong(): boolean {
-    const { entry } = this.#appended.sealed;
-    return 'targets' in entry && entry.targets.length > LIMITS.piecesMax;
+    return isBulk(this.#appended.sealed);
   }
 
   async #lookOnce(): Promise<void> {

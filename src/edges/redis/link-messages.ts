@@ -3,7 +3,7 @@
  * their thousand targets: whoever wants those reads them from the text, and nearly nobody does.
  */
 import type { FeedLine, LineParts, SealedEntry } from '../../feed/entry.ts';
-import { parseEntry, partsOf } from '../../feed/entry.ts';
+import { isBulk, parseEntry, partsOf } from '../../feed/entry.ts';
 import type {
   AppendReply,
   EpochReport,
@@ -23,7 +23,6 @@ import type {
 import type { Position } from '../../feed/position.ts';
 import type { ErrorCode } from '../../kernel/error.ts';
 import type { LogFields } from '../../kernel/log.ts';
-import { LIMITS } from '../../kernel/limits.ts';
 import type { RedisFeedOptions } from './redis-feed-store.ts';
 
 /** With what the thread begins. */
@@ -105,10 +104,6 @@ export interface SentEntry {
 type WithoutTargets<E> = E extends { targets: infer T } ? Omit<E, 'targets'> & { readonly targets?: T } : E;
 
 export type SentLine = Omit<FeedLine, 'sealed'> & { readonly sealed: SentEntry };
-
-export function isBulk({ entry }: SealedEntry): boolean {
-  return 'targets' in entry && entry.targets.length > LIMITS.piecesMax;
-}
 
 export function sendEntry(sealed: SealedEntry): SentEntry {
   if (!('targets' in sealed.entry) || !isBulk(sealed)) return sealed;

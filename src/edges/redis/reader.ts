@@ -5,13 +5,12 @@
 import type { Fingerprinter } from '../../credential/handle.ts';
 import { leafHash } from '../../evidence/merkle.ts';
 import type { BulkReading, FeedLine, SealedEntry } from '../../feed/entry.ts';
-import { isLogSigned, isSignedBy, leafText, nextChain } from '../../feed/entry.ts';
+import { isBulk, isLogSigned, isSignedBy, leafText, nextChain } from '../../feed/entry.ts';
 import type { PublicKey } from '../../kernel/key.ts';
 import { parsePublicKey } from '../../kernel/key.ts';
 import { runAtOnce } from '../../kernel/pace.ts';
 import { turns } from '../../kernel/turns.ts';
 import { endingHandles, packEnding } from '../../revocation/ending.ts';
-import { isBulk } from './link-messages.ts';
 
 /** Lines that are verified in one go: some milliseconds. */
 const TOGETHER = 32;
