@@ -216,17 +216,20 @@ export class LeaseTable {
       ({ incarnation, state }) => state === 'outstanding' && this.#strangers.get(incarnation) === true,
     );
     if (isForked) return { standings, rule: undefined };
-    if (waitedMs(question.appendedAt, now) >= enforcedByWaitMs(question.term))
-      return { standings: standings.map((one) => overByClock(one, question)), rule: 'wait' };
+    const sinceMs = waitedMs(question.appendedAt, now);
+    // Its row may go on moving, where answers alone are held: each of those answers brings the entry before a lease.
+    const overByNow =
+      sinceMs < leaseOverMs(question.term) ? standings : standings.map((one) => overByClock(one, question));
+    if (sinceMs >= enforcedByWaitMs(question.term)) return { standings: overByNow, rule: 'wait' };
     // Who renews no more, though it may read, is over in its own eyes too, and no receipt of its own would verify (D-129).
     const isItselfDone = standings.some(
       ({ incarnation, state }) => incarnation === question.coordinator && state === 'acknowledged',
     );
-    const isAllOver = isItselfDone && standings.every(({ state }) => state !== 'outstanding');
+    const isAllOver = isItselfDone && overByNow.every(({ state }) => state !== 'outstanding');
     const isWatched = question.exclusive || this.#isWatchedFor(overMs, now);
     // An older reading may lack whoever took a lease since (THREATS 10.1).
     const isJudged = question.mode === 'acknowledged' && this.#observed > question.sentBefore;
-    return { standings, rule: isJudged && isAllOver && isWatched ? 'acknowledged' : undefined };
+    return { standings: overByNow, rule: isJudged && isAllOver && isWatched ? 'acknowledged' : undefined };
   }
 
   /**

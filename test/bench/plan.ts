@@ -24,6 +24,8 @@ export interface Plan {
   readonly saturatedSeconds: number;
   readonly barrierReplicas: number;
   readonly barrierRounds: number;
+  /** Of each way in which a replica may be away; a lease and more each. */
+  readonly cutOffRounds: number;
   /** Of a bundle with 10 MB of data. */
   readonly loads: number;
 }
@@ -48,6 +50,7 @@ export const FULL: Plan = {
   saturatedSeconds: 20,
   barrierReplicas: 20,
   barrierRounds: 200,
+  cutOffRounds: 5,
   loads: 3,
 };
 
@@ -75,5 +78,6 @@ export const QUICK: Plan = {
   saturatedSeconds: 5,
   barrierReplicas: 5,
   barrierRounds: 20,
+  cutOffRounds: 1,
   loads: 1,
 };

@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- --quick] [--json file] [--only G4]`: every goal of DESIGN 8 that one replica can show.
  * `npm run bench -- fleet [--full] …`: those of a fleet on Redis, what it does while a million targets stream into it (F1),
- * ten with `--full`, and how many single revocations it enforces (F3). Each row is measured in this run beside its baseline of this run. Exit 1 when a row could not be
+ * ten with `--full`, how long `enforced` takes while one replica is away (F2), and how many single revocations it enforces (F3). Each row is measured in this run beside its baseline of this run. Exit 1 when a row could not be
  * measured or an answer was wrong; never because a goal was missed, which the table says.
  */
 import { writeFile } from 'node:fs/promises';
@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { keepAlive } from '../support/client.ts';
 import { contendersOf, startField } from './field.ts';
 import { measureBarrier } from './barrier.ts';
+import { measureCutOff } from './cut-off.ts';
 import { measureFleet } from './fleet.ts';
 import { measureFleetKill, measureKill } from './kill.ts';
 import { measureLatency } from './latency.ts';
@@ -75,6 +76,7 @@ const ofFleet: readonly Phase[] = [
     ids: ['F1', 'F1b', 'F1c', 'F4', 'G6', 'G7', 'G8'],
     measure: () => measureFleet(options.full ? FLEET_TARGETS_FULL : plan.fleetTargets),
   },
+  { ids: ['F2'], measure: async () => [await measureCutOff(plan.cutOffRounds)] },
   { ids: ['F3'], measure: async () => [await measureSingles(plan.fleetSingles)] },
 ];
 

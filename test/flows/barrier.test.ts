@@ -217,6 +217,30 @@ describe('the barrier', () => {
     ]);
   });
 
+  it('is done with who is known, and goes on renewing without a word, once every lease before the entry is over', () => {
+    const table = tableOf();
+    const own = (ms: number) => ({
+      incarnation: 'inc_a',
+      renewals: ms,
+      acknowledgement: acknowledged('inc_a'),
+    });
+    const mute = (ms: number) => ({ incarnation: 'inc_b', renewals: ms, acknowledgement: undefined });
+    for (let ms = 0; ms <= 3_100; ms += 100) table.observe('ep_1', [own(ms), mute(ms)], READ(AT(ms)));
+    const judged = (ms: number, over: object = {}) => {
+      const { standings, rule } = table.judge(question(0, over), AT(ms));
+      return [standings[1]?.state, rule];
+    };
+    expect(judged(3_051)).toEqual(['outstanding', undefined]);
+    expect(judged(3_052)).toEqual(['fenced', 'acknowledged']);
+    expect(table.judge(question(0), AT(3_060)).standings[1]).toMatchObject({
+      notLaterThan: AT(3_052),
+      isQuiet: false,
+    });
+    expect(judged(3_052, { mode: 'wait' })).toEqual(['fenced', undefined]);
+    expect(judged(3_052, { sentBefore: 1 })).toEqual(['fenced', undefined]);
+    expect(judged(3_052, { coordinator: 'inc_b' })).toEqual(['fenced', undefined]);
+  });
+
   it('forgets the rows of an epoch that is over', () => {
     const table = tableOf();
     table.observe('ep_1', [{ incarnation: 'inc_a', renewals: 1, acknowledgement: undefined }], READ(AT(0)));

@@ -1674,6 +1674,13 @@ const FORGETTING: readonly Removal[] = [
     test: test('flows/barrier', 'takes nobody for over who joined after the entry'),
   },
   {
+    name: 'waits for who goes on renewing without a word until after the bound that it states',
+    file: 'src/flows/barrier.ts',
+    find: 'sinceMs < leaseOverMs(question.term) ? standings',
+    replace: 'sinceMs < enforcedByWaitMs(question.term) ? standings',
+    test: test('flows/barrier', 'is done with who is known, and goes on renewing'),
+  },
+  {
     name: 'forgets a replica while its lease is good, because its own would be over',
     file: 'src/flows/forget.ts',
     find: 'Math.max(rosterForgetMs, overMs)',
