@@ -28,7 +28,7 @@ import type { EnforcePorts, Enforcement } from './enforce.ts';
 import { Enforcing, NOT_COVERED, notCoveredOf, receiptNameOf, renderStanding } from './enforce.ts';
 import type { Effects, KnownOutcome } from './effects.ts';
 import { Gate } from './gate.ts';
-import { News, waitUntil } from './news.ts';
+import { firstOf, News, waitUntil } from './news.ts';
 import type { OrderIdPorts } from './order-id.ts';
 import { TableReading } from './table-reading.ts';
 import { orderIdOf } from './order-id.ts';
@@ -357,6 +357,11 @@ export class Revoker {
     await waitUntil(isDone, { ...this.#ports, news: followed.changed, waitMs: order.waitMs });
     if (order.wait !== 'enforced')
       await waitUntil(() => this.#running <= RUNNING_MAX, { ...this.#ports, waitMs: HELD_BACK_MS });
+    // Whoever streams them gets the next answer when those who ask have had their time: what it speaks of is in force.
+    if (order.targets.length > LIMITS.piecesMax) {
+      const { timer, closing } = this.#ports;
+      await firstOf(closing, (over) => [timer.breathe(), timer.sleep(order.waitMs, over)]);
+    }
     return followed.enforcing.isProvenElsewhere ? this.status(id, order.wait) : status;
   }
 

@@ -69,4 +69,6 @@ export interface Timer {
    * `haste` says (kernel/turns.ts). Never rejects.
    */
   yield(haste?: Haste): Promise<void>;
+  /** Resolves when the next of many long orders may be answered (kernel/turns.ts). Never rejects. */
+  breathe(): Promise<void>;
 }

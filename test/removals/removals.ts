@@ -1064,6 +1064,20 @@ const FACTS: readonly Removal[] = [
     test: test('session/registry', 'no faster because there are many tallies'),
   },
   {
+    name: 'answers whoever streams bulks at once, however long those wait who ask',
+    file: 'src/kernel/turns.ts',
+    find: 'i < BREATH_TICKS && this.#isServing',
+    replace: 'i < 0 && this.#isServing',
+    test: test('kernel/turns', 'waits, from the second answer on'),
+  },
+  {
+    name: 'holds whoever streams bulks back while nobody asks anything',
+    file: 'src/kernel/turns.ts',
+    find: 'i < BREATH_TICKS && this.#isServing',
+    replace: 'i < BREATH_TICKS',
+    test: test('kernel/turns', 'waits, from the second answer on'),
+  },
+  {
     name: 'whoever orders faster than can be proven is not slowed down',
     file: 'src/flows/revoke.ts',
     find: 'this.#running <= RUNNING_MAX',
