@@ -108,8 +108,8 @@ export const PLANTED: readonly Planted[] = [
     edits: [
       edit(
         'flows/barrier',
-        "standings.every(({ state }) => state !== 'outstanding')",
-        "standings.some(({ state }) => state !== 'outstanding')",
+        "overByNow.every(({ state }) => state !== 'outstanding')",
+        "overByNow.some(({ state }) => state !== 'outstanding')",
       ),
     ],
   },
