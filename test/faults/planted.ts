@@ -114,6 +114,17 @@ export const PLANTED: readonly Planted[] = [
     ],
   },
   {
+    name: 'who goes on renewing without a word is over before its lease is',
+    favours: 'cut off, paused',
+    edits: [
+      edit(
+        'flows/barrier',
+        'sinceMs < leaseOverMs(question.term) ? standings',
+        'sinceMs < leaseOverMs(question.term) / 4 ? standings',
+      ),
+    ],
+  },
+  {
     name: 'nothing is read at the end',
     seed: 101,
     favours: 'a lagging replica of the store takes over, paused, is slow',

@@ -1688,6 +1688,13 @@ const FORGETTING: readonly Removal[] = [
     test: test('flows/barrier', 'takes nobody for over who joined after the entry'),
   },
   {
+    name: 'takes who goes on renewing without a word for over while its lease may be good',
+    file: 'src/flows/barrier.ts',
+    find: 'sinceMs < leaseOverMs(question.term) ? standings',
+    replace: 'sinceMs < question.term.leaseMs ? standings',
+    test: test('flows/barrier', 'is done with who is known, and goes on renewing'),
+  },
+  {
     name: 'waits for who goes on renewing without a word until after the bound that it states',
     file: 'src/flows/barrier.ts',
     find: 'sinceMs < leaseOverMs(question.term) ? standings',
