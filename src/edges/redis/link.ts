@@ -42,8 +42,9 @@ interface Waiting {
 /** Each call has its deadline in the thread, which may hang: this much later it has failed all the same. */
 const SLACK_MS = 1_000;
 
-/** Of the calls that are more than one command: how many deadlines theirs is. */
+/** Of the calls that are not one command: how many deadlines theirs is. */
 const COMMANDS: Partial<Record<keyof LinkCalls, number>> = {
+  close: 0,
   open: 10,
   readSnapshot: 300,
   writeSnapshot: 300,

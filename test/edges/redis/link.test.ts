@@ -236,7 +236,10 @@ describe('a thread that hangs', () => {
     expect(settled[3]).toEqual(['APPEND_UNCERTAIN', 'in time']);
     expect(await eventually(() => hanging.roster().catch(() => undefined), Boolean)).toBeDefined();
     await hang(5_000);
-    expect(await failing(hanging.close())).toEqual([undefined, 'in time']);
+    const beganMs = performance.now();
+    await hanging.close();
+    // Whoever closes has said goodbye before, in vain, and has five seconds for both.
+    expect(performance.now() - beganMs).toBeLessThan(1_400);
   });
 });
 
