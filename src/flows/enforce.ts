@@ -12,6 +12,8 @@ import type { Cursor } from '../feed/cursor.ts';
 import type { Entry, OutcomeEntry, SealedEntry } from '../feed/entry.ts';
 import { isBulk, leafText, parseEntry } from '../feed/entry.ts';
 import type { FeedStore, Roster, StoreFacts } from '../feed/feed-store.ts';
+import type { Ledger } from '../feed/ledger.ts';
+import { lineAt } from '../feed/ledger.ts';
 import type { LeaseTerm } from '../feed/lease.ts';
 import { enforcedByWaitMs, leaseOverMs } from '../feed/lease.ts';
 import type { Members } from '../feed/members.ts';
@@ -49,6 +51,7 @@ export interface EnforcePorts {
   readonly identity: Identity;
   readonly store: FeedStore;
   readonly cursor: Cursor;
+  readonly ledger: Ledger;
   readonly members: Members;
   readonly view: RevocationView;
   readonly effects: Effects;
@@ -298,7 +301,10 @@ export class Enforcing {
     // Last of all: the history must still be the one that the append named. Nothing follows this reading.
     const sought = this.#sought();
     const last = await store.roster(sought.position);
-    if (this.#isTrimmed(last)) return this.#lookOnce();
+    if (this.#isTrimmed(last)) {
+      this.#appended = await this.#there(this.#appended);
+      return this.#lookOnce();
+    }
     if (!this.#isSameHistory(last, sought.chain)) return this.#repeat();
     if (this.isMoot) return;
     return this.#close(answer.rule, clock.now());
@@ -407,13 +413,14 @@ export class Enforcing {
     this.#now = { ...this.#now, state: this.#ports.durability };
   }
 
-  /** With the text that stands there: another replica may have sealed the same order first. */
+  /** With the text that stands there: another replica may have sealed the same order first. What the store has let go of is here. */
   async #there(appended: Appended): Promise<Appended> {
-    const { store, members, identity } = this.#ports;
+    const { store, ledger, members, identity } = this.#ports;
     if (!appended.duplicate) return appended;
     const { line } = await store.roster(appended.position);
-    const isIt = line !== undefined && members.haveSaid(line.text, appended.sealed, identity.logKey.public);
-    return isIt ? { ...appended, sealed: parseEntry(line.text) } : appended;
+    const text = line?.text ?? (await lineAt(ledger, appended.position))?.sealed.text;
+    const isIt = text !== undefined && members.haveSaid(text, appended.sealed, identity.logKey.public);
+    return isIt ? { ...appended, sealed: parseEntry(text) } : appended;
   }
 
   /**

@@ -33,6 +33,8 @@ import type { Fold } from './fold.ts';
 import type { Identity } from './identity.ts';
 import type { Snapshotter } from './snapshot.ts';
 import type { Tree } from './tree.ts';
+import type { HeldEpoch } from './vouch.ts';
+import { SHOWN } from './vouch.ts';
 
 /** Told once what changed is in force and on disk: live sessions of these subjects may stand on it no longer. */
 export interface GrantListener {
@@ -50,6 +52,7 @@ export interface FollowPorts {
   readonly effects: Effects;
   readonly sessions: SessionRegistry;
   readonly ledger: Ledger;
+  readonly held: Pick<HeldEpoch, 'epochId'>;
   readonly fold: Fold;
   readonly snapshots: Snapshotter;
   readonly clock: Clock;
@@ -108,8 +111,10 @@ export class Follower {
     await pace.run(cursor.checking(lines));
     const { public: log } = this.#ports.identity.logKey;
     const nowS = epochS(this.#ports.clock.now());
-    for (const [i, line] of lines.entries())
+    for (const [i, line] of lines.entries()) {
       assertOpenedByUs(line, (lines[i - 1] ?? cursor).position.epoch, log, nowS);
+      if (i > 0 || cursor.epochId !== undefined) this.#assertNotShown(line);
+    }
     this.#begin();
     crashPoint('apply.before');
     const applied: AppliedRevocation[] = [];
@@ -149,6 +154,15 @@ export class Follower {
   /** INTERNAL for a view that was torn: what its cursor says was neither kept nor killed, so it may not be acknowledged. */
   assertWhole(): void {
     if (this.#isTorn) throw new WritError('INTERNAL', 'the view is torn: restart this replica');
+  }
+
+  /**
+   * What a fleet that began anew has given up is put back by who held a lease of it. Who has none was shown it by a store, which
+   * may show anybody's copy: a grant that was taken away since would be back.
+   */
+  #assertNotShown({ sealed: { entry } }: FeedLine): void {
+    if (entry.kind !== 'epoch' || entry.base !== undefined || this.#ports.held.epochId !== undefined) return;
+    throw new WritError('PROOF_INVALID', SHOWN);
   }
 
   #begin(): void {

@@ -7,7 +7,6 @@ import type { ReceiptFacts, ReceiptStatement } from '../evidence/receipt.ts';
 import { verifyReceipt } from '../evidence/receipt.ts';
 import type { FeedLine, LockEntry, LockTarget, RevocationEntry, Target } from '../feed/entry.ts';
 import { enforcedByWaitMs } from '../feed/lease.ts';
-import type { Ledger } from '../feed/ledger.ts';
 import { lineAt } from '../feed/ledger.ts';
 import type { Position } from '../feed/position.ts';
 import { comparePositions, parsePosition } from '../feed/position.ts';
@@ -87,7 +86,6 @@ export interface DryRun {
 
 export interface RevokePorts
   extends Omit<EnforcePorts, 'reading' | 'looks' | 'making' | 'pace' | 'underWay'>, OrderIdPorts {
-  readonly ledger: Ledger;
   readonly sessions: SessionRegistry;
   readonly lastAccepts: LastAccepts;
   readonly effects: Effects;

@@ -5,7 +5,7 @@ import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import { NOT_COVERED } from '../../src/flows/enforce.ts';
 import type { RevocationStatus } from '../../src/flows/revoke.ts';
 import { NOT_COVERED_OF_ATTESTED } from '../../src/flows/revoke.ts';
-import { OVER_MS, NOW_S, cut, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
+import { OVER_MS, NOW_S, cut, isFresh, jti, reasonOf, startPair, within } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled } from '../support/replicas.ts';
@@ -50,6 +50,25 @@ describe('an order that is repeated on another replica before it is enforced', (
     expect(await b.revoker.status(one.id)).toEqual(other);
     expect(outcomesOf(a)).toEqual(['inc_a1 enforced']);
     expect([a, b].map(({ revoker }) => revoker.openCount)).toEqual([0, 0]);
+  });
+
+  it('is proven in the next epoch by the line that stands there, though another replica sealed it and the store has let go of it', async () => {
+    const { clock, server, a, b, session, both } = await startBoth();
+    for (const { store } of [a, b]) {
+      const roster = store.roster.bind(store);
+      store.roster = async (at) => {
+        const said = await roster(at);
+        return said.line?.text.includes('"kind":"revocation"') === true ? { ...said, line: undefined } : said;
+      };
+    }
+    server.restart();
+    await pass(clock, 2_000);
+    cut(a, true);
+    b.keeper.closed(session);
+    await pass(clock, 2 * OVER_MS);
+    const { id } = await b.revoker.status((await within(clock, both, 60_000))[1].id);
+    expect(await receiptOf(b, id)).toMatchObject({ state: 'enforced' });
+    expect(b.log.map(({ sentence }) => sentence)).not.toContain('a receipt that was made does not verify');
   });
 
   it('has its receipt where it was proven, and the other says where that is', async () => {

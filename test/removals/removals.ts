@@ -1509,8 +1509,8 @@ const SIGNERS: readonly Removal[] = [
   {
     name: 'who joined in lines that the fleet did not go on with signs for those who have them',
     file: 'src/feed/members.ts',
-    find: 'isLogSigned(entry) ? log : this.isShared(entry.by) ?',
-    replace: 'isLogSigned(entry) ? log : this.lookup(entry.by) ?',
+    find: 'if (!mayBeOfAnyone && !this.isShared(entry.by)) return false;',
+    replace: 'if (!mayBeOfAnyone && this.lookup(entry.by) === undefined) return false;',
     test: test('flows/who-signs', 'an order of that one is put back though a thief has said it before'),
   },
   {
@@ -1686,6 +1686,27 @@ const FORGETTING: readonly Removal[] = [
     find: 'const overMs = leaseOverMs(longer(question.term, this.longest(now)));',
     replace: 'const overMs = leaseOverMs(question.term);',
     test: test('flows/barrier', 'takes nobody for over who joined after the entry'),
+  },
+  {
+    name: 'proves an order of another replica by its own text, where the store has let go of the line',
+    file: 'src/flows/enforce.ts',
+    find: 'line?.text ?? (await lineAt(ledger, appended.position))?.sealed.text',
+    replace: 'line?.text ?? (await lineAt(ledger, { ...appended.position, sequence: 0 }))?.sealed.text',
+    test: test('flows/two-coordinators', 'is proven in the next epoch by the line that stands there'),
+  },
+  {
+    name: 'puts back what a store has shown to who never held a lease',
+    file: 'src/flows/follow.ts',
+    find: 'if (i > 0 || cursor.epochId !== undefined) this.#assertNotShown(line);',
+    replace: '',
+    test: test('flows/shown', 'does not come back by a newcomer to whom its snapshot was shown'),
+  },
+  {
+    name: 'believes what gives or lifts of whoever the fleet does not know',
+    file: 'src/feed/members.ts',
+    find: "isLogSigned(entry) && entry.kind !== 'grant' && entry.kind !== 'lift';",
+    replace: 'isLogSigned(entry);',
+    test: test('flows/shown', 'does not come back by its own line'),
   },
   {
     name: 'takes who goes on renewing without a word for over while its lease may be good',
