@@ -67,6 +67,11 @@ export class Cursor {
     return this.#tails.some(({ isGivenUp, missing }) => isGivenUp === true && missing.has(name));
   }
 
+  /** Whether `name` is held here, of whatever this history does not go on with, and has not come again in it. */
+  isMissing(name: string): boolean {
+    return this.#tails.some(({ missing }) => missing.has(name));
+  }
+
   /** The entry that opened it. */
   get opening(): EpochEntry | undefined {
     return this.#at.opening;

@@ -193,10 +193,10 @@ export class Follower {
     this.#ports.effects.lose(parsePosition(entry.base.head), entry.rule === 'accept-amnesia');
   }
 
-  /** Where an order stands in this history; what was given up stands nowhere in it. */
+  /** Where an order stands in this history; what was lost or given up stands nowhere in it until it has come again. */
   #placeOf(id: string): Position | undefined {
     const { cursor, view } = this.#ports;
-    return cursor.isGivenUp(id) ? undefined : view.placeOf(id)?.position;
+    return cursor.isMissing(id) ? undefined : view.placeOf(id)?.position;
   }
 
   #assertSameKey(sealed: SealedEntry): void {

@@ -1713,7 +1713,7 @@ const FORGETTING: readonly Removal[] = [
     file: 'src/flows/effects.ts',
     find: 'if (!isLost) this.#takeOutcome(entry);',
     replace: 'if (placeOf !== undefined) this.#takeOutcome(entry);',
-    test: test('flows/two-coordinators', 'is not called enforced before it is so again'),
+    test: test('flows/lost', 'is not enforced by what somebody appends again before it is there'),
   },
   {
     name: 'stops on the word of another before its own judgement',
@@ -1921,6 +1921,7 @@ const FORGETTING: readonly Removal[] = [
 ];
 
 const givenUp = (name: string): Removal['test'] => test('flows/given-up', name);
+const lost = (name: string): Removal['test'] => test('flows/lost', name);
 const fromSnapshot = (name: string): Removal['test'] => test('flows/given-up-snapshot', name);
 const overFirst = (name: string): Removal['test'] => test('flows/over-first', name);
 const whoSigns = (name: string): Removal['test'] => test('flows/who-signs', name);
@@ -1964,9 +1965,16 @@ const GIVEN_UP: readonly Removal[] = [
   {
     name: 'an outcome of a history that was given up counts in the next one',
     file: 'src/flows/follow.ts',
-    find: 'return cursor.isGivenUp(id) ? undefined : view',
+    find: 'return cursor.isMissing(id) ? undefined : view',
     replace: 'return view',
     test: givenUp('is not enforced by what somebody says of its place of before'),
+  },
+  {
+    name: 'an outcome binds where its order stood in what was lost',
+    file: 'src/flows/follow.ts',
+    find: 'cursor.isMissing(id) ?',
+    replace: 'cursor.isGivenUp(id) ?',
+    test: lost('is not enforced by what somebody appends again before it is there'),
   },
   {
     name: 'a receipt that was being made when its history was given up is named in the next one',
