@@ -9,7 +9,7 @@
 import type { HandleSet } from '../credential/handle.ts';
 import type { Folded, LiftEntry, LockEntry, Target } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { byId, isLater, laterOf, pageAfter } from '../feed/position.ts';
+import { byId, displaced, isLater, laterOf, pageAfter } from '../feed/position.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
 import type { DeadHandle } from './cutoff.ts';
@@ -111,6 +111,13 @@ export class Locks {
     if (kept === undefined) return;
     this.#unindex(kept);
     kept.record = { ...kept.record, lift };
+  }
+
+  /** As of records: what stands after `end` is in this history no more. */
+  displace(end: Position): void {
+    for (const kept of this.#byId.values()) kept.record = displaced(kept.record, end);
+    for (const [lock, tombstone] of this.#tombstones)
+      this.#tombstones.set(lock, { ...tombstone, lift: displaced(tombstone.lift, end) });
   }
 
   /** The lock in force at `nowS` that names one of `handles`; of several the one that ends last. */

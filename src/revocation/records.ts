@@ -7,7 +7,7 @@
  */
 import type { RevocationEntry } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { comparePositions, isLater } from '../feed/position.ts';
+import { ORIGIN, comparePositions, isLater } from '../feed/position.ts';
 import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
@@ -101,6 +101,12 @@ export class RevocationRecords {
     this.#byRef.set(kept.ref, kept);
     this.#append(kept);
     return kept.ref;
+  }
+
+  /** What stands after `end` is in this history no more: its place is where it comes next, whatever the number of that is. */
+  displace(end: Position): void {
+    for (const kept of this.#byId.values())
+      if (comparePositions(kept.record.position, end) > 0) this.#move(kept, ORIGIN);
   }
 
   /** One more than the largest reference. */

@@ -4,6 +4,7 @@ import {
   OVER_MS,
   cut,
   enforce,
+  grow,
   isFresh,
   jti,
   kill,
@@ -14,6 +15,8 @@ import {
 import type { TestReplica, TestReplicaOptions } from '../support/replica-harness.ts';
 import { orderOf } from '../support/replica-harness.ts';
 import { pass, startSettled } from '../support/replicas.ts';
+
+const growing = { exclusive: false, snapshotEvery: 10 } as const;
 
 type Pair = Awaited<ReturnType<typeof startPair>>;
 
@@ -78,6 +81,12 @@ describe('an order that was enforced in what an operator has given up', () => {
     const fleet = await startLost(await startPair(), { exclusive: false });
     const { server, c, old } = fleet;
     for (const one of old) server.forge(c.cursor.epochId as string, one);
+    await comeBack(fleet);
+  });
+
+  it('is not enforced by what was proven before where who has it begins again at a snapshot', async () => {
+    const fleet = await startLost(await startPair(growing), growing);
+    await grow(fleet.c);
     await comeBack(fleet);
   });
 });

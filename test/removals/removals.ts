@@ -1977,6 +1977,13 @@ const GIVEN_UP: readonly Removal[] = [
     test: lost('is not enforced by what somebody appends again before it is there'),
   },
   {
+    name: 'who begins again at a snapshot goes on to call enforced what was so before',
+    file: 'src/flows/fold.ts',
+    find: '    this.giveUp();\n',
+    replace: '',
+    test: lost('where who has it begins again at a snapshot'),
+  },
+  {
     name: 'a receipt that was being made when its history was given up is named in the next one',
     file: 'src/flows/enforce.ts',
     find: '    if (this.isGivenUp) return this.#repeat();\n',

@@ -295,6 +295,17 @@ function stateAfter(lines: readonly FeedLine[]): unknown {
 }
 
 describe('merging', () => {
+  it('has what was lost where it comes again, under whatever number, and what it makes dead stays so', () => {
+    lock('lck_a', END_S, [billing], 5);
+    lock('lck_b', END_S, [billing], 7);
+    applyNow(view, liftLine('lck_b', END_S, { epoch: 1, sequence: 8 }));
+    view.displace({ epoch: 1, sequence: 6 });
+    expect(ask()).toMatchObject({ state: 'revoked' });
+    for (const id of ['lck_a', 'lck_b']) lock(id, END_S, [billing], 2);
+    applyNow(view, liftLine('lck_b', END_S, { epoch: 1, sequence: 3 }));
+    expect([...view.locks.folded()].map(({ position }) => position.sequence)).toEqual([5, 2, 3]);
+  });
+
   it('ends in the same state in any order, any number of times, in any mixture', () => {
     const permuted = fc
       .array(line, { maxLength: 12 })

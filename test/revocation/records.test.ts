@@ -75,6 +75,19 @@ describe('a list of revocations', () => {
     expect(ids({ after: { epoch: 2, sequence: 6 } })).toEqual(['r1']);
   });
 
+  it('shows what was lost where it was written again, under whatever number, and all else where it stood', () => {
+    keep('r1', 5);
+    keep('r2', 7);
+    records.displace({ epoch: 1, sequence: 6 });
+    keep('r1', 2);
+    keep('r2', 2);
+    const places = ['r1', 'r2'].map((id) => records.lookup(id)?.position);
+    expect(places).toEqual([
+      { epoch: 1, sequence: 5 },
+      { epoch: 1, sequence: 2 },
+    ]);
+  });
+
   it('shows one that stood in an epoch with a higher number, which was lost, where it was written again', () => {
     keep('r1', 1);
     keep('r2', 2, { epoch: 9 });
