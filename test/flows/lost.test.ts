@@ -1,5 +1,7 @@
 /** Found by attack: an epoch that an operator opens on less than there was, and what had been proven of the rest of it. */
 import { describe, expect, it } from 'vitest';
+import { FakeClock } from '../support/fake-time.ts';
+import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import {
   OVER_MS,
   cut,
@@ -89,4 +91,37 @@ describe('an order that was enforced in what an operator has given up', () => {
     await grow(fleet.c);
     await comeBack(fleet);
   });
+
+  it.each(['the feed', 'a snapshot'])(
+    'is proven anew at its place in the new epoch, which comes by %s, though that has the number of the one that was lost',
+    async (by) => {
+      const common = by === 'the feed' ? { exclusive: false } : growing;
+      const fleet = await startLost(await startAhead(common), common, 20, true);
+      const { clock, server, a, c, ids, old } = fleet;
+      const [before, after] = [a, c].map(({ cursor }) => cursor.position.epoch);
+      expect(before).toBe(after);
+      if (by === 'a snapshot') await grow(c);
+      await comeBack(fleet);
+      expect(server.lines.filter(({ sealed }) => old.some(({ text }) => text === sealed.text))).toEqual([]);
+      await pass(clock, OVER_MS);
+      for (const id of ids) expect(a.view.record(id)).toEqual(c.view.record(id));
+      expect(placesIn(a)).toEqual(placesIn(c));
+    },
+  );
 });
+
+const placesIn = ({ effects }: TestReplica) =>
+  effects.folded().map(({ revocation, position }) => [revocation, position]);
+
+/** The clock of whoever opened their epoch was ahead: each one after it has the next number. */
+async function startAhead(common: Partial<TestReplicaOptions>): Promise<Pair> {
+  const clock = new FakeClock();
+  const server = new MemoryFeedServer();
+  clock.setForward(1_000_000);
+  const a = await startSettled({ clock, server, name: 'a', ...common });
+  await pass(clock, 1_000);
+  const b = await startSettled({ clock, server, name: 'b', seed: 2, bootstrap: false, ...common });
+  await pass(clock, OVER_MS);
+  clock.setForward(-1_000_000);
+  return { clock, server, a, b };
+}
