@@ -16,7 +16,7 @@ import {
 } from '../support/memory-fleet.ts';
 import type { TestReplica, TestReplicaOptions } from '../support/replica-harness.ts';
 import { orderOf } from '../support/replica-harness.ts';
-import { pass, startSettled } from '../support/replicas.ts';
+import { makeReplica, pass, startSettled } from '../support/replicas.ts';
 
 const growing = { exclusive: false, snapshotEvery: 10 } as const;
 
@@ -37,7 +37,11 @@ async function startLost(pair: Pair, common: Partial<TestReplicaOptions>, count 
   await pass(clock, OVER_MS);
   const old = server.lines.map(({ sealed }) => sealed).filter(({ entry }) => entry.kind === 'outcome');
   await kill(b);
-  await within(clock, a.revoker.revoke(orderOf({ targets: [jti('k1')], wait: 'durable' })), 100);
+  const { id: last } = await within(
+    clock,
+    a.revoker.revoke(orderOf({ targets: [jti('k1')], wait: 'durable' })),
+    100,
+  );
   cut(a, true);
   server.flush();
   cut(c, false);
@@ -45,7 +49,7 @@ async function startLost(pair: Pair, common: Partial<TestReplicaOptions>, count 
   await c.replica.openEpoch('accept-amnesia', 'all is gone');
   const x = await startSettled({ ...other, name: 'x', seed: 17 });
   await pass(clock, OVER_MS);
-  return { clock, server, a, c, x, ids, old };
+  return { clock, server, a, c, x, ids, old, last };
 }
 
 type Lost = Awaited<ReturnType<typeof startLost>>;
@@ -108,6 +112,30 @@ describe('an order that was enforced in what an operator has given up', () => {
       expect(placesIn(a)).toEqual(placesIn(c));
     },
   );
+
+  it('is proven by who has taken it up before it is in the new epoch, though that has the number of the one that was lost', async () => {
+    const common = { exclusive: false };
+    const { clock, server, a, c, last } = await startLost(await startAhead(common), common, 1, true);
+    const { receipts } = a;
+    const ledger = a.ledger.copy();
+    await kill(a);
+    const again = makeReplica({
+      clock,
+      server,
+      ledger,
+      receipts,
+      name: 'a',
+      seed: 3,
+      bootstrap: false,
+      exclusive: false,
+    });
+    again.store.fate = (command) => (['append', 'renew'].includes(command) ? 'lose-request' : 'deliver');
+    await again.start();
+    expect((await within(clock, again.revoker.status(last), OVER_MS)).state).not.toBe('enforced');
+    cut(again, false);
+    await pass(clock, 4 * OVER_MS);
+    expect([again, c].map(({ effects }) => effects.outcome(last)?.state)).toEqual(['enforced', 'enforced']);
+  });
 });
 
 const placesIn = ({ effects }: TestReplica) =>

@@ -2012,6 +2012,13 @@ const GIVEN_UP: readonly Removal[] = [
     test: lost('which comes by the feed'),
   },
   {
+    name: 'an order is taken up in an epoch that has the number of its own',
+    file: 'src/flows/revoke.ts',
+    find: "const epochId = ours === openId ? openId : '';",
+    replace: "const epochId = ours === undefined ? '' : openId;",
+    test: lost('is proven by who has taken it up before it is in the new epoch'),
+  },
+  {
     name: 'a receipt that was being made when its history was given up is named in the next one',
     file: 'src/flows/enforce.ts',
     find: '    if (this.isGivenUp) return this.#repeat();\n',
