@@ -158,7 +158,7 @@ export class Cursor {
    * appended again: its lines leave the ledger, and until it has come back nobody else may have it.
    */
   jump({ opening, amnesia, position, chain }: SnapshotBase, missing: ReadonlySet<string> = new Set()): void {
-    this.#at = { opening, amnesia: amnesia ?? this.amnesia, position, chain };
+    this.#at = { opening, amnesia: amnesia ?? toldHereAlone(this.amnesia), position, chain };
     this.#epochIds.add(opening.epochId);
     this.#ends = [];
     this.#recent.clear();
@@ -346,6 +346,11 @@ export function besideOf(tails: readonly Tail[]): readonly FeedLine[] {
 
 function recentOf({ line: { chain, sealed }, isGenuine }: OwnLine): RecentLine {
   return { chain, name: isGenuine ? nameOf(sealed.entry) : undefined, provenAt: provenAt(sealed.entry) };
+}
+
+/** No snapshot says what a fleet began anew over; all else it says, and what it does not is of another history. */
+function toldHereAlone(amnesia: EpochEntry | undefined): EpochEntry | undefined {
+  return amnesia?.rule === 'accept-amnesia' ? undefined : amnesia;
 }
 
 function placeOf({ position, chain, sealed: { entry } }: FeedLine, before: Place): Place {

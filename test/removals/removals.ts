@@ -2012,6 +2012,13 @@ const GIVEN_UP: readonly Removal[] = [
     test: lost('which comes by the feed'),
   },
   {
+    name: 'what an operator accepted in another history goes along to the snapshot of this one',
+    file: 'src/feed/cursor.ts',
+    find: "return amnesia?.rule === 'accept-amnesia' ? undefined : amnesia;",
+    replace: 'return amnesia;',
+    test: test('feed/cursor', 'has of what operators accepted what a snapshot says'),
+  },
+  {
     name: 'an order is taken up in an epoch that has the number of its own',
     file: 'src/flows/revoke.ts',
     find: "const epochId = ours === openId ? openId : '';",
