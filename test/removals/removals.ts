@@ -2012,6 +2012,13 @@ const GIVEN_UP: readonly Removal[] = [
     test: lost('which comes by the feed'),
   },
   {
+    name: 'a second lock under an id that a fleet had forgotten is void for who has the first',
+    file: 'src/revocation/locks.ts',
+    find: '      if (isOther(entry, known.record)) this.#widen(known, entry, dead);\n',
+    replace: '',
+    test: test('revocation/locks', 'of two under one id has what either names'),
+  },
+  {
     name: 'what an operator accepted in another history goes along to the snapshot of this one',
     file: 'src/feed/cursor.ts',
     find: "return amnesia?.rule === 'accept-amnesia' ? undefined : amnesia;",
