@@ -2019,6 +2019,13 @@ const GIVEN_UP: readonly Removal[] = [
     test: test('revocation/locks', 'of two under one id has what either names'),
   },
   {
+    name: 'who has an order that a fleet had forgotten goes on to say that of the one that came after it under its id',
+    file: 'src/revocation/records.ts',
+    find: 'this.#move(known, record);',
+    replace: 'this.#move(known, { ...known.record, position: record.position });',
+    test: test('revocation/records', 'shows of two orders under one id what the later one says'),
+  },
+  {
     name: 'what an operator accepted in another history goes along to the snapshot of this one',
     file: 'src/feed/cursor.ts',
     find: "return amnesia?.rule === 'accept-amnesia' ? undefined : amnesia;",

@@ -75,6 +75,16 @@ describe('a list of revocations', () => {
     expect(ids({ after: { epoch: 2, sequence: 6 } })).toEqual(['r1']);
   });
 
+  it('shows of two orders under one id what the later one says', () => {
+    keep('r1', 1);
+    const { at, ...before } = records.lookup('r1')!;
+    const position = { epoch: 1, sequence: 3 };
+    const later = { ...before, at: '2027-01-01T00:00:00.000Z', caller: 'other', position };
+    records.restore(later, 0);
+    keep('r1', 2);
+    expect([records.lookup('r1'), at === later.at]).toEqual([later, false]);
+  });
+
   it('shows what was lost where it was written again, under whatever number, and all else where it stood', () => {
     keep('r1', 5);
     keep('r2', 7);
