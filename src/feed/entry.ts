@@ -291,11 +291,11 @@ export interface FeedLine {
   readonly chain: string;
   readonly sealed: SealedEntry;
   /** What the thread of this process that has read it found out; absent where none has. Never what a store says. */
-  readonly reading?: Reading;
+  readonly reading?: LineReading;
 }
 
 /** What costs most of a line, done by whoever reads it, so that who applies it need not. */
-export interface Reading {
+export interface LineReading {
   /** The public key (base64url) that has signed the entry; undefined where the reader does not know whose it must be. */
   readonly signedBy: string | undefined;
   /** Of a revocation of many targets. */

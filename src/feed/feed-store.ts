@@ -9,7 +9,7 @@
  * been), STORE_BROKEN (nothing was, and nothing will be until this process restarts: give the lease up at once).
  * Each call has a deadline of the adapter's own.
  */
-import type { Reading } from '../kernel/clock.ts';
+import type { ClockReading } from '../kernel/clock.ts';
 import type { FeedLine, LineParts, SealedEntry } from './entry.ts';
 import type { Position } from './position.ts';
 
@@ -97,7 +97,7 @@ export interface PreparedRenewal {
 export interface SentRenewal {
   readonly reply: RenewReply;
   /** Before the request was written, as this process's clocks said, or a little earlier. */
-  readonly sent: Reading;
+  readonly sent: ClockReading;
 }
 
 export type StaleReason = 'cloned' | 'forgotten' | 'unknown' | 'trimmed';

@@ -28,7 +28,7 @@ import type { EnforcePorts, Enforcement } from './enforce.ts';
 import { Enforcing, NOT_COVERED, notCoveredOf, receiptNameOf, renderStanding } from './enforce.ts';
 import type { Effects, KnownOutcome } from './effects.ts';
 import { Gate } from './gate.ts';
-import { News, waitUntil } from './news.ts';
+import { firstOf, News, waitUntil } from './news.ts';
 import type { OrderIdPorts } from './order-id.ts';
 import { TableReading } from './table-reading.ts';
 import { orderIdOf } from './order-id.ts';
@@ -119,6 +119,13 @@ const RECEIPTS_SLICE_MS = 0.5;
 const RUNNING_MAX = 128;
 const HELD_BACK_MS = 1_000;
 
+/**
+ * Targets that are ordered here and not applied here yet. An order that is more than that waits before it is appended, so
+ * that whoever orders cannot keep this replica reading until its lease is over.
+ */
+const AHEAD_TARGETS_MAX = 4_096;
+const AHEAD_MS = 5_000;
+
 /** Enforcements of an earlier run that are followed at the same time. */
 const RESUMED_MAX = 16;
 
@@ -144,6 +151,8 @@ export class Revoker {
   /** What all enforcements share. */
   readonly #enforcePorts: EnforcePorts;
   #running = 0;
+  /** Targets. */
+  #ahead = 0;
   readonly #followed = new Map<string, Followed>();
   /** Of an earlier run, to be taken up. */
   readonly #resuming = new Set<string>();
@@ -241,7 +250,7 @@ export class Revoker {
 
   /**
    * Appends and waits for the asked-for word, at most `waitMs`. FENCED, EPOCH_CLOSED, STORE_UNREACHABLE: nothing was
-   * appended; nor TIME_INVALID and OVERLOADED of a lock. APPEND_UNCERTAIN: repeat it with the same Idempotency-Key. IDEMPOTENCY_CONFLICT: that key, another body.
+   * appended; nor OVERLOADED, and TIME_INVALID of a lock. APPEND_UNCERTAIN: repeat it with the same Idempotency-Key. IDEMPOTENCY_CONFLICT: that key, another body.
    */
   async revoke(order: RevocationOrder): Promise<RevocationStatus> {
     const isLock = order.expiresAtMs !== undefined;
@@ -325,7 +334,7 @@ export class Revoker {
 
   /** Returns the body of what stands there under this id. */
   async #append(id: string, body: string, order: RevocationOrder): Promise<string> {
-    const { appender, view, clock, tracer, cursor } = this.#ports;
+    const { appender, view, clock, tracer } = this.#ports;
     if (order.expiresAtMs !== undefined) {
       judgeLockEnd(order.expiresAtMs, clock.now().wallMs);
       if (view.locks.size >= LIMITS.lockedHandlesMax) throw new WritError('OVERLOADED', 'too much is locked');
@@ -333,16 +342,42 @@ export class Revoker {
     const { seen } = await this.dryRun(order.targets);
     const sealed = await this.#pace().run(appender.sealing(entryFacts(id, body, order)));
     const facts = { 'writ.revocation.id': sealed.entry.id };
-    const appended = await tracer.span('append', { facts }, () => appender.append(sealed));
+    await this.#untilRoomFor(order.targets.length);
+    const appending = tracer.span('append', { facts }, () => appender.append(sealed));
+    void this.#untilApplied(appending, order.targets.length);
+    const appended = await appending;
     if (!appended.duplicate) {
       this.#follow(appended, seen);
       return body;
     }
-    const isApplied = (): boolean => comparePositions(cursor.settled, appended.position) >= 0;
-    await waitUntil(isApplied, { ...this.#ports, waitMs: order.waitMs });
+    await waitUntil(() => this.#isApplied(appended), { ...this.#ports, waitMs: order.waitMs });
     const record = this.#recordOf(id);
     if (record === undefined) throw new WritError('APPEND_UNCERTAIN', 'the entry has not come back yet');
     return record.body;
+  }
+
+  /** Takes the room; one that takes less finds it sooner. */
+  async #untilRoomFor(count: number): Promise<void> {
+    const take = (): boolean => {
+      if (this.#ahead + count > AHEAD_TARGETS_MAX) return false;
+      this.#ahead += count;
+      return true;
+    };
+    if (!(await waitUntil(take, { ...this.#ports, waitMs: AHEAD_MS })))
+      throw new WritError('OVERLOADED', 'more was ordered than could be applied yet');
+  }
+
+  /** Gives the room back. Never rejects. */
+  async #untilApplied(appending: Promise<Appended>, count: number): Promise<void> {
+    const appended = await appending.catch(() => undefined);
+    if (appended !== undefined)
+      await waitUntil(() => this.#isApplied(appended), { ...this.#ports, waitMs: 2 * AHEAD_MS });
+    this.#ahead -= count;
+    this.#ports.news.notify();
+  }
+
+  #isApplied({ position }: Appended): boolean {
+    return comparePositions(this.#ports.cursor.settled, position) >= 0;
   }
 
   async #waitFor(id: string, order: RevocationOrder): Promise<RevocationStatus> {
@@ -357,6 +392,11 @@ export class Revoker {
     await waitUntil(isDone, { ...this.#ports, news: followed.changed, waitMs: order.waitMs });
     if (order.wait !== 'enforced')
       await waitUntil(() => this.#running <= RUNNING_MAX, { ...this.#ports, waitMs: HELD_BACK_MS });
+    // Whoever streams them gets the next answer when those who ask have had their time: what it speaks of is in force.
+    if (order.targets.length > LIMITS.piecesMax) {
+      const { timer, closing } = this.#ports;
+      await firstOf(closing, (over) => [timer.breathe(), timer.sleep(order.waitMs, over)]);
+    }
     return followed.enforcing.isProvenElsewhere ? this.status(id, order.wait) : status;
   }
 

@@ -14,14 +14,14 @@ export interface Instant {
 }
 
 /** What both clocks of the machine said at one moment. */
-export type Reading = Pick<Instant, 'monoMs' | 'wallMs'>;
+export type ClockReading = Pick<Instant, 'monoMs' | 'wallMs'>;
 
 export interface Clock {
   now(): Instant;
 }
 
 /** When `reading` was made, which was not before `earlier`; never later than it was: a suspend in between counts. */
-export function instantOf({ monoMs, wallMs }: Reading, earlier: Instant): Instant {
+export function instantOf({ monoMs, wallMs }: ClockReading, earlier: Instant): Instant {
   return {
     ...earlier,
     monoMs: Math.max(earlier.monoMs, monoMs),
@@ -69,4 +69,6 @@ export interface Timer {
    * `haste` says (kernel/turns.ts). Never rejects.
    */
   yield(haste?: Haste): Promise<void>;
+  /** Resolves when the next of many long orders may be answered (kernel/turns.ts). Never rejects. */
+  breathe(): Promise<void>;
 }

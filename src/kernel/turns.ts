@@ -13,6 +13,9 @@ export type Haste = 'urgent' | 'asked' | 'patient';
 const PATIENCE_MS = 1;
 /** Since the last answer: whoever asks now and then is not kept waiting either. */
 const SERVING_MS = 20;
+/** Ticks of a millisecond, which come late where the loop or the machine is full, until the next of many long orders. */
+const BREATH_TICKS = 50;
+const BREATH_MS_MAX = 150;
 
 export class Turns {
   readonly #answers: (() => void)[] = [];
@@ -27,6 +30,7 @@ export class Turns {
   /** Something was answered just now. */
   #isServing = false;
   #isPatient = false;
+  #breath = Promise.resolve();
 
   /** Calls `answer` in the next turn, before anything long goes on. It must not throw. */
   answer(answer: () => void): void {
@@ -49,6 +53,22 @@ export class Turns {
       this.#set();
     }
     return turn.promise;
+  }
+
+  /**
+   * Resolves once those who ask have had the loop for a while since whoever called this before: at once for the first one, or
+   * while nothing is answered. However many call, they leave one after the other.
+   */
+  breathe(): Promise<void> {
+    const before = this.#breath;
+    this.#breath = before.then(() => this.#breatheOut());
+    return before;
+  }
+
+  async #breatheOut(): Promise<void> {
+    let isLong = false;
+    void delay(BREATH_MS_MAX).then(() => (isLong = true));
+    for (let i = 0; i < BREATH_TICKS && this.#isServing && !isLong; i++) await delay(1);
   }
 
   #laneOf(haste: Haste | undefined): (() => void)[] {

@@ -3,11 +3,12 @@
  * Beside it, round by round, a bare barrier: as many processes that do nothing but say that an entry has reached them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { hostMs } from '../../src/edges/redis/link-messages.ts';
 import { killedToken, startCold } from '../support/fleet-stream.ts';
 import { RedisFleet } from '../support/redis-fleet.ts';
 import { jtiOrder, revoke } from '../support/scene.ts';
 import type { WritProcess } from '../support/writ-process.ts';
-import { cpuSecondsOf, hostMs, medianOf, quantileOf } from './machine.ts';
+import { cpuSecondsOf, medianOf, quantileOf } from './machine.ts';
 import { NaiveCaller, startNaive } from './naive-fleet.ts';
 import type { Row } from './table.ts';
 import { digits } from './table.ts';

@@ -51,11 +51,6 @@ export function rssMbOf(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
 }
 
-/** Milliseconds on a clock that all processes of this host share. */
-export function hostMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}
-
 export interface Machine {
   readonly node: string;
   readonly cores: number;

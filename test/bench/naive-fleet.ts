@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
+import { hostMs } from '../../src/edges/redis/link-messages.ts';
 import type { RedisServer } from '../support/redis-server.ts';
 import { eventually } from '../support/scene.ts';
 import { stopChild } from './contender.ts';
-import { hostMs } from './machine.ts';
 
 /** Where things are in Redis. */
 const AT = { revoked: 'naive:revoked', news: 'naive:news', entries: 'bare:entries', acks: 'bare:acks' };

@@ -7,10 +7,10 @@
 import { Worker, isMainThread } from 'node:worker_threads';
 import { Redis } from 'ioredis';
 import { Fingerprinter, handlesOfTarget } from '../../src/credential/handle.ts';
+import { hostMs } from '../../src/edges/redis/link-messages.ts';
 import { isSignedBy, parseEntry } from '../../src/feed/entry.ts';
 import { parsePublicKey } from '../../src/kernel/key.ts';
 import { NEVER_S, FingerprintTable } from '../../src/revocation/table.ts';
-import { hostMs } from './machine.ts';
 import type { Stamp } from './ways.ts';
 
 const EVERY_MS = 100;

@@ -2,13 +2,13 @@
  * Loaded into a replica with `--import`: notes when each entry came where on its way through this process, by the clock that
  * all processes of a host share. Written out ten times a second, so that noting costs next to nothing.
  */
+import { hostMs } from '../../src/edges/redis/link-messages.ts';
 import { RedisFeedStore } from '../../src/edges/redis/redis-feed-store.ts';
 import { ReceiptFiles } from '../../src/edges/system/receipt-files.ts';
 import type { FeedLine, SealedEntry } from '../../src/feed/entry.ts';
 import { renderPosition } from '../../src/feed/position.ts';
 import { Follower } from '../../src/flows/follow.ts';
 import { RevocationView } from '../../src/revocation/view.ts';
-import { hostMs } from './machine.ts';
 import type { Stamp, Step } from './ways.ts';
 
 const EVERY_MS = 100;

@@ -108,8 +108,19 @@ export const PLANTED: readonly Planted[] = [
     edits: [
       edit(
         'flows/barrier',
-        "standings.every(({ state }) => state !== 'outstanding')",
-        "standings.some(({ state }) => state !== 'outstanding')",
+        "overByNow.every(({ state }) => state !== 'outstanding')",
+        "overByNow.some(({ state }) => state !== 'outstanding')",
+      ),
+    ],
+  },
+  {
+    name: 'who goes on renewing without a word is over before its lease is',
+    favours: 'cut off, paused',
+    edits: [
+      edit(
+        'flows/barrier',
+        'sinceMs < leaseOverMs(question.term) ? standings',
+        'sinceMs < leaseOverMs(question.term) / 4 ? standings',
       ),
     ],
   },

@@ -1,8 +1,10 @@
 /** Who speaks for whose sessions: never a process on a copy of a data directory, and never by a clock (D-152). */
 import { describe, expect, it } from 'vitest';
+import type { Snapshot } from '../../src/feed/feed-store.ts';
+import { ORIGIN } from '../../src/feed/position.ts';
 import { clockBehind } from '../support/fake-time.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
-import { orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
+import { MemoryLedger, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { readinessOf } from '../support/readiness.ts';
 import { makeReplica, pass } from '../support/replicas.ts';
 import { NOW_S, OVER_MS, cut, enforce, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
@@ -33,6 +35,21 @@ async function startCopy(
   await meanwhile();
   return next.start();
 }
+
+it('copies a data directory whole: what its ledger begins with, what is forged in it, and what was cut', async () => {
+  const { a } = await startPair();
+  await enforce(a, 'j1');
+  const ledger = new MemoryLedger();
+  const { lines } = a.ledger;
+  const snapshot: Snapshot = { epochId: '', position: ORIGIN, digest: '', entry: '', chunks: [] };
+  await ledger.begin(snapshot);
+  await ledger.keep(lines, lines.slice(1, 2));
+  ledger.cutNow(lines.at(-2)!);
+  const copy = ledger.copy();
+  expect(await copy.snapshot()).toBe(snapshot);
+  expect(copy.lines.map((line) => copy.isForged(line)).indexOf(true)).toBe(1);
+  expect([copy.lines, copy.beside]).toEqual([lines.slice(0, -1), lines.slice(-1)]);
+});
 
 describe('a process on a copy of a data directory', () => {
   it('has the lease from then on, and the other none, until that one is started again', async () => {

@@ -370,6 +370,35 @@ describe('a revocation', () => {
     });
   });
 
+  it('of many targets waits until those before it are applied here, and is refused where they are not', async () => {
+    const replica = await start();
+    const { ledger, revoker, server } = replica;
+    const held = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const;
+    const appended = (): number =>
+      server.lines.filter(({ sealed: { entry } }) => entry.kind === 'revocation').length;
+    const order = async (value: string, count: number): Promise<string> => {
+      const targets = Array.from({ length: count }, (_, i) => jti(`${value}-${i}`));
+      return (await revoker.revoke(orderOf({ targets, wait: 'accepted', waitMs: 0 }))).state;
+    };
+    const bulks = (name: string, count: number): Promise<PromiseSettledResult<string>[]> =>
+      Promise.allSettled(Array.from({ length: count }, (_, i) => order(`${name}${i}`, 1_000)));
+    ledger.onKeep = () => held[0].promise;
+    const first = bulks('first', 6);
+    await pass(replica.clock, 500);
+    expect(appended()).toBe(4);
+    await order('small', 1);
+    expect(appended()).toBe(5);
+    held[0].resolve();
+    const settled = await run(replica, first);
+    expect(settled.map(({ status }) => status)).toEqual(Array(6).fill('fulfilled'));
+    await pass(replica.clock, 5_000);
+    ledger.onKeep = () => held[1].promise;
+    const last = (await run(replica, bulks('second', 5))).at(-1);
+    expect(last).toMatchObject({ reason: { code: 'OVERLOADED' } });
+    expect(appended()).toBe(7 + 4);
+    held[1].resolve();
+  });
+
   it('forgets the oldest effects that no session stands on', async () => {
     const replica = await start();
     await openSession(replica, tokenOf('billing', 'j0', NOW_S));

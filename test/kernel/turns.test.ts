@@ -96,3 +96,36 @@ describe('what is long and for nobody who asks', () => {
     expect(await untilAll()).toBeLessThan(12);
   });
 });
+
+describe('who streams what is long', () => {
+  it('waits, from the second answer on, until those who ask have had the loop for a while, one after the other', async () => {
+    const turns = new Turns();
+    const left: string[] = [];
+    const three = (): Promise<unknown> =>
+      Promise.all(['a', 'b', 'c'].map((name) => turns.breathe().then(() => left.push(name))));
+    let isOver = false;
+    turns.answer(() => undefined);
+    const answering = (async () => {
+      while (!isOver) {
+        turns.answer(() => undefined);
+        await nextTurn();
+      }
+    })();
+    await nextTurn();
+    const first = three();
+    await nextTurn();
+    expect(left).toEqual(['a']);
+    const beganMs = performance.now();
+    await first;
+    expect(left).toEqual(['a', 'b', 'c']);
+    // A timer of a millisecond may be early by most of one.
+    expect(performance.now() - beganMs).toBeGreaterThan(20);
+    isOver = true;
+    await answering;
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    // While nobody asks nobody waits, and what is said here is said before anything else happens.
+    void three();
+    await nextTurn();
+    expect(left).toHaveLength(6);
+  });
+});

@@ -1064,6 +1064,20 @@ const FACTS: readonly Removal[] = [
     test: test('session/registry', 'no faster because there are many tallies'),
   },
   {
+    name: 'answers whoever streams bulks at once, however long those wait who ask',
+    file: 'src/kernel/turns.ts',
+    find: 'i < BREATH_TICKS && this.#isServing',
+    replace: 'i < 0 && this.#isServing',
+    test: test('kernel/turns', 'waits, from the second answer on'),
+  },
+  {
+    name: 'holds whoever streams bulks back while nobody asks anything',
+    file: 'src/kernel/turns.ts',
+    find: 'i < BREATH_TICKS && this.#isServing',
+    replace: 'i < BREATH_TICKS',
+    test: test('kernel/turns', 'waits, from the second answer on'),
+  },
+  {
     name: 'whoever orders faster than can be proven is not slowed down',
     file: 'src/flows/revoke.ts',
     find: 'this.#running <= RUNNING_MAX',
@@ -1672,6 +1686,13 @@ const FORGETTING: readonly Removal[] = [
     find: 'const overMs = leaseOverMs(longer(question.term, this.longest(now)));',
     replace: 'const overMs = leaseOverMs(question.term);',
     test: test('flows/barrier', 'takes nobody for over who joined after the entry'),
+  },
+  {
+    name: 'takes who goes on renewing without a word for over while its lease may be good',
+    file: 'src/flows/barrier.ts',
+    find: 'sinceMs < leaseOverMs(question.term) ? standings',
+    replace: 'sinceMs < question.term.leaseMs ? standings',
+    test: test('flows/barrier', 'is done with who is known, and goes on renewing'),
   },
   {
     name: 'waits for who goes on renewing without a word until after the bound that it states',

@@ -41,6 +41,9 @@ export class FakeClock implements Clock, Timer {
     await new Promise((resolve) => setImmediate(resolve));
   }
 
+  /** Nobody asks anything of this loop. */
+  async breathe(): Promise<void> {}
+
   /** Both clocks go on; what slept until then wakes. */
   advance(ms: number): void {
     this.#wallMs += ms;

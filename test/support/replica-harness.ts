@@ -129,6 +129,9 @@ export class MemoryLedger implements Ledger {
     const other = new MemoryLedger(this.lines.slice(0, count));
     Object.assign(other.held, this.held);
     other.lastJoined.word = this.lastJoined.word;
+    other.beside.push(...this.beside);
+    other.#snapshot = this.#snapshot;
+    for (const chain of this.#forged) other.#forged.add(chain);
     return other;
   }
 
@@ -162,7 +165,7 @@ export class MemoryLedger implements Ledger {
     this.cutNow(after);
   }
 
-  cutNow({ position }: Place): void {
+  cutNow({ position }: Pick<Place, 'position'>): void {
     const kept = this.lines.findLastIndex((line) => comparePositions(line.position, position) <= 0);
     this.beside.push(...this.lines.splice(kept + 1));
   }

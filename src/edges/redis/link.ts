@@ -27,14 +27,31 @@ import { WritError } from '../../kernel/error.ts';
 import { Growth } from '../../kernel/growth.ts';
 import type { Log } from '../../kernel/log.ts';
 import { turns } from '../../kernel/turns.ts';
+import type { StoreCode } from './failure.ts';
 import { Heard } from './feed-watch.ts';
 import type { FromLink, LinkCalls, LinkOptions, SentError, SentPrepared, ToLink } from './link-messages.ts';
 import { hostMs, receiveLine, sendEntry, sendRestore } from './link-messages.ts';
+import { patienceOf } from './redis-feed-store.ts';
 
 interface Waiting {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: WritError) => void;
+  deadline?: NodeJS.Timeout;
 }
+
+/** Each call has its deadline in the thread, which may hang: this much later it has failed all the same. */
+const SLACK_MS = 1_000;
+
+/** Of the calls that are not one command: how many deadlines theirs is. */
+const COMMANDS: Partial<Record<keyof LinkCalls, number>> = {
+  close: 0,
+  open: 10,
+  readSnapshot: 300,
+  writeSnapshot: 300,
+};
+
+/** Nobody knows whether they were carried out. */
+const WRITES: readonly (keyof LinkCalls)[] = ['append', 'forget', 'openEpoch'];
 
 export class RedisLink implements FeedStore {
   readonly #worker: Worker;
@@ -42,6 +59,7 @@ export class RedisLink implements FeedStore {
   readonly #waiting = new Map<number, Waiting>();
   readonly #growth = new Growth();
   readonly #heard = new Heard();
+  readonly #patience: ReturnType<typeof patienceOf>;
   #head: Position = ORIGIN;
   #calls = 0;
   /** By how much the clock that all threads share is ahead of this one's, or a little more. */
@@ -51,6 +69,7 @@ export class RedisLink implements FeedStore {
   /** `onFailed` hears when the thread has ended by itself: what is called then, and from then on, is STORE_BROKEN. */
   constructor(options: LinkOptions, log: Log, onFailed: (error: WritError) => void) {
     this.#log = log;
+    this.#patience = patienceOf(options);
     this.#worker = new Worker(threadFile(), { workerData: options });
     this.#worker.on('message', (message: FromLink) => this.#take(message));
     this.#worker.on('error', (error) => {
@@ -85,6 +104,7 @@ export class RedisLink implements FeedStore {
     return {
       take: async () => {
         this.#post({ taken: call });
+        this.#limit(call, 'renew');
         const said = await promise;
         if (said === undefined) return undefined;
         this.#heard.forget();
@@ -158,7 +178,6 @@ export class RedisLink implements FeedStore {
     return this.#handOver(name, args, []);
   }
 
-  /** Each call has its deadline there. */
   #handOver<Name extends keyof LinkCalls>(
     name: Name,
     args: Parameters<LinkCalls[Name]>,
@@ -166,6 +185,7 @@ export class RedisLink implements FeedStore {
   ): ReturnType<LinkCalls[Name]> {
     const { call, promise } = this.#expect<unknown>();
     this.#post({ call, name, args }, buffers);
+    this.#limit(call, name);
     return promise as ReturnType<LinkCalls[Name]>;
   }
 
@@ -175,6 +195,24 @@ export class RedisLink implements FeedStore {
     if (this.#isOver) reject(over());
     else this.#waiting.set(call, { resolve: resolve as Waiting['resolve'], reject });
     return { call, promise };
+  }
+
+  #limit(call: number, name: keyof LinkCalls): void {
+    const waiting = this.#waiting.get(call);
+    if (waiting === undefined) return;
+    const { callMs, renewMs } = this.#patience;
+    const ms = name === 'renew' ? renewMs : callMs * (COMMANDS[name] ?? 1);
+    const code = WRITES.includes(name) ? 'APPEND_UNCERTAIN' : 'STORE_UNREACHABLE';
+    const fail = (): void => this.#settle(call)?.reject(late(code));
+    // If it was this thread that was held up, the answer is there, and is taken first.
+    waiting.deadline = setTimeout(() => setImmediate(fail), ms + SLACK_MS);
+  }
+
+  #settle(call: number): Waiting | undefined {
+    const waiting = this.#waiting.get(call);
+    clearTimeout(waiting?.deadline);
+    this.#waiting.delete(call);
+    return waiting;
   }
 
   #post(message: ToLink, buffers: ArrayBuffer[] = []): void {
@@ -188,8 +226,7 @@ export class RedisLink implements FeedStore {
     } else if ('level' in message) this.#log[message.level](message.sentence, message.fields);
     else {
       this.#head = message.head;
-      const waiting = this.#waiting.get(message.call);
-      this.#waiting.delete(message.call);
+      const waiting = this.#settle(message.call);
       if ('error' in message) waiting?.reject(errorOf(message.error));
       else waiting?.resolve(message.value);
     }
@@ -197,8 +234,7 @@ export class RedisLink implements FeedStore {
 
   #end(): void {
     this.#isOver = true;
-    for (const { reject } of this.#waiting.values()) reject(over());
-    this.#waiting.clear();
+    for (const call of this.#waiting.keys()) this.#settle(call)?.reject(over());
     this.#growth.tell();
   }
 }
@@ -218,6 +254,10 @@ function over(): WritError {
     'STORE_BROKEN',
     'the thread that has the link to the store has ended: restart this replica',
   );
+}
+
+function late(code: StoreCode): WritError {
+  return new WritError(code, 'the thread that has the link to the store did not answer in time');
 }
 
 function errorOf({ code, message, field }: SentError): WritError {

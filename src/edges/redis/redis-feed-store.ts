@@ -74,6 +74,14 @@ const CALL_MS = 2_000;
 /** Of a lease: less than half of it (THREATS F7). */
 const RENEW_SHARE = 0.4;
 
+/** How long one command may take, and that of a renewal. */
+export function patienceOf({
+  leaseMs = Number.POSITIVE_INFINITY,
+  callMs = CALL_MS,
+}: Pick<RedisFeedOptions, 'leaseMs' | 'callMs'>): { readonly callMs: number; readonly renewMs: number } {
+  return { callMs, renewMs: Math.min(callMs, RENEW_SHARE * leaseMs) };
+}
+
 export class RedisFeedStore implements FeedStore {
   readonly #base: string;
   readonly #nameKey: Uint8Array;
@@ -90,14 +98,14 @@ export class RedisFeedStore implements FeedStore {
 
   constructor(options: RedisFeedOptions) {
     const { server, fleet, replica, nameKey, failover = false, log } = options;
-    const { leaseMs = Number.POSITIVE_INFINITY, callMs = CALL_MS } = options;
+    const { callMs, renewMs } = patienceOf(options);
     this.#base = `{writ:${fleet}}`;
     this.#nameKey = nameKey;
     this.#failover = failover;
     this.#log = log;
     const connection = (what: string, ms: number): Connection =>
       new Connection({ ...server, name: `writ:${replica}:${what}`, callMs: ms });
-    this.#renewing = connection('renew', Math.min(callMs, RENEW_SHARE * leaseMs));
+    this.#renewing = connection('renew', renewMs);
     this.#asking = connection('append', callMs);
     this.#watch = new FeedWatch(connection('feed', callMs));
   }

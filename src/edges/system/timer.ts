@@ -15,4 +15,5 @@ export const systemTimer: Timer = {
       signal.addEventListener('abort', end);
     }),
   yield: (haste) => turns.next(haste),
+  breathe: () => turns.breathe(),
 };

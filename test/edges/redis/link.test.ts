@@ -1,4 +1,5 @@
 /** The thread that has the link: what it finds out about lines, and when it sends what was prepared. A real server, a real thread. */
+import { Session } from 'node:inspector/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Fingerprinter } from '../../../src/credential/handle.ts';
@@ -200,6 +201,45 @@ describe('news that come while nobody waits for them', () => {
     const again = store.wake(next, over.signal).then(() => 'woken');
     expect(await Promise.race([again, sleep(200).then(() => 'asleep')])).toBe('asleep');
     over.abort();
+  });
+});
+
+describe('a thread that hangs', () => {
+  /** Every thread of this process but this one, of which there are the links'. */
+  async function hang(ms: number): Promise<void> {
+    const session = new Session();
+    session.connect();
+    const expression = `for (const over = Date.now() + ${ms}; Date.now() < over;);`;
+    const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression } });
+    session.on('NodeWorker.attachedToWorker', ({ params: { sessionId } }) => {
+      void session.post('NodeWorker.sendMessageToWorker', { sessionId, message });
+    });
+    await session.post('NodeWorker.enable', { waitForDebuggerOnStart: false });
+    await sleep(100);
+    session.disconnect();
+  }
+
+  const failing = async (work: Promise<unknown>): Promise<unknown> => {
+    const beganMs = performance.now();
+    const code = await work.catch((error: unknown) => (error as { code: string }).code);
+    return [code, performance.now() - beganMs < 2_500 ? 'in time' : 'late'];
+  };
+
+  it('lets every call fail as its deadline would have it, and is used again once it answers', async () => {
+    const hanging = openLink({ callMs: 500, leaseMs: 1_000 });
+    await hanging.open();
+    const prepared = hanging.prepare(requestAfter());
+    await hang(5_000);
+    const calls = [hanging.renew(requestAfter()), prepared.take(), hanging.roster()];
+    const settled = await Promise.all([...calls, hanging.append('ep_1', revocation('rev_1'))].map(failing));
+    expect(settled.slice(0, 3)).toEqual(Array(3).fill(['STORE_UNREACHABLE', 'in time']));
+    expect(settled[3]).toEqual(['APPEND_UNCERTAIN', 'in time']);
+    expect(await eventually(() => hanging.roster().catch(() => undefined), Boolean)).toBeDefined();
+    await hang(5_000);
+    const beganMs = performance.now();
+    await hanging.close();
+    // Whoever closes has said goodbye before, in vain, and has five seconds for both.
+    expect(performance.now() - beganMs).toBeLessThan(1_400);
   });
 });
 

@@ -35,6 +35,8 @@ class HandTimer implements Timer {
     await new Promise(setImmediate);
   }
 
+  async breathe(): Promise<void> {}
+
   /** Ends the sleep and waits until the sleeper sleeps again. */
   async wake(): Promise<void> {
     const times = this.asked.length;
