@@ -291,7 +291,7 @@ async function open(
     follower,
     vouching,
     carrier,
-    retracer: new Retracer({ ...feed, members, effects, ledger, tree, carrier, log }),
+    retracer: new Retracer({ ...feed, members, fold, ledger, tree, carrier, log }),
     members,
     leaseMs,
     credentialLifeMaxMs,

@@ -6,7 +6,7 @@
 import type { Actor } from '../credential/credential.ts';
 import type { FeedLine, Folded, GrantEntry, UngrantEntry } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { byId, isLater, laterOf, pageAfter } from '../feed/position.ts';
+import { byId, displaced, isLater, laterOf, pageAfter } from '../feed/position.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
@@ -124,6 +124,13 @@ export class GrantTable {
     const actorIssuer = actor?.issuer === issuer ? issuer : undefined;
     for (const kept of acting ?? []) if (isHeld(kept, actorIssuer, nowS)) held.add(kept);
     return held.size === 0 ? NONE : liveOf([...held]);
+  }
+
+  /** What stands after `end` is in this history no more: its place is where it comes next, whatever the number of that is. */
+  displace(end: Position): void {
+    for (const kept of this.#byId.values()) kept.record = displaced(kept.record, end);
+    for (const [grant, tombstone] of this.#tombstones)
+      this.#tombstones.set(grant, { ...tombstone, ungrant: displaced(tombstone.ungrant, end) });
   }
 
   record(id: string): GrantRecord | undefined {

@@ -13,7 +13,7 @@ import type { Position } from './position.ts';
 import { ORIGIN, comparePositions, parsePosition, renderPosition } from './position.ts';
 import type { SnapshotBase } from './snapshot.ts';
 import type { Tail } from './tail.ts';
-import { nameOf } from './tail.ts';
+import { isLostProof, nameOf, provenAt } from './tail.ts';
 
 /** How many lines of an epoch this replica may have more than the epoch that follows it knows of. */
 export const TAIL_MAX = 1_024;
@@ -65,6 +65,11 @@ export class Cursor {
   /** Whether `name` is held here, of a history that was given up, and has not come again in this one. */
   isGivenUp(name: string): boolean {
     return this.#tails.some(({ isGivenUp, missing }) => isGivenUp === true && missing.has(name));
+  }
+
+  /** Whether `name` is held here, of whatever this history does not go on with, and has not come again in it. */
+  isMissing(name: string): boolean {
+    return this.#tails.some(({ missing }) => missing.has(name));
   }
 
   /** The entry that opened it. */
@@ -120,7 +125,7 @@ export class Cursor {
     this.#ends = earlier.#ends;
     this.#recent.clear();
     for (const [sequence, recent] of earlier.#recent) this.#recent.set(sequence, recent);
-    const missing = new Set(beside.flatMap((own) => recentOf(own).name ?? []));
+    const missing = namesAfter(this.position, beside.map(recentOf));
     const lines = beside.map(({ line }) => line);
     for (const { sealed } of lines) {
       const { entry } = sealed;
@@ -153,11 +158,11 @@ export class Cursor {
    * appended again: its lines leave the ledger, and until it has come back nobody else may have it.
    */
   jump({ opening, amnesia, position, chain }: SnapshotBase, missing: ReadonlySet<string> = new Set()): void {
-    this.#at = { opening, amnesia: amnesia ?? this.amnesia, position, chain };
+    this.#at = { opening, amnesia: amnesia ?? toldHereAlone(this.amnesia), position, chain };
     this.#epochIds.add(opening.epochId);
     this.#ends = [];
     this.#recent.clear();
-    this.#recent.set(position.sequence, { chain, name: undefined });
+    this.#recent.set(position.sequence, { chain, name: undefined, provenAt: undefined });
     this.#tails = givenUp(missing, ORIGIN, []);
     this.#checked = new Set();
   }
@@ -239,6 +244,7 @@ interface RecentLine {
   readonly chain: string;
   /** Of what binds in it beyond its epoch (tail.ts). */
   readonly name: string | undefined;
+  readonly provenAt: Position | undefined;
 }
 
 interface OpenTail extends Tail {
@@ -316,9 +322,13 @@ function tailsOf(
 ): readonly OpenTail[] {
   if (base === undefined || base.head === renderPosition(position)) return [];
   const after = parsePosition(base.head);
-  const lines = [...recent].filter(([sequence]) => sequence > after.sequence);
-  const missing = lines.flatMap(([, { name }]) => name ?? []);
-  return [{ after, upTo: position, missing: new Set(missing) }];
+  const lines = [...recent].filter(([sequence]) => sequence > after.sequence).map(([, line]) => line);
+  return [{ after, upTo: position, missing: namesAfter(after, lines) }];
+}
+
+/** Of `lines`, which a history that is left at `after` has more, what has to come again. */
+function namesAfter(after: Position, lines: readonly RecentLine[]): Set<string> {
+  return new Set(lines.flatMap(({ name, provenAt: at }) => (isLostProof(at, after) ? [] : (name ?? []))));
 }
 
 /** None, or one: all that is held, that of the tails `before` as well. */
@@ -335,7 +345,12 @@ export function besideOf(tails: readonly Tail[]): readonly FeedLine[] {
 }
 
 function recentOf({ line: { chain, sealed }, isGenuine }: OwnLine): RecentLine {
-  return { chain, name: isGenuine ? nameOf(sealed.entry) : undefined };
+  return { chain, name: isGenuine ? nameOf(sealed.entry) : undefined, provenAt: provenAt(sealed.entry) };
+}
+
+/** No snapshot says what a fleet began anew over; all else it says, and what it does not is of another history. */
+function toldHereAlone(amnesia: EpochEntry | undefined): EpochEntry | undefined {
+  return amnesia?.rule === 'accept-amnesia' ? undefined : amnesia;
 }
 
 function placeOf({ position, chain, sealed: { entry } }: FeedLine, before: Place): Place {

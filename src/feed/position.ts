@@ -44,6 +44,11 @@ export function laterOf<T extends Placed>(before: T | undefined, next: T): T {
   return before === undefined || isLater(next.position, before.position) ? next : before;
 }
 
+/** `placed`, before everything where it stood after `end`, so that whatever comes is later. */
+export function displaced<T extends Placed>(placed: T, end: Position): T {
+  return comparePositions(placed.position, end) > 0 ? { ...placed, position: ORIGIN } : placed;
+}
+
 /** What stands under ids, in the order of the ids: one order on every replica, whatever the way it came. */
 export function byId<T>(kept: ReadonlyMap<string, T>): readonly (readonly [string, T])[] {
   return [...kept].toSorted(([left], [right]) => (left < right ? -1 : 1));

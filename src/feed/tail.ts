@@ -5,12 +5,13 @@
  */
 import type { Entry, FeedLine } from './entry.ts';
 import type { Position } from './position.ts';
+import { comparePositions, parsePosition } from './position.ts';
 
 export interface Tail {
   /** The last line that the next epoch continues. */
   readonly after: Position;
   readonly upTo: Position;
-  /** By name, what has not come again since, whoever appended it. */
+  /** By name, what has not come again since, whoever appended it; nothing of what is proven of orders in it. */
   readonly missing: ReadonlySet<string>;
   /** Its lines, where they are in the ledger no more (flows/retrace.ts). */
   readonly beside?: readonly FeedLine[];
@@ -36,4 +37,18 @@ export function nameOf(entry: Entry): string | undefined {
     default:
       return entry.id;
   }
+}
+
+/** Where the order stands that `entry` calls enforced; undefined for all else. */
+export function provenAt(entry: Entry): Position | undefined {
+  if (entry.kind !== 'outcome' || entry.state !== 'enforced') return undefined;
+  return entry.position === undefined ? undefined : parsePosition(entry.position);
+}
+
+/**
+ * Whether it proves an order that is lost with it, where a history is left after `after`: that order is proven anew where it comes
+ * again, which may be a place of the same number.
+ */
+export function isLostProof(proven: Position | undefined, after: Position): boolean {
+  return proven !== undefined && comparePositions(proven, after) > 0;
 }

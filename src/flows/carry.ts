@@ -14,7 +14,7 @@ import type { Ledger } from '../feed/ledger.ts';
 import { linesBetween, pagesBetween } from '../feed/ledger.ts';
 import { ORIGIN } from '../feed/position.ts';
 import type { Tail } from '../feed/tail.ts';
-import { nameOf } from '../feed/tail.ts';
+import { isLostProof, nameOf, provenAt } from '../feed/tail.ts';
 import type { Log } from '../kernel/log.ts';
 import type { RevocationView } from '../revocation/view.ts';
 import type { Appender, Said } from './append.ts';
@@ -70,14 +70,17 @@ export class Carrier {
 
   /**
    * All that binds in `lines`, of this replica's ledger, and that whoever may has signed, in their order: who joined comes
-   * before what it signed. Returns how much that is; rejects as the store does.
+   * before what it signed. Not that one of them is enforced: it is proven anew. Returns how much that is; rejects as the store does.
    */
   async carryAgain(lines: readonly FeedLine[], epochId: string): Promise<number> {
     const { ledger, appender } = this.#ports;
+    const { epoch, sequence } = lines[0]?.position ?? ORIGIN;
+    const after = { epoch, sequence: sequence - 1 };
     let count = 0;
     for (const line of lines) {
       const { sealed } = line;
       if (nameOf(sealed.entry) === undefined || ledger.isForged(line)) continue;
+      if (isLostProof(provenAt(sealed.entry), after)) continue;
       await this.#endFirst(sealed.entry, epochId);
       await appender.appendUnfenced(epochId, sealed);
       count += 1;

@@ -10,7 +10,7 @@ import type { Folded, OutcomeEntry } from '../feed/entry.ts';
 import { FOLDED } from '../feed/entry.ts';
 import type { Member, Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
-import { parsePosition, renderPosition } from '../feed/position.ts';
+import { ORIGIN, parsePosition, renderPosition } from '../feed/position.ts';
 import type { SnapshotHeader } from '../feed/snapshot.ts';
 import { CHUNK, ChunkWriter, refused, renderHeader } from '../feed/snapshot.ts';
 import { parseBase64Url, toBase64Url } from '../kernel/digest.ts';
@@ -103,6 +103,27 @@ export class Fold {
     const names = this.names();
     effects.giveUp(names.filter((name) => view.placeOf(name) !== undefined));
     return names;
+  }
+
+  /**
+   * What stands after `end` is in the history that this replica goes on with no more: it is proven no more, and its place is where
+   * it comes next. All of it stays in force.
+   */
+  lose(end: Position): void {
+    this.#displace(end);
+    this.#ports.effects.lose(end);
+  }
+
+  /** A snapshot takes the place of the history: what was proven and where what stands, it says. All that is held stays in force. */
+  begin(): void {
+    this.giveUp();
+    this.#displace(ORIGIN);
+  }
+
+  #displace(end: Position): void {
+    const { view, grants } = this.#ports;
+    view.displace(end);
+    grants.displace(end);
   }
 
   /**

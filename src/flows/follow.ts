@@ -129,7 +129,8 @@ export class Follower {
   /**
    * Merges a snapshot that was judged, and goes on after its base: its mark is the next line. With what is held here and
    * `missing` in it, by name, it takes the place of the ledger, and whoever lives is ended: it is not known all that has changed,
-   * and without a lease it has to be anyway. Without, the ledger begins at it already. PROOF_INVALID for one that is not whole:
+   * and without a lease it has to be anyway; and of what was proven it is known what the snapshot says. Without, the ledger begins
+   * at it already. PROOF_INVALID for one that is not whole:
    * then it has at most revoked more.
    */
   async load(
@@ -139,6 +140,7 @@ export class Follower {
   ): Promise<void> {
     this.assertWhole();
     const { cursor, tree, fold, snapshots, sessions, ledger, clock } = this.#ports;
+    if (missing !== undefined) fold.begin();
     await new Pace(this.#ports).run(fold.loading(snapshot.chunks.slice(1), base.position));
     this.#begin();
     snapshots.begin(endedBeforeS);
@@ -207,10 +209,10 @@ export class Follower {
     this.#ports.effects.lose(parsePosition(entry.base.head), entry.rule === 'accept-amnesia');
   }
 
-  /** Where an order stands in this history; what was given up stands nowhere in it. */
+  /** Where an order stands in this history; what was lost or given up stands nowhere in it until it has come again. */
   #placeOf(id: string): Position | undefined {
     const { cursor, view } = this.#ports;
-    return cursor.isGivenUp(id) ? undefined : view.placeOf(id)?.position;
+    return cursor.isMissing(id) ? undefined : view.placeOf(id)?.position;
   }
 
   #assertSameKey(sealed: SealedEntry): void {

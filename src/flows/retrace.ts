@@ -22,7 +22,7 @@ import type { Clock } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
 import type { Log } from '../kernel/log.ts';
 import type { Carrier } from './carry.ts';
-import type { Effects } from './effects.ts';
+import type { Fold } from './fold.ts';
 import type { Identity } from './identity.ts';
 import type { Tree } from './tree.ts';
 
@@ -30,7 +30,7 @@ export interface RetracePorts {
   readonly identity: Identity;
   readonly cursor: Cursor;
   readonly members: Members;
-  readonly effects: Effects;
+  readonly fold: Fold;
   readonly ledger: Ledger;
   readonly tree: Tree;
   readonly carrier: Carrier;
@@ -104,7 +104,7 @@ export class Retracer {
   }
 
   async #goBackTo(end: Place, epochId: string): Promise<void> {
-    const { cursor, members, effects, ledger, tree, carrier, log } = this.#ports;
+    const { cursor, members, fold, ledger, tree, carrier, log } = this.#ports;
     const { position } = end;
     const beside = await this.#lines(position, cursor.position);
     // First of all: what leaves the ledger must be somewhere else.
@@ -117,7 +117,7 @@ export class Retracer {
     await ledger.cut(end);
     cursor.goBackTo(earlier, beside);
     members.goBackTo(position);
-    effects.lose(position);
+    fold.lose(position);
     tree.beginAgain(
       leading.map(({ line }) => line),
       ledger.base,

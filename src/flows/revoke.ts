@@ -470,11 +470,13 @@ export class Revoker {
   async #resume(id: string): Promise<Followed> {
     const followed = this.#lookup(id);
     if (followed !== undefined) return followed;
-    const { store, clock } = this.#ports;
+    const { store, cursor, clock } = this.#ports;
     const line = await this.#lineOf(id);
-    const { epochId: openId = '', runId, head } = await store.roster();
-    // One of an earlier epoch is in no history that can be judged: naming none, it is appended again.
-    const epochId = line.position.epoch === head.epoch ? openId : '';
+    const ours = line.position.epoch === cursor.position.epoch ? cursor.epochId : undefined;
+    const { epochId: openId = '', runId } = await store.roster();
+    // One of another epoch than the open one, whatever its number, is in no history that can be judged: naming none, it is
+    // appended again.
+    const epochId = ours === openId ? openId : '';
     const appended = { ...line, epochId, runId, duplicate: true, at: clock.now() };
     return this.#lookup(id) ?? this.#follow(appended, false);
   }

@@ -9,7 +9,8 @@
 import type { HandleSet } from '../credential/handle.ts';
 import type { Folded, LiftEntry, LockEntry, Target } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { byId, isLater, laterOf, pageAfter } from '../feed/position.ts';
+import { byId, displaced, isLater, laterOf, pageAfter } from '../feed/position.ts';
+import { canonicalJson } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
 import type { DeadHandle } from './cutoff.ts';
@@ -86,12 +87,16 @@ export class Locks {
     return this.#byId.size + this.#tombstones.size;
   }
 
-  /** Takes in a lock whose handles are `dead`. False when it was lifted before it came. Again: the same again. */
+  /**
+   * Takes in a lock whose handles are `dead`. False when it was lifted before it came. Again: the same again; and of two that a
+   * fleet, which had forgotten the first, took under one id, what either names, until the later end.
+   */
   lock(entry: Folded<LockEntry>, position: Position, dead: readonly DeadHandle[]): boolean {
     const lift = this.#tombstones.get(entry.id)?.lift;
     const known = this.#byId.get(entry.id);
     if (known !== undefined) {
       if (isLater(position, known.record.position)) known.record = { ...known.record, position };
+      if (isOther(entry, known.record)) this.#widen(known, entry, dead);
       return lift === undefined;
     }
     const kept: Kept = { record: recordOf(entry, position, lift), dead: [] };
@@ -100,6 +105,19 @@ export class Locks {
     kept.dead = dead;
     for (const { hi, lo } of dead) this.#index.add(hi, lo, kept);
     return true;
+  }
+
+  #widen(known: Kept, entry: Folded<LockEntry>, dead: readonly DeadHandle[]): void {
+    const { position, lift } = known.record;
+    const ofNext = recordOf(entry, position, lift);
+    // Whichever comes first: the same on every replica.
+    const said = isWider(ofNext, known.record) ? ofNext : known.record;
+    known.record = { ...said, targets: ofEither(known.record.targets, entry.targets) };
+    if (lift !== undefined) return;
+    const held = new Set(known.dead.map(textOf));
+    const more = dead.filter((one) => !held.has(textOf(one)));
+    known.dead = [...known.dead, ...more];
+    for (const { hi, lo } of more) this.#index.add(hi, lo, known);
   }
 
   /** Takes in a tombstone: the lock it names, known or not, is over from here on. */
@@ -111,6 +129,13 @@ export class Locks {
     if (kept === undefined) return;
     this.#unindex(kept);
     kept.record = { ...kept.record, lift };
+  }
+
+  /** As of records: what stands after `end` is in this history no more. */
+  displace(end: Position): void {
+    for (const kept of this.#byId.values()) kept.record = displaced(kept.record, end);
+    for (const [lock, tombstone] of this.#tombstones)
+      this.#tombstones.set(lock, { ...tombstone, lift: displaced(tombstone.lift, end) });
   }
 
   /** The lock in force at `nowS` that names one of `handles`; of several the one that ends last. */
@@ -211,6 +236,26 @@ function liftOf(lock: string, { lift, untilS }: Tombstone): Folded<LiftEntry> {
 
 function endsLater(left: LockRecord, right: LockRecord): boolean {
   return left.expiresAtS === right.expiresAtS ? left.id < right.id : left.expiresAtS > right.expiresAtS;
+}
+
+function textOf({ hi, lo }: DeadHandle): string {
+  return `${hi} ${lo}`;
+}
+
+function isOther({ body, expiresAtS }: Folded<LockEntry>, known: LockRecord): boolean {
+  return body !== known.body || expiresAtS !== known.expiresAtS;
+}
+
+function isWider(left: LockRecord, right: LockRecord): boolean {
+  return left.expiresAtS === right.expiresAtS ? left.body > right.body : left.expiresAtS > right.expiresAtS;
+}
+
+function ofEither(left: readonly Target[], right: readonly Target[]): readonly Target[] {
+  const byText = new Map([...left, ...right].map((target) => [canonicalJson(target), target]));
+  // As it was said, where one says it all: so has it whoever knows that one alone.
+  const all = [right, left].find(({ length }) => length === byText.size);
+  if (all !== undefined) return all;
+  return byId(byText).map(([, target]) => target);
 }
 
 function recordOf(entry: Folded<LockEntry>, position: Position, lift: LiftRecord | undefined): LockRecord {

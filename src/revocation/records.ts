@@ -7,7 +7,7 @@
  */
 import type { RevocationEntry } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { comparePositions, isLater } from '../feed/position.ts';
+import { ORIGIN, comparePositions, isLater } from '../feed/position.ts';
 import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
@@ -88,12 +88,12 @@ export class RevocationRecords {
 
   /** As `keep`, of a record that was made elsewhere. */
   restore(record: RevocationRecord, endS: number): number {
-    const { id, position } = record;
+    const { id } = record;
     const known = this.#byId.get(id);
     if (known !== undefined) {
       known.endS = Math.max(known.endS, endS);
       known.round = this.#round;
-      if (isLater(position, known.record.position)) this.#move(known, position);
+      if (isLater(record.position, known.record.position)) this.#move(known, record);
       return known.ref;
     }
     const kept = { record, ref: this.#nextRef++, endS, round: this.#round, isGone: false };
@@ -101,6 +101,13 @@ export class RevocationRecords {
     this.#byRef.set(kept.ref, kept);
     this.#append(kept);
     return kept.ref;
+  }
+
+  /** What stands after `end` is in this history no more: its place is where it comes next, whatever the number of that is. */
+  displace(end: Position): void {
+    for (const kept of this.#byId.values())
+      if (comparePositions(kept.record.position, end) > 0)
+        this.#move(kept, { ...kept.record, position: ORIGIN });
   }
 
   /** One more than the largest reference. */
@@ -179,9 +186,11 @@ export class RevocationRecords {
     this.#order.push(kept);
   }
 
-  #move(kept: Kept, position: Position): void {
-    const isLastStill = this.#order.at(-1) === kept && comparePositions(kept.record.position, position) < 0;
-    kept.record = { ...kept.record, position };
+  /** With all that is said there: it may be another order under that id, of a fleet that had forgotten the first. */
+  #move(kept: Kept, record: RevocationRecord): void {
+    const isAfter = comparePositions(kept.record.position, record.position) < 0;
+    const isLastStill = this.#order.at(-1) === kept && isAfter;
+    kept.record = record;
     this.#isOrdered &&= isLastStill;
   }
 

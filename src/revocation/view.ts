@@ -158,6 +158,12 @@ export class RevocationView {
     return this.locks.size === 0 ? CLEAR : this.#locked(handles, nowS);
   }
 
+  /** What stands after `end` is in this history no more: its place is where it comes next. */
+  displace(end: Position): void {
+    this.#records.displace(end);
+    this.locks.displace(end);
+  }
+
   /** The record of a revocation that was applied and has not left. */
   record(id: string): RevocationRecord | undefined {
     return this.#records.lookup(id);

@@ -232,6 +232,17 @@ function stateAfter(lines: readonly FeedLine[]): unknown {
 }
 
 describe('merging', () => {
+  it('has what was lost where it comes again, under whatever number, and what is held stays so', () => {
+    table.apply(grantLine('grt_a', {}, { epoch: 1, sequence: 5 }));
+    table.apply(grantLine('grt_b', {}, { epoch: 1, sequence: 7 }));
+    table.apply(ungrantLine('grt_b', undefined, { epoch: 1, sequence: 8 }));
+    table.displace({ epoch: 1, sequence: 6 });
+    expect(liveOf()).toEqual(['grt_a']);
+    for (const id of ['grt_a', 'grt_b']) table.apply(grantLine(id, {}, { epoch: 1, sequence: 2 }));
+    table.apply(ungrantLine('grt_b', undefined, { epoch: 1, sequence: 3 }));
+    expect([...table.folded()].map(({ position }) => position.sequence)).toEqual([5, 2, 3]);
+  });
+
   it('ends in the same state in any order, any number of times, in any mixture', () => {
     const permuted = fc
       .array(line, { maxLength: 12 })

@@ -63,6 +63,20 @@ describe('the cursor', () => {
     expect(() => cursor.advance(again, true)).toThrow('feed diverges');
   });
 
+  it('has of what operators accepted what a snapshot says that it begins again at, and that a fleet began anew over it', () => {
+    const anew = lineOf(epoch('ep_2', 'run_2'), [101, 1]);
+    const opening = opened.sealed.entry as EpochEntry;
+    const snapshot = { opening, amnesia: undefined, position: ORIGIN, chain: CHAIN_START, frontier: [] };
+    const other = cursorAfter(opened, anew);
+    other.jump(snapshot);
+    expect(other.amnesia).toBe(anew.sealed.entry);
+    const accepted: EpochEntry = { ...opening, rule: 'accept-amnesia' };
+    other.jump({ ...snapshot, amnesia: accepted });
+    expect(other.amnesia).toBe(accepted);
+    other.jump(snapshot);
+    expect(other.amnesia).toBeUndefined();
+  });
+
   it.each([
     ['the same line again', second],
     ['a line after a gap', lineOf(revocation('rev_3'), [100, 4], second.chain)],

@@ -1755,7 +1755,7 @@ const FORGETTING: readonly Removal[] = [
     file: 'src/flows/effects.ts',
     find: 'if (!isLost) this.#takeOutcome(entry);',
     replace: 'if (placeOf !== undefined) this.#takeOutcome(entry);',
-    test: test('flows/two-coordinators', 'is not called enforced before it is so again'),
+    test: test('flows/lost', 'is not enforced by what somebody appends again before it is there'),
   },
   {
     name: 'stops on the word of another before its own judgement',
@@ -1963,6 +1963,7 @@ const FORGETTING: readonly Removal[] = [
 ];
 
 const givenUp = (name: string): Removal['test'] => test('flows/given-up', name);
+const lost = (name: string): Removal['test'] => test('flows/lost', name);
 const fromSnapshot = (name: string): Removal['test'] => test('flows/given-up-snapshot', name);
 const overFirst = (name: string): Removal['test'] => test('flows/over-first', name);
 const whoSigns = (name: string): Removal['test'] => test('flows/who-signs', name);
@@ -2006,9 +2007,79 @@ const GIVEN_UP: readonly Removal[] = [
   {
     name: 'an outcome of a history that was given up counts in the next one',
     file: 'src/flows/follow.ts',
-    find: 'return cursor.isGivenUp(id) ? undefined : view',
+    find: 'return cursor.isMissing(id) ? undefined : view',
     replace: 'return view',
     test: givenUp('is not enforced by what somebody says of its place of before'),
+  },
+  {
+    name: 'an outcome binds where its order stood in what was lost',
+    file: 'src/flows/follow.ts',
+    find: 'cursor.isMissing(id) ?',
+    replace: 'cursor.isGivenUp(id) ?',
+    test: lost('is not enforced by what somebody appends again before it is there'),
+  },
+  {
+    name: 'who begins again at a snapshot goes on to call enforced what was so before',
+    file: 'src/flows/fold.ts',
+    find: '    this.giveUp();\n',
+    replace: '',
+    test: lost('where who has it begins again at a snapshot'),
+  },
+  {
+    name: 'who begins again at a snapshot compares its places with those of before',
+    file: 'src/flows/fold.ts',
+    find: '    this.#displace(ORIGIN);\n',
+    replace: '',
+    test: lost('which comes by a snapshot'),
+  },
+  {
+    name: 'what was lost keeps the place that it had',
+    file: 'src/flows/fold.ts',
+    find: '    this.#displace(end);\n',
+    replace: '',
+    test: lost('which comes by the feed'),
+  },
+  {
+    name: 'what was proven of an order that was lost is appended again with it',
+    file: 'src/flows/carry.ts',
+    find: '      if (isLostProof(provenAt(sealed.entry), after)) continue;\n',
+    replace: '',
+    test: lost('which comes by the feed'),
+  },
+  {
+    name: 'what was proven of an order that was lost is waited for',
+    file: 'src/feed/cursor.ts',
+    find: 'isLostProof(at, after) ? [] : (name ?? [])',
+    replace: 'name ?? []',
+    test: lost('which comes by the feed'),
+  },
+  {
+    name: 'a second lock under an id that a fleet had forgotten is void for who has the first',
+    file: 'src/revocation/locks.ts',
+    find: '      if (isOther(entry, known.record)) this.#widen(known, entry, dead);\n',
+    replace: '',
+    test: test('revocation/locks', 'of two under one id has what either names'),
+  },
+  {
+    name: 'who has an order that a fleet had forgotten goes on to say that of the one that came after it under its id',
+    file: 'src/revocation/records.ts',
+    find: 'this.#move(known, record);',
+    replace: 'this.#move(known, { ...known.record, position: record.position });',
+    test: test('revocation/records', 'shows of two orders under one id what the later one says'),
+  },
+  {
+    name: 'what an operator accepted in another history goes along to the snapshot of this one',
+    file: 'src/feed/cursor.ts',
+    find: "return amnesia?.rule === 'accept-amnesia' ? undefined : amnesia;",
+    replace: 'return amnesia;',
+    test: test('feed/cursor', 'has of what operators accepted what a snapshot says'),
+  },
+  {
+    name: 'an order is taken up in an epoch that has the number of its own',
+    file: 'src/flows/revoke.ts',
+    find: "const epochId = ours === openId ? openId : '';",
+    replace: "const epochId = ours === undefined ? '' : openId;",
+    test: lost('is proven by who has taken it up before it is in the new epoch'),
   },
   {
     name: 'a receipt that was being made when its history was given up is named in the next one',

@@ -35,6 +35,7 @@ interface LockParts {
   readonly targets: LockEntry['targets'];
   readonly expiresAtS: number;
   readonly position?: Position;
+  readonly body?: string;
   readonly reason?: string;
 }
 

@@ -295,6 +295,41 @@ function stateAfter(lines: readonly FeedLine[]): unknown {
 }
 
 describe('merging', () => {
+  it('has what was lost where it comes again, under whatever number, and what it makes dead stays so', () => {
+    lock('lck_a', END_S, [billing], 5);
+    lock('lck_b', END_S, [billing], 7);
+    applyNow(view, liftLine('lck_b', END_S, { epoch: 1, sequence: 8 }));
+    view.displace({ epoch: 1, sequence: 6 });
+    expect(ask()).toMatchObject({ state: 'revoked' });
+    for (const id of ['lck_a', 'lck_b']) lock(id, END_S, [billing], 2);
+    applyNow(view, liftLine('lck_b', END_S, { epoch: 1, sequence: 3 }));
+    expect([...view.locks.folded()].map(({ position }) => position.sequence)).toEqual([5, 2, 3]);
+  });
+
+  it('of two under one id has what either names, until the later end, in any order', () => {
+    const other = { ...billing, value: 'other' };
+    const ofOther: Handle = { kind: 'sub', parts: [issuer, 'other'] };
+    const lines = [
+      lockLine({ id: 'lck_a', targets: [billing], expiresAtS: END_S, body: 'a' }),
+      lockLine({ id: 'lck_a', targets: [other], expiresAtS: END_S + 50, body: 'b' }),
+      lockLine({ id: 'lck_a', targets: [billing], expiresAtS: END_S + 50, body: 'c' }),
+    ];
+    const folds = [lines, lines.toReversed()].map((ordered) => {
+      const of = new RevocationView(fingerprinter);
+      for (const line of [...ordered, ...ordered]) applyNow(of, line);
+      expect(of.locks.size).toBe(handlesOfTarget(billing).length * 2);
+      for (const handles of [[sub], [ofOther]]) {
+        expect(ask({ of, handles, nowS: END_S + 49 })).toMatchObject({ state: 'revoked' });
+        expect(ask({ of, handles, nowS: END_S + 50 })).toEqual(CLEAR);
+      }
+      return [...of.locks.folded()];
+    });
+    expect(folds[0]).toEqual(folds[1]);
+    applyNow(view, liftLine('lck_a', END_S + 50));
+    for (const line of lines) applyNow(view, line);
+    expect([ask(), ask({ handles: [ofOther] })]).toEqual([CLEAR, CLEAR]);
+  });
+
   it('ends in the same state in any order, any number of times, in any mixture', () => {
     const permuted = fc
       .array(line, { maxLength: 12 })

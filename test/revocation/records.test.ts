@@ -75,6 +75,29 @@ describe('a list of revocations', () => {
     expect(ids({ after: { epoch: 2, sequence: 6 } })).toEqual(['r1']);
   });
 
+  it('shows of two orders under one id what the later one says', () => {
+    keep('r1', 1);
+    const { at, ...before } = records.lookup('r1')!;
+    const position = { epoch: 1, sequence: 3 };
+    const later = { ...before, at: '2027-01-01T00:00:00.000Z', caller: 'other', position };
+    records.restore(later, 0);
+    keep('r1', 2);
+    expect([records.lookup('r1'), at === later.at]).toEqual([later, false]);
+  });
+
+  it('shows what was lost where it was written again, under whatever number, and all else where it stood', () => {
+    keep('r1', 5);
+    keep('r2', 7);
+    records.displace({ epoch: 1, sequence: 6 });
+    keep('r1', 2);
+    keep('r2', 2);
+    const places = ['r1', 'r2'].map((id) => records.lookup(id)?.position);
+    expect(places).toEqual([
+      { epoch: 1, sequence: 5 },
+      { epoch: 1, sequence: 2 },
+    ]);
+  });
+
   it('shows one that stood in an epoch with a higher number, which was lost, where it was written again', () => {
     keep('r1', 1);
     keep('r2', 2, { epoch: 9 });

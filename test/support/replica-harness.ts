@@ -494,7 +494,7 @@ export class TestReplica {
       follower,
       vouching,
       carrier,
-      retracer: new Retracer({ ...feed, members, effects, ledger, tree, carrier, log }),
+      retracer: new Retracer({ ...feed, members, fold, ledger, tree, carrier, log }),
       members,
       leaseMs,
       credentialLifeMaxMs,
