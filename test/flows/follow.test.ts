@@ -196,6 +196,8 @@ describe('a revocation that reaches many sessions', () => {
     expect(replica.sessions.list(1)[0]?.kill).toMatchObject({ reason: 'fenced' });
     expect(replica.sessions.tally(id, clock.now()).matched).toBe(0);
     expect(replica.receipts.texts.size).toBe(0);
+    // Nor was it tried: what is not settled has no proof, and whoever tried would wait for it.
+    expect(replica.log.map(({ sentence }) => sentence)).not.toContain('enforcement waits');
     kept.resolve();
     await settle();
     expect(replica.sessions.tally(id, clock.now()).matched).toBe(1);
