@@ -28,9 +28,8 @@ const STORE = 'the store';
 /** The shortest that may be configured; the longest here is everyone's in half of all runs. */
 const LEASE_MS_MIN = 500;
 
-/** By when nobody accepts any more, from the append, where that is the longest lease; and what it may take to say so. */
+/** By when nobody accepts any more, from the append, where that is the longest lease; and it is said by then (D-191). */
 export const boundMs = (leaseMs: number): number => enforcedByWaitMs({ leaseMs, epsMs: EPS_MS });
-const SAYING_MS = 800;
 
 /** Part of each seed that says what there is more of, and whether locks and grants come and go. */
 const MORE = 0x5bd1e995;
@@ -424,7 +423,7 @@ export class Fleet implements World, HolderPorts {
         for (const upToMs of ASKED_AFTER_MS)
           this.ask(other, known.credential, this.chances.between(0.1, upToMs));
     known.enforcedMs ??= this.agenda.nowMs;
-    known.dueMs = boundMs(Math.max(...this.#all.map(({ leaseMs }) => leaseMs))) + SAYING_MS;
+    known.dueMs = boundMs(Math.max(...this.#all.map(({ leaseMs }) => leaseMs)));
     this.say(`${process.name} has the receipt: ${known.credential} is enforced`);
     for (const holder of this.#holders) if (holder.credential === known.credential) this.prolonged(holder);
     // Whoever is paused may wake at this very moment.
