@@ -14,6 +14,7 @@ import { call } from '../../support/client.ts';
 import type { Direction } from '../../support/holding-proxy.ts';
 import { peerPath } from '../../support/peers.ts';
 import type { RedisCopies } from '../../support/redis-copies.ts';
+import { eventually } from '../../support/scene.ts';
 import type { WritProcess } from '../../support/writ-process.ts';
 import type { Fate } from './fault-proxy.ts';
 import type { LiveClocks, LiveFleet, LiveReplica } from './live-fleet.ts';
@@ -284,6 +285,9 @@ function clockSet(
   };
 }
 
+/** By then an order is enforced, whatever else is the matter, or what is the matter is more than that. */
+const ENFORCED_MS = 3_000;
+
 /** Of Redis, for as long as it lasts. */
 function redisClockSet(name: string, steps: readonly number[], isRestarted = false): LiveFault {
   return {
@@ -302,8 +306,10 @@ function redisClockSet(name: string, steps: readonly number[], isRestarted = fal
       return {
         end: async () => {
           const isOff = await isClockOff(fleet);
-          const isEnforced = fleet.revoked.some(({ enforcedMs = 0 }) => enforcedMs > beganMs);
-          isSeen = isOff && isEnforced;
+          // A restart may take most of the time that there is.
+          const isEnforced = async (): Promise<boolean> =>
+            fleet.revoked.some(({ enforcedMs = 0 }) => enforcedMs > beganMs);
+          isSeen = isOff && (await eventually(isEnforced, Boolean, ENFORCED_MS));
           await setting();
           await redis.setWall(0);
         },
