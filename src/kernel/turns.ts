@@ -16,6 +16,8 @@ const SERVING_MS = 20;
 /** Ticks of a millisecond, which come late where the loop or the machine is full, until the next of many long orders. */
 const BREATH_TICKS = 50;
 const BREATH_MS_MAX = 150;
+/** So that who orders once beside many others waits for a second or so. Who comes after these leaves with the last of them. */
+const BREATHS_MAX = 8;
 
 export class Turns {
   readonly #answers: (() => void)[] = [];
@@ -31,6 +33,7 @@ export class Turns {
   #isServing = false;
   #isPatient = false;
   #breath = Promise.resolve();
+  #breaths = 0;
 
   /** Calls `answer` in the next turn, before anything long goes on. It must not throw. */
   answer(answer: () => void): void {
@@ -57,11 +60,14 @@ export class Turns {
 
   /**
    * Resolves once those who ask have had the loop for a while since whoever called this before: at once for the first one, or
-   * while nothing is answered. However many call, they leave one after the other.
+   * while nothing is answered. They leave one after the other, a few at most; after those all at once.
    */
   breathe(): Promise<void> {
     const before = this.#breath;
-    this.#breath = before.then(() => this.#breatheOut());
+    if (this.#breaths < BREATHS_MAX) {
+      this.#breaths += 1;
+      this.#breath = before.then(() => this.#breatheOut());
+    }
     return before;
   }
 
@@ -69,6 +75,7 @@ export class Turns {
     let isLong = false;
     void delay(BREATH_MS_MAX).then(() => (isLong = true));
     for (let i = 0; i < BREATH_TICKS && this.#isServing && !isLong; i++) await delay(1);
+    this.#breaths -= 1;
   }
 
   #laneOf(haste: Haste | undefined): (() => void)[] {

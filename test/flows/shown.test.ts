@@ -91,6 +91,16 @@ describe('a grant that was taken away in a fleet that is given up', () => {
     expect([c, x, d].map(isFresh)).toEqual([true, true, false]);
     expect(readinessOf(d, 'store')).toContain(SHOWN);
     expect(await Promise.all([c, x, d].map(reasonOf))).toEqual(['policy_denied', 'policy_denied', 'fenced']);
+    // Nor with the snapshot of the fleet.
+    for (let i = 0; i < 12; i++) await enforce(c, `s${i}`);
+    await pass(clock, 4 * OVER_MS);
+    expect(d.log).toContainEqual(
+      expect.objectContaining({
+        sentence: 'the snapshot in the store was refused',
+        detail: expect.stringContaining(SHOWN) as string,
+      }),
+    );
+    expect([isFresh(d), await reasonOf(c)]).toEqual([false, 'policy_denied']);
   });
 
   it('does not come back by its own line', async () => {

@@ -120,9 +120,14 @@ describe('who streams what is long', () => {
     expect(left).toEqual(['a', 'b', 'c']);
     // A timer of a millisecond may be early by most of one.
     expect(performance.now() - beganMs).toBeGreaterThan(20);
+    // Of very many all but a few leave with one breath: whoever orders once beside them waits for no more than those.
+    const many = Array.from({ length: 1_000 }, () => turns.breathe());
+    expect(new Set(many).size).toBeGreaterThan(2);
+    expect(new Set(many).size).toBeLessThan(10);
     isOver = true;
     await answering;
     await new Promise((resolve) => setTimeout(resolve, 60));
+    await Promise.all(many);
     // While nobody asks nobody waits, and what is said here is said before anything else happens.
     void three();
     await nextTurn();
