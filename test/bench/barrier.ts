@@ -3,7 +3,7 @@
  * Beside it, round by round, a bare barrier: as many processes that do nothing but say that an entry has reached them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hostMs } from '../../src/edges/redis/link-messages.ts';
+import { hostMs } from '../../src/edges/redis/host-clock.ts';
 import { killedToken, startCold } from '../support/fleet-stream.ts';
 import { RedisFleet } from '../support/redis-fleet.ts';
 import { jtiOrder, revoke } from '../support/scene.ts';

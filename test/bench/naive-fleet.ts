@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
-import { hostMs } from '../../src/edges/redis/link-messages.ts';
+import { hostMs } from '../../src/edges/redis/host-clock.ts';
 import type { RedisServer } from '../support/redis-server.ts';
 import { eventually } from '../support/scene.ts';
 import { stopChild } from './contender.ts';

@@ -5,7 +5,7 @@
  * Started by naive-fleet.ts; argument: its settings as JSON.
  */
 import { Redis } from 'ioredis';
-import { hostMs } from '../../src/edges/redis/link-messages.ts';
+import { hostMs } from '../../src/edges/redis/host-clock.ts';
 import type { NaiveNews, NaiveSettings } from './naive-fleet.ts';
 
 const SCANNED = '10000';

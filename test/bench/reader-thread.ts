@@ -7,7 +7,7 @@
 import { Worker, isMainThread } from 'node:worker_threads';
 import { Redis } from 'ioredis';
 import { Fingerprinter, handlesOfTarget } from '../../src/credential/handle.ts';
-import { hostMs } from '../../src/edges/redis/link-messages.ts';
+import { hostMs } from '../../src/edges/redis/host-clock.ts';
 import { isSignedBy, parseEntry } from '../../src/feed/entry.ts';
 import { parsePublicKey } from '../../src/kernel/key.ts';
 import { NEVER_S, FingerprintTable } from '../../src/revocation/table.ts';

@@ -2,7 +2,7 @@
  * Loaded into a replica with `--import`: notes when each entry came where on its way through this process, by the clock that
  * all processes of a host share. Written out ten times a second, so that noting costs next to nothing.
  */
-import { hostMs } from '../../src/edges/redis/link-messages.ts';
+import { hostMs } from '../../src/edges/redis/host-clock.ts';
 import { RedisFeedStore } from '../../src/edges/redis/redis-feed-store.ts';
 import { ReceiptFiles } from '../../src/edges/system/receipt-files.ts';
 import type { FeedLine, SealedEntry } from '../../src/feed/entry.ts';

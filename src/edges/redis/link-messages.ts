@@ -142,8 +142,3 @@ export function receiveRestore(request: SentRestoreRequest): RestoreRequest {
   }));
   return { ...request, lines };
 }
-
-/** Milliseconds by the clock that all threads of this host share and nobody sets. */
-export function hostMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}

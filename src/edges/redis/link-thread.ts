@@ -5,8 +5,9 @@ import type { FeedLine } from '../../feed/entry.ts';
 import type { RenewRequest } from '../../feed/feed-store.ts';
 import { isWritError } from '../../kernel/error.ts';
 import type { Log, LogFields } from '../../kernel/log.ts';
+import { hostMs } from './host-clock.ts';
 import type { FromLink, LinkCalls, LinkOptions, SentError, SentPrepared, ToLink } from './link-messages.ts';
-import { hostMs, receiveEntry, receiveRestore, sendLine } from './link-messages.ts';
+import { receiveEntry, receiveRestore, sendLine } from './link-messages.ts';
 import { Reader } from './reader.ts';
 import { RedisFeedStore } from './redis-feed-store.ts';
 

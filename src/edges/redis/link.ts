@@ -29,9 +29,11 @@ import type { Log } from '../../kernel/log.ts';
 import { turns } from '../../kernel/turns.ts';
 import type { StoreCode } from './failure.ts';
 import { Heard } from './feed-watch.ts';
+import { hostMs } from './host-clock.ts';
 import type { FromLink, LinkCalls, LinkOptions, SentError, SentPrepared, ToLink } from './link-messages.ts';
-import { hostMs, receiveLine, sendEntry, sendRestore } from './link-messages.ts';
-import { patienceOf } from './redis-feed-store.ts';
+import { receiveLine, sendEntry, sendRestore } from './link-messages.ts';
+import type { Patience } from './patience.ts';
+import { patienceOf } from './patience.ts';
 
 interface Waiting {
   readonly resolve: (value: unknown) => void;
@@ -59,7 +61,7 @@ export class RedisLink implements FeedStore {
   readonly #waiting = new Map<number, Waiting>();
   readonly #growth = new Growth();
   readonly #heard = new Heard();
-  readonly #patience: ReturnType<typeof patienceOf>;
+  readonly #patience: Patience;
   #head: Position = ORIGIN;
   #calls = 0;
   /** By how much the clock that all threads share is ahead of this one's, or a little more. */

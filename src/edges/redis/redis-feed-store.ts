@@ -34,6 +34,7 @@ import type { StoreCode } from './failure.ts';
 import { CommandFailure, explain } from './failure.ts';
 import { FeedWatch } from './feed-watch.ts';
 import { LIBRARY, ensureFunctions } from './functions.ts';
+import { patienceOf } from './patience.ts';
 import {
   answerTo,
   broken,
@@ -68,18 +69,6 @@ export interface RedisFeedOptions {
   readonly nameKey: Uint8Array;
   /** How long one command may take. */
   readonly callMs?: number;
-}
-
-const CALL_MS = 2_000;
-/** Of a lease: less than half of it (THREATS F7). */
-const RENEW_SHARE = 0.4;
-
-/** How long one command may take, and that of a renewal. */
-export function patienceOf({
-  leaseMs = Number.POSITIVE_INFINITY,
-  callMs = CALL_MS,
-}: Pick<RedisFeedOptions, 'leaseMs' | 'callMs'>): { readonly callMs: number; readonly renewMs: number } {
-  return { callMs, renewMs: Math.min(callMs, RENEW_SHARE * leaseMs) };
 }
 
 export class RedisFeedStore implements FeedStore {
