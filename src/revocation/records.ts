@@ -7,7 +7,7 @@
  */
 import type { RevocationEntry } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { ORIGIN, comparePositions, isLater } from '../feed/position.ts';
+import { comparePositions, displaced, isLater } from '../feed/position.ts';
 import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
@@ -105,9 +105,10 @@ export class RevocationRecords {
 
   /** What stands after `end` is in this history no more: its place is where it comes next, whatever the number of that is. */
   displace(end: Position): void {
-    for (const kept of this.#byId.values())
-      if (comparePositions(kept.record.position, end) > 0)
-        this.#move(kept, { ...kept.record, position: ORIGIN });
+    for (const kept of this.#byId.values()) {
+      const record = displaced(kept.record, end);
+      if (record !== kept.record) this.#move(kept, record);
+    }
   }
 
   /** One more than the largest reference. */
