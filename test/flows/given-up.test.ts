@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { TAIL_MAX } from '../../src/feed/cursor.ts';
 import { renderPosition } from '../../src/feed/position.ts';
 import {
+  GROWING,
   OVER_MS,
   beginAnew,
   cut,
@@ -295,8 +296,6 @@ describe('an order that was enforced in what was given up', () => {
 });
 
 describe('a fleet that began anew, has gone on to another epoch, and has let go of the first', () => {
-  const growing = { exclusive: false, snapshotEvery: 10 } as const;
-
   /** a and b have enforced j1 and revoked `count` others; c and x have begun anew, and what c opened is in no store any more. */
   async function startGoneOn(count: number) {
     const { clock, server, a, b } = await startPair();
@@ -309,8 +308,8 @@ describe('a fleet that began anew, has gone on to another epoch, and has let go 
     }
     await pass(clock, OVER_MS);
     for (const one of [a, b]) await kill(one);
-    const c = await beginAnew({ clock, server }, growing);
-    const x = await startSettled({ clock, server, name: 'x', seed: 17, bootstrap: false, ...growing });
+    const c = await beginAnew({ clock, server }, GROWING);
+    const x = await startSettled({ clock, server, name: 'x', seed: 17, bootstrap: false, ...GROWING });
     await pass(clock, OVER_MS);
     server.restart();
     await pass(clock, OVER_MS);
@@ -321,7 +320,7 @@ describe('a fleet that began anew, has gone on to another epoch, and has let go 
       name: 'a',
       seed: 3,
       bootstrap: false,
-      ...growing,
+      ...GROWING,
     });
     return { clock, c, x, a: again, id };
   }

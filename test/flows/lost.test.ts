@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../support/fake-time.ts';
 import { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import {
+  GROWING,
   OVER_MS,
   cut,
   enforce,
@@ -17,8 +18,6 @@ import {
 import type { TestReplica, TestReplicaOptions } from '../support/replica-harness.ts';
 import { orderOf } from '../support/replica-harness.ts';
 import { makeReplica, pass, startSettled } from '../support/replicas.ts';
-
-const growing = { exclusive: false, snapshotEvery: 10 } as const;
 
 type Pair = Awaited<ReturnType<typeof startPair>>;
 
@@ -91,7 +90,7 @@ describe('an order that was enforced in what an operator has given up', () => {
   });
 
   it('is not enforced by what was proven before where who has it begins again at a snapshot', async () => {
-    const fleet = await startLost(await startPair(growing), growing);
+    const fleet = await startLost(await startPair(GROWING), GROWING);
     await grow(fleet.c);
     await comeBack(fleet);
   });
@@ -99,7 +98,7 @@ describe('an order that was enforced in what an operator has given up', () => {
   it.each(['the feed', 'a snapshot'])(
     'is proven anew at its place in the new epoch, which comes by %s, though that has the number of the one that was lost',
     async (by) => {
-      const common = by === 'the feed' ? { exclusive: false } : growing;
+      const common = by === 'the feed' ? { exclusive: false } : GROWING;
       const fleet = await startLost(await startAhead(common), common, 20, true);
       const { clock, server, a, c, ids, old } = fleet;
       const [before, after] = [a, c].map(({ cursor }) => cursor.position.epoch);

@@ -8,6 +8,7 @@ import { SHOWN } from '../../src/flows/vouch.ts';
 import type { MemoryFeedServer } from '../support/memory-feed-store.ts';
 import type { FakeClock } from '../support/fake-time.ts';
 import {
+  GROWING,
   NOW_S,
   OVER_MS,
   beginAnew,
@@ -21,8 +22,6 @@ import type { TestReplica } from '../support/replica-harness.ts';
 import { requestOf, tokenOf } from '../support/replica-harness.ts';
 import { readinessOf } from '../support/readiness.ts';
 import { makeReplica, pass, startSettled } from '../support/replicas.ts';
-
-const COMMON = { exclusive: false, snapshotEvery: 10 };
 
 const GRANTED = { subject: { id: 'billy' }, action: 'granted', resource: { type: 'invoice' } };
 
@@ -42,7 +41,7 @@ interface Old {
 
 /** A fleet in which billy had a grant that was taken away; all of it is gone. */
 async function oldFleet(): Promise<Old> {
-  const { clock, server, a, b } = await startPair(COMMON);
+  const { clock, server, a, b } = await startPair(GROWING);
   const grant = { facts: GRANTED, request: GRANTED, caller: 'admin', idempotencyKey: undefined };
   const { id } = await within(clock, a.granter.grant(grant), 500);
   expect(await reasonOf(a)).toBe('permitted');
@@ -60,9 +59,9 @@ async function oldFleet(): Promise<Old> {
 describe('a grant that was taken away in a fleet that is given up', () => {
   it('does not come back by a newcomer to whom its snapshot was shown, who says so', async () => {
     const { clock, server, snapshot } = await oldFleet();
-    const c = await beginAnew({ clock, server }, COMMON);
+    const c = await beginAnew({ clock, server }, GROWING);
     server.writeSnapshot(snapshot);
-    const d = makeReplica({ clock, server, name: 'd', seed: 19, bootstrap: false, ...COMMON });
+    const d = makeReplica({ clock, server, name: 'd', seed: 19, bootstrap: false, ...GROWING });
     await d.start();
     await pass(clock, 2 * OVER_MS);
     expect([isFresh(c), isFresh(d)]).toEqual([true, false]);
@@ -72,9 +71,9 @@ describe('a grant that was taken away in a fleet that is given up', () => {
 
   it('does not come back by a newcomer who found it in a store that was closed', async () => {
     const { clock, server, lines } = await oldFleet();
-    const c = await beginAnew({ clock, server }, COMMON);
-    const x = await startSettled({ clock, server, name: 'x', seed: 17, bootstrap: false, ...COMMON });
-    const d = makeReplica({ clock, server, name: 'd', seed: 19, bootstrap: false, ...COMMON });
+    const c = await beginAnew({ clock, server }, GROWING);
+    const x = await startSettled({ clock, server, name: 'x', seed: 17, bootstrap: false, ...GROWING });
+    const d = makeReplica({ clock, server, name: 'd', seed: 19, bootstrap: false, ...GROWING });
     d.ledger.held.isNew = true;
     server.flush();
     const limit = lines.length;
@@ -105,7 +104,7 @@ describe('a grant that was taken away in a fleet that is given up', () => {
 
   it('does not come back by its own line', async () => {
     const { clock, server, lines } = await oldFleet();
-    const c = await beginAnew({ clock, server }, COMMON);
+    const c = await beginAnew({ clock, server }, GROWING);
     for (const { sealed } of lines)
       if (sealed.entry.kind === 'grant') server.forge(c.cursor.epochId as string, sealed);
     await pass(clock, OVER_MS);

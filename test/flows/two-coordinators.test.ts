@@ -5,7 +5,17 @@ import { verifyReceipt } from '../../src/evidence/receipt.ts';
 import { NOT_COVERED } from '../../src/flows/enforce.ts';
 import type { RevocationStatus } from '../../src/flows/revoke.ts';
 import { NOT_COVERED_OF_ATTESTED } from '../../src/flows/revoke.ts';
-import { OVER_MS, NOW_S, cut, isFresh, jti, reasonOf, startPair, within } from '../support/memory-fleet.ts';
+import {
+  GROWING,
+  OVER_MS,
+  NOW_S,
+  cut,
+  isFresh,
+  jti,
+  reasonOf,
+  startPair,
+  within,
+} from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
 import { orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { forget, pass, startSettled } from '../support/replicas.ts';
@@ -232,8 +242,6 @@ describe('an order that is repeated on another replica before it is enforced', (
     expect(outcomesOf(a)).toEqual(['inc_a1 partial', 'inc_b2 partial', 'inc_b2 enforced']);
   });
 });
-
-const GROWING = { exclusive: false, snapshotEvery: 10 } as const;
 
 const firstHeld = ({ server }: TestReplica): number => server.lines[0]?.position.sequence ?? 0;
 

@@ -10,6 +10,9 @@ import { readinessOf } from './readiness.ts';
 import { forget, pass, startSettled } from './replicas.ts';
 
 export const NOW_S = 1_800_000_000;
+/** Replicas of a fleet that marks and lets go every few lines. */
+export const GROWING = { exclusive: false, snapshotEvery: 10 } as const;
+
 /** Longer than any lease. */
 export const OVER_MS = 4_000;
 
