@@ -1,6 +1,6 @@
 /**
- * Growth (DESIGN 3.6). Every so many entries somebody with a lease appends a mark. At the mark every replica lets go what
- * had ended by then, takes its fold down and says its digest in its acknowledgements; whose mark it was writes the
+ * Growth (DESIGN 3.6). Every so many entries, or where they weigh more than the last snapshot, somebody with a lease appends
+ * a mark. At the mark every replica lets go what had ended by then, takes its fold down and says its digest in its acknowledgements; whose mark it was writes the
  * snapshot to the store and, once every live incarnation has said that digest, lets the store drop what came before.
  * Who finds something else says so aloud, and nothing is dropped. It never waits for anything and nobody waits for it.
  */
@@ -40,7 +40,7 @@ export interface SnapshotPorts {
   readonly appender: Appender;
   readonly fold: Fold;
   readonly tree: Tree;
-  /** Entries from one mark to the next, and the window that the store keeps; undefined where it holds everything. */
+  /** Entries from one mark to the next at most, and the window that the store keeps; undefined where it holds everything. */
   readonly every: number | undefined;
   readonly clock: Clock;
   readonly timer: Timer;
@@ -65,17 +65,25 @@ interface Own {
   step: 'state' | 'write' | 'trim' | 'done';
 }
 
+/** So much of lines may follow a snapshot that is smaller: to read them takes a newcomer seconds. */
+const LINES_BYTES_MIN = 32 * 1024 * 1024;
+
 /** How far a mark's time is behind its clock, so that a clock that is a little behind does not refuse it. */
 const BEHIND_S = 60;
 
 export class Snapshotter {
   readonly #ports: SnapshotPorts;
-  /** Entries since the newest mark. */
+  /** Entries since the newest mark, and of what size. */
   #entries = 0;
+  #bytes = 0;
+  /** Entries from the mark before to the newest one. */
+  #window = 0;
   #mark: Position = ORIGIN;
   #endedBeforeS = 0;
   #own: Own | undefined;
   #stated: SnapshotEntry | undefined;
+  /** Of the snapshot that was written last. */
+  #sizeBytes = 0;
   #isOther = false;
   #rendering: Promise<void> = Promise.resolve();
   #said = '';
@@ -111,13 +119,16 @@ export class Snapshotter {
   *noting(line: FeedLine, before: Pick<SnapshotBase, 'position' | 'chain'>, isOwnDisk: boolean): Steps<void> {
     const { entry } = line.sealed;
     this.#entries += 1;
+    this.#bytes += line.sealed.text.length;
     if (entry.kind === 'snapshot') {
       this.#stated = entry;
+      this.#sizeBytes = entry.sizeBytes;
       this.#compare();
     }
     if (entry.kind !== 'mark') return;
     const { cursor, fold, tree, log } = this.#ports;
-    this.#entries = 0;
+    this.#window = this.#entries;
+    this.#entries = this.#bytes = 0;
     this.#mark = line.position;
     this.#own = this.#stated = undefined;
     this.#isOther = false;
@@ -177,7 +188,9 @@ export class Snapshotter {
 
   #isDue(): boolean {
     const { every, lease, clock } = this.#ports;
-    return every !== undefined && this.#entries >= every && lease.isFresh(clock.now());
+    if (every === undefined) return false;
+    const isHeavy = this.#bytes >= Math.max(LINES_BYTES_MIN, this.#sizeBytes);
+    return (isHeavy || this.#entries >= every) && lease.isFresh(clock.now());
   }
 
   /** Two at once, or one twice, append one: the id says which mark it follows. */
@@ -209,7 +222,7 @@ export class Snapshotter {
     }
     if (own.step === 'trim' && this.#isConfirmed(mark, digest)) {
       crashPoint('snapshot.before-trim');
-      await store.trim({ position, digest }, every as number);
+      await store.trim({ position, digest }, Math.min(this.#window, every as number));
       own.step = 'done';
     }
     if (own.step === 'done') own.chunks = [];

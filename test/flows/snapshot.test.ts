@@ -92,6 +92,25 @@ describe('a fleet that grows', () => {
     expect(new Set(marks.map(({ sealed }) => sealed.entry.id)).size).toBe(marks.length);
   });
 
+  it('writes it down as soon as the lines weigh more than it, however few they are', async () => {
+    const fleet = await start();
+    const a = await join(fleet, 'a', { snapshotEvery: 1_000 });
+    const name = 'n'.repeat(1_900);
+    for (let i = 0; i < 40; i++) {
+      const targets = Array.from({ length: 1_000 }, (_, k) => jti(`${name}${i}-${k}`));
+      await a.revoker.revoke(orderOf({ targets, wait: 'durable' }));
+      await pass(fleet.clock, 600);
+    }
+    expect(kindsOf(fleet).filter((kind) => kind === 'mark')).toHaveLength(2);
+    // From the first of them on: the second one's window is what came between the two.
+    await pass(fleet.clock, 5_000);
+    await grow(fleet, a, 1);
+    expect(fleet.server.lines[0]?.sealed.entry.kind).toBe('mark');
+    const b = await join(fleet, 'b');
+    expect(b.ledger.base).toBeDefined();
+    expect(await reasonOf(b, `${name}0-0`)).toBe('revoked');
+  });
+
   it('lets a newcomer begin there: it denies all that is dead, and computes the same tree', async () => {
     const fleet = await start('a', 'b');
     const [a] = fleet.replicas as [TestReplica];

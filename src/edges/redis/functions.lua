@@ -28,6 +28,7 @@ local CHAIN_START = '0000000000000000000000000000000000000000'
 local NONCES_KEPT = 64
 -- Redis and who applies it are held by no more than this in one go.
 local PAGE_BYTES_MAX = 512 * 1024
+local READ_AT_ONCE = 16
 -- Behind everything an epoch can have.
 local LAST_SEQUENCE = 999999999999999
 -- Who writes that there were so many begins them anew: the next one is the first that is free.
@@ -161,12 +162,18 @@ local function newer(state, epoch, sequence, limit)
     local to = last and place(number, last) or '+'
     local more = number ~= epoch or last == nil or last > sequence
     local feed = state.at .. ':feed:' .. whole(number)
-    local page = more and redis.call('XRANGE', feed, from, to, 'COUNT', limit - count + 1) or {}
-    for _, entry in ipairs(page) do
-      if count == limit or bytes > PAGE_BYTES_MAX then return lines, false end
-      local chain, body = fields_of(entry)
-      count, bytes = count + 1, bytes + #body
-      lines[3 * count - 2], lines[3 * count - 1], lines[3 * count] = entry[1], chain, body
+    while more do
+      -- A few at a time: they may be large, and those that do not fit were read in vain.
+      local asked = math.min(count + 1, READ_AT_ONCE)
+      local page = redis.call('XRANGE', feed, from, to, 'COUNT', asked)
+      for _, entry in ipairs(page) do
+        if count == limit or bytes > PAGE_BYTES_MAX then return lines, false end
+        local chain, body = fields_of(entry)
+        count, bytes = count + 1, bytes + #body
+        lines[3 * count - 2], lines[3 * count - 1], lines[3 * count] = entry[1], chain, body
+        from = '(' .. entry[1]
+      end
+      more = #page == asked
     end
   end
   return lines, true
