@@ -253,17 +253,16 @@ async function open(
     effects,
     sessions,
     ledger,
-    held,
     timer,
     log,
     crashPoint,
   });
   const vouching = new Vouching({ ...feed, members, ledger, held, exclusive: facts.exclusive });
   const carrier = new Carrier({ ...feed, ledger, view, grants, appender, log });
-  const loader = new Loader({ ...feed, ledger, follower, held, fold, carrier, timer, log });
+  const loader = new Loader({ ...feed, ledger, follower, fold, carrier, timer, log });
   const lineage = new Lineage(identity, members, lastJoined);
   const reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, lineage, log });
-  const mender = new Mender({ ...feed, ledger, held, carrier, fold, loader, log });
+  const mender = new Mender({ ...feed, ledger, carrier, fold, loader, log });
   const joiner = new Joiner({
     ...feed,
     loader,

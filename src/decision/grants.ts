@@ -6,14 +6,14 @@
 import type { Actor } from '../credential/credential.ts';
 import type { FeedLine, Folded, GrantEntry, UngrantEntry } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { byId, displaced, isLater, laterOf, pageAfter } from '../feed/position.ts';
+import { byId, comparePositions, displaced, earlierOf, laterOf, pageAfter } from '../feed/position.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
 
 export interface GrantRecord {
   readonly id: string;
-  /** The latest place of the entry. */
+  /** The first place of the entry. */
   readonly position: Position;
   /** RFC 3339, by the appender's clock. */
   readonly at: string;
@@ -126,21 +126,29 @@ export class GrantTable {
     return held.size === 0 ? NONE : liveOf([...held]);
   }
 
-  /** What stands after `end` is in this history no more: its place is where it comes next, whatever the number of that is. */
+  /** What stands after `end` is in this history no more, and a grant goes with it; what was taken away stays so. True when any went. */
+  lose(end: Position): boolean {
+    const lost = [...this.#byId.values()].filter(({ record }) => comparePositions(record.position, end) > 0);
+    for (const kept of lost) {
+      this.#withdraw(kept);
+      this.#byId.delete(kept.record.id);
+    }
+    if (lost.length > 0) this.#generation++;
+    return lost.length > 0;
+  }
+
+  /** The place of what took something away after `end` is where it comes next, whatever the number of that is. */
   displace(end: Position): void {
-    for (const kept of this.#byId.values()) kept.record = displaced(kept.record, end);
     for (const [grant, tombstone] of this.#tombstones)
       this.#tombstones.set(grant, { ...tombstone, ungrant: displaced(tombstone.ungrant, end) });
+    for (const kept of this.#byId.values()) {
+      const { ungrant } = kept.record;
+      if (ungrant !== undefined) kept.record = { ...kept.record, ungrant: displaced(ungrant, end) };
+    }
   }
 
   record(id: string): GrantRecord | undefined {
     return this.#byId.get(id)?.record;
-  }
-
-  /** What has taken the grant `id` away, known or not; undefined where nothing has. */
-  tombstoneOf(id: string): Folded<UngrantEntry> | undefined {
-    const tombstone = this.#tombstones.get(id);
-    return tombstone && ungrantOf(id, tombstone);
   }
 
   /** True while the grant `id` is known, not taken away and not over. */
@@ -184,7 +192,7 @@ export class GrantTable {
   #grant(entry: Folded<GrantEntry>, position: Position): string | undefined {
     const known = this.#byId.get(entry.id);
     if (known !== undefined) {
-      if (isLater(position, known.record.position)) known.record = { ...known.record, position };
+      known.record = earlierOf(known.record, { ...known.record, position });
       return undefined;
     }
     const ungrant = this.#tombstones.get(entry.id)?.ungrant;

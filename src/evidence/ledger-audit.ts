@@ -5,7 +5,15 @@
 import { TAIL_MAX } from '../feed/cursor.ts';
 import type { EpochEntry, FeedLine, SealedEntry } from '../feed/entry.ts';
 import type { EntryKind } from '../feed/entry.ts';
-import { CHAIN_START, isLogSigned, isSignedBy, leafText, nextChain, parseLine } from '../feed/entry.ts';
+import {
+  CHAIN_START,
+  isLogSigned,
+  isPermitting,
+  isSignedBy,
+  leafText,
+  nextChain,
+  parseLine,
+} from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
 import { renderPosition } from '../feed/position.ts';
 import type { Certificate } from './certificate.ts';
@@ -227,6 +235,9 @@ export class LedgerAudit {
         this.#suspect(at, 'entry is not signed by the log key');
         return;
       }
+      const epochId = this.#epochs.at(-1)?.epochId;
+      if (isPermitting(entry) && epochId !== undefined && entry.epochId !== epochId)
+        this.#suspect(at, 'entry is of another epoch');
       this.#log = log;
       if (entry.kind === 'replica' && entry.event === 'joined') {
         const certificate = demandReadable(() => certificateOf(entry), `${at}: entry admits nobody`);

@@ -126,9 +126,13 @@ const lock = z.strictObject({
   body: z.string(),
 });
 
+/** Of what permits: the epoch that it is said in. In any other it has no effect, so it is not to be said again (D-195). */
+const bound = { epochId: z.string().min(1).max(64) };
+
 /** A tombstone: the lock it names is over for good, whichever of the two arrives first. */
 const lift = z.strictObject({
   ...head,
+  ...bound,
   kind: z.literal('lift'),
   lock: z.string().min(1).max(64),
   /** When the lock would have ended by itself: so long the tombstone is kept. */
@@ -139,6 +143,7 @@ const lift = z.strictObject({
 /** A positive entitlement that policy reads. Without `issuer` whoever has the id, at any issuer, holds it. */
 const grant = z.strictObject({
   ...head,
+  ...bound,
   kind: z.literal('grant'),
   subject: z.strictObject({ type: z.string().min(1).optional(), id: z.string().min(1) }),
   issuer: z.string().min(1).optional(),
@@ -248,10 +253,11 @@ const schema = z.discriminatedUnion('kind', [
 
 /** What a fold goes on to hold of an entry, without the signature: the items of a snapshot. */
 const unsigned = { v: true, by: true, sig: true } as const;
+const unbound = { ...unsigned, epochId: true } as const;
 export const FOLDED = {
   lock: lock.omit(unsigned),
-  lift: lift.omit(unsigned),
-  grant: grant.omit(unsigned),
+  lift: lift.omit(unbound),
+  grant: grant.omit(unbound),
   ungrant: ungrant.omit(unsigned),
   outcome: outcome.omit(unsigned),
 };
@@ -269,7 +275,7 @@ export type OutcomeEntry = z.infer<typeof outcome>;
 export type MarkEntry = z.infer<typeof mark>;
 export type SnapshotEntry = z.infer<typeof snapshot>;
 /** An entry as a fold keeps it. */
-export type Folded<E> = Omit<E, 'v' | 'by' | 'sig'>;
+export type Folded<E> = Omit<E, 'v' | 'by' | 'sig' | 'epochId'>;
 
 type WithoutSignature<T> = T extends unknown ? Omit<T, 'sig'> : never;
 export type UnsignedEntry = WithoutSignature<Entry>;
@@ -389,6 +395,15 @@ const LOG_SIGNED: ReadonlySet<EntryKind> = new Set([
   'lift',
   'grant',
 ] as const);
+
+/** Whether it permits, or ends what denies: of that everyone has what the shared history says, and nobody more. */
+export function isPermitting<E extends Pick<Entry, 'kind'>>(
+  entry: E,
+): entry is Extract<E, { readonly kind: PermittingKind }> {
+  return entry.kind === 'grant' || entry.kind === 'lift';
+}
+
+export type PermittingKind = 'grant' | 'lift';
 
 /** Whom the entry says is forgotten; INTERNAL for one that says nothing of the kind. */
 export function forgottenIn({ entry }: SealedEntry): string {

@@ -58,7 +58,7 @@ export interface RenewRequest {
 /** One row of the lease table. Rows are counters, not times: the store's clock is never used. */
 export interface LeaseRow {
   readonly incarnation: string;
-  /** Goes up by one with every granted renewal. */
+  /** Goes up by one with every granted renewal, and with every page for who has been granted one. */
   readonly renewals: number;
   readonly acknowledgement: string | undefined;
 }
@@ -76,8 +76,16 @@ export type RenewReply =
       /** Of the store that grants it: the signed entry that opened the epoch names this one, or somebody lies. */
       readonly runId: string;
     }
-  /** A page; no lease yet: ask again from its last line. Empty when a later renewal has superseded this one. */
-  | { readonly kind: 'more'; readonly lines: readonly FeedLine[]; readonly head: Position }
+  /**
+   * A page: ask again from its last line. Empty when a later renewal has superseded this one. To who has been granted a lease of
+   * this epoch it is another one as soon as everything up to `head` is applied, and until then none.
+   */
+  | {
+      readonly kind: 'more';
+      readonly lines: readonly FeedLine[];
+      readonly head: Position;
+      readonly granted?: Granted | undefined;
+    }
   /**
    * No epoch is open, or not the one that was named, or the cursor is in it and the store has no such line there, which
    * closes it. `epochId` is the one that is open, if any.
@@ -88,6 +96,12 @@ export type RenewReply =
    * (no `joined` entry), `trimmed` (what follows the cursor is held no longer: the snapshot has it).
    */
   | { readonly kind: 'stale'; readonly reason: StaleReason };
+
+/** As a lease has it. */
+export interface Granted {
+  readonly rows: readonly LeaseRow[];
+  readonly runId: string;
+}
 
 export interface PreparedRenewal {
   /** What came of it; undefined: it was not sent, and never will be. Rejects as `renew` does. To be called once. */

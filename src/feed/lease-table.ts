@@ -101,9 +101,12 @@ export class LeaseTable {
 
   #grant(row: Row, page: FeedPage): RenewReply {
     const { lines, head, runId } = page;
-    if (!page.isLast) return { kind: 'more', lines, head };
-    row.renewals += 1;
-    return { kind: 'lease', lines, head, rows: this.rows(), runId };
+    // Who has never held one is nobody to wait for while it catches up.
+    const isHolder = row.renewals > 0;
+    if (isHolder || page.isLast) row.renewals += 1;
+    const granted = { rows: this.rows(), runId };
+    if (!page.isLast) return { kind: 'more', lines, head, granted: isHolder ? granted : undefined };
+    return { kind: 'lease', lines, head, ...granted };
   }
 
   #admit({ event, incarnation }: ReplicaEntry): void {

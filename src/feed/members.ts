@@ -236,13 +236,11 @@ export class Members {
 
   /**
    * Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it, if it is
-   * known to all; so it must be by either key of what gives or lifts: it can be said again where the fleet began anew, and nobody
-   * there knows that it was taken away. `signedBy`: the key under which its signature was found good already.
+   * known to all. `signedBy`: the key under which its signature was found good already.
    */
   haveSigned(sealed: SealedEntry, log: PublicKey, signedBy?: string): boolean {
     const { entry } = sealed;
-    const mayBeOfAnyone = isLogSigned(entry) && entry.kind !== 'grant' && entry.kind !== 'lift';
-    if (!mayBeOfAnyone && !this.isShared(entry.by)) return false;
+    if (!isLogSigned(entry) && !this.isShared(entry.by)) return false;
     const key = isLogSigned(entry) ? log : this.keyOf(entry.by);
     return key !== undefined && (key.x === signedBy || isSignedBy(sealed, key));
   }

@@ -44,6 +44,11 @@ export function laterOf<T extends Placed>(before: T | undefined, next: T): T {
   return before === undefined || isLater(next.position, before.position) ? next : before;
 }
 
+/** Of two entries about one thing the earlier one. */
+export function earlierOf<T extends Placed>(before: T | undefined, next: T): T {
+  return before === undefined || comparePositions(next.position, before.position) < 0 ? next : before;
+}
+
 /** `placed`, before everything where it stood after `end`, so that whatever comes is later. */
 export function displaced<T extends Placed>(placed: T, end: Position): T {
   return comparePositions(placed.position, end) > 0 ? { ...placed, position: ORIGIN } : placed;

@@ -1,6 +1,6 @@
 /**
  * What a replica has of an epoch that the next one does not continue: the store had lost it, and the fleet went on
- * without. It stays in force here, and until all that binds in it has come again (flows/carry.ts) this replica holds more
+ * without. What denies in it stays in force here, what permits does not, and until all that binds in it has come again (flows/carry.ts) this replica holds more
  * than the others. Nothing of it was enforced: whoever opened the next epoch had everything that was.
  */
 import type { Entry, FeedLine } from './entry.ts';
@@ -23,14 +23,16 @@ export interface Tail {
 }
 
 /**
- * By which name it is known that what an entry says has come again; none for what is of its epoch alone. Who joined comes again
- * by saying so in the next epoch. Who was forgotten is forgotten anew, if it is silent still: it may be back.
+ * By which name it is known that what an entry says has come again; none for what is of its epoch alone, as what permits is (D-195).
+ * Who joined comes again by saying so in the next epoch. Who was forgotten is forgotten anew, if it is silent still: it may be back.
  */
 export function nameOf(entry: Entry): string | undefined {
   switch (entry.kind) {
     case 'epoch':
     case 'mark':
     case 'snapshot':
+    case 'grant':
+    case 'lift':
       return undefined;
     case 'replica':
       return entry.event === 'forgotten' ? undefined : `${entry.event} ${entry.incarnation}`;

@@ -1,8 +1,15 @@
 /** Seals an entry as this incarnation and appends it to the open epoch. The one way out of this process into the feed. */
-import type { FoldedGrant } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
-import type { Entry, SealedEntry, UnsignedEntry } from '../feed/entry.ts';
-import { isLogSigned, sealEntry, sealing } from '../feed/entry.ts';
+import type {
+  Entry,
+  Folded,
+  LockEntry,
+  PermittingKind,
+  SealedEntry,
+  UngrantEntry,
+  UnsignedEntry,
+} from '../feed/entry.ts';
+import { isLogSigned, isPermitting, sealEntry, sealing } from '../feed/entry.ts';
 import type { AppendReply, FeedStore } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
 import type { Clock, Instant } from '../kernel/clock.ts';
@@ -11,7 +18,6 @@ import { WritError } from '../kernel/error.ts';
 import type { SigningKey } from '../kernel/key.ts';
 import type { Steps } from '../kernel/pace.ts';
 import { runAtOnce } from '../kernel/pace.ts';
-import type { FoldedLock } from '../revocation/locks.ts';
 import type { Identity } from './identity.ts';
 
 export interface AppendPorts {
@@ -29,9 +35,13 @@ export interface Appended extends AppendReply {
 }
 
 /** An entry, or what a fold goes on to hold of one: there its signature is gone. */
-export type Said = Entry | ((FoldedLock | FoldedGrant)['entry'] & { readonly sig?: never });
+export type Said = Entry | ((Folded<LockEntry> | Folded<UngrantEntry>) & { readonly sig?: never });
 
-type Facts<T> = T extends unknown ? Omit<T, 'v' | 'at' | 'by'> : never;
+type Facts<T> = T extends { readonly kind: PermittingKind }
+  ? Omit<T, 'v' | 'at' | 'by' | 'epochId'>
+  : T extends unknown
+    ? Omit<T, 'v' | 'at' | 'by'>
+    : never;
 
 export class Appender {
   readonly #ports: AppendPorts;
@@ -50,11 +60,13 @@ export class Appender {
     return sealEntry(entry, this.#keyFor(entry));
   }
 
-  /** In pieces: for what may have a thousand targets. */
+  /** In pieces: for what may have a thousand targets. What permits is for the open epoch alone; EPOCH_CLOSED before the first. */
   *sealing(facts: Facts<UnsignedEntry>): Steps<SealedEntry> {
-    const { identity, clock } = this.#ports;
+    const { identity, cursor, clock } = this.#ports;
+    const bound = isPermitting(facts) ? { epochId: openIn(cursor) } : {};
     const entry = {
       ...facts,
+      ...bound,
       v: 1,
       at: renderInstant(clock.now().wallMs),
       by: identity.incarnation,
@@ -70,11 +82,10 @@ export class Appender {
   /** EPOCH_CLOSED before an epoch is open, FENCED without a lease; otherwise as the store says. */
   async append(sealed: SealedEntry): Promise<Appended> {
     const { cursor, lease, clock } = this.#ports;
-    if (cursor.epochId === undefined)
-      throw new WritError('EPOCH_CLOSED', 'the feed has no open epoch: /readyz says what it waits for');
+    const epochId = openIn(cursor);
     if (!lease.isFresh(clock.now()))
       throw new WritError('FENCED', 'this replica holds no lease: /readyz says why');
-    return this.appendUnfenced(cursor.epochId, sealed);
+    return this.appendUnfenced(epochId, sealed);
   }
 
   /** For the entries that come before any lease: the one that admits this incarnation. */
@@ -82,4 +93,10 @@ export class Appender {
     const reply = await this.#ports.store.append(epochId, sealed);
     return { ...reply, sealed, at: this.#ports.clock.now() };
   }
+}
+
+/** The id of the epoch that is applied here; EPOCH_CLOSED before the first. */
+export function openIn({ epochId }: Cursor): string {
+  if (epochId !== undefined) return epochId;
+  throw new WritError('EPOCH_CLOSED', 'the feed has no open epoch: /readyz says what it waits for');
 }

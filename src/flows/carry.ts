@@ -4,12 +4,12 @@
  * along; from then on everywhere, and once they have come back by the feed the folds are the same again. Called by renew.ts
  * whenever there is a lease, and before they leave the ledger; what was not appended is tried again then.
  *
- * What is over is said to be over first: between the two, or if this process dies there, others would allow by a grant that was
- * taken away, or kill under a lock that was lifted.
+ * What permits is put back by nobody (D-195): it may have been taken back since, by who is not heard here.
  */
 import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
-import type { Entry, FeedLine } from '../feed/entry.ts';
+import type { FeedLine } from '../feed/entry.ts';
+import { isLogSigned, isPermitting } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { linesBetween, pagesBetween } from '../feed/ledger.ts';
 import { ORIGIN } from '../feed/position.ts';
@@ -44,9 +44,6 @@ interface SaidIn {
 /** As in a tail (feed/tail.ts). */
 export type GivenUp = Pick<Tail, 'missing' | 'upTo' | 'beside'>;
 
-/** What allows more comes last. */
-const ORDER = ['lift', 'ungrant', 'lock', 'grant'] as const;
-
 export class Carrier {
   readonly #ports: CarryPorts;
   #running: { readonly epochId: string; readonly run: Promise<void> } | undefined;
@@ -69,8 +66,8 @@ export class Carrier {
   }
 
   /**
-   * All that binds in `lines`, of this replica's ledger, and that whoever may has signed, in their order: who joined comes
-   * before what it signed. Not that one of them is enforced: it is proven anew. Returns how much that is; rejects as the store does.
+   * All that binds in `lines`, of this replica's ledger, and that whoever may has signed. Not that one of them is enforced: it is
+   * proven anew. Returns how much that is; rejects as the store does.
    */
   async carryAgain(lines: readonly FeedLine[], epochId: string): Promise<number> {
     const { ledger, appender } = this.#ports;
@@ -81,8 +78,9 @@ export class Carrier {
       const { sealed } = line;
       if (nameOf(sealed.entry) === undefined || ledger.isForged(line)) continue;
       if (isLostProof(provenAt(sealed.entry), after)) continue;
-      await this.#endFirst(sealed.entry, epochId);
-      await appender.appendUnfenced(epochId, sealed);
+      // By whom all know: who signed it may be known to nobody there, or not yet.
+      const said = isLogSigned(sealed.entry) ? sealed : appender.sealAgain(sealed.entry);
+      await appender.appendUnfenced(epochId, said);
       count += 1;
     }
     return count;
@@ -101,13 +99,10 @@ export class Carrier {
     const before = names.size;
     // What was said in this epoch comes back by the feed, or with its next snapshot.
     const missing = given.missing.difference(names).difference(left);
-    const folded = [...view.locks.folded(), ...grants.folded()].filter(({ entry }) => missing.has(entry.id));
+    for (const { entry } of [...view.locks.folded(), ...grants.folded()])
+      if (!isPermitting(entry) && missing.has(entry.id)) await this.#sayAgain(entry, said);
     const revocations = new Set([...missing].filter((name) => view.record(name) !== undefined));
-    for (const kind of ORDER) {
-      // They take away as a lock does, and go before what gives.
-      if (kind === 'grant') await this.#carryRevocations(revocations, given, said);
-      for (const { entry } of folded) if (entry.kind === kind) await this.#sayAgain(entry, said);
-    }
+    await this.#carryRevocations(revocations, given, said);
     for (const name of revocations) left.add(name);
     return { count: names.size - before, left: left.intersection(given.missing) };
   }
@@ -135,14 +130,6 @@ export class Carrier {
   async *#pagesOf({ beside = [], upTo }: GivenUp): AsyncGenerator<readonly FeedLine[]> {
     yield beside;
     yield* pagesBetween(this.#ports.ledger, ORIGIN, upTo);
-  }
-
-  /** What has ended that lock or grant, if it is known here; where it is there already that is one line more, or none. */
-  async #endFirst(entry: Entry, epochId: string): Promise<void> {
-    const { view, grants, appender } = this.#ports;
-    const table = entry.kind === 'lock' ? view.locks : entry.kind === 'grant' ? grants : undefined;
-    const tombstone = table?.tombstoneOf(entry.id);
-    if (tombstone !== undefined) await appender.appendUnfenced(epochId, appender.sealAgain(tombstone));
   }
 
   async #carry(epochId: string): Promise<void> {

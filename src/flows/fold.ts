@@ -6,8 +6,8 @@ import * as z from 'zod';
 import type { FoldedGrant, GrantTable } from '../decision/grants.ts';
 import { verifyCertificate } from '../evidence/certificate.ts';
 import { count, id, instant, position } from '../evidence/field.ts';
-import type { Folded, OutcomeEntry } from '../feed/entry.ts';
-import { FOLDED } from '../feed/entry.ts';
+import type { FeedLine, Folded, OutcomeEntry } from '../feed/entry.ts';
+import { FOLDED, isPermitting } from '../feed/entry.ts';
 import type { Member, Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
 import { ORIGIN, parsePosition, renderPosition } from '../feed/position.ts';
@@ -16,6 +16,7 @@ import { CHUNK, ChunkWriter, refused, renderHeader } from '../feed/snapshot.ts';
 import { parseBase64Url, toBase64Url } from '../kernel/digest.ts';
 import { canonicalJson } from '../kernel/json.ts';
 import type { Steps } from '../kernel/pace.ts';
+import { runAtOnce } from '../kernel/pace.ts';
 import type { FoldedLock } from '../revocation/locks.ts';
 import type { KeptRecord } from '../revocation/records.ts';
 import type { PackedView, RevocationView } from '../revocation/view.ts';
@@ -76,6 +77,7 @@ const PIECE = 64;
 
 export class Fold {
   readonly #ports: FoldPorts;
+  #hasLost = false;
 
   constructor(ports: FoldPorts) {
     this.#ports = ports;
@@ -89,15 +91,18 @@ export class Fold {
     effects.prune((id) => view.placeOf(id) !== undefined);
   }
 
-  /** By name, all facts that are held. */
+  /** By name, all facts that are held and deny: what permits is of the history that says it, and of no other (D-195). */
   names(): readonly string[] {
     const { view, grants } = this.#ports;
     const revocations = view.records({ limit: Number.POSITIVE_INFINITY });
-    const others = [...view.locks.folded(), ...grants.folded()].map(({ entry }) => entry.id);
-    return [...revocations.map(({ id: name }) => name), ...others];
+    const locks = [...view.locks.folded()].filter(
+      ({ entry }) => entry.kind === 'lock' && view.locks.record(entry.id)?.lift === undefined,
+    );
+    const others = [...locks, ...grants.folded()].filter(({ entry }) => entry.kind !== 'grant');
+    return [...revocations.map(({ id: name }) => name), ...others.map(({ entry }) => entry.id)];
   }
 
-  /** The history that all this came from was given up: none of it is enforced any more. By name, all facts that are held. */
+  /** The history that all this came from was given up: none of it is enforced any more. By name, all facts that are held and deny. */
   giveUp(): readonly string[] {
     const { view, effects } = this.#ports;
     const names = this.names();
@@ -105,19 +110,69 @@ export class Fold {
     return names;
   }
 
-  /**
-   * What stands after `end` is in the history that this replica goes on with no more: it is proven no more, and its place is where
-   * it comes next. All of it stays in force.
-   */
-  lose(end: Position): void {
-    this.#displace(end);
-    this.#ports.effects.lose(end);
+  /** As `giveUp`, where this replica goes on with another history: what permits in this one is over. */
+  beginAnew(): readonly string[] {
+    this.#endPermitting();
+    return this.giveUp();
   }
 
-  /** A snapshot takes the place of the history: what was proven and where what stands, it says. All that is held stays in force. */
+  /**
+   * What stands after `end` is in the history that this replica goes on with no more, and in a tail: it is proven no more. What denies
+   * stays in force; what permits is over. `isGivenUp`: an operator has said that something may be missing.
+   */
+  leave(end: Position, isGivenUp: boolean): void {
+    this.#losePermitting(end);
+    this.#ports.effects.lose(end, isGivenUp);
+  }
+
+  /** And it leaves the ledger: its place is where it comes next. */
+  lose(end: Position): void {
+    this.leave(end, false);
+    this.#displace(end);
+  }
+
+  /** A snapshot takes the place of the history: what was proven, what permits and where what stands, it says. */
   begin(): void {
-    this.giveUp();
+    this.beginAnew();
     this.#displace(ORIGIN);
+  }
+
+  /** What `base`, from which this replica's ledger goes on, says of what permits; called before `recall`. */
+  recallBase(base: readonly Uint8Array[]): void {
+    for (const chunk of base.filter(([kind]) => kind === CHUNK.items))
+      for (const one of itemsOf(chunk.subarray(1))) if (one.is === 'fact') this.#loadFact(one);
+  }
+
+  /** A genuine line of this replica's ledger once more, each in its order: what has permitted was over, and is in this history again. */
+  recall(line: FeedLine): void {
+    const { view, grants } = this.#ports;
+    const { entry } = line.sealed;
+    if (entry.kind === 'epoch' && entry.base !== undefined)
+      this.#losePermitting(parsePosition(entry.base.head));
+    else if (entry.kind === 'epoch') this.#endPermitting();
+    else if (entry.kind === 'lock' || isPermitting(entry)) {
+      runAtOnce(view.applying(line));
+      grants.apply(line);
+    }
+  }
+
+  /** Whether anything that permitted is over since this was asked last. */
+  takeLost(): boolean {
+    const hasLost = this.#hasLost;
+    this.#hasLost = false;
+    return hasLost;
+  }
+
+  #endPermitting(): void {
+    const { view, grants } = this.#ports;
+    const isAnyLifted = view.locks.giveUp();
+    this.#hasLost ||= grants.lose(ORIGIN) || isAnyLifted;
+  }
+
+  #losePermitting(end: Position): void {
+    const { view, grants } = this.#ports;
+    const isAnyLifted = view.lose(end);
+    this.#hasLost ||= grants.lose(end) || isAnyLifted;
   }
 
   #displace(end: Position): void {

@@ -10,7 +10,7 @@ import type { Cursor } from '../feed/cursor.ts';
 import { assertOpenedByUs } from '../feed/cursor.ts';
 import type { CrashPoint } from '../feed/crash-point.ts';
 import type { Entry, FeedLine, SealedEntry } from '../feed/entry.ts';
-import { isSignedBy } from '../feed/entry.ts';
+import { isPermitting, isSignedBy } from '../feed/entry.ts';
 import type { Snapshot } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
@@ -33,8 +33,6 @@ import type { Fold } from './fold.ts';
 import type { Identity } from './identity.ts';
 import type { Snapshotter } from './snapshot.ts';
 import type { Tree } from './tree.ts';
-import type { HeldEpoch } from './vouch.ts';
-import { SHOWN } from './vouch.ts';
 
 /** Told once what changed is in force and on disk: live sessions of these subjects may stand on it no longer. */
 export interface GrantListener {
@@ -52,7 +50,6 @@ export interface FollowPorts {
   readonly effects: Effects;
   readonly sessions: SessionRegistry;
   readonly ledger: Ledger;
-  readonly held: Pick<HeldEpoch, 'epochId'>;
   readonly fold: Fold;
   readonly snapshots: Snapshotter;
   readonly clock: Clock;
@@ -113,7 +110,6 @@ export class Follower {
     const nowS = epochS(this.#ports.clock.now());
     for (const [i, line] of lines.entries()) {
       assertOpenedByUs(line, (lines[i - 1] ?? cursor).position.epoch, log, nowS);
-      if (i > 0 || cursor.epochId !== undefined) this.#assertNotShown(line);
     }
     this.#begin();
     crashPoint('apply.before');
@@ -158,15 +154,6 @@ export class Follower {
     if (this.#isTorn) throw new WritError('INTERNAL', 'the view is torn: restart this replica');
   }
 
-  /**
-   * What a fleet that began anew has given up is put back by who held a lease of it. Who has none was shown it by a store, which
-   * may show anybody's copy: a grant that was taken away since would be back.
-   */
-  #assertNotShown({ sealed: { entry } }: FeedLine): void {
-    if (entry.kind !== 'epoch' || entry.base !== undefined || this.#ports.held.epochId !== undefined) return;
-    throw new WritError('PROOF_INVALID', SHOWN);
-  }
-
   #begin(): void {
     this.assertWhole();
     this.#isTorn = true;
@@ -174,11 +161,20 @@ export class Follower {
 
   /** Nobody may be told that a position is done before this: a look between index and kill would miss the kill. */
   #end(): void {
-    const { cursor, tree } = this.#ports;
+    const { cursor, tree, fold } = this.#ports;
     this.#tellOfGrants();
+    if (fold.takeLost()) this.#endAll();
     cursor.settle();
     tree.settle();
     this.#isTorn = false;
+  }
+
+  /** Whoever lives by what was lost, which nobody here knows any more. */
+  #endAll(): void {
+    const { sessions, cursor, clock, log } = this.#ports;
+    const position = renderPosition(cursor.position);
+    log.warn('what was granted or lifted in a history that was lost is over here: do it again', { position });
+    sessions.killWhere(() => true, { reason: 'fenced', position }, clock.now());
   }
 
   *#index(line: FeedLine, isOwnDisk: boolean): Steps<AppliedRevocation[]> {
@@ -190,7 +186,7 @@ export class Follower {
     // Only now, and in one step: a decision that names this position has all of its handles.
     tree.append(
       line,
-      cursor.advance(line, isGenuine, () => fold.giveUp()),
+      cursor.advance(line, isGenuine, () => fold.beginAnew()),
     );
     if (!isGenuine) return [];
     members.apply(line);
@@ -206,7 +202,7 @@ export class Follower {
   /** What was enforced is in every epoch, unless an operator has given up what is missing. */
   #noteLost(entry: Entry): void {
     if (entry.kind !== 'epoch' || entry.base === undefined) return;
-    this.#ports.effects.lose(parsePosition(entry.base.head), entry.rule === 'accept-amnesia');
+    this.#ports.fold.leave(parsePosition(entry.base.head), entry.rule === 'accept-amnesia');
   }
 
   /** Where an order stands in this history; what was lost or given up stands nowhere in it until it has come again. */
@@ -225,13 +221,19 @@ export class Follower {
 
   /** An entry that nobody with a key has signed has a place in the history and no effect, and it is said. */
   #isGenuine(line: FeedLine): boolean {
-    const { identity, members, log } = this.#ports;
-    if (members.haveSigned(line.sealed, identity.logKey.public, line.reading?.signedBy)) return true;
-    log.error('an entry without a valid signature was ignored', {
-      position: renderPosition(line.position),
-      kind: line.sealed.entry.kind,
-    });
-    return false;
+    const { identity, members, cursor, log } = this.#ports;
+    const { entry } = line.sealed;
+    const said = { position: renderPosition(line.position), kind: entry.kind };
+    if (!members.haveSigned(line.sealed, identity.logKey.public, line.reading?.signedBy)) {
+      log.error('an entry without a valid signature was ignored', said);
+      return false;
+    }
+    // It may have been taken back where it was said: who says it again in another epoch knows nothing of that.
+    if (isPermitting(entry) && entry.epochId !== cursor.epochId) {
+      log.error('an entry that permits in another epoch was ignored', said);
+      return false;
+    }
+    return true;
   }
 
   #measure(lines: readonly FeedLine[]): void {

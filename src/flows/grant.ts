@@ -66,8 +66,8 @@ export class Granter {
     if ((order.facts.untilS ?? Number.POSITIVE_INFINITY) <= epochS(clock.now()))
       throw new WritError('TIME_INVALID', 'until is past', { field: 'until' });
     if (grants.size >= LIMITS.grantsMax) throw new WritError('OVERLOADED', 'too many grants are in force');
-    const sealed = appender.seal({ kind: 'grant', id, ...order.facts, caller: order.caller, body });
-    const { position, isApplied } = await publisher.publish(sealed);
+    const said = { kind: 'grant', id, ...order.facts, caller: order.caller, body } as const;
+    const { position, isApplied } = await publisher.publish(() => appender.seal(said));
     if (isApplied) return this.#statusOf(id, body);
     return { id, position, facts: order.facts, isInForce: false, isApplied };
   }
@@ -92,7 +92,7 @@ export class Granter {
     const end = untilS === undefined ? {} : { untilS };
     // One grant, one tombstone: two who take it away at once write the same entry.
     const facts = { kind: 'ungrant', id: id.replace(/^grt/, 'ung'), grant: id, ...end, caller } as const;
-    const { isApplied, boundMs } = await publisher.publish(appender.seal(facts));
+    const { isApplied, boundMs } = await publisher.publish(() => appender.seal(facts));
     return { grant: this.find(id), isApplied, wasOver: false, boundMs };
   }
 

@@ -57,7 +57,7 @@ export class Lifter {
       untilS: expiresAtS,
       caller,
     } as const;
-    const { isApplied, boundMs } = await publisher.publish(appender.seal(facts));
+    const { isApplied, boundMs } = await publisher.publish(() => appender.seal(facts));
     return { lock: this.find(id), isApplied, wasOver: false, boundMs };
   }
 }

@@ -24,8 +24,7 @@ import type { Carrier } from './carry.ts';
 import type { Fold } from './fold.ts';
 import type { Follower } from './follow.ts';
 import type { Identity } from './identity.ts';
-import type { HeldEpoch } from './vouch.ts';
-import { SET_ASIDE, SHOWN } from './vouch.ts';
+import { SET_ASIDE } from './vouch.ts';
 
 export interface LoadPorts {
   readonly identity: Identity;
@@ -33,7 +32,6 @@ export interface LoadPorts {
   readonly ledger: Ledger;
   readonly cursor: Cursor;
   readonly follower: Follower;
-  readonly held: Pick<HeldEpoch, 'epochId'>;
   readonly fold: Fold;
   readonly carrier: Carrier;
   readonly clock: Clock;
@@ -88,7 +86,7 @@ export class Loader {
    * open that cannot be, so false then too.
    */
   async load(epochId?: string): Promise<boolean> {
-    const { store, cursor, follower, held, fold, clock, log } = this.#ports;
+    const { store, cursor, follower, fold, clock, log } = this.#ports;
     if (this.#refused !== undefined && clock.now().monoMs - this.#refused.atMs < this.#againMs) return false;
     const snapshot = await store.readSnapshot();
     this.#refused = undefined;
@@ -100,7 +98,6 @@ export class Loader {
       await this.#assertOfThisRun(header, epochId);
       const missing = await this.#pace().run(fold.lacking(snapshot.chunks.slice(1), header.endedBeforeS));
       const alone = await this.#alone(header.base.opening);
-      if (alone === undefined && held.epochId === undefined) throw refused(SHOWN);
       if (alone === undefined) this.#giveUp(header.base.opening);
       if (epochId !== undefined) await this.#carry({ alone, missing }, epochId);
       else if (alone === undefined || alone.length + missing.size + cursor.tails.length > 0) return false;

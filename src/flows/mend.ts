@@ -15,14 +15,12 @@ import type { Log } from '../kernel/log.ts';
 import type { Carrier } from './carry.ts';
 import type { Fold } from './fold.ts';
 import type { Loader } from './load.ts';
-import type { HeldEpoch } from './vouch.ts';
-import { SET_ASIDE, SHOWN } from './vouch.ts';
+import { SET_ASIDE } from './vouch.ts';
 
 export interface MendPorts {
   readonly store: FeedStore;
   readonly cursor: Cursor;
   readonly ledger: Ledger;
-  readonly held: Pick<HeldEpoch, 'epochId'>;
   readonly carrier: Carrier;
   readonly fold: Fold;
   readonly loader: Loader;
@@ -54,7 +52,6 @@ export class Mender {
   get advice(): string | undefined {
     if (this.#found === undefined) return undefined;
     const { fork } = this.#found;
-    if (fork === 'lost' && this.#ports.held.epochId === undefined) return SHOWN;
     if (fork === 'none')
       return 'the store goes on with what nobody may have written there: find out who else has its credential, then restart it: the fleet goes on with what its replicas hold';
     if (fork === 'lost')

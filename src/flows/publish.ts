@@ -45,23 +45,31 @@ export class Publisher {
     return this.#boundMs(this.#ports.clock.now());
   }
 
-  /** FENCED, EPOCH_CLOSED, STORE_UNREACHABLE: nothing was appended. APPEND_UNCERTAIN: repeat it, it is one entry. */
-  async publish(sealed: SealedEntry): Promise<Published> {
-    const { appender, cursor, clock } = this.#ports;
+  /**
+   * `say` seals it for the epoch that is open here then. FENCED, EPOCH_CLOSED, STORE_UNREACHABLE: nothing was appended. APPEND_UNCERTAIN: repeat it,
+   * it is one entry.
+   */
+  async publish(say: () => SealedEntry): Promise<Published> {
+    const { cursor, clock } = this.#ports;
     const endMs = clock.now().monoMs + LIMITS.waitMsDefault;
-    let { epochId, position, at } = await appender.append(sealed);
+    let { epochId, position, at } = await this.#append(say);
     while (!(await this.#untilApplied(epochId, position, endMs)) && cursor.epochId !== epochId)
-      ({ epochId, position, at } = await this.#again(sealed));
+      ({ epochId, position, at } = await this.#again(say));
     const isApplied = this.#isApplied(epochId, position);
     return { position, isApplied, boundMs: this.#boundMs(at, position) };
   }
 
   /** The epoch is over, and may have been lost before this was read: in the next one it is the same entry. */
-  #again(sealed: SealedEntry): Promise<Appended> {
-    return this.#ports.appender.append(sealed).catch((cause: unknown) => {
+  #again(say: () => SealedEntry): Promise<Appended> {
+    return this.#append(say).catch((cause: unknown) => {
       const message = 'the store was restarted before this had come back from it: repeat it, it is one entry';
       throw new WritError('APPEND_UNCERTAIN', message, { cause });
     });
+  }
+
+  /** To the epoch that it was sealed for: nothing is waited for between the two. */
+  async #append(say: () => SealedEntry): Promise<Appended> {
+    return this.#ports.appender.append(say());
   }
 
   #boundMs(at: Instant, position?: Position): number {

@@ -7,7 +7,7 @@ import { signAcknowledgement } from '../evidence/acknowledgement.ts';
 import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { EntryKind } from '../feed/entry.ts';
-import type { FeedStore, RenewReply, StaleReason } from '../feed/feed-store.ts';
+import type { FeedStore, LeaseRow, RenewReply, StaleReason } from '../feed/feed-store.ts';
 import type { Lease } from '../feed/lease.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
@@ -21,7 +21,7 @@ import type { Log } from '../kernel/log.ts';
 import type { Random } from '../kernel/random.ts';
 import type { RevocationView } from '../revocation/view.ts';
 import type { SessionRegistry } from '../session/registry.ts';
-import type { LeaseTable } from './barrier.ts';
+import type { LeaseTable, Reading } from './barrier.ts';
 import type { Carrier } from './carry.ts';
 import type { Cosigner } from './cosign.ts';
 import type { Effects } from './effects.ts';
@@ -109,6 +109,7 @@ export class Renewer {
   readonly #logged = new Set<string>();
   #joined: Joined = { epochId: '', at: ORIGIN };
   #heard: HeardClosing | undefined;
+  #promised: Promised | undefined;
 
   constructor(ports: RenewPorts) {
     this.#ports = ports;
@@ -272,6 +273,7 @@ export class Renewer {
       return;
     }
     await follower.apply(reply.lines);
+    if (reply.kind === 'more') this.#prolong(reply, sent);
     this.#isAwaited ||= reply.lines.some(({ sealed }) => AWAITED.has(sealed.entry.kind));
     this.#state = reply.kind === 'lease' ? await this.#adopt(reply, sent) : reply.kind;
     news.notify();
@@ -305,12 +307,10 @@ export class Renewer {
     { rows, runId, head }: GrantedLease,
     sent: Sent,
   ): Promise<'lease' | 'unfit' | 'awaiting' | 'succeeded' | 'forgotten'> {
-    const { cursor, vouching, lease, table, cosigner, carrier } = this.#ports;
-    const { credentialLifeMaxMs, clock } = this.#ports;
-    const { epochId, at } = this.#joined;
+    const { cursor, vouching, lease, carrier, clock } = this.#ports;
+    this.#promised = undefined;
     const { opening } = cursor;
-    // An epoch that was signed for another run of the store is over, whatever the store says (THREATS 10.18).
-    if (opening?.epochId !== epochId || opening.runId !== runId)
+    if (opening === undefined || !this.#isOurs(runId))
       throw new WritError('PROOF_INVALID', 'the open epoch is not of this run of the store');
     // It comes with all that is newer, or it is none: somebody may keep lines back that the functions have written.
     if (comparePositions(head, cursor.position) !== 0)
@@ -323,19 +323,53 @@ export class Renewer {
       lease.drop();
       return gone;
     }
-    const keptMs = cursor.credentialLifeMaxMs(credentialLifeMaxMs);
-    if (credentialLifeMaxMs > keptMs) {
-      this.#problem = unfit(credentialLifeMaxMs, keptMs);
-      return 'unfit';
-    }
-    if (!(await vouching.admits(opening, at, rows))) return 'awaiting';
+    this.#problem = this.#unfitness();
+    if (this.#problem !== undefined) return 'unfit';
+    if (!(await vouching.admits(opening, this.#joined.at, rows))) return 'awaiting';
     lease.adopt(sent.at);
-    const now = clock.now();
-    table.observe(epochId, rows, { number: sent.number, at: now });
-    cosigner.watch(now);
+    this.#observe(rows, { number: sent.number, at: clock.now() });
     // What cannot be appended now is tried again with the next lease.
-    void carrier.carry(epochId).catch(() => undefined);
+    void carrier.carry(opening.epochId).catch(() => undefined);
     return 'lease';
+  }
+
+  /**
+   * Where lines come faster than pages there may be no last page for long. To a holder a page is a lease as well, counted from its
+   * own sending, once all is applied that the store had then. It only prolongs: who has none waits for the last page.
+   */
+  #prolong({ head, granted }: Page, sent: Sent): void {
+    const { cursor, lease, clock } = this.#ports;
+    const now = clock.now();
+    if (granted === undefined || !lease.isFresh(now) || !this.#mayGoOn(granted.runId)) return;
+    this.#observe(granted.rows, { number: sent.number, at: now });
+    if (this.#promised !== undefined && comparePositions(this.#promised.head, cursor.position) <= 0) {
+      lease.adopt(this.#promised.at);
+      this.#promised = undefined;
+    }
+    this.#promised ??= { head, at: sent.at };
+  }
+
+  #mayGoOn(runId: string): boolean {
+    return this.#isOurs(runId) && this.#goneAs() === undefined && this.#unfitness() === undefined;
+  }
+
+  /** An epoch that was signed for another run of the store is over, whatever the store says (THREATS 10.18). */
+  #isOurs(runId: string): boolean {
+    const { opening } = this.#ports.cursor;
+    return opening?.epochId === this.#joined.epochId && opening.runId === runId;
+  }
+
+  #observe(rows: readonly LeaseRow[], reading: Reading): void {
+    const { table, cosigner } = this.#ports;
+    table.observe(this.#joined.epochId, rows, reading);
+    cosigner.watch(reading.at);
+  }
+
+  /** Why credentials would be taken for longer here than revocations are kept; undefined where they are not. */
+  #unfitness(): string | undefined {
+    const { cursor, credentialLifeMaxMs } = this.#ports;
+    const keptMs = cursor.credentialLifeMaxMs(credentialLifeMaxMs);
+    return credentialLifeMaxMs > keptMs ? unfit(credentialLifeMaxMs, keptMs) : undefined;
   }
 
   /** By what is signed, whatever the roster in the store says: nobody waits for its leases as for those of others. */
@@ -463,6 +497,13 @@ interface Prepared {
   take(): Promise<Renewed | undefined>;
 }
 
+/** By a page: when it was sent, and what has to be applied before that counts. */
+interface Promised {
+  readonly head: Position;
+  readonly at: Instant;
+}
+
+type Page = Extract<RenewReply, { kind: 'more' }>;
 type GrantedLease = Extract<RenewReply, { kind: 'lease' }>;
 
 /** A new one each time: every race against one that is kept would leave its other promises in memory. */

@@ -14,10 +14,10 @@ import { TAIL_MAX, assertOpenedByUs } from '../feed/cursor.ts';
 import type { EpochEntry, FeedLine } from '../feed/entry.ts';
 import type { RenewReply } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
-import { linesBetween } from '../feed/ledger.ts';
+import { linesBetween, pagesBetween } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
-import { renderPosition } from '../feed/position.ts';
+import { ORIGIN, renderPosition } from '../feed/position.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { epochS } from '../kernel/clock.ts';
 import type { Log } from '../kernel/log.ts';
@@ -118,6 +118,7 @@ export class Retracer {
     cursor.goBackTo(earlier, beside);
     members.goBackTo(position);
     fold.lose(position);
+    await this.#recall(position);
     tree.beginAgain(
       leading.map(({ line }) => line),
       ledger.base,
@@ -126,6 +127,14 @@ export class Retracer {
       position: renderPosition(position),
       count: beside.length,
     });
+  }
+
+  /** What permits here, up to there: an epoch that is none of this history any more may have ended it. */
+  async #recall(upTo: Position): Promise<void> {
+    const { ledger, fold } = this.#ports;
+    fold.recallBase((await ledger.snapshot())?.chunks.slice(1) ?? []);
+    for await (const page of pagesBetween(ledger, ORIGIN, upTo))
+      for (const line of page) if (!ledger.isForged(line)) fold.recall(line);
   }
 
   async #cursorAt(end: Place): Promise<Cursor> {

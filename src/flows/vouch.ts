@@ -30,9 +30,6 @@ export interface HeldEpoch {
 export const SET_ASIDE =
   'stop it, move `ledger`, `ledger-*` and `held-epoch` out of its dataDir, and start it again';
 
-/** Why what is here is put back nowhere. */
-export const SHOWN = `no lease was ever held with this dataDir, and what a store has shown to it is not what the fleet goes on from: ${SET_ASIDE}`;
-
 export interface VouchPorts {
   readonly identity: Identity;
   readonly cursor: Cursor;

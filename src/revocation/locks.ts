@@ -9,7 +9,7 @@
 import type { HandleSet } from '../credential/handle.ts';
 import type { Folded, LiftEntry, LockEntry, Target } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { byId, displaced, isLater, laterOf, pageAfter } from '../feed/position.ts';
+import { byId, comparePositions, displaced, earlierOf, isLater, pageAfter } from '../feed/position.ts';
 import { canonicalJson } from '../kernel/json.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
@@ -102,8 +102,7 @@ export class Locks {
     const kept: Kept = { record: recordOf(entry, position, lift), dead: [] };
     this.#byId.set(entry.id, kept);
     if (lift !== undefined) return false;
-    kept.dead = dead;
-    for (const { hi, lo } of dead) this.#index.add(hi, lo, kept);
+    this.#enter(kept, dead);
     return true;
   }
 
@@ -116,14 +115,13 @@ export class Locks {
     if (lift !== undefined) return;
     const held = new Set(known.dead.map(textOf));
     const more = dead.filter((one) => !held.has(textOf(one)));
-    known.dead = [...known.dead, ...more];
-    for (const { hi, lo } of more) this.#index.add(hi, lo, known);
+    this.#enter(known, more);
   }
 
   /** Takes in a tombstone: the lock it names, known or not, is over from here on. */
   lift(entry: Folded<LiftEntry>, position: Position): void {
     const before = this.#tombstones.get(entry.lock);
-    const lift = laterOf(before?.lift, { id: entry.id, position, at: entry.at, caller: entry.caller });
+    const lift = earlierOf(before?.lift, { id: entry.id, position, at: entry.at, caller: entry.caller });
     this.#tombstones.set(entry.lock, { lift, untilS: Math.max(before?.untilS ?? 0, entry.untilS) });
     const kept = this.#byId.get(entry.lock);
     if (kept === undefined) return;
@@ -131,11 +129,36 @@ export class Locks {
     kept.record = { ...kept.record, lift };
   }
 
-  /** As of records: what stands after `end` is in this history no more. */
+  /**
+   * What stands after `end` is in this history no more. A lift goes with it, and what it had lifted is locked again, with what
+   * `deadBy` says. True when any went.
+   */
+  lose(end: Position, deadBy: (targets: readonly Target[]) => readonly DeadHandle[]): boolean {
+    let isAnyLost = false;
+    for (const [lock, { lift }] of this.#tombstones) {
+      if (comparePositions(lift.position, end) <= 0) continue;
+      isAnyLost = true;
+      this.#tombstones.delete(lock);
+      const kept = this.#byId.get(lock);
+      if (kept === undefined) continue;
+      const { lift: _lift, ...record } = kept.record;
+      kept.record = record;
+      this.#enter(kept, deadBy(record.targets));
+    }
+    return isAnyLost;
+  }
+
+  /** As of records: the place of what stands after `end` is where it comes next. */
   displace(end: Position): void {
     for (const kept of this.#byId.values()) kept.record = displaced(kept.record, end);
-    for (const [lock, tombstone] of this.#tombstones)
-      this.#tombstones.set(lock, { ...tombstone, lift: displaced(tombstone.lift, end) });
+  }
+
+  /** The history that all this came from was given up: what was lifted in it is no lock any more. True when anything was. */
+  giveUp(): boolean {
+    const isAny = this.#tombstones.size > 0;
+    for (const lock of this.#tombstones.keys()) this.#byId.delete(lock);
+    this.#tombstones.clear();
+    return isAny;
   }
 
   /** The lock in force at `nowS` that names one of `handles`; of several the one that ends last. */
@@ -151,12 +174,6 @@ export class Locks {
 
   record(id: string): LockRecord | undefined {
     return this.#byId.get(id)?.record;
-  }
-
-  /** What has lifted the lock `id`, known or not; undefined where nothing has. */
-  tombstoneOf(id: string): Folded<LiftEntry> | undefined {
-    const tombstone = this.#tombstones.get(id);
-    return tombstone && liftOf(id, tombstone);
   }
 
   /** True while the lock `id` is known, not lifted and not over. */
@@ -211,6 +228,11 @@ export class Locks {
 
   #ageTombstone(id: string, { untilS }: Tombstone, forgetS: number): void {
     if (untilS < forgetS && !this.#byId.has(id)) this.#tombstones.delete(id);
+  }
+
+  #enter(kept: Kept, dead: readonly DeadHandle[]): void {
+    kept.dead = [...kept.dead, ...dead];
+    for (const { hi, lo } of dead) this.#index.add(hi, lo, kept);
   }
 
   #unindex(kept: Kept): void {

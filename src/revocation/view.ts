@@ -158,7 +158,12 @@ export class RevocationView {
     return this.locks.size === 0 ? CLEAR : this.#locked(handles, nowS);
   }
 
-  /** What stands after `end` is in this history no more: its place is where it comes next. */
+  /** What stands after `end` is in this history no more: what was lifted by it is locked again. True when anything was. */
+  lose(end: Position): boolean {
+    return this.locks.lose(end, (targets) => this.#locking(targets));
+  }
+
+  /** And its place is where it comes next. */
   displace(end: Position): void {
     this.#records.displace(end);
     this.locks.displace(end);
@@ -248,8 +253,11 @@ export class RevocationView {
       this.locks.lift(entry, position);
       return;
     }
-    const handles = runAtOnce(this.#endingHandles(entry.targets));
-    this.locks.lock(entry, position, handles.map(withoutCutoff));
+    this.locks.lock(entry, position, this.#locking(entry.targets));
+  }
+
+  #locking(targets: readonly Target[]): readonly DeadHandle[] {
+    return runAtOnce(this.#endingHandles(targets)).map(withoutCutoff);
   }
 
   #firstPlain({ prints, cutoffFrom }: HandleSet): TableRecord | undefined {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { GrantTable } from '../../src/decision/grants.ts';
 import type { FeedLine } from '../../src/feed/entry.ts';
+import { ORIGIN } from '../../src/feed/position.ts';
 import { LIMITS } from '../../src/kernel/limits.ts';
 import { AT_S, grantLine, outcomeLine, ungrantLine } from '../revocation/lines.ts';
 
@@ -98,7 +99,7 @@ describe('a grant', () => {
     expect(table.apply(grantLine('grt_a', {}, { epoch: 1, sequence: 9 }))).toBeUndefined();
     expect(liveOf()).toEqual([]);
     expect(table.record('grt_a')).toMatchObject({
-      position: { epoch: 1, sequence: 9 },
+      position: { epoch: 1, sequence: 1 },
       ungrant: { id: 'ung_2' },
     });
   });
@@ -232,15 +233,27 @@ function stateAfter(lines: readonly FeedLine[]): unknown {
 }
 
 describe('merging', () => {
-  it('has what was lost where it comes again, under whatever number, and what is held stays so', () => {
+  it('loses what a lost part of the history has granted, and goes on having taken away what it took away', () => {
     table.apply(grantLine('grt_a', {}, { epoch: 1, sequence: 5 }));
-    table.apply(grantLine('grt_b', {}, { epoch: 1, sequence: 7 }));
+    table.apply(grantLine('grt_b', {}, { epoch: 1, sequence: 5 }));
+    table.apply(grantLine('grt_c', {}, { epoch: 1, sequence: 7 }));
     table.apply(ungrantLine('grt_b', undefined, { epoch: 1, sequence: 8 }));
+    const { generation } = table;
+    expect(table.lose({ epoch: 1, sequence: 6 })).toBe(true);
+    expect(table.generation).toBeGreaterThan(generation);
+    expect([liveOf(), table.record('grt_c'), table.size]).toEqual([['grt_a'], undefined, 1]);
     table.displace({ epoch: 1, sequence: 6 });
-    expect(liveOf()).toEqual(['grt_a']);
-    for (const id of ['grt_a', 'grt_b']) table.apply(grantLine(id, {}, { epoch: 1, sequence: 2 }));
+    expect(table.record('grt_b')?.ungrant?.position).toEqual(ORIGIN);
+    // Where it comes again it is later, under whatever number.
     table.apply(ungrantLine('grt_b', undefined, { epoch: 1, sequence: 3 }));
-    expect([...table.folded()].map(({ position }) => position.sequence)).toEqual([5, 2, 3]);
+    expect([...table.folded()].map(({ position }) => position.sequence)).toEqual([5, 5, 3]);
+    expect(table.lose({ epoch: 1, sequence: 6 })).toBe(false);
+  });
+
+  it('has a grant that was said twice where it was said first', () => {
+    for (const sequence of [7, 5, 6]) table.apply(grantLine('grt_a', {}, { epoch: 1, sequence }));
+    table.lose({ epoch: 1, sequence: 5 });
+    expect(table.record('grt_a')?.position).toEqual({ epoch: 1, sequence: 5 });
   });
 
   it('ends in the same state in any order, any number of times, in any mixture', () => {

@@ -206,9 +206,11 @@ export class SimProcess {
   }
 
   /** What the answer to a renewal said that was sent at `sentMs`. */
-  heard(kind: RenewReply['kind'], sentMs: number): void {
+  heard(reply: RenewReply, sentMs: number): void {
+    const { kind } = reply;
+    const isGranted = kind === 'lease' || (kind === 'more' && reply.granted !== undefined);
     // Its clock may be slower than ours, by less than a millisecond in the longest lease.
-    if (kind === 'lease') this.leaseEndsMs = sentMs + this.leaseMs - EPS_MS + 1;
+    if (isGranted) this.leaseEndsMs = sentMs + this.leaseMs - EPS_MS + 1;
     if (kind === 'closed' || kind === 'stale') this.leaseEndsMs = undefined;
   }
 
@@ -461,13 +463,13 @@ class SimStore extends MemoryFeedStore {
       sentMs.set(reply, nowMs);
       return reply;
     };
-    makePrepare(this, clock, send, ({ reply }) => this.#process.heard(reply.kind, sentMs.get(reply) ?? 0));
+    makePrepare(this, clock, send, ({ reply }) => this.#process.heard(reply, sentMs.get(reply) ?? 0));
   }
 
   override async renew(request: RenewRequest): Promise<RenewReply> {
     const sentMs = this.#world.agenda.nowMs;
     const reply = await this.#renew(request);
-    this.#process.heard(reply.kind, sentMs);
+    this.#process.heard(reply, sentMs);
     return reply;
   }
 

@@ -30,6 +30,7 @@ describe('a tail', () => {
     const asked: string[] = [];
     const held = Promise.withResolvers<void>();
     const carrier = carrierOf(b, {
+      sealAgain: (said: never) => b.appender.sealAgain(said),
       appendUnfenced: async (epochId: string) => {
         asked.push(epochId);
         if (epochId === 'ep_old') await held.promise;

@@ -240,7 +240,8 @@ describe.each([0, 1, 2, 30, 600])(
       for (const one of [a, b]) {
         expect([await reasonOf(one, 'j1'), await reasonOf(one, 'l1'), await reasonOf(one, 'l2')]).toEqual([
           'revoked',
-          'permitted',
+          // Nobody puts back what had lifted it.
+          'locked',
           'locked',
         ]);
         expect(one.grants.isInForce(grantBefore, NOW_S)).toBe(false);

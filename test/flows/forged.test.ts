@@ -69,7 +69,8 @@ it('with the key of a replica alone, without that of the fleet, nobody lifts, gr
     },
   ];
   for (const [i, said] of facts.entries()) {
-    const by = { v: 1, id: `x_${i}`, at: '2027-01-15T08:00:00.000Z', by: b.identity.incarnation };
+    const bound = said.kind === 'outcome' ? {} : { epochId: a.cursor.epochId };
+    const by = { v: 1, ...bound, id: `x_${i}`, at: '2027-01-15T08:00:00.000Z', by: b.identity.incarnation };
     const sealed = sealEntry({ ...by, ...said } as UnsignedEntry, b.identity.key);
     server.append(a.cursor.epochId as string, sealed);
   }

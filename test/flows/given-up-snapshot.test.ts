@@ -98,13 +98,13 @@ describe('an order that was given up', () => {
 });
 
 describe('what came with a snapshot', () => {
-  it('is put back, and nothing of it that is over, but revocations: those are said to be in force there alone', async () => {
+  it('is put back, and nothing of it that is over or permits, but revocations: those are said to be in force there alone', async () => {
     const erased = await startErased();
     const c = await beginAnew(erased, common);
     const d = await comeBack(erased);
     expect([c, d].map(isFresh)).toEqual([true, true]);
-    expect(await heldBy(c)).toEqual(['permitted', 'locked', 'permitted', true, false]);
-    expect(await heldBy(d)).toEqual(['revoked', 'locked', 'permitted', true, false]);
+    expect(await heldBy(c)).toEqual(['permitted', 'locked', 'permitted', false, false]);
+    expect(await heldBy(d)).toEqual(['revoked', 'locked', 'permitted', false, false]);
     expect(d.cursor.tails.map(({ missing }) => missing.has(erased.id))).toEqual([true]);
     const { view } = d;
     const count = view.records({ limit: 100 }).filter(({ id }) => d.cursor.isGivenUp(id)).length;

@@ -63,7 +63,7 @@ export function lockLine({
 export function liftLine(lock: string, untilS: number, position = { epoch: 1, sequence: 2 }): FeedLine {
   const facts = { caller: 'admin', by: 'inc_a', sig: 'unused' };
   const id = `lft_${position.sequence}`;
-  return lineOf({ v: 1, id, at: AT, kind: 'lift', lock, untilS, ...facts }, position);
+  return lineOf({ v: 1, id, at: AT, kind: 'lift', epochId: 'ep_1', lock, untilS, ...facts }, position);
 }
 
 type GrantFacts = Pick<GrantEntry, 'subject' | 'issuer' | 'action' | 'resource' | 'untilS'>;
@@ -75,7 +75,7 @@ export function grantLine(
 ): FeedLine {
   const rest = { caller: 'admin', body: 'b'.repeat(64), by: 'inc_a', sig: 'unused' };
   const about = { subject: { id: 'billing' }, action: 'read', resource: { type: 'invoice' }, ...facts };
-  return lineOf({ v: 1, id, at: AT, kind: 'grant', ...about, ...rest }, position);
+  return lineOf({ v: 1, id, at: AT, kind: 'grant', epochId: 'ep_1', ...about, ...rest }, position);
 }
 
 export function ungrantLine(grant: string, untilS?: number, position = { epoch: 1, sequence: 2 }): FeedLine {

@@ -299,11 +299,34 @@ describe('merging', () => {
     lock('lck_a', END_S, [billing], 5);
     lock('lck_b', END_S, [billing], 7);
     applyNow(view, liftLine('lck_b', END_S, { epoch: 1, sequence: 8 }));
+    view.lose({ epoch: 1, sequence: 6 });
     view.displace({ epoch: 1, sequence: 6 });
     expect(ask()).toMatchObject({ state: 'revoked' });
     for (const id of ['lck_a', 'lck_b']) lock(id, END_S, [billing], 2);
     applyNow(view, liftLine('lck_b', END_S, { epoch: 1, sequence: 3 }));
     expect([...view.locks.folded()].map(({ position }) => position.sequence)).toEqual([5, 2, 3]);
+  });
+
+  it('is locked again where what lifted it is lost, said twice or once, and not where it was said before that', () => {
+    for (const id of ['lck_a', 'lck_b']) lock(id, END_S, [billing], 2);
+    for (const sequence of [8, 7]) applyNow(view, liftLine('lck_a', END_S, { epoch: 1, sequence }));
+    for (const sequence of [9, 6]) applyNow(view, liftLine('lck_b', END_S, { epoch: 1, sequence }));
+    applyNow(view, liftLine('lck_x', END_S, { epoch: 1, sequence: 9 }));
+    expect(ask()).toEqual(CLEAR);
+    expect(view.lose({ epoch: 1, sequence: 6 })).toBe(true);
+    expect(ask()).toMatchObject({ state: 'revoked', by: { id: 'lck_a' } });
+    expect([...view.locks.folded()].map(({ entry }) => entry.id)).toEqual(['lck_a', 'lck_b', 'lft_6']);
+    expect(view.lose({ epoch: 1, sequence: 6 })).toBe(false);
+  });
+
+  it('is no lock any more where it was lifted in a history that is given up', () => {
+    for (const id of ['lck_a', 'lck_b']) lock(id, END_S, [billing], 2);
+    expect(view.locks.giveUp()).toBe(false);
+    applyNow(view, liftLine('lck_a', END_S, { epoch: 1, sequence: 7 }));
+    expect(view.locks.giveUp()).toBe(true);
+    expect([...view.locks.folded()].map(({ entry }) => entry.id)).toEqual(['lck_b']);
+    lock('lck_a', END_S, [billing], 2);
+    expect(view.locks.isInForce('lck_a', NOW_S)).toBe(true);
   });
 
   it('of two under one id has what either names, until the later end, in any order', () => {

@@ -34,13 +34,19 @@ export function lock(id: string, options: { expiresAtS?: number } = {}): SealedE
 }
 
 export function lift(lockId: string): SealedEntry {
-  const facts = { kind: 'lift', lock: lockId, untilS: 1_900_000_000, caller: 'admin' } as const;
+  const facts = {
+    kind: 'lift',
+    epochId: 'ep_1',
+    lock: lockId,
+    untilS: 1_900_000_000,
+    caller: 'admin',
+  } as const;
   return sealEntry({ v: 1, id: `lft_${lockId}`, at: AT, by: 'inc_a', ...facts }, REPLICA_KEY);
 }
 
 export function grant(id: string): SealedEntry {
   const about = { subject: { id: 'billing' }, action: 'read', resource: { type: 'invoice' } };
-  const facts = { kind: 'grant', ...about, caller: 'admin', body: 'b'.repeat(64) } as const;
+  const facts = { kind: 'grant', epochId: 'ep_1', ...about, caller: 'admin', body: 'b'.repeat(64) } as const;
   return sealEntry({ v: 1, id, at: AT, by: 'inc_a', ...facts }, REPLICA_KEY);
 }
 

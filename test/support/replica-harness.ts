@@ -445,7 +445,6 @@ export class TestReplica {
       effects,
       sessions,
       ledger,
-      held: ledger.held,
       timer: clock,
       ...(options.sliceMs === undefined ? {} : { sliceMs: options.sliceMs }),
       log,
@@ -458,12 +457,12 @@ export class TestReplica {
     const { vouching } = this;
     this.carrier = new Carrier({ ...feed, ledger, view, grants, appender, log });
     const { carrier } = this;
-    this.loader = new Loader({ ...feed, ledger, held, follower, fold, carrier, timer: clock, log });
+    this.loader = new Loader({ ...feed, ledger, follower, fold, carrier, timer: clock, log });
     const { loader } = this;
     const lineage = new Lineage(identity, members, ledger.lastJoined);
     this.reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, lineage, log });
     const { reopener } = this;
-    const mender = new Mender({ ...feed, ledger, held, carrier, fold, loader, log });
+    const mender = new Mender({ ...feed, ledger, carrier, fold, loader, log });
     this.joiner = new Joiner({
       ...feed,
       ...{

@@ -247,7 +247,8 @@ local function close(base, at)
 end
 
 -- ARGV: incarnation, epoch id, position, chain, nonces, acknowledgement or '', limit, the id of the epoch the position is in or ''.
--- A lease together with everything newer than the cursor, or why not.
+-- A lease together with everything newer than the cursor, or a page of that, or why not. A page is a lease
+-- as well to who has been granted one, once everything up to the head that it names is applied.
 local function renew(keys, args)
   local base, incarnation, epoch_id, position, chain = keys[1], args[1], args[2], args[3], args[4]
   local epoch, sequence = position_of(position or '')
@@ -296,9 +297,11 @@ local function renew(keys, args)
   end
   local lines, is_last = newer(state, epoch, sequence, limit)
   if args[6] ~= '' then row.acknowledgement = args[6] end
-  if not is_last then return { 'more', head_of(state), lines } end
-  row.renewals, row.gone_s = row.renewals + 1, nil
-  return { 'lease', head_of(state), lines, rows_of(base), state.run }
+  -- Who has never held one is nobody to wait for while it catches up.
+  local is_holder = row.renewals > 0
+  if is_holder or is_last then row.renewals, row.gone_s = row.renewals + 1, nil end
+  if not is_last and not is_holder then return { 'more', head_of(state), lines } end
+  return { is_last and 'lease' or 'more', head_of(state), lines, rows_of(base), state.run }
 end
 
 -- For what may be let go of after so long, and for nothing else.

@@ -142,8 +142,9 @@ export class RedisFeedStore implements FeedStore {
       case 'lease': {
         const head = this.#note(positionOf(rest[0]));
         const lines = await linesOf(rest[1], limit);
-        if (kind === 'more') return { kind, head, lines };
-        return { kind, head, lines, rows: rowsOf(rest[2]), runId: textOf(rest[3], 'a run') };
+        if (kind === 'more' && rest.length === 2) return { kind, head, lines };
+        const granted = { rows: rowsOf(rest[2]), runId: textOf(rest[3], 'a run') };
+        return kind === 'lease' ? { kind, head, lines, ...granted } : { kind, head, lines, granted };
       }
       default:
         throw broken('a renewal');
