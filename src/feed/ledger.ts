@@ -17,7 +17,7 @@ export interface Ledger {
    */
   keep(lines: readonly FeedLine[], forged: readonly FeedLine[]): Promise<void>;
   /** Whether it was kept as forged: it has no effect when it is replayed either. */
-  isForged(line: FeedLine): boolean;
+  isForged(line: Pick<FeedLine, 'position' | 'chain'>): boolean;
   /** Lines after `after`, oldest first, at most `limit`. Fewer do not mean the end, a page has a size too; none do. */
   read(after: Position, limit: number): Promise<readonly FeedLine[]>;
   /** What comes before the first line, where that is not everything. */

@@ -388,7 +388,9 @@ export class Enforcing {
     const { sealed, ...appended } = this.#appended;
     if (epochId !== appended.epochId || runId !== appended.runId) return false;
     if (line === undefined || line.chain !== chain) return false;
-    const { members, identity } = this.#ports;
+    const { ledger, members, identity } = this.#ports;
+    // Where it was ignored it is in force nowhere, whoever may sign by now.
+    if (ledger.isForged(appended)) return false;
     return this.#isLineGone || members.haveSaid(line.text, sealed, identity.logKey.public);
   }
 

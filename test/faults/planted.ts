@@ -67,7 +67,35 @@ export const PLANTED: readonly Planted[] = [
   {
     name: 'a lease comes with any page',
     favours: 'cut off, has late commands',
-    edits: [edit('feed/lease-table', "if (!page.isLast) return { kind: 'more', lines, head };\n", '')],
+    edits: [
+      edit(
+        'feed/lease-table',
+        "if (!page.isLast) return { kind: 'more', lines,",
+        "if (!page.isLast && lines.length === 0) return { kind: 'more', lines,",
+      ),
+    ],
+  },
+  {
+    name: 'a page is a lease before all is applied that the store had',
+    favours: 'cut off, has late commands',
+    edits: [
+      edit(
+        'flows/renew',
+        'if (this.#promised !== undefined && comparePositions(this.#promised.head, cursor.position) <= 0) {',
+        'if (this.#promised !== undefined) {',
+      ),
+    ],
+  },
+  {
+    name: 'a page that prolongs a lease moves no row',
+    favours: 'paused, cut off from answers',
+    edits: [
+      edit(
+        'feed/lease-table',
+        'if (isHolder || page.isLast) row.renewals += 1;',
+        'if (page.isLast) row.renewals += 1;',
+      ),
+    ],
   },
   {
     name: 'a table is believed as soon as it is seen',

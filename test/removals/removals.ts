@@ -453,12 +453,12 @@ const APPLYING: readonly Removal[] = [
     // Only now, and in one step: a decision that names this position has all of its handles.
     tree.append(
       line,
-      cursor.advance(line, isGenuine, () => fold.giveUp()),
+      cursor.advance(line, isGenuine, () => fold.beginAnew()),
     );
 `,
     replace: `    tree.append(
       line,
-      cursor.advance(line, isGenuine, () => fold.giveUp()),
+      cursor.advance(line, isGenuine, () => fold.beginAnew()),
     );
     const applied = isGenuine ? yield* view.applying(line) : undefined;
 `,
@@ -1509,8 +1509,8 @@ const SIGNERS: readonly Removal[] = [
   {
     name: 'who joined in lines that the fleet did not go on with signs for those who have them',
     file: 'src/feed/members.ts',
-    find: 'if (!mayBeOfAnyone && !this.isShared(entry.by)) return false;',
-    replace: 'if (!mayBeOfAnyone && this.lookup(entry.by) === undefined) return false;',
+    find: 'if (!isLogSigned(entry) && !this.isShared(entry.by)) return false;',
+    replace: 'if (!isLogSigned(entry) && this.lookup(entry.by) === undefined) return false;',
     test: test('flows/who-signs', 'an order of that one is put back though a thief has said it before'),
   },
   {
@@ -1648,8 +1648,8 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'takes credentials for longer than the fleet keeps revocations',
     file: 'src/flows/renew.ts',
-    find: 'if (credentialLifeMaxMs > keptMs) {',
-    replace: 'if (credentialLifeMaxMs < 0) {',
+    find: 'return credentialLifeMaxMs > keptMs ? unfit',
+    replace: 'return credentialLifeMaxMs < 0 ? unfit',
     test: test('flows/lives', 'holds no lease, says why, and holds nobody up'),
   },
   {
@@ -1695,18 +1695,25 @@ const FORGETTING: readonly Removal[] = [
     test: test('flows/two-coordinators', 'is proven in the next epoch by the line that stands there'),
   },
   {
-    name: 'puts back what a store has shown to who never held a lease',
+    name: 'what permits is believed in another epoch than it was said in',
     file: 'src/flows/follow.ts',
-    find: 'if (i > 0 || cursor.epochId !== undefined) this.#assertNotShown(line);',
-    replace: '',
-    test: test('flows/shown', 'does not come back by a newcomer to whom its snapshot was shown'),
+    find: 'if (isPermitting(entry) && entry.epochId !== cursor.epochId) {',
+    replace: 'if (isPermitting(entry) && entry.epochId === undefined) {',
+    test: test('flows/shown', 'does not come back by its own line'),
   },
   {
-    name: 'believes what gives or lifts of whoever the fleet does not know',
-    file: 'src/feed/members.ts',
-    find: "isLogSigned(entry) && entry.kind !== 'grant' && entry.kind !== 'lift';",
-    replace: 'isLogSigned(entry);',
-    test: test('flows/shown', 'does not come back by its own line'),
+    name: 'what permits is put back',
+    file: 'src/feed/tail.ts',
+    find: "    case 'grant':\n    case 'lift':\n      return undefined;",
+    replace: '      return undefined;',
+    test: test('flows/over-first', 'nor what was granted in an epoch that lacks what came last'),
+  },
+  {
+    name: 'what was granted in a history that was lost is in force where it was lost',
+    file: 'src/flows/fold.ts',
+    find: 'this.#hasLost ||= grants.lose(end) || isAnyLifted;',
+    replace: 'this.#hasLost ||= isAnyLifted;',
+    test: test('flows/over-first', 'nor what was granted in an epoch that lacks what came last'),
   },
   {
     name: 'takes who goes on renewing without a word for over while its lease may be good',
@@ -1977,24 +1984,10 @@ const GIVEN_UP: readonly Removal[] = [
     test: givenUp('puts all its facts back (new-fleet)'),
   },
   {
-    name: 'a grant is put back before what has taken it away',
+    name: 'locks that came with a snapshot are not put back',
     file: 'src/flows/carry.ts',
-    find: "['lift', 'ungrant', 'lock', 'grant']",
-    replace: "['lock', 'grant', 'lift', 'ungrant']",
-    test: overFirst('is not there again in a fleet that began anew, whoever dies after 2 appends'),
-  },
-  {
-    name: 'a grant of a tail is appended again before what has taken it away',
-    file: 'src/flows/carry.ts',
-    find: '      await this.#endFirst(sealed.entry, epochId);\n',
-    replace: '',
-    test: overFirst('nor in an epoch that lacks what came last, whoever dies after 2 appends'),
-  },
-  {
-    name: 'locks and grants that came with a snapshot are not put back',
-    file: 'src/flows/carry.ts',
-    find: 'filter(({ entry }) => missing.has(entry.id));',
-    replace: "filter(({ entry }) => missing.has(entry.id) && entry.kind.startsWith('un'));",
+    find: 'if (!isPermitting(entry) && missing.has(entry.id))',
+    replace: "if (entry.kind === 'ungrant' && missing.has(entry.id))",
     test: fromSnapshot('is put back, and nothing of it that is over'),
   },
   {
@@ -2021,8 +2014,8 @@ const GIVEN_UP: readonly Removal[] = [
   {
     name: 'who begins again at a snapshot goes on to call enforced what was so before',
     file: 'src/flows/fold.ts',
-    find: '    this.giveUp();\n',
-    replace: '',
+    find: '    this.beginAnew();\n    this.#displace',
+    replace: '    this.#endPermitting();\n    this.#displace',
     test: lost('where who has it begins again at a snapshot'),
   },
   {

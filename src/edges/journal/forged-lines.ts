@@ -27,7 +27,7 @@ export class ForgedLines {
     return new ForgedLines(directory, new Set(text.split('\n')));
   }
 
-  has(line: FeedLine): boolean {
+  has(line: Pick<FeedLine, 'position' | 'chain'>): boolean {
     return this.#known.has(nameOf(line));
   }
 
@@ -47,6 +47,6 @@ export class ForgedLines {
   }
 }
 
-function nameOf({ position, chain }: FeedLine): string {
+function nameOf({ position, chain }: Pick<FeedLine, 'position' | 'chain'>): string {
   return `${renderPosition(position)} ${chain}`;
 }

@@ -78,7 +78,7 @@ export class LocalLedger implements Ledger {
     await this.#log.commit(lines);
   }
 
-  isForged(line: FeedLine): boolean {
+  isForged(line: Pick<FeedLine, 'position' | 'chain'>): boolean {
     return this.#forged.has(line);
   }
 
