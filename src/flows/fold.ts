@@ -165,14 +165,14 @@ export class Fold {
 
   #endPermitting(): void {
     const { view, grants } = this.#ports;
-    const isAnyLifted = view.locks.giveUp();
-    this.#hasLost ||= grants.lose(ORIGIN) || isAnyLifted;
+    const lost = [view.locks.giveUp(), grants.lose(ORIGIN)];
+    this.#hasLost ||= lost.includes(true);
   }
 
   #losePermitting(end: Position): void {
     const { view, grants } = this.#ports;
-    const isAnyLifted = view.lose(end);
-    this.#hasLost ||= grants.lose(end) || isAnyLifted;
+    const lost = [view.lose(end), grants.lose(end)];
+    this.#hasLost ||= lost.includes(true);
   }
 
   #displace(end: Position): void {

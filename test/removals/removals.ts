@@ -1711,8 +1711,8 @@ const FORGETTING: readonly Removal[] = [
   {
     name: 'what was granted in a history that was lost is in force where it was lost',
     file: 'src/flows/fold.ts',
-    find: 'this.#hasLost ||= grants.lose(end) || isAnyLifted;',
-    replace: 'this.#hasLost ||= isAnyLifted;',
+    find: 'const lost = [view.lose(end), grants.lose(end)];',
+    replace: 'const lost = [view.lose(end)];',
     test: test('flows/over-first', 'nor what was granted in an epoch that lacks what came last'),
   },
   {
