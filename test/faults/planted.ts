@@ -76,28 +76,6 @@ export const PLANTED: readonly Planted[] = [
     ],
   },
   {
-    name: 'a page is a lease before all is applied that the store had',
-    favours: 'cut off, has late commands',
-    edits: [
-      edit(
-        'flows/renew',
-        'if (this.#promised !== undefined && comparePositions(this.#promised.head, cursor.position) <= 0) {',
-        'if (this.#promised !== undefined) {',
-      ),
-    ],
-  },
-  {
-    name: 'a page that prolongs a lease moves no row',
-    favours: 'paused, cut off from answers',
-    edits: [
-      edit(
-        'feed/lease-table',
-        'if (isHolder || page.isLast) row.renewals += 1;',
-        'if (page.isLast) row.renewals += 1;',
-      ),
-    ],
-  },
-  {
     name: 'a table is believed as soon as it is seen',
     favours: 'the store restarts, cut off',
     edits: [

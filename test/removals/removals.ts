@@ -1695,11 +1695,32 @@ const FORGETTING: readonly Removal[] = [
     test: test('flows/two-coordinators', 'is proven in the next epoch by the line that stands there'),
   },
   {
+    name: 'a page is a lease before all is applied that the store had then',
+    file: 'src/flows/renew.ts',
+    find: 'if (this.#promised !== undefined && comparePositions(this.#promised.head, cursor.position) <= 0) {',
+    replace: 'if (this.#promised !== undefined) {',
+    test: test('flows/pages', 'holds none any more where it falls behind'),
+  },
+  {
+    name: 'a page is a lease to who has none',
+    file: 'src/flows/renew.ts',
+    find: 'if (granted === undefined || !lease.isFresh(now) || !this.#mayGoOn(granted.runId)) return;',
+    replace: 'if (granted === undefined || !this.#mayGoOn(granted.runId)) return;',
+    test: test('flows/pages', 'is given none by pages alone, having none'),
+  },
+  {
+    name: 'a page that prolongs a lease moves no row',
+    file: 'src/feed/lease-table.ts',
+    find: 'if (isHolder || page.isLast) row.renewals += 1;',
+    replace: 'if (page.isLast) row.renewals += 1;',
+    test: test('contract/memory-feed-store', 'moves the row of who has been granted one with a page too'),
+  },
+  {
     name: 'what permits is believed in another epoch than it was said in',
     file: 'src/flows/follow.ts',
     find: 'if (isPermitting(entry) && entry.epochId !== cursor.epochId) {',
     replace: 'if (isPermitting(entry) && entry.epochId === undefined) {',
-    test: test('flows/shown', 'does not come back by its own line'),
+    test: test('flows/permits', 'does not come back by its own line'),
   },
   {
     name: 'what permits is put back',
@@ -1713,7 +1734,7 @@ const FORGETTING: readonly Removal[] = [
     file: 'src/flows/fold.ts',
     find: 'const lost = [view.lose(end), grants.lose(end)];',
     replace: 'const lost = [view.lose(end)];',
-    test: test('flows/over-first', 'nor what was granted in an epoch that lacks what came last'),
+    test: test('flows/permits', 'is over where it was given, and can be given again'),
   },
   {
     name: 'takes who goes on renewing without a word for over while its lease may be good',
@@ -1972,7 +1993,6 @@ const FORGETTING: readonly Removal[] = [
 const givenUp = (name: string): Removal['test'] => test('flows/given-up', name);
 const lost = (name: string): Removal['test'] => test('flows/lost', name);
 const fromSnapshot = (name: string): Removal['test'] => test('flows/given-up-snapshot', name);
-const overFirst = (name: string): Removal['test'] => test('flows/over-first', name);
 const whoSigns = (name: string): Removal['test'] => test('flows/who-signs', name);
 
 const GIVEN_UP: readonly Removal[] = [

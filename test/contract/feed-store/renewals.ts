@@ -34,12 +34,25 @@ export function describeRenewals(under: StoreUnderTest): void {
     it('pages, and grants nothing before the last page', async () => {
       const [a] = await under.begin('inc_a');
       for (let index = 0; index < 5; index++) await under.store.append('ep_1', revocation(`r${index}`));
-      expect(await a!.renew(3)).toMatchObject({ kind: 'more', head: { epoch: 100, sequence: 7 } });
+      const first = await a!.renew(3);
+      expect(first).toMatchObject({ kind: 'more', head: { epoch: 100, sequence: 7 } });
+      expect(first).not.toHaveProperty('granted.rows');
       expect((await under.store.roster()).rows).toEqual([]);
       expect((await a!.renew(3)).kind).toBe('more');
       expect((await under.store.roster()).rows).toEqual([]);
       expect(await a!.renew(3)).toMatchObject({ kind: 'lease', rows: [{ renewals: 1 }] });
       expect(a!.lines).toHaveLength(7);
+    });
+
+    it('moves the row of who has been granted one with a page too, which says what a lease would', async () => {
+      const [a] = await under.begin('inc_a');
+      await a!.lease();
+      for (let index = 0; index < 5; index++) await under.store.append('ep_1', revocation(`r${index}`));
+      const { runId } = await under.store.roster();
+      const granted = (renewals: number) => ({ rows: [{ incarnation: 'inc_a', renewals }], runId });
+      expect(await a!.renew(3)).toMatchObject({ kind: 'more', granted: granted(2) });
+      expect((await under.store.roster()).rows).toMatchObject([{ renewals: 2 }]);
+      expect(await a!.renew(3)).toMatchObject({ kind: 'lease', ...granted(3) });
     });
 
     it('grants with a last page that is exactly full', async () => {

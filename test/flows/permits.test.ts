@@ -11,22 +11,25 @@ import {
   NOW_S,
   OVER_MS,
   beginAnew,
+  cut,
   enforce,
   isFresh,
+  jti,
   kill,
+  reasonOf as reasonFor,
   startPair,
   within,
 } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
-import { requestOf, tokenOf } from '../support/replica-harness.ts';
+import { orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { makeReplica, pass, startSettled } from '../support/replicas.ts';
 
+const ASKED = { subject: { type: 'service', id: 'billy' }, action: { name: 'granted' } };
 const GRANTED = { subject: { id: 'billy' }, action: 'granted', resource: { type: 'invoice' } };
 
 /** Whether billy may, who may by that grant alone. */
 async function reasonOf({ checker }: TestReplica): Promise<string> {
-  const asked = { subject: { type: 'service', id: 'billy' }, action: { name: 'granted' } };
-  return (await checker.check(requestOf(tokenOf('billy', 'jx', NOW_S), asked))).reason;
+  return (await checker.check(requestOf(tokenOf('billy', 'jx', NOW_S), ASKED))).reason;
 }
 
 interface Old {
@@ -107,5 +110,79 @@ describe('a grant that was taken away in a fleet that is given up', () => {
     expect(c.log.map(({ sentence }) => sentence)).toContain(
       'an entry that permits in another epoch was ignored',
     );
+  });
+});
+
+const ORDERED = { facts: GRANTED, request: GRANTED, caller: 'admin', idempotencyKey: 'grant' } as const;
+
+const grantTo = ({ clock, granter }: TestReplica) => within(clock, granter.grant(ORDERED), 500);
+
+/** a opens the next epoch without what b alone has heard since. */
+async function loseWhat(b: TestReplica, does: () => Promise<unknown>, a: TestReplica): Promise<void> {
+  const { clock, server } = b;
+  cut(a, true);
+  await pass(clock, 300);
+  await does();
+  cut(b, true);
+  server.flush();
+  cut(a, false);
+  await pass(clock, 1_500);
+  expect(isFresh(a)).toBe(true);
+  cut(b, false);
+  await pass(clock, OVER_MS);
+}
+
+describe('what was granted or lifted in a history that was lost', () => {
+  it('is over where it was given, and can be given again', async () => {
+    const { clock, a, b } = await startPair();
+    const session = () =>
+      b.keeper.open({ kind: 'k', selfEnds: false, request: requestOf(tokenOf('billy', 'jx', NOW_S), ASKED) });
+    await loseWhat(b, async () => (await grantTo(b), await session()), a);
+    await expectGone([a, b]);
+    expect([...b.sessions.all()].map(({ kill: ended }) => ended?.reason)).toEqual(['fenced']);
+    expect(b.log.map(({ sentence }) => sentence)).toContain(
+      'what was granted or lifted in a history that was lost is over here: do it again',
+    );
+    await grantTo(a);
+    await pass(clock, 500);
+    expect(await Promise.all([a, b].map(reasonOf))).toEqual(['permitted', 'permitted']);
+  });
+
+  it('lifts nothing that is locked in the one that is shared', async () => {
+    const { clock, a, b } = await startPair();
+    const expiresAtMs = clock.now().wallMs + 3_600_000;
+    const lock = orderOf({ targets: [jti('j1')], expiresAtMs, wait: 'durable' });
+    const { id } = await within(clock, a.revoker.revoke(lock), 500);
+    await loseWhat(b, () => within(clock, b.lifter.lift(id, 'admin'), 500), a);
+    expect(await Promise.all([a, b].map((one) => reasonFor(one, 'j1')))).toEqual(['locked', 'locked']);
+    await within(clock, b.lifter.lift(id, 'admin'), 500);
+    await pass(clock, 500);
+    expect(await Promise.all([a, b].map((one) => reasonFor(one, 'j1')))).toEqual(['permitted', 'permitted']);
+  });
+});
+
+describe('a thief who has what was said in a fleet that is given up', () => {
+  it('grants nothing by saying it again, though he says first who had joined there', async () => {
+    const { clock, server, lines } = await oldFleet();
+    const c = await beginAnew({ clock, server }, GROWING);
+    for (const { sealed } of lines)
+      if (['replica', 'grant'].includes(sealed.entry.kind)) server.forge(c.cursor.epochId as string, sealed);
+    await pass(clock, OVER_MS);
+    await expectGone([c]);
+  });
+
+  it('ends no lock that was ordered anew under the same key', async () => {
+    const { clock, server, a, b } = await startPair();
+    const expiresAtMs = clock.now().wallMs + 3_600_000;
+    const order = { ...orderOf({ targets: [jti('j1')], idempotencyKey: 'inc' }), expiresAtMs };
+    const { id } = await within(clock, a.revoker.revoke(order), OVER_MS);
+    await within(clock, a.lifter.lift(id, 'admin'), 500);
+    const old = server.lines.filter(({ sealed }) => ['replica', 'lift'].includes(sealed.entry.kind));
+    for (const one of [a, b]) await kill(one);
+    const c = await beginAnew({ clock, server });
+    expect(await within(clock, c.revoker.revoke(order), OVER_MS)).toMatchObject({ id, state: 'enforced' });
+    for (const { sealed } of old) server.forge(c.cursor.epochId as string, sealed);
+    await pass(clock, OVER_MS);
+    expect([isFresh(c), await reasonFor(c, 'j1')]).toEqual([true, 'locked']);
   });
 });
