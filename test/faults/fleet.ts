@@ -431,11 +431,18 @@ export class Fleet implements World, HolderPorts {
       if (other.isAwake) this.#decide(other, known.credential, this.agenda.nowMs);
   }
 
-  /** A receipt without a caveat is over no session that goes on. */
+  /**
+   * A receipt without a caveat is over no session that goes on. Of whom a process let in beside a copy of its data directory it
+   * may not tell (SECURITY.md), but where that one has acknowledged, or whoever goes on with the directory itself.
+   */
   #assertNoneGoesOn(process: SimProcess, credential: string, text: string): void {
     const facts = verifyReceipt(text, keyringOf('test', process.live.logKey.public));
     if (this.hasTwins || facts.notCovered.some((what) => what.includes('which is gone'))) return;
-    for (const { process: opener, ...holder } of this.#holders.filter((one) => !one.selfEnds && one.isOpen))
+    const heard = facts.replicas.filter(({ state }) => state === 'acknowledged');
+    const isTold = ({ besideCopy }: Holder): boolean =>
+      besideCopy?.incarnations.some((one) => heard.some(({ incarnation }) => incarnation === one)) ?? true;
+    const open = this.#holders.filter((one) => !one.selfEnds && one.isOpen && isTold(one));
+    for (const { process: opener, ...holder } of open)
       if (holder.credential === credential)
         this.violations.push(
           `SESSION: ${process.name} calls ${credential} enforced over one that was opened on ${opener.name} (${opener.live.identity.incarnation}) and goes on`,

@@ -27,6 +27,8 @@ export class Holder {
   #isOver = false;
   /** It has promised so; else it goes on until it is told. */
   readonly selfEnds: boolean;
+  /** Who let it in when its data directory had been copied; undefined where it had not been. */
+  #besideCopy: SimProcess | undefined;
 
   constructor(ports: HolderPorts, process: SimProcess, credential: string, selfEnds = true) {
     this.#ports = ports;
@@ -40,6 +42,10 @@ export class Holder {
     return !this.#isOver && this.#ports.agenda.nowMs < (this.#untilMs ?? 0);
   }
 
+  get besideCopy(): SimProcess | undefined {
+    return this.#besideCopy;
+  }
+
   open(issuedAtS: number): void {
     const { credential: _, subject: __, ...request } = requestOf(undefined);
     const credential = { scheme: 'Bearer', token: tokenOf('billing', this.credential, issuedAtS) } as const;
@@ -48,8 +54,9 @@ export class Holder {
       selfEnds: this.selfEnds,
       request: { ...request, credential, subject: undefined },
     };
-    this.#ask(async ({ live }, sentMs) => {
-      const { id, freshForMs = 0 } = await live.keeper.open(order);
+    this.#ask(async (opener, sentMs) => {
+      if (opener.isCopied) this.#besideCopy = opener;
+      const { id, freshForMs = 0 } = await opener.live.keeper.open(order);
       return () => {
         this.#id = id;
         if (id !== undefined) this.#goOn(sentMs, freshForMs);

@@ -143,6 +143,8 @@ export class SimProcess {
   #writing = 0;
   /** Dies at the next write to its disk: before it is durable, or after, when nobody has been told. */
   armed: 'before fsync' | 'after fsync' | undefined;
+  /** Its data directory has been copied: what it does from then on is not in the copy. */
+  isCopied = false;
 
   constructor(world: World, options: StartOptions) {
     const { name, start, disk, bootstrap, leaseMs, salt, barrier } = options;
@@ -203,6 +205,11 @@ export class SimProcess {
   /** Whoever goes on with its disk now. */
   get newest(): SimProcess {
     return this.successor?.newest ?? this;
+  }
+
+  /** Its own, and those of all who have gone on with its disk since. */
+  get incarnations(): readonly string[] {
+    return [this.live.identity.incarnation, ...(this.successor?.incarnations ?? [])];
   }
 
   /** What the answer to a renewal said that was sent at `sentMs`. */
@@ -272,6 +279,7 @@ export class SimProcess {
 
   /** As it is now. */
   copyDisk(): Disk {
+    this.isCopied = true;
     this.#saveSessions();
     return this.disk.copy();
   }
