@@ -24,18 +24,15 @@ const IDLE_MS = 5_000;
 const PACED = 5_000;
 /** Of what a check takes where nothing streams, on the same machine at the same time. */
 const FLAT = 1.5;
-/** Twice in a million targets. */
-const SET = ['snapshotEvery=500'];
-
 export async function measureFleet(targets: number): Promise<Row[]> {
   // Alike to the tick: a loop that is watched does more.
   const options = { lease: '3s', execArgv: [...WATCHED, '--expose-gc'] };
   const [fleet, otherFleet] = [await RedisFleet.start(options), await RedisFleet.start(options)];
   try {
-    const [first, second] = [await startCold(fleet, 'r1', SET), await startCold(fleet, 'r2', SET)];
+    const [first, second] = [await startCold(fleet, 'r1'), await startCold(fleet, 'r2')];
     const replicas = [first.replica, second.replica];
     const tokens = { dead: await killedToken(fleet, first.replica), alive: fleet.mint() };
-    const { replica: other } = await startCold(otherFleet, 'other', SET);
+    const { replica: other } = await startCold(otherFleet, 'other');
     const otherTokens = { dead: await killedToken(otherFleet, other), alive: otherFleet.mint() };
     const asked = { replicas, tokens, bystander: { replicas: [other], tokens: otherTokens } };
     // What a fresh process compiles and collects is no part of either.
@@ -46,7 +43,7 @@ export async function measureFleet(targets: number): Promise<Row[]> {
     );
     const empty = await askStalls(second.replica);
     const during = await whileAsked(asked, () => streamBulks(fleet, first.replica, { targets }));
-    const cold = await startCold(fleet, 'r3', SET);
+    const cold = await startCold(fleet, 'r3');
     const held = await askStalls(cold.replica);
     for (const { token } of [...paced.made, ...during.made])
       if (reasonOf(await evaluate(cold.replica, token)) !== 'revoked')
