@@ -2067,6 +2067,20 @@ const GIVEN_UP: readonly Removal[] = [
     test: lost('which comes by the feed'),
   },
   {
+    name: 'of several ledgers the one with the highest number is the newest, whatever the history',
+    file: 'src/edges/journal/local-ledger.ts',
+    find: 'right.number - left.number || comparePositions',
+    replace: 'comparePositions',
+    test: test('edges/journal/local-ledger', 'is the one of several that was begun last'),
+  },
+  {
+    name: 'who begins again at a snapshot does so on the lines of the last time',
+    file: 'src/edges/journal/local-ledger.ts',
+    find: '1 + Math.max(0, ...begun.map((one) => one.number))',
+    replace: '1',
+    test: test('edges/journal/local-ledger', 'begins again at the snapshot'),
+  },
+  {
     name: 'a second lock under an id that a fleet had forgotten is void for who has the first',
     file: 'src/revocation/locks.ts',
     find: '      if (isOther(entry, known.record)) this.#widen(known, entry, dead);\n',

@@ -2,9 +2,10 @@
  * The ledger of a replica beside a shared store: the same lines as a journal, kept as they come from the feed and fsynced
  * before a lease is adopted. It grants nothing and orders nothing; what it keeps was checked by who applies it.
  *
- * It begins with the feed (`<path>`), or with a snapshot (`<path>-<position of its mark>`: the snapshot and the lines from
- * its mark on). Of several the furthest is the ledger; what an earlier one holds stays where it is. Lines that the fleet did
- * not go on with are in `beside-…jsonl`, and read by nobody.
+ * It begins with the feed (`<path>`), or with a snapshot (`<path>-<number>-<position of its mark>`: the snapshot and the lines
+ * from its mark on). Of several the one that was begun last is the ledger, wherever it stands: positions of two histories say
+ * nothing about each other. What an earlier one holds stays where it is. Lines that the fleet did not go on with are in
+ * `beside-…jsonl`, and read by nobody.
  */
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -18,13 +19,14 @@ import type { Position } from '../../feed/position.ts';
 import { comparePositions, renderPosition } from '../../feed/position.ts';
 import type { SnapshotBase } from '../../feed/snapshot.ts';
 import { parseHeader } from '../../feed/snapshot.ts';
+import { WritError } from '../../kernel/error.ts';
 import { LIMITS } from '../../kernel/limits.ts';
 import { createDirectory } from './directory.ts';
 import { ForgedLines } from './forged-lines.ts';
 import type { DurableLog } from './durable-log.ts';
 import type { OpenedLog } from './open-log.ts';
 import { openLog } from './open-log.ts';
-import { readSnapshotFile, writeSnapshotFile } from './snapshot-file.ts';
+import { readSnapshotFile, removeUnfinished, writeSnapshotFile } from './snapshot-file.ts';
 import { writeWhole } from './whole-file.ts';
 import { SYSCALLS } from './syscalls.ts';
 
@@ -36,6 +38,14 @@ export interface OpenedLedger {
 interface Directory {
   readonly directory: string;
   readonly base: SnapshotBase | undefined;
+}
+
+/** A directory that may be a ledger which begins with a snapshot. */
+interface Begun {
+  readonly directory: string;
+  /** One more than any that was there when it was begun; 0 where it was begun before there were numbers. */
+  readonly number: number;
+  readonly position: Position;
 }
 
 export class LocalLedger implements Ledger {
@@ -102,8 +112,12 @@ export class LocalLedger implements Ledger {
 
   async begin(snapshot: Snapshot): Promise<void> {
     const { base } = parseHeader(snapshot.chunks[0]);
-    const at = { directory: `${this.#path}-${renderPosition(snapshot.position)}`, base };
+    const begun = await begunAt(this.#path);
+    const number = 1 + Math.max(0, ...begun.map((one) => one.number));
+    const at = { directory: `${this.#path}-${number}-${renderPosition(snapshot.position)}`, base };
     const crashPoint = this.#crashPoint;
+    // Each try has a directory of its own: without this, a replica that dies here again and again would fill the disk.
+    for (const { directory } of begun) await removeUnfinished(directory);
     await createDirectory(at.directory);
     crashPoint('begin.before-lines');
     // The lines first: with the snapshot in place this is the ledger, whatever happens.
@@ -111,9 +125,13 @@ export class LocalLedger implements Ledger {
     const before = this.#log;
     [this.#at, this.#log] = [at, log];
     this.#forged = await ForgedLines.open(at.directory);
-    await before.close();
-    crashPoint('begin.before-snapshot');
-    await writeSnapshotFile(at.directory, snapshot, () => crashPoint('begin.before-name'));
+    try {
+      crashPoint('begin.before-snapshot');
+      await writeSnapshotFile(at.directory, snapshot, () => crashPoint('begin.before-name'));
+    } finally {
+      // Not earlier: until the snapshot stands, a second process would find this one, and must find it locked.
+      await before.close();
+    }
     crashPoint('begin.before-mark');
   }
 
@@ -152,21 +170,35 @@ function openAt({ directory, base }: Directory, crashPoint: CrashPoint): Promise
 }
 
 async function newestAt(path: string): Promise<Directory> {
-  let newest: Directory & { readonly position?: Position } = { directory: path, base: undefined };
-  for (const directory of await beside(path)) {
+  for (const { directory } of (await begunAt(path)).toSorted(newestFirst)) {
     const snapshot = await readSnapshotFile(directory);
-    if (snapshot === undefined) continue;
-    const { position } = snapshot;
-    if (newest.position !== undefined && comparePositions(newest.position, position) > 0) continue;
-    newest = { directory, base: parseHeader(snapshot.chunks[0]).base, position };
+    if (snapshot !== undefined) return { directory, base: parseHeader(snapshot.chunks[0]).base };
   }
-  return newest;
+  return { directory: path, base: undefined };
 }
 
-/** Directories that may be ledgers which begin with a snapshot. */
-async function beside(path: string): Promise<readonly string[]> {
+async function begunAt(path: string): Promise<readonly Begun[]> {
   const parent = dirname(path);
   const prefix = `${basename(path)}-`;
-  const names = await readdir(parent).catch(() => []);
-  return names.filter((name) => name.startsWith(prefix)).map((name) => join(parent, name));
+  return (await namesIn(parent)).flatMap((name) => {
+    const match = name.startsWith(prefix) ? BEGUN.exec(name.slice(prefix.length)) : null;
+    if (match === null) return [];
+    const [, number = '0', epoch, sequence] = match;
+    const position = { epoch: Number(epoch), sequence: Number(sequence) };
+    return [{ directory: join(parent, name), number: Number(number), position }];
+  });
+}
+
+const BEGUN = /^(?:(\d+)-)?(\d+)-(\d+)$/;
+
+function newestFirst(left: Begun, right: Begun): number {
+  return right.number - left.number || comparePositions(right.position, left.position);
+}
+
+/** None where there is no such directory yet. One that cannot be read must not make an old ledger the newest. */
+function namesIn(directory: string): Promise<readonly string[]> {
+  return readdir(directory).catch((cause: unknown) => {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw new WritError('STORE_UNREACHABLE', `the data directory ${directory} cannot be read`, { cause });
+  });
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Snapshot } from '../../feed/feed-store.ts';
 import { parsePosition, renderPosition } from '../../feed/position.ts';
 import { WritError } from '../../kernel/error.ts';
-import { writeWhole } from './whole-file.ts';
+import { removePart, writeWhole } from './whole-file.ts';
 
 const NAME = 'snapshot';
 
@@ -21,6 +21,11 @@ export async function writeSnapshotFile(
   const sizes = chunks.map(({ length }) => length);
   const head = JSON.stringify({ epochId, position: renderPosition(position), digest, entry, sizes });
   await writeWhole(join(directory, NAME), [`${head}\n`, ...chunks], unnamed);
+}
+
+/** Takes away what is not whole: a crash has left it, and it may be large. */
+export function removeUnfinished(directory: string): Promise<void> {
+  return removePart(join(directory, NAME));
 }
 
 /** Undefined where there is none; JOURNAL_CORRUPT for one that is not whole. */

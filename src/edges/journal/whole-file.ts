@@ -1,5 +1,5 @@
 /** A file that is whole or not there: written beside, made durable, then named. */
-import { open, rename } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncDirectory } from './directory.ts';
 
@@ -20,4 +20,9 @@ export async function writeWhole(
   unnamed();
   await rename(`${path}.tmp`, path);
   await syncDirectory(dirname(path));
+}
+
+/** Takes away what a crash has left of a file that was being written. */
+export async function removePart(path: string): Promise<void> {
+  await rm(`${path}.tmp`, { force: true });
 }

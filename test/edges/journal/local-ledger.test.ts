@@ -1,9 +1,11 @@
 /** A replica's own ledger beside a shared store, on a real disk: from the feed's beginning, or from a snapshot. */
-import { appendFile, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LocalLedger } from '../../../src/edges/journal/local-ledger.ts';
+import { lockDirectory } from '../../../src/edges/journal/lock.ts';
+import type { CrashPoint, CrashPointName } from '../../../src/feed/crash-point.ts';
 import type { EpochEntry, FeedLine, SealedEntry } from '../../../src/feed/entry.ts';
 import { CHAIN_START, ENTRY_BYTES_MAX, nextChain, renderLine, sealEntry } from '../../../src/feed/entry.ts';
 import type { Snapshot } from '../../../src/feed/feed-store.ts';
@@ -46,6 +48,16 @@ const snapshot: Snapshot = {
   ],
 };
 
+function snapshotAt(epochNo: number): Snapshot {
+  const position = { epoch: epochNo, sequence: BEFORE + 1 };
+  const header = renderHeader({
+    base: { ...base, position: { epoch: epochNo, sequence: BEFORE } },
+    mark: { ...mark, position },
+    endedBeforeS: 5,
+  });
+  return { ...snapshot, position, chunks: [Buffer.concat([Buffer.of(CHUNK.header), Buffer.from(header)])] };
+}
+
 let dir: string;
 let opened: LocalLedger[];
 beforeEach(async () => {
@@ -57,10 +69,16 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-async function open(): Promise<LocalLedger> {
-  const { ledger } = await LocalLedger.open(join(dir, 'ledger'), nowhere);
+async function open(crashPoint: CrashPoint = nowhere): Promise<LocalLedger> {
+  const { ledger } = await LocalLedger.open(join(dir, 'ledger'), crashPoint);
   opened.push(ledger);
   return ledger;
+}
+
+function dieAt(point: CrashPointName): CrashPoint {
+  return (name) => {
+    if (name === point) throw new Error('killed');
+  };
 }
 
 async function closeAll(): Promise<void> {
@@ -98,7 +116,7 @@ describe('a ledger that begins at a snapshot', () => {
     await first.keep(follow(CHAIN_START, 1, epoch('ep_1', 'run_1')), []);
     await first.begin(snapshot);
     await closeAll();
-    const file = join(dir, 'ledger-100-8', 'snapshot');
+    const file = join(dir, 'ledger-1-100-8', 'snapshot');
     await writeFile(file, '{"sizes":[900]}\nx');
     await expect(open()).rejects.toMatchObject({ code: 'JOURNAL_CORRUPT' });
     await rm(file);
@@ -107,18 +125,92 @@ describe('a ledger that begins at a snapshot', () => {
     expect(positionsOf(await earlier.read(ORIGIN, 10))).toEqual([1]);
   });
 
-  it('is the furthest of several', async () => {
+  it('is the one of several that was begun last, whatever the numbers of the histories that they are of', async () => {
+    const first = await open();
+    await first.begin(snapshotAt(2000));
+    await first.begin(snapshotAt(100));
+    await first.keep(lines, []);
+    await closeAll();
+    const again = await open();
+    expect([again.base?.position.epoch, positionsOf(await again.read(ORIGIN, 10))]).toEqual([
+      100,
+      [8, 9, 10],
+    ]);
+    await again.begin(snapshotAt(300));
+    await closeAll();
+    expect((await open()).base?.position.epoch).toBe(300);
+  });
+
+  it('begins again at the snapshot that it began with before', async () => {
     const first = await open();
     await first.begin(snapshot);
+    await first.keep(lines, []);
+    await first.begin(snapshot);
+    expect(await first.read(ORIGIN, 10)).toEqual([]);
+    await first.keep(lines.slice(0, 1), []);
     await closeAll();
-    const second = await open();
-    const later = { ...mark, position: { epoch: 101, sequence: 8 } };
-    const other = { ...base, position: { epoch: 101, sequence: BEFORE } };
-    const header = renderHeader({ base: other, mark: later, endedBeforeS: 5 });
-    const chunks = [Buffer.concat([Buffer.of(CHUNK.header), Buffer.from(header)])];
-    await second.begin({ ...snapshot, position: later.position, chunks });
+    expect(positionsOf(await (await open()).read(ORIGIN, 10))).toEqual([8]);
+  });
+
+  it('is, of several from before they had numbers, the furthest, until one is begun', async () => {
+    const first = await open();
+    for (const [i, epochNo] of [2000, 10_000, 300].entries()) {
+      await first.begin(snapshotAt(epochNo));
+      await rename(join(dir, `ledger-1-${epochNo}-8`), join(dir, `ledger-${epochNo}-8`));
+      expect(await readdir(dir)).toHaveLength(2 + i);
+    }
     await closeAll();
-    expect((await open()).base?.position.epoch).toBe(101);
+    const furthest = await open();
+    expect(furthest.base?.position.epoch).toBe(10_000);
+    await furthest.begin(snapshot);
+    await closeAll();
+    expect((await open()).base?.position.epoch).toBe(100);
+  });
+
+  it('is the one before wherever a crash keeps its successor from standing, and what that has left takes no room', async () => {
+    const left = async (): Promise<string[]> =>
+      (await readdir(dir, { recursive: true })).filter((name) => name.endsWith('.tmp'));
+    await (await open()).begin(snapshotAt(2000));
+    await closeAll();
+    const halfWay = ['begin.before-lines', 'begin.before-snapshot', 'begin.before-name'] as const;
+    for (const point of [...halfWay, ...halfWay]) {
+      const dying = await open(dieAt(point));
+      await expect(dying.begin(snapshot)).rejects.toThrow('killed');
+      await closeAll();
+      expect((await open()).base?.position.epoch).toBe(2000);
+      expect(await left()).toHaveLength(point === 'begin.before-name' ? 1 : 0);
+      await closeAll();
+    }
+    const dying = await open(dieAt('begin.before-mark'));
+    await expect(dying.begin(snapshot)).rejects.toThrow('killed');
+    await closeAll();
+    expect([(await open()).base?.position.epoch, await left()]).toEqual([100, []]);
+  });
+
+  it('keeps a second process out of the one before until its own snapshot stands', async () => {
+    const taken: unknown[] = [];
+    const ledger = await open((point) => {
+      if (!point.startsWith('begin.')) return;
+      try {
+        lockDirectory(join(dir, 'ledger')).release();
+        taken.push(point);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'DATA_DIR_LOCKED' });
+      }
+    });
+    await ledger.begin(snapshot);
+    expect(taken).toEqual(['begin.before-mark']);
+  });
+
+  it('is none of what an operator has set aside there, under whatever name', async () => {
+    await (await open()).begin(snapshot);
+    await closeAll();
+    await mkdir(join(dir, 'aside'));
+    for (const name of ['ledger', 'ledger-1-100-8']) await rename(join(dir, name), join(dir, 'aside', name));
+    expect((await open()).base).toBeUndefined();
+    await closeAll();
+    await rename(join(dir, 'aside', 'ledger-1-100-8'), join(dir, 'ledger-1-100-8-old'));
+    expect((await open()).base).toBeUndefined();
   });
 
   it('knows after a restart what nobody has signed, whatever a crash has left there, and where a snapshot begins it anew', async () => {
