@@ -110,8 +110,8 @@ export class Locks {
     const { position, lift } = known.record;
     const ofNext = recordOf(entry, position, lift);
     // Whichever comes first: the same on every replica.
-    const said = isWider(ofNext, known.record) ? ofNext : known.record;
-    known.record = { ...said, targets: ofEither(known.record.targets, entry.targets) };
+    const [wider, other] = isWider(ofNext, known.record) ? [ofNext, known.record] : [known.record, ofNext];
+    known.record = { ...wider, targets: ofEither(wider.targets, other.targets) };
     if (lift !== undefined) return;
     const held = new Set(known.dead.map(textOf));
     const more = dead.filter((one) => !held.has(textOf(one)));
@@ -272,10 +272,10 @@ function isWider(left: LockRecord, right: LockRecord): boolean {
   return left.expiresAtS === right.expiresAtS ? left.body > right.body : left.expiresAtS > right.expiresAtS;
 }
 
-function ofEither(left: readonly Target[], right: readonly Target[]): readonly Target[] {
-  const byText = new Map([...left, ...right].map((target) => [canonicalJson(target), target]));
-  // As it was said, where one says it all: so has it whoever knows that one alone.
-  const all = [right, left].find(({ length }) => length === byText.size);
+function ofEither(ofWider: readonly Target[], ofOther: readonly Target[]): readonly Target[] {
+  const byText = new Map([...ofWider, ...ofOther].map((target) => [canonicalJson(target), target]));
+  // As it was said, where one says it all: so has it whoever knows that one alone. Where both do, not as the one that came last.
+  const all = [ofWider, ofOther].find(({ length }) => length === byText.size);
   if (all !== undefined) return all;
   return byId(byText).map(([, target]) => target);
 }

@@ -2088,6 +2088,13 @@ const GIVEN_UP: readonly Removal[] = [
     test: test('revocation/locks', 'of two under one id has what either names'),
   },
   {
+    name: 'of two locks under one id the one that came last says in which order their targets are',
+    file: 'src/revocation/locks.ts',
+    find: 'ofEither(wider.targets, other.targets)',
+    replace: 'ofEither(entry.targets, known.record.targets)',
+    test: test('revocation/locks', 'of two under one id that name the same in another order'),
+  },
+  {
     name: 'who has an order that a fleet had forgotten goes on to say that of the one that came after it under its id',
     file: 'src/revocation/records.ts',
     find: 'this.#move(known, record);',

@@ -353,6 +353,20 @@ describe('merging', () => {
     expect([ask(), ask({ handles: [ofOther] })]).toEqual([CLEAR, CLEAR]);
   });
 
+  it('of two under one id that name the same in another order is as the one says that ends later, in any order', () => {
+    const other = { ...billing, value: 'other' };
+    const lines = [
+      lockLine({ id: 'lck_a', targets: [billing, other], expiresAtS: END_S, body: 'a' }),
+      lockLine({ id: 'lck_a', targets: [other, billing], expiresAtS: END_S + 50, body: 'b' }),
+    ];
+    for (const ordered of [lines, lines.toReversed()]) {
+      const of = new RevocationView(fingerprinter);
+      for (const line of [...ordered, ...ordered]) applyNow(of, line);
+      const { expiresAtS, targets } = of.locks.record('lck_a')!;
+      expect([expiresAtS, targets]).toEqual([END_S + 50, [other, billing]]);
+    }
+  });
+
   it('ends in the same state in any order, any number of times, in any mixture', () => {
     const permuted = fc
       .array(line, { maxLength: 12 })
