@@ -12,6 +12,9 @@ export interface Position {
 /** Before everything. */
 export const ORIGIN: Position = { epoch: 0, sequence: 0 };
 
+/** Where a list begins that is asked for from no position on: before what is displaced to ORIGIN. In no feed, and never written. */
+export const BEFORE_ALL: Position = { epoch: 0, sequence: -1 };
+
 const POSITION = /^(0|[1-9]\d{0,14})-(0|[1-9]\d{0,14})$/;
 
 /** `812-90213` -> Position; BAD_REQUEST, naming `field`, for anything else. */
@@ -59,16 +62,20 @@ export function byId<T>(kept: ReadonlyMap<string, T>): readonly (readonly [strin
   return [...kept].toSorted(([left], [right]) => (left < right ? -1 : 1));
 }
 
-/** At most `limit` of `placed`, in the order of their positions, from the one that follows `after` on. */
+/**
+ * At most `limit` of `placed`, in the order of their positions, from the one that follows `after` on; before them, beyond the
+ * limit, all that are displaced: they have one position, by which no next page could go on among them.
+ */
 export function pageAfter<T extends Placed>(
   placed: readonly T[],
   after: Position,
   limit: number,
 ): readonly T[] {
-  return placed
+  const following = placed
     .filter(({ position }) => comparePositions(position, after) > 0)
-    .toSorted((left, right) => comparePositions(left.position, right.position))
-    .slice(0, limit);
+    .toSorted((left, right) => comparePositions(left.position, right.position));
+  const displacedCount = following.filter(({ position }) => comparePositions(position, ORIGIN) === 0).length;
+  return following.slice(0, displacedCount + limit);
 }
 
 /** Negative when `left` comes first, 0 when they are the same place. */

@@ -5,7 +5,6 @@
 import type { Request, RequestHandler } from 'express';
 import type { GrantTable } from '../decision/grants.ts';
 import type { Target } from '../feed/entry.ts';
-import { ORIGIN, parsePosition, renderPosition } from '../feed/position.ts';
 import type { Authoriser } from '../flows/authorise.ts';
 import type { Granter } from '../flows/grant.ts';
 import type { Lifter } from '../flows/lift.ts';
@@ -27,7 +26,7 @@ import {
   renderGrantStatus,
   renderUngrant,
 } from './grant-body.ts';
-import { limitOf, requireKnown } from './inspection.ts';
+import { afterOf, limitOf, requireKnown } from './inspection.ts';
 import { kindsOf, parseLockBody, renderLift, renderLock, renderLockStatus } from './lock-body.ts';
 import { statusCodeOf } from './revocation-body.ts';
 
@@ -156,7 +155,7 @@ export class FactRoutes {
 
   #page(query: ReadonlyMap<string, string>): Parameters<GrantTable['list']>[0] {
     return {
-      after: parsePosition(query.get('after') ?? renderPosition(ORIGIN), 'after'),
+      after: afterOf(query),
       limit: limitOf(query, LIMITS.revocationsListedMax),
       nowS: epochS(this.#ports.clock.now()),
     };

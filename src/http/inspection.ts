@@ -13,7 +13,7 @@ import { leafText, renderLine } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
 import type { Position } from '../feed/position.ts';
-import { ORIGIN, comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
+import { BEFORE_ALL, ORIGIN, comparePositions, parsePosition, renderPosition } from '../feed/position.ts';
 import type { Cosigner } from '../flows/cosign.ts';
 import type { Identity } from '../flows/identity.ts';
 import type { Revoker } from '../flows/revoke.ts';
@@ -63,7 +63,7 @@ export class Inspection {
   /** `after` (a position) and `limit` page through them, oldest first. */
   revocations(query: Query): Answer {
     const limit = limitOf(query, LIMITS.revocationsListedMax);
-    const after = parsePosition(query.get('after') ?? renderPosition(ORIGIN), 'after');
+    const after = afterOf(query);
     requireKnown(query, ['after', 'limit']);
     const records = this.#ports.view.records({ after, limit });
     return {
@@ -241,6 +241,12 @@ export function limitOf(query: Query, max: number): number {
   const limit = /^\d{1,6}$/.test(text) ? Number(text) : 0;
   if (limit >= 1 && limit <= max) return limit;
   throw new WritError('BAD_REQUEST', `limit is 1 to ${max}`, { field: 'limit' });
+}
+
+/** Where a list goes on. Without it, it begins with what was lost and has not come again: in force, and at ORIGIN. */
+export function afterOf(query: Query): Position {
+  const text = query.get('after');
+  return text === undefined ? BEFORE_ALL : parsePosition(text, 'after');
 }
 
 /** BAD_REQUEST for a parameter that is not known here. */

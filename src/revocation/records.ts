@@ -7,7 +7,7 @@
  */
 import type { RevocationEntry } from '../feed/entry.ts';
 import type { Position } from '../feed/position.ts';
-import { comparePositions, displaced, isLater } from '../feed/position.ts';
+import { ORIGIN, comparePositions, displaced, isLater } from '../feed/position.ts';
 import { WritError } from '../kernel/error.ts';
 import { LIMITS } from '../kernel/limits.ts';
 import { Rounds } from '../kernel/rounds.ts';
@@ -150,11 +150,13 @@ export class RevocationRecords {
     return ref !== other && this.at(ref).id < this.at(other).id;
   }
 
-  /** At most `limit` records in the order of their positions. */
+  /** At most `limit` records in the order of their positions; what is displaced as `pageAfter` has it. */
   list({ after, limit }: ListOptions): readonly RevocationRecord[] {
     this.#sort();
     if (after === undefined) return pick(this.#order.toReversed(), limit);
-    return pick(this.#order.slice(firstAfter(this.#order, after)), limit);
+    const [first, placed] = [firstAfter(this.#order, after), firstAfter(this.#order, ORIGIN)];
+    const displacedOnes = pick(this.#order.slice(first, placed), Number.POSITIVE_INFINITY);
+    return [...displacedOnes, ...pick(this.#order.slice(Math.max(first, placed)), limit)];
   }
 
   /** An index entry still refers to `ref`. */

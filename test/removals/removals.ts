@@ -2095,6 +2095,13 @@ const GIVEN_UP: readonly Removal[] = [
     test: test('revocation/locks', 'of two under one id that name the same in another order'),
   },
   {
+    name: 'what a fleet had lost is in force and in no list',
+    file: 'src/http/inspection.ts',
+    find: 'text === undefined ? BEFORE_ALL',
+    replace: 'text === undefined ? ORIGIN',
+    test: test('http/displaced', 'come before all others in their list'),
+  },
+  {
     name: 'who has an order that a fleet had forgotten goes on to say that of the one that came after it under its id',
     file: 'src/revocation/records.ts',
     find: 'this.#move(known, record);',

@@ -3,6 +3,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Handle } from '../../src/credential/handle.ts';
 import { Fingerprinter, handlesOfTarget } from '../../src/credential/handle.ts';
 import type { FeedLine, LockEntry } from '../../src/feed/entry.ts';
+import type { Position } from '../../src/feed/position.ts';
+import { BEFORE_ALL, ORIGIN } from '../../src/feed/position.ts';
 import { LIMITS } from '../../src/kernel/limits.ts';
 import { HandleMap } from '../../src/revocation/handle-map.ts';
 import { LastAccepts } from '../../src/revocation/last-accepts.ts';
@@ -16,7 +18,6 @@ const issuer = 'https://idp.example';
 const NOW_S = AT_S;
 const END_S = NOW_S + 100;
 const KEPT_S = LIMITS.idempotencyMs / 1000;
-const ORIGIN = { epoch: 0, sequence: 0 };
 const CLEAR = { state: 'clear' };
 
 const billing: LockEntry['targets'][number] = { kind: 'subject', issuer, value: 'billing' };
@@ -188,6 +189,18 @@ describe('the locks in force', () => {
       ['lck_c', 'locked'],
       ['lck_a', 'locked'],
     ]);
+  });
+});
+
+describe('the locks in force where some are in no history any more', () => {
+  it('begin with all of those, where they are asked for from no place on', () => {
+    for (const [i, id] of ['lck_a', 'lck_b', 'lck_c', 'lck_d'].entries()) lock(id, END_S, [billing], i + 1);
+    view.locks.displace({ epoch: 1, sequence: 2 });
+    const ids = (after: Position) => view.locks.list({ after, limit: 1, nowS: NOW_S }).map(({ id }) => id);
+    expect(ids(BEFORE_ALL)).toEqual(['lck_c', 'lck_d', 'lck_a']);
+    expect(ids({ epoch: 1, sequence: 1 })).toEqual(['lck_b']);
+    expect(ids({ epoch: 1, sequence: 2 })).toEqual([]);
+    expect(ids(ORIGIN)).toEqual(['lck_a']);
   });
 });
 

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { RevocationEntry } from '../../src/feed/entry.ts';
 import type { Position } from '../../src/feed/position.ts';
-import { ORIGIN } from '../../src/feed/position.ts';
+import { BEFORE_ALL, ORIGIN } from '../../src/feed/position.ts';
 import { isWritError } from '../../src/kernel/error.ts';
 import type { ListOptions } from '../../src/revocation/records.ts';
 import { runAtOnce } from '../../src/kernel/pace.ts';
@@ -96,6 +96,20 @@ describe('a list of revocations', () => {
       { epoch: 1, sequence: 5 },
       { epoch: 1, sequence: 2 },
     ]);
+  });
+
+  it('begins with all that was lost, where it is asked for from no place on, and pages through the rest', () => {
+    for (let i = 1; i <= 6; i++) keep(`r${i}`, i);
+    records.displace({ epoch: 1, sequence: 3 });
+    expect(ids({ after: BEFORE_ALL, limit: 1 }).toSorted()).toEqual(['r1', 'r4', 'r5', 'r6']);
+    expect(ids({ after: BEFORE_ALL, limit: 1 }).at(-1)).toBe('r1');
+    expect(ids({ after: { epoch: 1, sequence: 1 }, limit: 1 })).toEqual(['r2']);
+    expect(ids({ after: ORIGIN, limit: 2 })).toEqual(['r1', 'r2']);
+    expect(ids({ after: { epoch: 1, sequence: 3 } })).toEqual([]);
+    records.displace(ORIGIN);
+    expect(ids({ after: BEFORE_ALL, limit: 1 })).toHaveLength(6);
+    // What follows the last one of that page: nothing, and not the same again.
+    expect(ids({ after: ORIGIN, limit: 1 })).toEqual([]);
   });
 
   it('shows one that stood in an epoch with a higher number, which was lost, where it was written again', () => {
