@@ -188,9 +188,8 @@ export class Snapshotter {
 
   #isDue(): boolean {
     const { every, lease, clock } = this.#ports;
-    if (every === undefined) return false;
     const isHeavy = this.#bytes >= Math.max(LINES_BYTES_MIN, this.#sizeBytes);
-    return (isHeavy || this.#entries >= every) && lease.isFresh(clock.now());
+    return every !== undefined && (isHeavy || this.#entries >= every) && lease.isFresh(clock.now());
   }
 
   /** Two at once, or one twice, append one: the id says which mark it follows. */

@@ -13,6 +13,7 @@ import {
   beginAnew,
   cut,
   enforce,
+  grow,
   isFresh,
   jti,
   kill,
@@ -158,6 +159,61 @@ describe('what was granted or lifted in a history that was lost', () => {
     await within(clock, b.lifter.lift(id, 'admin'), 500);
     await pass(clock, 500);
     expect(await Promise.all([a, b].map((one) => reasonFor(one, 'j1')))).toEqual(['permitted', 'permitted']);
+  });
+});
+
+describe('what was granted before an epoch that went on without it', () => {
+  it('is in force again where that one is lost, and the fleet goes on from it after all', async () => {
+    const { clock, server, a, b } = await startPair(GROWING);
+    await within(
+      clock,
+      a.granter.grant({ ...ORDERED, facts: { ...GRANTED, action: 'other' }, idempotencyKey: 'x' }),
+    );
+    await grow(a);
+    const common = { clock, server, bootstrap: false, ...GROWING };
+    const y = await startSettled({ ...common, name: 'y', seed: 17 });
+    const x = await startSettled({ ...common, name: 'x', seed: 18 });
+    await pass(clock, OVER_MS);
+    expect(x.ledger.base).toBeDefined();
+    // An epoch with a base, and in it what somebody has forged.
+    server.restart();
+    await pass(clock, OVER_MS);
+    const { text, entry } = b.appender.seal({ id: 'ung_x', kind: 'ungrant', grant: 'grt_x', caller: 'x' });
+    const sig = 'A'.repeat(86);
+    const forged = { text: text.replace(/"sig":"[^"]*"/, `"sig":"${sig}"`), entry: { ...entry, sig } };
+    server.forge(a.cursor.epochId as string, forged);
+    await pass(clock, 500);
+    cut(a, true);
+    await pass(clock, 200);
+    await grantTo(x);
+    expect(await Promise.all([a, x, y].map(reasonOf))).toEqual(['policy_denied', 'permitted', 'permitted']);
+    for (const one of [b, x]) cut(one, true);
+    y.store.fate = (command) => (command === 'renew' ? 'deliver' : 'lose-request');
+    server.flush();
+    y.owing.notify();
+    await pass(clock, 100);
+    cut(y, true);
+    const opens = async (one: TestReplica): Promise<void> => {
+      const before = one.cursor.epochId;
+      cut(one, false);
+      for (let i = 0; i < 10 && (one.cursor.epochId === before || !isFresh(one)); i++) {
+        one.owing.notify();
+        await pass(clock, 100);
+      }
+      expect(isFresh(one)).toBe(true);
+    };
+    await opens(a);
+    await opens(x);
+    expect([a, x].map(({ cursor }) => cursor.epochId)).toEqual([a.cursor.epochId, a.cursor.epochId]);
+    expect(await reasonOf(x)).toBe('policy_denied');
+    for (const one of [a, x]) cut(one, true);
+    server.flush();
+    await opens(y);
+    for (const one of [a, b, x]) cut(one, false);
+    await pass(clock, 2 * OVER_MS);
+    const all = [a, b, x, y];
+    expect(all.map(isFresh)).toEqual(all.map(() => true));
+    expect(await Promise.all(all.map(reasonOf))).toEqual(all.map(() => 'permitted'));
   });
 });
 

@@ -1723,6 +1723,13 @@ const FORGETTING: readonly Removal[] = [
     test: test('flows/permits', 'does not come back by its own line'),
   },
   {
+    name: 'who goes back to an epoch has lost what was granted before one that went on without it',
+    file: 'src/flows/retrace.ts',
+    find: '    await this.#recall(position);\n',
+    replace: '',
+    test: test('flows/permits', 'is in force again where that one is lost'),
+  },
+  {
     name: 'what permits is put back',
     file: 'src/feed/tail.ts',
     find: "    case 'grant':\n    case 'lift':\n      return undefined;",
