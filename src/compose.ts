@@ -258,7 +258,7 @@ async function open(
     crashPoint,
   });
   const vouching = new Vouching({ ...feed, members, ledger, held, exclusive: facts.exclusive });
-  const carrier = new Carrier({ ...feed, ledger, view, grants, appender, log });
+  const carrier = new Carrier({ ...feed, ledger, members, view, grants, appender, log });
   const loader = new Loader({ ...feed, ledger, follower, fold, carrier, timer, log });
   const lineage = new Lineage(identity, members, lastJoined);
   const reopener = new Reopener({ ...feed, ledger, members, follower, loader, vouching, lineage, log });

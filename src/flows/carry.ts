@@ -12,6 +12,7 @@ import type { FeedLine } from '../feed/entry.ts';
 import { isLogSigned, isPermitting } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { linesBetween, pagesBetween } from '../feed/ledger.ts';
+import type { Members } from '../feed/members.ts';
 import { ORIGIN } from '../feed/position.ts';
 import type { Tail } from '../feed/tail.ts';
 import { isLostProof, nameOf, provenAt } from '../feed/tail.ts';
@@ -22,6 +23,7 @@ import type { Appender, Said } from './append.ts';
 export interface CarryPorts {
   readonly cursor: Cursor;
   readonly ledger: Ledger;
+  readonly members: Members;
   readonly view: RevocationView;
   readonly grants: GrantTable;
   readonly appender: Appender;
@@ -70,7 +72,7 @@ export class Carrier {
    * proven anew. Returns how much that is; rejects as the store does.
    */
   async carryAgain(lines: readonly FeedLine[], epochId: string): Promise<number> {
-    const { ledger, appender } = this.#ports;
+    const { ledger, members, appender } = this.#ports;
     const { epoch, sequence } = lines[0]?.position ?? ORIGIN;
     const after = { epoch, sequence: sequence - 1 };
     let count = 0;
@@ -78,8 +80,9 @@ export class Carrier {
       const { sealed } = line;
       if (nameOf(sealed.entry) === undefined || ledger.isForged(line)) continue;
       if (isLostProof(provenAt(sealed.entry), after)) continue;
-      // By whom all know: who signed it may be known to nobody there, or not yet.
-      const said = isLogSigned(sealed.entry) ? sealed : appender.sealAgain(sealed.entry);
+      // Who signed it may be known to nobody there, or not yet: then it would be ignored.
+      const isKnown = isLogSigned(sealed.entry) || members.isShared(sealed.entry.by);
+      const said = isKnown ? sealed : appender.sealAgain(sealed.entry);
       await appender.appendUnfenced(epochId, said);
       count += 1;
     }

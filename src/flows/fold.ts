@@ -143,9 +143,12 @@ export class Fold {
       for (const one of itemsOf(chunk.subarray(1))) if (one.is === 'fact') this.#loadFact(one);
   }
 
-  /** A genuine line of this replica's ledger once more, each in its order: what has permitted was over, and is in this history again. */
+  /**
+   * A genuine line of this replica's ledger once more, each in its order: what has permitted, or was proven, was over, and is in this
+   * history again.
+   */
   recall(line: FeedLine): void {
-    const { view, grants } = this.#ports;
+    const { view, grants, effects } = this.#ports;
     const { entry } = line.sealed;
     if (entry.kind === 'epoch' && entry.base !== undefined)
       this.#losePermitting(parsePosition(entry.base.head));
@@ -153,7 +156,7 @@ export class Fold {
     else if (entry.kind === 'lock' || isPermitting(entry)) {
       runAtOnce(view.applying(line));
       grants.apply(line);
-    }
+    } else effects.noteOutcome(entry, (id) => view.placeOf(id)?.position);
   }
 
   /** Whether anything that permitted is over since this was asked last. */

@@ -87,6 +87,8 @@ export class Follower {
     const applied = lines.flatMap((line) => runAtOnce(this.#index(line, true), now));
     // A lock that a later line lifts, or that is over, must kill nobody who came after it: `replayed` looks at the end.
     runAtOnce(this.#kill(applied.filter(({ reason }) => reason !== 'locked')), now);
+    // Whoever lived by what was lost was ended then.
+    this.#ports.fold.takeLost();
     this.#end();
   }
 

@@ -42,6 +42,8 @@ export interface SnapshotPorts {
   readonly tree: Tree;
   /** Entries from one mark to the next at most, and the window that the store keeps; undefined where it holds everything. */
   readonly every: number | undefined;
+  /** For tests: LINES_BYTES_MIN. */
+  readonly linesBytesMin?: number | undefined;
   readonly clock: Clock;
   readonly timer: Timer;
   /** For tests: 0 lets the loop turn after each piece. */
@@ -187,8 +189,8 @@ export class Snapshotter {
   }
 
   #isDue(): boolean {
-    const { every, lease, clock } = this.#ports;
-    const isHeavy = this.#bytes >= Math.max(LINES_BYTES_MIN, this.#sizeBytes);
+    const { every, linesBytesMin = LINES_BYTES_MIN, lease, clock } = this.#ports;
+    const isHeavy = this.#bytes >= Math.max(linesBytesMin, this.#sizeBytes);
     return every !== undefined && (isHeavy || this.#entries >= every) && lease.isFresh(clock.now());
   }
 

@@ -167,7 +167,7 @@ describe('what was granted before an epoch that went on without it', () => {
     const { clock, server, a, b } = await startPair(GROWING);
     await within(
       clock,
-      a.granter.grant({ ...ORDERED, facts: { ...GRANTED, action: 'other' }, idempotencyKey: 'x' }),
+      a.granter.grant({ ...ORDERED, facts: { ...GRANTED, subject: { id: 'other' } }, idempotencyKey: 'x' }),
     );
     await grow(a);
     const common = { clock, server, bootstrap: false, ...GROWING };

@@ -300,6 +300,7 @@ export interface TestReplicaOptions {
   readonly hasMemo?: boolean;
   /** Entries from mark to mark; none: no snapshots. */
   readonly snapshotEvery?: number;
+  readonly linesBytesMin?: number;
   readonly rosterForgetMs?: number;
   /** Of another fleet key than everyone else's. */
   readonly logKey?: SigningKey;
@@ -425,6 +426,7 @@ export class TestReplica {
       ...feed,
       ...{ members, table, tree, appender, fold, crashPoint, log, owing, news, timer: clock },
       every: options.snapshotEvery,
+      linesBytesMin: options.linesBytesMin,
       ...(options.sliceMs === undefined ? {} : { sliceMs: options.sliceMs }),
     });
     const { snapshots } = this;
@@ -455,7 +457,7 @@ export class TestReplica {
     const isOnlyOne = options.server === undefined;
     this.vouching = new Vouching({ ...feed, members, ledger, held, exclusive: isOnlyOne });
     const { vouching } = this;
-    this.carrier = new Carrier({ ...feed, ledger, view, grants, appender, log });
+    this.carrier = new Carrier({ ...feed, ledger, members, view, grants, appender, log });
     const { carrier } = this;
     this.loader = new Loader({ ...feed, ledger, follower, fold, carrier, timer: clock, log });
     const { loader } = this;
