@@ -3,7 +3,7 @@
  * the history, in which what was enforced later is missing (a hostile client with our rights can); so its word alone admits
  * nobody. Another incarnation that holds a lease has to have signed that it applied our `joined` entry, on this very
  * history: then nobody who enforces is unknown to everyone else, and nobody enforces less than the others (DESIGN 3.2,
- * THREATS 10.6). Called by renew.ts before a lease is adopted.
+ * THREATS 10.6). Where nobody holds one, everyone who may come to has to have. Called by renew.ts before a lease is adopted.
  */
 import { verifyAcknowledgement } from '../evidence/acknowledgement.ts';
 import type { Cursor } from '../feed/cursor.ts';
@@ -50,8 +50,8 @@ export class Vouching {
   /** `rows`: as they came with the lease. `joinedAt`: where this incarnation joined this epoch. Rejects as the disk does. */
   async admits(opening: EpochEntry, joinedAt: Position, rows: readonly LeaseRow[]): Promise<boolean> {
     const { held, exclusive } = this.#ports;
-    const isKnown = exclusive || this.isHolder(opening) || this.#isAlone(opening.by);
-    if (!isKnown && !(await this.#isVouchedFor(opening, joinedAt, rows))) return false;
+    const isKnown = exclusive || this.isHolder(opening);
+    if (!isKnown && !(await this.#isHeardOf(opening, joinedAt, rows))) return false;
     if (held.epochId !== opening.epochId || held.isLeft) await held.keep(opening.epochId, false);
     return true;
   }
@@ -80,27 +80,37 @@ export class Vouching {
     return incarnation === identity.incarnation || members.keyOf(incarnation)?.x === identity.key.public.x;
   }
 
-  /** Everyone else has said goodbye, the opener too: it fenced itself before it did, so nothing is enforced by anyone. */
-  #isAlone(opener: string): boolean {
-    const { members } = this.#ports;
-    const others = members.list().filter(({ incarnation }) => !this.#isOurs(incarnation));
-    return members.lookup(opener) !== undefined && others.every(({ state }) => state !== 'joined');
-  }
-
-  async #isVouchedFor(
-    { epochId }: EpochEntry,
+  /** By one who holds a lease, or else by everyone who may ever be given one: each signed that it applied our `joined` entry. */
+  async #isHeardOf(
+    { epochId, by }: EpochEntry,
     joinedAt: Position,
     rows: readonly LeaseRow[],
   ): Promise<boolean> {
     const { members } = this.#ports;
+    const heardBy = new Set<string>();
     for (const { incarnation, acknowledgement } of rows) {
       if (acknowledgement === undefined || this.#isOurs(incarnation)) continue;
       const said = verifyAcknowledgement(acknowledgement, (one) => members.keyOf(one));
-      if (said?.incarnation !== incarnation || said.leased !== true || said.epochId !== epochId) continue;
+      if (said?.incarnation !== incarnation || said.epochId !== epochId) continue;
       const at = parsePosition(said.position);
-      if (comparePositions(at, joinedAt) >= 0 && (await this.#isOurHistory(at, said.chain))) return true;
+      if (comparePositions(at, joinedAt) < 0 || !(await this.#isOurHistory(at, said.chain))) continue;
+      if (said.leased === true) return true;
+      heardBy.add(incarnation);
     }
-    return false;
+    return this.#isByAll(by, heardBy);
+  }
+
+  /**
+   * Everyone else, the opener too, has said goodbye, and fenced itself before it did; or is here with all that it has on its disk
+   * and goes on from this very history: what anybody enforced is in that (D-199). Who is silent may know of more.
+   */
+  #isByAll(opener: string, heardBy: ReadonlySet<string>): boolean {
+    const { members } = this.#ports;
+    const others = members.list().filter(({ incarnation }) => !this.#isOurs(incarnation));
+    return (
+      members.lookup(opener) !== undefined &&
+      others.every(({ state, incarnation }) => state !== 'joined' || heardBy.has(incarnation))
+    );
   }
 
   async #isOurHistory(at: Position, chain: string): Promise<boolean> {

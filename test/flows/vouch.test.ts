@@ -288,6 +288,99 @@ describe('a data directory that was left', () => {
   });
 });
 
+describe('a data directory that left an epoch which nobody else had come into', () => {
+  /** The opener of the second epoch, b, is stopped in order while a is away. */
+  async function startWhereTheOpenerLeft(): Promise<Fleet> {
+    const fleet = await start();
+    const { clock, server, a, b } = fleet;
+    cut(a, true);
+    server.restart();
+    await pass(clock, 1_500);
+    expect(b.cursor.opening).toMatchObject({ rule: 'witness', by: b.identity.incarnation });
+    forget(b);
+    await b.stop();
+    expect(b.ledger.held.isLeft).toBe(true);
+    await pass(clock, OVER_MS);
+    return { ...fleet, before: server.lines.length };
+  }
+
+  const startAgain = ({ clock, server }: Fleet, { identity, ledger }: TestReplica, seed: number) =>
+    startSettled({ clock, server, name: identity.replica, seed, ledger, bootstrap: false });
+
+  it('comes back into it once all who may know of more have heard of it, and all have a lease', async () => {
+    const fleet = await startWhereTheOpenerLeft();
+    const { clock, a, b } = fleet;
+    const again = await startAgain(fleet, b, 7);
+    await pass(clock, 2_000);
+    expect(again.renewer.state).toBe('awaiting');
+    cut(a, false);
+    await pass(clock, 2_000);
+    for (const one of [a, again]) {
+      expect(isFresh(one)).toBe(true);
+      expect(await reasonOf(one, 'j1')).toBe('revoked');
+    }
+    await enforce(again, 'j2');
+    expect(await reasonOf(a, 'j2')).toBe('revoked');
+  });
+
+  it('does not come back where an earlier moment is shown and who knows of more is silent, whoever else is there', async () => {
+    const fleet = await startWhereTheOpenerLeft();
+    const { clock, server, a, b, before } = fleet;
+    cut(a, false);
+    await pass(clock, 2_000);
+    await enforce(a, 'j2');
+    cut(a, true);
+    server.rollBack(before);
+    const again = await startAgain(fleet, b, 7);
+    const c = await join(fleet, 'c', 8);
+    for (let i = 0; i < 10; i++) {
+      await pass(clock, 1_000);
+      for (const one of [again, c]) {
+        expect(one.renewer.state).toBe('awaiting');
+        expect(await reasonOf(one, 'j2')).toBe('fenced');
+      }
+    }
+    // It has another history by now: its word is none about this one.
+    cut(a, false);
+    await pass(clock, OVER_MS);
+    for (const one of [again, c]) expect(await reasonOf(one, 'j2')).not.toBe('permitted');
+    for (const one of [again, c]) expect(isFresh(one)).toBe(false);
+  });
+
+  it('does not come back by a word from before it joined', async () => {
+    const fleet = await startWhereTheOpenerLeft();
+    const { clock, server, a, b } = fleet;
+    const again = await startAgain(fleet, b, 7);
+    await pass(clock, 1_000);
+    cut(again, true);
+    cut(a, false);
+    await pass(clock, 1_000);
+    expect(a.renewer.state).toBe('awaiting');
+    const opening = a.cursor.opening!;
+    const { position } = a.cursor;
+    const { rows } = server.roster();
+    const ofOthers = rows.filter(({ incarnation }) => incarnation === a.identity.incarnation);
+    expect(
+      await again.vouching.admits(opening, { ...position, sequence: position.sequence + 1 }, ofOthers),
+    ).toBe(false);
+  });
+
+  it('and keeps no fleet waiting that is stopped in order and started again all at once', async () => {
+    const fleet = await start();
+    const { clock, a, b } = fleet;
+    for (const one of [a, b]) {
+      forget(one);
+      await one.stop();
+    }
+    const again = await Promise.all([startAgain(fleet, a, 7), startAgain(fleet, b, 8)]);
+    await pass(clock, 2_000);
+    for (const one of again) {
+      expect(isFresh(one)).toBe(true);
+      expect(await reasonOf(one, 'j1')).toBe('revoked');
+    }
+  });
+});
+
 describe('an operator’s epoch', () => {
   it('is not opened where the store is another by then', async () => {
     const { clock, server, a } = await start();

@@ -2186,6 +2186,23 @@ const GIVEN_UP: readonly Removal[] = [
     test: whoSigns('an order of before is proven under the name of who puts it back'),
   },
   {
+    name: 'who comes to an epoch in which nobody has a lease is given one though somebody is silent',
+    file: 'src/flows/vouch.ts',
+    find: "state !== 'joined' || heardBy.has(incarnation)",
+    replace: "state !== 'joined' || heardBy.size > 0",
+    test: test(
+      'flows/vouch',
+      'does not come back where an earlier moment is shown and who knows of more is silent',
+    ),
+  },
+  {
+    name: 'a first lease is given by the word of who has not read that it joined',
+    file: 'src/flows/vouch.ts',
+    find: 'comparePositions(at, joinedAt) < 0 || ',
+    replace: '',
+    test: test('flows/vouch', 'does not come back by a word from before it joined'),
+  },
+  {
     name: 'who was given up signs for those that remember it',
     file: 'src/feed/members.ts',
     find: 'return base === undefined ? ORIGIN : parsePosition(base.head);',
