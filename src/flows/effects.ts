@@ -28,6 +28,12 @@ export type KnownOutcome = Folded<OutcomeEntry> & Partial<Pick<OutcomeEntry, 'by
 /** What is dead, three words each (high, low, cutoff): a thousand objects for each of a thousand would be a heap. */
 export type PackedHandles = Uint32Array;
 
+/** What was said no more when the history here was doubted: what was not to be proven, and what was said of it. */
+interface Doubted {
+  readonly finished: readonly string[];
+  readonly outcomes: readonly KnownOutcome[];
+}
+
 interface LateAccepts {
   readonly count: number;
   readonly lastMs: number;
@@ -63,6 +69,7 @@ export class Effects {
   /** Over here, or enforced before their sessions were told, while one of those is not proven to have ended. */
   readonly #unproven = new Set<string>();
   #givenUp = 0;
+  #doubted: Doubted | undefined;
   /** Late accepts by revocation, as they were when `lateTotal` was this: they are summed again only when it moves. */
   #late = new Map<string, LateAccepts>();
   #lateTotal = 0;
@@ -83,9 +90,27 @@ export class Effects {
    * that is partial still owes.
    */
   giveUp(orders: Iterable<string>): void {
+    this.#doubted = undefined;
     this.#givenUp += 1;
     this.#outcomes.clear();
     for (const id of orders) this.#begin(id);
+  }
+
+  /** As `giveUp`, while it is not known whether the fleet goes on with the history here: until `resume`. */
+  doubt(orders: readonly string[]): void {
+    if (this.#doubted !== undefined) return;
+    const finished = orders.filter((id) => !this.#unfinished.has(id));
+    const outcomes = [...this.#outcomes.values()];
+    this.giveUp(orders);
+    this.#doubted = { finished, outcomes };
+  }
+
+  /** It goes on with it. Called before anything is applied that does, so that the fold is as if nothing had been doubted. */
+  resume(): void {
+    const { finished = [], outcomes = [] } = this.#doubted ?? {};
+    this.#doubted = undefined;
+    for (const id of finished) this.#unfinished.delete(id);
+    for (const outcome of outcomes) this.#takeOutcome(outcome);
   }
 
   /**
@@ -93,6 +118,7 @@ export class Effects {
    * more. `isGivenUp`: an operator has said that something may be missing, so it may be what is just being proven.
    */
   lose(after: Position, isGivenUp = false): void {
+    this.resume();
     const lost = [...this.#outcomes].filter(([, outcome]) => isAbout(outcome, after)).map(([id]) => id);
     for (const id of lost) {
       this.#outcomes.delete(id);

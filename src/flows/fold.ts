@@ -102,18 +102,21 @@ export class Fold {
     return [...revocations.map(({ id: name }) => name), ...others.map(({ entry }) => entry.id)];
   }
 
-  /** The history that all this came from was given up: none of it is enforced any more. By name, all facts that are held and deny. */
-  giveUp(): readonly string[] {
-    const { view, effects } = this.#ports;
+  /** The history that all this came from was given up: none of it is enforced, and what permits is over. By name, all that is held and denies. */
+  beginAnew(): readonly string[] {
+    this.#endPermitting();
     const names = this.names();
-    effects.giveUp(names.filter((name) => view.placeOf(name) !== undefined));
+    this.#ports.effects.giveUp(this.#ordersOf(names));
     return names;
   }
 
-  /** As `giveUp`, where this replica goes on with another history: what permits in this one is over. */
-  beginAnew(): readonly string[] {
-    this.#endPermitting();
-    return this.giveUp();
+  /** It is not known whether the fleet goes on with the history that all this came from: until it does, none of it is called enforced. */
+  doubt(): void {
+    this.#ports.effects.doubt(this.#ordersOf(this.names()));
+  }
+
+  #ordersOf(names: readonly string[]): readonly string[] {
+    return names.filter((name) => this.#ports.view.placeOf(name) !== undefined);
   }
 
   /**

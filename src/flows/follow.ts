@@ -184,6 +184,7 @@ export class Follower {
     const { position, chain } = cursor;
     const isGenuine = isOwnDisk ? !ledger.isForged(line) : this.#isGenuine(line);
     if (!isGenuine && !isOwnDisk) this.#forged.push(line);
+    if (isGenuine) effects.resume();
     const applied = isGenuine ? yield* view.applying(line) : undefined;
     // Only now, and in one step: a decision that names this position has all of its handles.
     tree.append(

@@ -55,8 +55,6 @@ interface Alone {
 
 export class Loader {
   readonly #ports: LoadPorts;
-  /** The epoch of the fleet for which it was given up last what is here. */
-  #givenUpFor: string | undefined;
   #refused: Refusal | undefined;
   #againMs = AGAIN_MS;
 
@@ -98,7 +96,8 @@ export class Loader {
       await this.#assertOfThisRun(header, epochId);
       const missing = await this.#pace().run(fold.lacking(snapshot.chunks.slice(1), header.endedBeforeS));
       const alone = await this.#alone(header.base.opening);
-      if (alone === undefined) this.#giveUp(header.base.opening);
+      // Whatever becomes of the snapshot: it may be of another history, and what was proven in this one is not in that.
+      if (alone === undefined) fold.doubt();
       if (epochId !== undefined) await this.#carry({ alone, missing }, epochId);
       else if (alone === undefined || alone.length + missing.size + cursor.tails.length > 0) return false;
       await follower.load(snapshot, header, missing);
@@ -113,13 +112,6 @@ export class Loader {
     await follower.apply([header.mark]);
     log.info('a snapshot was loaded', { position: renderPosition(header.mark.position) });
     return true;
-  }
-
-  /** Whatever becomes of the snapshot: what was proven in another history than the fleet's is proven no more. */
-  #giveUp({ epochId }: EpochEntry): void {
-    if (this.#givenUpFor === epochId) return;
-    this.#givenUpFor = epochId;
-    this.#ports.fold.giveUp();
   }
 
   /**

@@ -89,8 +89,8 @@ export class Mender {
           ? 'none'
           : { after, count: await carrier.carryAgain(await linesBetween(ledger, after, position), epochId) };
     this.#found = { epochId, position, fork };
-    // What was proven where nothing is shared with the fleet is proven no more.
-    if (fork === 'lost') fold.giveUp();
+    // What was proven where nothing is shared with the fleet is not proven in it.
+    if (fork === 'lost') fold.doubt();
     log.error('the history here is another than the fleet holds', {
       position: renderPosition(position),
       detail: this.advice as string,

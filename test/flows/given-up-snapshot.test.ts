@@ -95,6 +95,30 @@ describe('an order that was given up', () => {
     effects.giveUp(['rev_1']);
     expect(effects.unfinishedDead().get('rev_1')).toEqual(dead);
   });
+
+  it('where it was only doubted, is enforced again up to where the fleet is found to have gone on', async () => {
+    const { effects } = await startSettled();
+    const orders = ['rev_1', 'rev_2'];
+    for (const [i, revocation] of orders.entries())
+      effects.restoreOutcome({
+        ...{ id: `ent_${i}`, kind: 'outcome', at: '2026-12-01T00:00:00.000Z', state: 'enforced' },
+        ...{ revocation, position: `1-${i + 1}`, matched: 0, killed: 0, unconfirmed: 0, receipt: '' },
+      });
+    const said = (): unknown[] => orders.map((id) => [effects.outcome(id)?.state, effects.isUnfinished(id)]);
+    for (let i = 0; i < 2; i++) effects.doubt(orders);
+    expect([said(), effects.givenUp]).toEqual([
+      [
+        [undefined, true],
+        [undefined, true],
+      ],
+      1,
+    ]);
+    effects.lose({ epoch: 1, sequence: 1 });
+    expect(said()).toEqual([
+      ['enforced', false],
+      [undefined, true],
+    ]);
+  });
 });
 
 describe('what came with a snapshot', () => {

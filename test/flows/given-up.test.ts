@@ -261,6 +261,38 @@ describe('an order that was enforced in what was given up', () => {
     ]);
   });
 
+  it('is not called so while another history may have been shown, and is again once lines go on from here', async () => {
+    const { clock, server, a, b } = await startPair(GROWING);
+    await enforce(a, 'j1');
+    await pass(clock, OVER_MS);
+    const [id = ''] = a.receipts.texts.keys();
+    const stateAt = (one: TestReplica): string | undefined => one.effects.outcome(id)?.state;
+    expect([a, b].map(stateAt)).toEqual(['enforced', 'enforced']);
+    cut(b, true);
+    await enforce(a, 'j2');
+    for (let i = 0; i < 2; i++) {
+      server.restart();
+      await pass(clock, 1_500);
+    }
+    await pass(clock, OVER_MS);
+    await grow(a);
+    cut(a, true);
+    await pass(clock, OVER_MS);
+    server.restart();
+    cut(b, false);
+    await pass(clock, 1_000);
+    expect([stateAt(b), b.effects.isUnfinished(id)]).toEqual([undefined, true]);
+    // The other puts all of its lines back.
+    server.flush();
+    cut(a, false);
+    await pass(clock, 2 * OVER_MS);
+    expect([a, b].map(isFresh)).toEqual([true, true]);
+    expect([stateAt(b), b.effects.isUnfinished(id)]).toEqual(['enforced', false]);
+    for (let i = 0; i < 12; i++) await enforce(a, `h${i}`, 600);
+    expect(b.snapshots.statement).toEqual(a.snapshots.statement);
+    expect([a, b].map(({ snapshots }) => snapshots.agrees)).toEqual([true, true]);
+  });
+
   it('is not called so in the new epoch by who was about to', async () => {
     const { clock, server, a, b } = await startPair();
     const write = a.receipts.write.bind(a.receipts);

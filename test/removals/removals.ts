@@ -1478,14 +1478,21 @@ const FAILOVER: readonly Removal[] = [
   {
     name: 'who has parted from the fleet goes on to call enforced what was so where it was',
     file: 'src/flows/mend.ts',
-    find: "    if (fork === 'lost') fold.giveUp();\n",
+    find: "    if (fork === 'lost') fold.doubt();\n",
     replace: '',
     test: test('flows/given-up', 'who finds that the fleet went on with another history'),
   },
   {
+    name: 'who may have been shown another history never calls enforced again what is so in its own',
+    file: 'src/flows/follow.ts',
+    find: '    if (isGenuine) effects.resume();\n',
+    replace: '',
+    test: test('flows/given-up', 'is again once lines go on from here'),
+  },
+  {
     name: 'who cannot begin at the snapshot of another history goes on to call enforced what was so in its own',
     file: 'src/flows/load.ts',
-    find: '      if (alone === undefined) this.#giveUp(header.base.opening);\n',
+    find: '      if (alone === undefined) fold.doubt();\n',
     replace: '',
     test: test('flows/given-up-snapshot', 'is not let go for a snapshot'),
   },
