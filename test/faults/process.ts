@@ -90,6 +90,8 @@ const WALL_MS = 1_800_000_000_000;
 /** What outlives a process. */
 export class Disk {
   readonly lines: FeedLine[] = [];
+  /** Chains of those of them that nobody who may has signed. */
+  readonly forged = new Set<string>();
   readonly receipts = new Map<string, string>();
   readonly held = { epochId: undefined as string | undefined, isLeft: false, isNew: true };
   /** By which a process on it joined last. */
@@ -108,6 +110,7 @@ export class Disk {
   copy(): Disk {
     const other = new Disk();
     other.lines.push(...this.lines);
+    for (const chain of this.forged) other.forged.add(chain);
     for (const [id, text] of this.receipts) other.receipts.set(id, text);
     Object.assign(other.held, this.held);
     other.joined = this.joined;
@@ -398,9 +401,16 @@ class SimLedger extends MemoryLedger {
       });
   }
 
-  override keep(lines: readonly FeedLine[]): Promise<void> {
+  override keep(lines: readonly FeedLine[], forged: readonly FeedLine[]): Promise<void> {
     if (lines.length === 0) return Promise.resolve();
-    return this.#process.write(() => void this.lines.push(...lines));
+    return this.#process.write(() => {
+      for (const { chain } of forged) this.#process.disk.forged.add(chain);
+      this.lines.push(...lines);
+    });
+  }
+
+  override isForged({ chain }: Pick<FeedLine, 'chain'>): boolean {
+    return this.#process.disk.forged.has(chain);
   }
 
   override cut(after: Place): Promise<void> {

@@ -114,6 +114,7 @@ describe('a grant that was taken away in a fleet that is given up', () => {
   });
 });
 
+const LOST = 'what was granted or lifted in a history that was lost is over here: do it again';
 const ORDERED = { facts: GRANTED, request: GRANTED, caller: 'admin', idempotencyKey: 'grant' } as const;
 
 const grantTo = ({ clock, granter }: TestReplica) => within(clock, granter.grant(ORDERED), 500);
@@ -141,12 +142,26 @@ describe('what was granted or lifted in a history that was lost', () => {
     await loseWhat(b, async () => (await grantTo(b), await session()), a);
     await expectGone([a, b]);
     expect([...b.sessions.all()].map(({ kill: ended }) => ended?.reason)).toEqual(['fenced']);
-    expect(b.log.map(({ sentence }) => sentence)).toContain(
-      'what was granted or lifted in a history that was lost is over here: do it again',
-    );
+    expect(b.log.map(({ sentence }) => sentence)).toContain(LOST);
     await grantTo(a);
     await pass(clock, 500);
     expect(await Promise.all([a, b].map(reasonOf))).toEqual(['permitted', 'permitted']);
+    // Who is started again reads of both, and ends nobody for it once more.
+    await kill(b);
+    const { server, ledger } = b;
+    const again = makeReplica({
+      clock,
+      server,
+      ledger,
+      name: 'b',
+      seed: 5,
+      bootstrap: false,
+      exclusive: false,
+    });
+    await again.start();
+    await pass(clock, OVER_MS);
+    expect([isFresh(again), await reasonOf(again)]).toEqual([true, 'permitted']);
+    expect(again.log.filter(({ sentence }) => sentence === LOST)).toEqual([]);
   });
 
   it('lifts nothing that is locked in the one that is shared', async () => {
