@@ -54,6 +54,8 @@ export interface ReplicaStanding {
   readonly notLaterThan: Instant | undefined;
   /** It is surely over, whatever it has acknowledged before. */
   readonly isQuiet: boolean;
+  /** It has acknowledged a place that was not reached here: what it says of its sessions is not known yet. */
+  readonly isAhead: boolean;
 }
 
 export interface BarrierQuestion {
@@ -215,7 +217,9 @@ export class LeaseTable {
     const isForked = standings.some(
       ({ incarnation, state }) => state === 'outstanding' && this.#strangers.get(incarnation) === true,
     );
-    if (isForked) return { standings, rule: undefined };
+    // Nor is it known what somebody says who has said more than can be judged here.
+    const isUnheard = standings.some(({ state, isAhead }) => state !== 'acknowledged' && isAhead);
+    if (isForked || isUnheard) return { standings, rule: undefined };
     const sinceMs = waitedMs(question.appendedAt, now);
     // Its row may go on moving, where answers alone are held: each of those answers brings the entry before a lease.
     const overByNow =
@@ -258,7 +262,8 @@ export class LeaseTable {
     return { ...row, unread: { text, heard } };
   }
 
-  #read(incarnation: string, row: Row): WatchedRow {
+  /** `unread` stays where it is ahead of what was reached here. */
+  #read(incarnation: string, row: Row): Row {
     if (row.unread === undefined) return row;
     const { text = '', heard } = row.unread;
     const keyOf = (one: string): PublicKey | undefined => this.#members.keyOf(one);
@@ -268,7 +273,7 @@ export class LeaseTable {
     // Of a place that was not reached here nobody can say yet whether it is in our history. What was said before counts until
     // then, and the next renewal brings lines and rows in one step.
     if (isItsOwn && comparePositions(parsePosition(acknowledgement.position), this.#reached()) > 0)
-      return row;
+      return acknowledgement.epochId === this.#epochId ? row : { ...row, unread: undefined };
     const said = isItsOwn ? { acknowledgement, text, heard } : SAID_NOTHING;
     const read = { ...row, ...said, unread: undefined };
     this.#rows.set(incarnation, read);
@@ -277,7 +282,7 @@ export class LeaseTable {
 
   #stand(
     incarnation: string,
-    row: WatchedRow,
+    row: Row,
     question: BarrierQuestion,
     { now, overMs }: { now: Instant; overMs: number },
   ): ReplicaStanding {
@@ -298,6 +303,7 @@ export class LeaseTable {
       text: acknowledged ? row.text : undefined,
       notLaterThan: !acknowledged && isQuiet ? now : undefined,
       isQuiet,
+      isAhead: row.unread !== undefined,
     };
   }
 

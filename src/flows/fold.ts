@@ -140,10 +140,15 @@ export class Fold {
     this.#displace(ORIGIN);
   }
 
-  /** What `base`, from which this replica's ledger goes on, says of what permits; called before `recall`. */
+  /** What `base`, from which this replica's ledger goes on, says of what permits and of what is proven; called before `recall`. */
   recallBase(base: readonly Uint8Array[]): void {
+    const { effects } = this.#ports;
     for (const chunk of base.filter(([kind]) => kind === CHUNK.items))
-      for (const one of itemsOf(chunk.subarray(1))) if (one.is === 'fact') this.#loadFact(one);
+      for (const one of itemsOf(chunk.subarray(1))) {
+        if (one.is === 'fact') this.#mergeFact(one);
+        if (one.is === 'outcome') effects.restoreOutcome(one.entry);
+        if (one.is === 'revocation' && !one.isUnfinished) effects.finish(one.id);
+      }
   }
 
   /**
@@ -153,6 +158,7 @@ export class Fold {
   recall(line: FeedLine): void {
     const { view, grants, effects } = this.#ports;
     const { entry } = line.sealed;
+    const hasLost = this.#hasLost;
     if (entry.kind === 'epoch' && entry.base !== undefined)
       this.#losePermitting(parsePosition(entry.base.head));
     else if (entry.kind === 'epoch') this.#endPermitting();
@@ -160,6 +166,8 @@ export class Fold {
       runAtOnce(view.applying(line));
       grants.apply(line);
     } else effects.noteOutcome(entry, (id) => view.placeOf(id)?.position);
+    // What is over until its line is read again is not lost.
+    this.#hasLost = hasLost;
   }
 
   /** Whether anything that permitted is over since this was asked last. */
@@ -274,15 +282,16 @@ export class Fold {
     }
   }
 
-  #loadFact({ entry, position: place }: Extract<Item, { is: 'fact' }>): void {
-    const { view, grants, effects } = this.#ports;
-    if (entry.kind === 'lock' || entry.kind === 'lift') {
-      view.restoreLock({ entry, position: place });
-      // What it has made dead follows from its targets, which are here.
-      if (entry.kind === 'lock') effects.restore(entry.id, NOT_SAID);
-    } else {
-      grants.merge({ entry, position: place });
-    }
+  #loadFact(one: Extract<Item, { is: 'fact' }>): void {
+    this.#mergeFact(one);
+    // What it has made dead follows from its targets, which are here.
+    if (one.entry.kind === 'lock') this.#ports.effects.restore(one.entry.id, NOT_SAID);
+  }
+
+  #mergeFact({ entry, position: place }: Extract<Item, { is: 'fact' }>): void {
+    const { view, grants } = this.#ports;
+    if (entry.kind === 'lock' || entry.kind === 'lift') view.restoreLock({ entry, position: place });
+    else grants.merge({ entry, position: place });
   }
 }
 

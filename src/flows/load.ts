@@ -125,20 +125,11 @@ export class Loader {
     return (isOther && opening.epochId === epochId) || comparePositions(mark.position, cursor.position) > 0;
   }
 
-  /**
-   * The open epoch was signed for this run of the store, as for a lease: an older one, that this ledger does not go back to, was not.
-   * And what is open has come as far: an epoch that was lost may have left a snapshot with a higher number, which leads nowhere.
-   */
-  async #assertOfThisRun(
-    { base: { opening }, mark }: SnapshotHeader,
-    epochId: string | undefined,
-  ): Promise<void> {
-    if (epochId === undefined) return;
-    const { runId, head } = await this.#ports.store.roster();
-    if (opening.epochId === epochId && opening.runId !== runId)
-      throw refused('its epoch is not of this run of the store');
-    if (comparePositions(mark.position, head) > 0)
-      throw refused('it is of a place that the open epoch has not reached');
+  /** The open epoch was signed for this run of the store, as for a lease: an older one, that this ledger does not go back to, was not. */
+  async #assertOfThisRun({ base: { opening } }: SnapshotHeader, epochId: string | undefined): Promise<void> {
+    if (opening.epochId !== epochId) return;
+    const { runId } = await this.#ports.store.roster();
+    if (opening.runId !== runId) throw refused('its epoch is not of this run of the store');
   }
 
   /**

@@ -191,7 +191,8 @@ export class Snapshotter {
   #isDue(): boolean {
     const { every, linesBytesMin = LINES_BYTES_MIN, lease, clock } = this.#ports;
     const isHeavy = this.#bytes >= Math.max(linesBytesMin, this.#sizeBytes);
-    return every !== undefined && (isHeavy || this.#entries >= every) && lease.isFresh(clock.now());
+    if (every === undefined || !lease.isFresh(clock.now())) return false;
+    return isHeavy || this.#entries >= every;
   }
 
   /** Two at once, or one twice, append one: the id says which mark it follows. */

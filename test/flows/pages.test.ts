@@ -1,14 +1,13 @@
 /** Lines that come faster than pages: a page is worth a lease once all is applied that the store had when it gave it (D-196). */
 import { describe, expect, it } from 'vitest';
 import type { RenewReply } from '../../src/feed/feed-store.ts';
-import { EPS_MS, enforcedByWaitMs } from '../../src/feed/lease.ts';
-import { OVER_MS, cut, enforce, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
+import type { SessionRef } from '../../src/session/session.ts';
+import { NOW_S, OVER_MS, cut, enforce, isFresh, jti, reasonOf, startPair } from '../support/memory-fleet.ts';
 import type { TestReplica } from '../support/replica-harness.ts';
-import { LEASE_MS, orderOf } from '../support/replica-harness.ts';
+import { LEASE_MS, orderOf, requestOf, tokenOf } from '../support/replica-harness.ts';
 import { pass } from '../support/replicas.ts';
 
 const PAGE_MS = 100;
-const BOUND_MS = enforcedByWaitMs({ leaseMs: LEASE_MS, epsMs: EPS_MS });
 /** So many lines `slow` lacks when it begins to ask page by page. */
 const LAG = 3;
 
@@ -79,17 +78,34 @@ describe('who gets lines page by page and never all of them', () => {
     await stop();
   });
 
-  it('acknowledges what is ordered, and proves what it has ordered itself by the clock: others have acknowledged what it lacks', async () => {
+  it('acknowledges what is ordered', async () => {
     const { clock, a, b } = await startPair();
     const { kinds, stop } = await stream(a, b, 1);
     await pass(clock, 1_000);
-    await enforce(a, 'of a', 2_000);
-    await enforce(b, 'of b', BOUND_MS);
-    for (const by of [a, b]) {
-      for (const one of [a, b]) expect(await reasonOf(one, `of ${by.identity.replica}`)).toBe('revoked');
-    }
+    await enforce(a, 'j1', 2_000);
+    for (const one of [a, b]) expect(await reasonOf(one, 'j1')).toBe('revoked');
     expect(new Set(kinds)).toEqual(new Set(['more']));
     await stop();
+  });
+
+  it('calls nothing enforced while it cannot read what others say, who are ahead of it: a session of theirs may go on', async () => {
+    const { clock, a, b } = await startPair();
+    await a.keeper.open({ kind: 'k', selfEnds: false, request: requestOf(tokenOf('billing', 'j1', NOW_S)) });
+    const { stop } = await stream(a, b, 1);
+    await pass(clock, 1_000);
+    const pending = b.revoker.revoke(orderOf({ targets: [jti('j1')], waitMs: OVER_MS }));
+    await pass(clock, 2 * OVER_MS);
+    expect(await pending).toMatchObject({ state: 'durable' });
+    await stop();
+    await pass(clock, OVER_MS);
+    const [session] = a.sessions.all();
+    expect(session?.kill?.reason).toBe('revoked');
+    a.sessions.end(session?.ref as SessionRef);
+    await pass(clock, OVER_MS);
+    const { id } = await pending;
+    await b.revoker.status(id);
+    await pass(clock, 500);
+    expect(await b.revoker.status(id)).toMatchObject({ state: 'enforced', sessions: { matched: 1 } });
   });
 
   it('is waited for where no answer reaches it, though its row moved with pages alone', async () => {
