@@ -1723,6 +1723,13 @@ const FORGETTING: readonly Removal[] = [
     test: test('contract/memory-feed-store', 'moves the row of who has been granted one with a page too'),
   },
   {
+    name: 'who has said more than can be read here is over by the clock',
+    file: 'src/flows/barrier.ts',
+    find: 'if (isForked || isUnheard) return',
+    replace: 'if (isForked) return',
+    test: test('flows/pages', 'calls nothing enforced while it cannot read what others say'),
+  },
+  {
     name: 'what permits is believed in another epoch than it was said in',
     file: 'src/flows/follow.ts',
     find: 'if (isPermitting(entry) && entry.epochId !== cursor.epochId) {',
