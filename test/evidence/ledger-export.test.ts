@@ -267,6 +267,20 @@ describe('who signed an exported entry', () => {
     ]);
   });
 
+  it('has no effect where it permits in another epoch than its own, which is named', async () => {
+    const repeated = new FleetFixture();
+    const about = { subject: { id: 'billing' }, action: 'read', resource: { type: 'invoice' } };
+    for (const [i, one] of [repeated.epochId, 'ep_before'].entries())
+      repeated.append(
+        { id: `grt_${i}`, kind: 'grant', epochId: one, ...about, caller: 'c', body: 'b' },
+        'inc_gw-eu-1',
+      );
+    const { unsigned, unsignedAt } = await verifyLedger(repeated.export(), fleet.keyring);
+    expect([unsigned, unsignedAt]).toEqual([1, ['812-5']]);
+    // Where the export begins later nobody can tell.
+    expect(await verifyLedger(repeated.export(4), fleet.keyring)).toMatchObject({ unsigned: 0 });
+  });
+
   it('is the one log key, where only that may sign', async () => {
     const other = new FleetFixture({ fleet: 'orders' });
     const mixed = rechained([...fleet.lines.slice(0, 2), other.lines[2]!, ...fleet.lines.slice(3)]);
