@@ -300,6 +300,9 @@ export interface FeedLine {
   readonly reading?: LineReading;
 }
 
+/** Which line it is: no other one has the same history before it. */
+export type LinePlace = Pick<FeedLine, 'position' | 'chain'>;
+
 /** What costs most of a line, done by whoever reads it, so that who applies it need not. */
 export interface LineReading {
   /** The public key (base64url) that has signed the entry; undefined where the reader does not know whose it must be. */

@@ -68,14 +68,7 @@ export type RenewReply =
    * The right to say yes, with the last page of what is newer than the cursor, and every row after this grant. Whether a
    * first one may be taken is not the store's to say (flows/vouch.ts).
    */
-  | {
-      readonly kind: 'lease';
-      readonly lines: readonly FeedLine[];
-      readonly head: Position;
-      readonly rows: readonly LeaseRow[];
-      /** Of the store that grants it: the signed entry that opened the epoch names this one, or somebody lies. */
-      readonly runId: string;
-    }
+  | ({ readonly kind: 'lease'; readonly lines: readonly FeedLine[]; readonly head: Position } & Granted)
   /**
    * A page: ask again from its last line. Empty when a later renewal has superseded this one. To who has been granted a lease of
    * this epoch it is another one as soon as everything up to `head` is applied, and until then none.
@@ -97,9 +90,9 @@ export type RenewReply =
    */
   | { readonly kind: 'stale'; readonly reason: StaleReason };
 
-/** As a lease has it. */
 export interface Granted {
   readonly rows: readonly LeaseRow[];
+  /** Of the store that grants it: the signed entry that opened the epoch names this one, or somebody lies. */
   readonly runId: string;
 }
 

@@ -4,7 +4,7 @@
  */
 import { LIMITS } from '../kernel/limits.ts';
 import type { Place } from './cursor.ts';
-import type { FeedLine } from './entry.ts';
+import type { FeedLine, LinePlace } from './entry.ts';
 import type { Snapshot } from './feed-store.ts';
 import type { Position } from './position.ts';
 import { comparePositions } from './position.ts';
@@ -17,7 +17,7 @@ export interface Ledger {
    */
   keep(lines: readonly FeedLine[], forged: readonly FeedLine[]): Promise<void>;
   /** Whether it was kept as forged: it has no effect when it is replayed either. */
-  isForged(line: Pick<FeedLine, 'position' | 'chain'>): boolean;
+  isForged(line: LinePlace): boolean;
   /** Lines after `after`, oldest first, at most `limit`. Fewer do not mean the end, a page has a size too; none do. */
   read(after: Position, limit: number): Promise<readonly FeedLine[]>;
   /** What comes before the first line, where that is not everything. */

@@ -234,13 +234,18 @@ export class Members {
     return state !== 'left' && this.#successors.has(incarnation) ? 'succeeded' : state;
   }
 
+  /** Whether all know who is to sign it: the log key, or who has joined in the history that they share. */
+  knowsSignerOf(entry: Entry): boolean {
+    return isLogSigned(entry) || this.isShared(entry.by);
+  }
+
   /**
    * Whether who may has signed it: the log key, or the incarnation that the entry names, whatever has become of it, if it is
    * known to all. `signedBy`: the key under which its signature was found good already.
    */
   haveSigned(sealed: SealedEntry, log: PublicKey, signedBy?: string): boolean {
     const { entry } = sealed;
-    if (!isLogSigned(entry) && !this.isShared(entry.by)) return false;
+    if (!this.knowsSignerOf(entry)) return false;
     const key = isLogSigned(entry) ? log : this.keyOf(entry.by);
     return key !== undefined && (key.x === signedBy || isSignedBy(sealed, key));
   }

@@ -1,7 +1,7 @@
 /**
  * What a replica has of an epoch that the next one does not continue: the store had lost it, and the fleet went on
- * without. What denies in it stays in force here, what permits does not, and until all that binds in it has come again (flows/carry.ts) this replica holds more
- * than the others. Nothing of it was enforced: whoever opened the next epoch had everything that was.
+ * without. What denies in it stays in force here, what permits does not, and until all that binds in it has come again
+ * (flows/carry.ts) this replica holds more than the others. Nothing of it was enforced: whoever opened the next epoch had everything that was.
  */
 import type { Entry, FeedLine } from './entry.ts';
 import type { Position } from './position.ts';

@@ -9,7 +9,7 @@
 import type { GrantTable } from '../decision/grants.ts';
 import type { Cursor } from '../feed/cursor.ts';
 import type { FeedLine } from '../feed/entry.ts';
-import { isLogSigned, isPermitting } from '../feed/entry.ts';
+import { isPermitting } from '../feed/entry.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { linesBetween, pagesBetween } from '../feed/ledger.ts';
 import type { Members } from '../feed/members.ts';
@@ -81,8 +81,7 @@ export class Carrier {
       if (nameOf(sealed.entry) === undefined || ledger.isForged(line)) continue;
       if (isLostProof(provenAt(sealed.entry), after)) continue;
       // Who signed it may be known to nobody there, or not yet: then it would be ignored.
-      const isKnown = isLogSigned(sealed.entry) || members.isShared(sealed.entry.by);
-      const said = isKnown ? sealed : appender.sealAgain(sealed.entry);
+      const said = members.knowsSignerOf(sealed.entry) ? sealed : appender.sealAgain(sealed.entry);
       await appender.appendUnfenced(epochId, said);
       count += 1;
     }

@@ -95,14 +95,16 @@ export class Fold {
   names(): readonly string[] {
     const { view, grants } = this.#ports;
     const revocations = view.records({ limit: Number.POSITIVE_INFINITY });
-    const locks = [...view.locks.folded()].filter(
-      ({ entry }) => entry.kind === 'lock' && view.locks.record(entry.id)?.lift === undefined,
+    const others = [...view.locks.folded(), ...grants.folded()].filter(
+      ({ entry }) => !isPermitting(entry) && view.locks.record(entry.id)?.lift === undefined,
     );
-    const others = [...locks, ...grants.folded()].filter(({ entry }) => entry.kind !== 'grant');
     return [...revocations.map(({ id: name }) => name), ...others.map(({ entry }) => entry.id)];
   }
 
-  /** The history that all this came from was given up: none of it is enforced, and what permits is over. By name, all that is held and denies. */
+  /**
+   * The history that all this came from was given up: none of it is enforced, and what permits is over. By name, all that is held
+   * and denies.
+   */
   beginAnew(): readonly string[] {
     this.#endPermitting();
     const names = this.names();

@@ -4,7 +4,7 @@
  * force here meanwhile, and it has no lease. Called by renew.ts. What it cannot do by itself it tells (`advice`).
  */
 import type { Cursor } from '../feed/cursor.ts';
-import type { EpochEntry } from '../feed/entry.ts';
+import type { EpochEntry, LinePlace } from '../feed/entry.ts';
 import type { FeedStore } from '../feed/feed-store.ts';
 import type { Ledger } from '../feed/ledger.ts';
 import { lineAt, linesBetween } from '../feed/ledger.ts';
@@ -115,7 +115,7 @@ export class Mender {
   }
 
   /** The place after which this ledger has its lines of that epoch. */
-  #beforeOurs({ epochId, base }: EpochEntry): Place | undefined {
+  #beforeOurs({ epochId, base }: EpochEntry): LinePlace | undefined {
     const ours = this.#ports.ledger.base;
     if (ours?.opening.epochId === epochId) return ours;
     return base === undefined ? undefined : { position: parsePosition(base.head), chain: base.chain };
@@ -126,12 +126,7 @@ export class Mender {
     return line !== undefined && this.#isHeld(line);
   }
 
-  async #isHeld({ position, chain }: Place): Promise<boolean> {
+  async #isHeld({ position, chain }: LinePlace): Promise<boolean> {
     return (await this.#ports.store.roster(position)).line?.chain === chain;
   }
-}
-
-interface Place {
-  readonly position: Position;
-  readonly chain: string;
 }

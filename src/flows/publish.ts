@@ -46,8 +46,8 @@ export class Publisher {
   }
 
   /**
-   * `say` seals it for the epoch that is open here then. FENCED, EPOCH_CLOSED, STORE_UNREACHABLE: nothing was appended. APPEND_UNCERTAIN: repeat it,
-   * it is one entry.
+   * `say` seals it for the epoch that is open here then. FENCED, EPOCH_CLOSED, STORE_UNREACHABLE: nothing was appended.
+   * APPEND_UNCERTAIN: repeat it, it is one entry.
    */
   async publish(say: () => SealedEntry): Promise<Published> {
     const { cursor, clock } = this.#ports;

@@ -1,7 +1,7 @@
 /**
  * Growth (DESIGN 3.6). Every so many entries, or where they weigh more than the last snapshot, somebody with a lease appends
- * a mark. At the mark every replica lets go what had ended by then, takes its fold down and says its digest in its acknowledgements; whose mark it was writes the
- * snapshot to the store and, once every live incarnation has said that digest, lets the store drop what came before.
+ * a mark. At the mark every replica lets go what had ended by then, takes its fold down and says its digest in its
+ * acknowledgements; whose mark it was writes the snapshot to the store and, once every live incarnation has said that digest, lets the store drop what came before.
  * Who finds something else says so aloud, and nothing is dropped. It never waits for anything and nobody waits for it.
  */
 import type { EpochEntry, SnapshotEntry, FeedLine, SealedEntry } from '../feed/entry.ts';

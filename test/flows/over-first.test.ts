@@ -8,10 +8,10 @@ import {
   NOW_S,
   OVER_MS,
   beginAnew,
-  cut,
   isFresh,
   jti,
   kill,
+  part,
   reasonOf,
   startPair,
   within,
@@ -82,15 +82,8 @@ describe('what is over', () => {
   it.each([1, 2, 3])(
     'nor what was granted in an epoch that lacks what came last; what was locked in it is locked, whoever dies after %s appends',
     async (appends) => {
-      const { clock, server, a, b } = await startPair();
-      cut(a, true);
-      await pass(clock, 300);
-      await giveAndTake(b);
-      cut(b, true);
-      server.flush();
-      cut(a, false);
-      await pass(clock, 1_500);
-      expect(isFresh(a)).toBe(true);
+      const { clock, a, b } = await startPair();
+      await part(a, b, () => giveAndTake(b));
       dieAfter(b, appends);
       await pass(clock, OVER_MS);
       const isCarried = appends === 3;

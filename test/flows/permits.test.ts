@@ -17,6 +17,7 @@ import {
   isFresh,
   jti,
   kill,
+  part,
   reasonOf as reasonFor,
   startPair,
   within,
@@ -119,19 +120,11 @@ const ORDERED = { facts: GRANTED, request: GRANTED, caller: 'admin', idempotency
 
 const grantTo = ({ clock, granter }: TestReplica) => within(clock, granter.grant(ORDERED), 500);
 
-/** a opens the next epoch without what b alone has heard since. */
+/** a opens the next epoch without what b alone has heard since, and b comes into it. */
 async function loseWhat(b: TestReplica, does: () => Promise<unknown>, a: TestReplica): Promise<void> {
-  const { clock, server } = b;
-  cut(a, true);
-  await pass(clock, 300);
-  await does();
-  cut(b, true);
-  server.flush();
-  cut(a, false);
-  await pass(clock, 1_500);
-  expect(isFresh(a)).toBe(true);
+  await part(a, b, does);
   cut(b, false);
-  await pass(clock, OVER_MS);
+  await pass(b.clock, OVER_MS);
 }
 
 describe('what was granted or lifted in a history that was lost', () => {

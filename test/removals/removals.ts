@@ -1516,7 +1516,7 @@ const SIGNERS: readonly Removal[] = [
   {
     name: 'who joined in lines that the fleet did not go on with signs for those who have them',
     file: 'src/feed/members.ts',
-    find: 'if (!isLogSigned(entry) && !this.isShared(entry.by)) return false;',
+    find: 'if (!this.knowsSignerOf(entry)) return false;',
     replace: 'if (!isLogSigned(entry) && this.lookup(entry.by) === undefined) return false;',
     test: test('flows/who-signs', 'an order of that one is put back though a thief has said it before'),
   },

@@ -85,17 +85,26 @@ export async function startPair(common: Partial<TestReplicaOptions> = {}) {
   return { clock, server, a, b };
 }
 
-/** For half a second nothing reaches a; b appends j1, which the epoch that a then opens goes on without. b is cut off still. */
-export async function startPairThatParts() {
-  const fleet = await startPair();
-  const { clock, server, a, b } = fleet;
+/** Nothing reaches a while `inTail` is done; then the store loses it, and a opens an epoch that goes on without. b is cut off still. */
+export async function part(a: TestReplica, b: TestReplica, inTail: () => Promise<unknown>): Promise<void> {
+  const { clock, server } = a;
   cut(a, true);
   await pass(clock, 300);
-  await b.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
-  await pass(clock, 500);
+  await inTail();
   cut(b, true);
   server.flush();
   cut(a, false);
   await pass(clock, 1_500);
+  expect(isFresh(a)).toBe(true);
+}
+
+/** b appends j1, which the epoch that a then opens goes on without. b is cut off still. */
+export async function startPairThatParts() {
+  const fleet = await startPair();
+  const { clock, a, b } = fleet;
+  await part(a, b, async () => {
+    await b.revoker.revoke(orderOf({ targets: [jti('j1')], wait: 'durable' }));
+    await pass(clock, 500);
+  });
   return fleet;
 }

@@ -4,7 +4,7 @@
  */
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { FeedLine } from '../../feed/entry.ts';
+import type { FeedLine, LinePlace } from '../../feed/entry.ts';
 import { renderPosition } from '../../feed/position.ts';
 import { syncDirectory } from './directory.ts';
 
@@ -27,7 +27,7 @@ export class ForgedLines {
     return new ForgedLines(directory, new Set(text.split('\n')));
   }
 
-  has(line: Pick<FeedLine, 'position' | 'chain'>): boolean {
+  has(line: LinePlace): boolean {
     return this.#known.has(nameOf(line));
   }
 
@@ -47,6 +47,6 @@ export class ForgedLines {
   }
 }
 
-function nameOf({ position, chain }: Pick<FeedLine, 'position' | 'chain'>): string {
+function nameOf({ position, chain }: LinePlace): string {
   return `${renderPosition(position)} ${chain}`;
 }

@@ -11,7 +11,7 @@ import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { CrashPoint } from '../../feed/crash-point.ts';
 import type { Place } from '../../feed/cursor.ts';
-import type { FeedLine } from '../../feed/entry.ts';
+import type { FeedLine, LinePlace } from '../../feed/entry.ts';
 import { renderLine } from '../../feed/entry.ts';
 import type { Snapshot, StoreFacts } from '../../feed/feed-store.ts';
 import type { Ledger } from '../../feed/ledger.ts';
@@ -88,7 +88,7 @@ export class LocalLedger implements Ledger {
     await this.#log.commit(lines);
   }
 
-  isForged(line: Pick<FeedLine, 'position' | 'chain'>): boolean {
+  isForged(line: LinePlace): boolean {
     return this.#forged.has(line);
   }
 
